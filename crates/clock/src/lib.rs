@@ -1,0 +1,88 @@
+//! Where time, ids and randomness come from. Everything that needs one of them is handed a
+//! [`Clock`], so that a test can move the time instead of waiting for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::{Builder, Uuid};
+
+/// The system's time, plus an offset that only tests set.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    offset_micros: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// The system's time.
+    pub fn system() -> Self {
+        Self { offset_micros: None }
+    }
+
+    /// The system's time, movable by [`Clock::advance`] for this clock and all its clones.
+    pub fn movable() -> Self {
+        Self { offset_micros: Some(Arc::default()) }
+    }
+
+    /// Moves a movable clock; the system's clock stays as it is.
+    pub fn advance(&self, by: TimeDelta) {
+        if let Some(offset) = &self.offset_micros {
+            offset.fetch_add(by.num_microseconds().unwrap_or_default(), Ordering::SeqCst);
+        }
+    }
+
+    /// Now, in whole microseconds: what PostgreSQL keeps, so that a value read back is equal.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the system's time is read")]
+    pub fn now(&self) -> DateTime<Utc> {
+        let offset = self.offset_micros.as_ref().map_or(0, |o| o.load(Ordering::SeqCst));
+        let micros = Utc::now().timestamp_micros().saturating_add(offset);
+        DateTime::from_timestamp_micros(micros).unwrap_or_default()
+    }
+
+    /// Seconds since 1970, as JWTs count them.
+    pub fn unix(&self) -> i64 {
+        self.now().timestamp()
+    }
+
+    /// A new UUIDv7 (RFC 9562): ids of one clock sort by the time they were made.
+    pub fn new_id(&self) -> Uuid {
+        let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();
+        Builder::from_unix_timestamp_millis(millis, &random()).into_uuid()
+    }
+}
+
+/// Random bytes of the operating system.
+///
+/// # Panics
+/// When the system has no randomness to give: nothing secret can be made then, so the process
+/// must not go on.
+#[expect(clippy::panic, reason = "without randomness every key and token would be guessable")]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        panic!("the operating system gives no randomness: {error}");
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_made_in_different_milliseconds_sort_by_time() {
+        let clock = Clock::movable();
+        let first = clock.new_id();
+        clock.advance(TimeDelta::milliseconds(2));
+        assert!(first < clock.new_id());
+    }
+
+    #[test]
+    fn a_clone_moves_with_its_clock() {
+        let clock = Clock::movable();
+        let clone = clock.clone();
+        let before = clone.now();
+        clock.advance(TimeDelta::hours(1));
+        assert!(clone.now() - before >= TimeDelta::hours(1));
+    }
+}
