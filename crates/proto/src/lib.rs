@@ -1,1 +1,55 @@
+//! The contract as Rust: stubs, descriptors, and the validation that the contract states.
+//!
+//! Everything here is generated from `proto/`, except what the generated code calls.
 
+pub mod codec;
+pub mod format;
+pub mod status;
+pub mod time;
+pub mod validation;
+
+#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
+pub mod access {
+    pub mod v1 {
+        tonic::include_proto!("clinic.access.v1");
+    }
+}
+
+#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
+pub mod assignment {
+    pub mod v1 {
+        tonic::include_proto!("clinic.assignment.v1");
+    }
+}
+
+#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
+pub mod auth {
+    pub mod v1 {
+        tonic::include_proto!("clinic.auth.v1");
+    }
+}
+
+#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
+pub mod records {
+    pub mod v1 {
+        tonic::include_proto!("clinic.records.v1");
+    }
+}
+
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/validation.rs"));
+    include!(concat!(env!("OUT_DIR"), "/debug.rs"));
+}
+
+/// The `google.protobuf.FileDescriptorSet` of the contract and all that it imports, with every
+/// option. Decode it with prost-reflect: prost-types drops the options silently.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Stands for a private value in `Debug`.
+struct Private;
+
+impl std::fmt::Debug for Private {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[private]")
+    }
+}

@@ -1,0 +1,63 @@
+//! `Debug` for messages with private fields: what a log may show of them.
+
+use std::fmt::Write as _;
+
+use crate::options::Message;
+
+pub(crate) fn generate(messages: &[Message]) -> String {
+    let mut code = String::new();
+    for message in messages.iter().filter(|m| m.has_private_field()) {
+        let name = message.full_name.rsplit('.').next().unwrap_or_default();
+        let _ = write!(
+            code,
+            "impl std::fmt::Debug for {} {{
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{
+                    f.debug_struct({name:?})",
+            message.rust_path()
+        );
+        let mut oneofs = Vec::new();
+        for field in &message.fields {
+            match &field.variant {
+                Some((oneof, _)) if oneofs.contains(oneof) => {}
+                Some((oneof, _)) => {
+                    oneofs.push(oneof.clone());
+                    let _ = write!(code, ".field({oneof:?}, &self.{oneof})");
+                }
+                None if field.private => {
+                    let _ = write!(code, ".field({:?}, &crate::Private)", field.name);
+                }
+                None => {
+                    let _ = write!(code, ".field({:?}, &self.{})", field.name, field.name);
+                }
+            }
+        }
+        code.push_str(".finish() } }\n");
+        for oneof in oneofs {
+            let _ = write!(code, "{}", oneof_debug(message, &oneof));
+        }
+    }
+    code
+}
+
+/// prost leaves `Debug` out for a message's oneofs too.
+fn oneof_debug(message: &Message, oneof: &str) -> String {
+    let path = message.oneof_path(oneof);
+    let arms: String = message
+        .fields
+        .iter()
+        .filter_map(|f| f.variant.as_ref().filter(|(of, _)| of == oneof).map(|(_, name)| (f, name)))
+        .map(|(field, name)| match field.private {
+            true => format!(
+                "Self::{name}(_) => f.debug_tuple({name:?}).field(&crate::Private).finish(),"
+            ),
+            false => {
+                format!("Self::{name}(value) => f.debug_tuple({name:?}).field(value).finish(),")
+            }
+        })
+        .collect();
+    format!(
+        "impl std::fmt::Debug for {path} {{
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{ match self {{ {arms} }} }}
+        }}\n"
+    )
+}

@@ -1,0 +1,104 @@
+//! Compiles the contract with protox (no protoc needed) and generates, from the same descriptors,
+//! the stubs, the validation of every input, and `Debug` impls that leave private fields out.
+
+mod debug;
+mod options;
+mod validation;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost_reflect::DescriptorPool;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..");
+    let (proto, third_party) = (root.join("proto"), root.join("third_party/proto"));
+    println!("cargo:rerun-if-changed={}", proto.display());
+    println!("cargo:rerun-if-changed={}", third_party.display());
+    println!("cargo:rerun-if-changed=build");
+
+    let mut compiler = protox::Compiler::new([&proto, &third_party])?;
+    compiler.include_imports(true).include_source_info(true).open_files(protos(&proto)?)?;
+    let pool = compiler.descriptor_pool();
+    let messages = options::messages(&pool)?;
+
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    generate_stubs(compiler.file_descriptor_set(), &messages)?;
+    write_rust(&out.join("validation.rs"), &validation::generate(&messages)?)?;
+    write_rust(&out.join("debug.rs"), &debug::generate(&messages))?;
+    fs::write(out.join("descriptors.bin"), descriptors(&proto, &third_party)?)?;
+    Ok(())
+}
+
+/// What the processes carry: every file with its imports, without the comments.
+fn descriptors(proto: &Path, third_party: &Path) -> Result<Vec<u8>> {
+    let mut compiler = protox::Compiler::new([proto, third_party])?;
+    compiler.include_imports(true).include_source_info(false).open_files(protos(proto)?)?;
+    let bytes = compiler.encode_file_descriptor_set();
+    DescriptorPool::decode(bytes.as_slice())?;
+    Ok(bytes)
+}
+
+fn protos(root: &Path) -> Result<Vec<PathBuf>> {
+    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "proto") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn generate_stubs(
+    mut set: prost_types::FileDescriptorSet,
+    messages: &[options::Message],
+) -> Result<()> {
+    // Of the imports only what messages are made of: options are not generated.
+    set.file.retain(|file| {
+        file.package().starts_with("clinic.") || file.package() == "google.protobuf"
+    });
+    let mut config = prost_build::Config::new();
+    config
+        .skip_debug(
+            messages.iter().filter(|m| m.has_private_field()).map(|m| format!(".{}", m.full_name)),
+        )
+        .service_generator(Box::new(Stubs {
+            client: tonic_prost_build::configure().build_server(false).service_generator(),
+            // The server's codec validates what it decodes, so no handler can be reached by a
+            // message that breaks the contract. Clients take answers as they come.
+            server: tonic_prost_build::configure()
+                .build_client(false)
+                .codec_path("crate::codec::ValidatingCodec")
+                .service_generator(),
+        }))
+        .compile_fds(set)?;
+    Ok(())
+}
+
+/// Client and server of a service, each with its own codec.
+struct Stubs {
+    client: Box<dyn prost_build::ServiceGenerator>,
+    server: Box<dyn prost_build::ServiceGenerator>,
+}
+
+impl prost_build::ServiceGenerator for Stubs {
+    fn generate(&mut self, service: prost_build::Service, buf: &mut String) {
+        self.client.generate(service.clone(), buf);
+        self.server.generate(service, buf);
+    }
+}
+
+fn write_rust(path: &Path, code: &str) -> Result<()> {
+    let file = syn::parse_file(code).map_err(|e| format!("{}: {e}", path.display()))?;
+    fs::write(path, prettyplease::unparse(&file))?;
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! The messages of the contract with the options that matter here, read from the descriptors into
+//! plain data. A rule that this generator does not know fails the build: it can never be skipped.
+
+use prost_reflect::{
+    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
+};
+
+use crate::Result;
+
+pub(crate) struct Message {
+    pub(crate) full_name: String,
+    pub(crate) fields: Vec<Field>,
+}
+
+impl Message {
+    pub(crate) fn has_private_field(&self) -> bool {
+        self.fields.iter().any(|f| f.private)
+    }
+
+    /// `clinic.records.v1.Patient` → `crate::records::v1::Patient`.
+    pub(crate) fn rust_path(&self) -> String {
+        format!("crate::{}", self.full_name.trim_start_matches("clinic.").replace('.', "::"))
+    }
+
+    /// `crate::auth::v1::register_request::Profile`.
+    pub(crate) fn oneof_path(&self, oneof: &str) -> String {
+        let path = self.rust_path();
+        let (module, name) = path.rsplit_once("::").unwrap_or_default();
+        format!("{module}::{}::{}", lower_snake(name), upper_camel(oneof))
+    }
+}
+
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    pub(crate) kind: Type,
+    /// `Some((oneof, Variant))` for a member of a real oneof.
+    pub(crate) variant: Option<(String, String)>,
+    pub(crate) private: bool,
+    pub(crate) required: bool,
+    pub(crate) output_only: bool,
+    pub(crate) immutable: bool,
+    pub(crate) rules: Rules,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Shape {
+    /// A scalar that is its zero value when it is not given.
+    Implicit,
+    /// A message, or a scalar with presence.
+    Optional,
+    Repeated,
+}
+
+pub(crate) enum Type {
+    Text,
+    Int32,
+    /// The numbers of the enum.
+    Enum(Vec<i32>),
+    /// The full name of the message.
+    Message(String),
+    /// Without rules.
+    Other,
+}
+
+#[derive(Default)]
+pub(crate) struct Rules {
+    pub(crate) ignore_empty: bool,
+    pub(crate) min_len: Option<u64>,
+    pub(crate) max_len: Option<u64>,
+    pub(crate) one_of: Vec<String>,
+    /// Names in `crate::format`.
+    pub(crate) formats: Vec<String>,
+    pub(crate) gte: Option<i32>,
+    pub(crate) lte: Option<i32>,
+    pub(crate) defined_only: bool,
+    pub(crate) not_in: Vec<i32>,
+    pub(crate) min_items: Option<u64>,
+    pub(crate) max_items: Option<u64>,
+    pub(crate) unique: bool,
+    pub(crate) items: Option<Box<Rules>>,
+}
+
+pub(crate) fn messages(pool: &DescriptorPool) -> Result<Vec<Message>> {
+    pool.all_messages()
+        .filter(|m| m.full_name().starts_with("clinic.") && !m.is_map_entry())
+        .map(|m| message(&m))
+        .collect()
+}
+
+fn message(descriptor: &MessageDescriptor) -> Result<Message> {
+    if descriptor.parent_message().is_some() {
+        return Err(format!("{}: nested messages are not supported", descriptor.full_name()).into());
+    }
+    if descriptor.options().extensions().next().is_some() {
+        return Err(
+            format!("{}: rules on messages are not supported", descriptor.full_name()).into()
+        );
+    }
+    Ok(Message {
+        full_name: descriptor.full_name().to_owned(),
+        fields: descriptor.fields().map(|f| field(&f)).collect::<Result<_>>()?,
+    })
+}
+
+fn field(descriptor: &FieldDescriptor) -> Result<Field> {
+    let options = descriptor.options();
+    let behaviors = extension(&options, "google.api.field_behavior")
+        .and_then(|v| {
+            v.as_list().map(|l| l.iter().filter_map(Value::as_enum_number).collect::<Vec<_>>())
+        })
+        .unwrap_or_default();
+    // google.api.FieldBehavior: 2 REQUIRED, 3 OUTPUT_ONLY, 5 IMMUTABLE.
+    if let Some(other) = behaviors.iter().find(|b| ![2, 3, 5].contains(*b)) {
+        return Err(
+            format!("{}: field_behavior {other} is not supported", descriptor.full_name()).into()
+        );
+    }
+    let rules = match extension(&options, "buf.validate.field") {
+        Some(Value::Message(rules)) => {
+            self::rules(&rules).map_err(|e| format!("{}: {e}", descriptor.full_name()))?
+        }
+        _ => Rules::default(),
+    };
+    let shape = match (descriptor.cardinality(), descriptor.supports_presence()) {
+        (Cardinality::Repeated, _) => Shape::Repeated,
+        (_, true) => Shape::Optional,
+        (_, false) => Shape::Implicit,
+    };
+    let kind = match descriptor.kind() {
+        Kind::String => Type::Text,
+        Kind::Int32 => Type::Int32,
+        Kind::Enum(e) => Type::Enum(e.values().map(|v| v.number()).collect()),
+        Kind::Message(m) => Type::Message(m.full_name().to_owned()),
+        _ => Type::Other,
+    };
+    let variant = descriptor
+        .containing_oneof()
+        .filter(|o| !o.is_synthetic())
+        .map(|o| (o.name().to_owned(), upper_camel(descriptor.name())));
+    Ok(Field {
+        name: descriptor.name().to_owned(),
+        shape,
+        kind,
+        variant,
+        private: extension(&options, "clinic.access.v1.phi").and_then(|v| v.as_bool())
+            == Some(true),
+        required: behaviors.contains(&2),
+        output_only: behaviors.contains(&3),
+        immutable: behaviors.contains(&5),
+        rules,
+    })
+}
+
+/// `buf.validate.FieldRules`, or the items' rules within.
+fn rules(message: &DynamicMessage) -> Result<Rules> {
+    let mut rules = Rules::default();
+    for (field, value) in message.fields() {
+        match (field.name(), value) {
+            ("ignore", Value::EnumNumber(0)) => {}
+            ("ignore", Value::EnumNumber(1)) => rules.ignore_empty = true,
+            ("string" | "int32" | "enum" | "repeated", Value::Message(of_type)) => {
+                typed_rules(field.name(), of_type, &mut rules)?;
+            }
+            (name, _) => return Err(format!("the rule {name} is not supported").into()),
+        }
+    }
+    Ok(rules)
+}
+
+fn typed_rules(kind: &str, message: &DynamicMessage, rules: &mut Rules) -> Result<()> {
+    for (field, value) in message.fields() {
+        match (kind, field.name(), value) {
+            ("string", "min_len", Value::U64(n)) => rules.min_len = Some(*n),
+            ("string", "max_len", Value::U64(n)) => rules.max_len = Some(*n),
+            ("string", name @ ("email" | "uuid"), Value::Bool(true)) => {
+                rules.formats.push(name.to_owned())
+            }
+            ("string", "in", Value::List(texts)) => {
+                rules.one_of = texts.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
+            }
+            ("int32", "gte", Value::I32(n)) => rules.gte = Some(*n),
+            ("int32", "lte", Value::I32(n)) => rules.lte = Some(*n),
+            ("enum", "defined_only", Value::Bool(on)) => rules.defined_only = *on,
+            ("enum", "not_in", Value::List(numbers)) => {
+                rules.not_in = numbers.iter().filter_map(Value::as_i32).collect();
+            }
+            ("repeated", "min_items", Value::U64(n)) => rules.min_items = Some(*n),
+            ("repeated", "max_items", Value::U64(n)) => rules.max_items = Some(*n),
+            ("repeated", "unique", Value::Bool(on)) => rules.unique = *on,
+            ("repeated", "items", Value::Message(items)) => {
+                rules.items = Some(Box::new(self::rules(items)?))
+            }
+            (_, name, _) => return Err(format!("the rule {kind}.{name} is not supported").into()),
+        }
+    }
+    for (extension, value) in message.extensions() {
+        match (extension.full_name().strip_prefix("clinic.access.v1."), value) {
+            (Some(format), Value::Bool(true)) => rules.formats.push(format.to_owned()),
+            _ => return Err(format!("the rule {} is not supported", extension.full_name()).into()),
+        }
+    }
+    Ok(())
+}
+
+fn extension(options: &DynamicMessage, name: &str) -> Option<Value> {
+    options.extensions().find(|(e, _)| e.full_name() == name).map(|(_, value)| value.clone())
+}
+
+fn upper_camel(snake: &str) -> String {
+    snake
+        .split('_')
+        .map(|word| {
+            let mut letters = word.chars();
+            letters
+                .next()
+                .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        })
+        .collect()
+}
+
+fn lower_snake(camel: &str) -> String {
+    let mut snake = String::new();
+    for (i, letter) in camel.char_indices() {
+        if letter.is_uppercase() && i > 0 {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}

@@ -1,0 +1,213 @@
+//! `impl Validate` for every message: calls into `crate::validation`, one a field that has rules.
+
+use std::fmt::Write as _;
+
+use crate::Result;
+use crate::options::{Field, Message, Rules, Shape, Type};
+
+pub(crate) fn generate(messages: &[Message]) -> Result<String> {
+    let mut code = String::new();
+    for message in messages {
+        let body = body(message, messages)?;
+        let (presence, out) = (
+            if body.contains("presence") { "presence" } else { "_" },
+            if body.is_empty() { "_" } else { "out" },
+        );
+        let _ = write!(
+            code,
+            "impl crate::validation::Validate for {path} {{
+                #[allow(clippy::too_many_lines)]
+                fn check(&self, {presence}: crate::validation::Presence<'_>, {out}: &mut crate::validation::Violations) {{ {body} }}
+            }}\n",
+            path = message.rust_path(),
+        );
+    }
+    Ok(code)
+}
+
+fn body(message: &Message, all: &[Message]) -> Result<String> {
+    let mut code = String::new();
+    let masked = message.fields.iter().any(|f| f.name == "update_mask");
+    for field in &message.fields {
+        let scalar = !matches!(field.kind, Type::Message(_));
+        if field.output_only || (scalar && !field.required && !has_rules(&field.rules)) {
+            continue;
+        }
+        let fail = |why: &str| format!("{}.{}: {why}", message.full_name, field.name);
+        match (&field.kind, field.shape) {
+            (Type::Text, Shape::Implicit) => {
+                let _ = write!(
+                    code,
+                    "out.text(presence, {:?}, &self.{}, {}, &{});",
+                    field.name,
+                    field.name,
+                    requirement(field),
+                    text_rules(&field.rules)?
+                );
+            }
+            (Type::Text, Shape::Optional) if field.variant.is_none() => {
+                let _ = write!(
+                    code,
+                    "if let Some(text) = &self.{} {{ out.text(presence, {:?}, text, {}, &{}); }}",
+                    field.name,
+                    field.name,
+                    requirement(field),
+                    text_rules(&field.rules)?
+                );
+            }
+            (Type::Text, Shape::Repeated) => {
+                let items = field
+                    .rules
+                    .items
+                    .as_deref()
+                    .ok_or_else(|| fail("a repeated text needs rules for its items"))?;
+                code.push_str(&repeated(field));
+                let _ = write!(
+                    code,
+                    "for (i, text) in self.{}.iter().enumerate() {{ out.item({:?}, i, text, &{}); }}",
+                    field.name,
+                    field.name,
+                    text_rules(items)?
+                );
+            }
+            (Type::Int32, Shape::Implicit) => {
+                if field.rules.gte.is_some() || field.rules.lte.is_some() {
+                    let _ = write!(
+                        code,
+                        "out.int32({:?}, self.{}, {:?}, {:?});",
+                        field.name, field.name, field.rules.gte, field.rules.lte
+                    );
+                }
+            }
+            (Type::Enum(numbers), Shape::Implicit) => {
+                let allowed = allowed(numbers, &field.rules)
+                    .ok_or_else(|| fail("an enum needs the rule defined_only"))?;
+                let _ = write!(
+                    code,
+                    "out.number({:?}, self.{}, &{allowed:?});",
+                    field.name, field.name
+                );
+            }
+            (Type::Enum(numbers), Shape::Repeated) if field.rules.items.is_some() => {
+                let items = field.rules.items.as_deref().ok_or("no items")?;
+                let allowed = allowed(numbers, items)
+                    .ok_or_else(|| fail("an enum needs the rule defined_only"))?;
+                code.push_str(&repeated(field));
+                let _ = write!(
+                    code,
+                    "for (i, number) in self.{}.iter().enumerate() {{ out.number(&format!(\"{}[{{i}}]\"), *number, &{allowed:?}); }}",
+                    field.name, field.name
+                );
+            }
+            // Lists that only answers hold.
+            (Type::Message(_) | Type::Enum(..), Shape::Repeated) => {}
+            (Type::Message(name), _) if name == "google.protobuf.FieldMask" => {
+                let (resource, paths) = masked_resource(message, all)
+                    .ok_or_else(|| fail("a mask needs a message of the contract beside it"))?;
+                let _ = write!(
+                    code,
+                    "out.mask({:?}, self.update_mask.as_ref(), &{paths:?}, {resource:?});",
+                    field.name
+                );
+            }
+            (Type::Message(name), _) if name.starts_with("clinic.") => {
+                let presence = if masked {
+                    "crate::validation::Presence::of(self.update_mask.as_ref())"
+                } else {
+                    "crate::validation::Presence::Create"
+                };
+                match &field.variant {
+                    None => {
+                        let _ = write!(
+                            code,
+                            "out.message({:?}, self.{}.as_ref(), {}, {presence});",
+                            field.name, field.name, field.required
+                        );
+                    }
+                    Some((oneof, variant)) => {
+                        let module = message.oneof_path(oneof);
+                        let _ = write!(
+                            code,
+                            "if let Some({module}::{variant}(message)) = &self.{oneof} {{ out.message({:?}, Some(message), false, {presence}); }}",
+                            field.name
+                        );
+                    }
+                }
+            }
+            _ if has_rules(&field.rules) || field.required => {
+                return Err(fail("this kind of field cannot have rules yet").into());
+            }
+            _ => {}
+        }
+    }
+    Ok(code)
+}
+
+/// The resource beside an update mask, and the paths that a mask may name.
+fn masked_resource(message: &Message, all: &[Message]) -> Option<(String, Vec<String>)> {
+    let (field, name) = message.fields.iter().find_map(|f| match &f.kind {
+        Type::Message(name) if name.starts_with("clinic.") => Some((f, name)),
+        _ => None,
+    })?;
+    let resource = all.iter().find(|m| m.full_name == *name)?;
+    let paths = resource
+        .fields
+        .iter()
+        // The etag is a condition, not a value.
+        .filter(|f| !f.output_only && !f.immutable && f.name != "etag")
+        .map(|f| f.name.clone())
+        .collect();
+    Some((field.name.clone(), paths))
+}
+
+fn requirement(field: &Field) -> &'static str {
+    match (field.required, field.immutable) {
+        (true, false) => "crate::validation::Required::Always",
+        (true, true) => "crate::validation::Required::OnCreate",
+        (false, _) => "crate::validation::Required::Never",
+    }
+}
+
+fn repeated(field: &Field) -> String {
+    format!(
+        "out.repeated({:?}, &self.{}, {}, {:?}, {:?}, {});",
+        field.name,
+        field.name,
+        field.required,
+        field.rules.min_items,
+        field.rules.max_items,
+        field.rules.unique
+    )
+}
+
+fn text_rules(rules: &Rules) -> Result<String> {
+    let mut formats = Vec::new();
+    for format in &rules.formats {
+        formats.push(format!("crate::format::{}", format.to_uppercase()));
+    }
+    Ok(format!(
+        "crate::validation::Text {{ ignore_empty: {}, min_len: {:?}, max_len: {:?}, one_of: &{:?}, formats: &[{}] }}",
+        rules.ignore_empty,
+        rules.min_len.map(usize::try_from).transpose()?,
+        rules.max_len.map(usize::try_from).transpose()?,
+        rules.one_of,
+        formats.join(", ")
+    ))
+}
+
+fn allowed(numbers: &[i32], rules: &Rules) -> Option<Vec<i32>> {
+    rules
+        .defined_only
+        .then(|| numbers.iter().copied().filter(|n| !rules.not_in.contains(n)).collect())
+}
+
+fn has_rules(rules: &Rules) -> bool {
+    let Rules { ignore_empty: _, min_len, max_len, one_of, formats, gte, lte, .. } = rules;
+    let Rules { defined_only, not_in, min_items, max_items, unique, items, .. } = rules;
+    [min_len, max_len, min_items, max_items].iter().any(|n| n.is_some())
+        || [gte, lte].iter().any(|n| n.is_some())
+        || !(one_of.is_empty() && formats.is_empty() && not_in.is_empty())
+        || *defined_only
+        || *unique
+        || items.is_some()
+}

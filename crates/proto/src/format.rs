@@ -1,0 +1,167 @@
+//! The forms of text that rules name: the standard ones of protovalidate, and those that
+//! `clinic/access/v1/formats.proto` predefines. Each says in CEL there what it says in Rust here.
+
+use std::sync::LazyLock;
+
+use chrono::{Days, NaiveDate, Utc};
+use regex::Regex;
+
+/// A form: what it is called in an error, and the test.
+pub struct Format {
+    pub message: &'static str,
+    pub is_valid: fn(&str) -> bool,
+}
+
+pub const EMAIL: Format = Format { message: "must be an e-mail address", is_valid: is_email };
+pub const UUID: Format = Format { message: "must be a UUID", is_valid: is_uuid };
+pub const LINE: Format =
+    Format { message: "must be one line of text without control characters", is_valid: is_line };
+pub const PROSE: Format = Format {
+    message: "must not contain control characters other than line feed and tab",
+    is_valid: is_prose,
+};
+pub const ID_OR_ME: Format =
+    Format { message: "must be a UUID, or `me` for your own", is_valid: is_id_or_me };
+pub const BIRTH_DATE: Format = Format {
+    message: "must be a day as YYYY-MM-DD, not in the future and at most 150 years ago",
+    is_valid: is_birth_date,
+};
+pub const AMOUNT: Format = Format {
+    message: "must be an amount with at most 8 digits and 2 decimals, as 150.50",
+    is_valid: is_amount,
+};
+pub const PHONE: Format = Format {
+    message: "must be a telephone number: 5 to 20 digits, spaces and + - . ( ) / x",
+    is_valid: is_phone,
+};
+pub const USERNAME: Format = Format {
+    message: "must be 3 to 64 letters, digits and . _ -, beginning with a letter or digit",
+    is_valid: is_username,
+};
+
+fn is_line(text: &str) -> bool {
+    !text.chars().any(char::is_control) && text.chars().any(|c| !c.is_whitespace())
+}
+
+fn is_prose(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+fn is_id_or_me(text: &str) -> bool {
+    text == "me" || is_uuid(text)
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+/// The longest life known is 122 years.
+const MAX_AGE_DAYS: u64 = 54_788;
+
+fn is_birth_date(text: &str) -> bool {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a rule of the contract, without a clock at hand"
+    )]
+    let today = Utc::now().date_naive();
+    let well_formed = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    well_formed
+        && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|day| {
+            day <= today
+                && today
+                    .checked_sub_days(Days::new(MAX_AGE_DAYS))
+                    .is_some_and(|oldest| day >= oldest)
+        })
+}
+
+fn is_amount(text: &str) -> bool {
+    let (whole, decimals) = text.split_once('.').map_or((text, None), |(w, d)| (w, Some(d)));
+    let digits = |part: &str, most: usize| {
+        (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    digits(whole, 8) && decimals.is_none_or(|d| digits(d, 2))
+}
+
+fn is_phone(text: &str) -> bool {
+    let rest = text.strip_prefix('+').unwrap_or(text);
+    (5..=20).contains(&rest.len())
+        && rest.bytes().all(|b| b.is_ascii_digit() || b" ().-/x".contains(&b))
+        && rest.bytes().any(|b| b.is_ascii_digit())
+}
+
+fn is_username(text: &str) -> bool {
+    (3..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+}
+
+fn is_email(text: &str) -> bool {
+    // The HTML standard's definition, which protovalidate uses too.
+    #[expect(clippy::unwrap_used, reason = "a constant expression, compiled by every test")]
+    static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?",
+            r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
+        ))
+        .unwrap()
+    });
+    EMAIL.is_match(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(format: &Format, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!((format.is_valid)(text), "{text:?} should pass: {}", format.message);
+        }
+        for text in bad {
+            assert!(!(format.is_valid)(text), "{text:?} should fail: {}", format.message);
+        }
+    }
+
+    #[test]
+    fn formats_take_what_they_say_and_nothing_else() {
+        judge(
+            &EMAIL,
+            &["a@b", "test@example.com", "x+y@sub.example.org"],
+            &["", "a", "a@", "@b", "a b@c", "a@b c"],
+        );
+        judge(&LINE, &["Ann", "Zoë O'Neil", "山田"], &["", " ", "a\nb", "a\0", "\u{85}x"]);
+        judge(&PROSE, &["", "BP <120\n\tfine"], &["a\0b", "\u{1b}[31m"]);
+        judge(
+            &BIRTH_DATE,
+            &["1985-05-15", "2000-02-29"],
+            &[
+                "",
+                "1985-5-15",
+                "2001-02-29",
+                "2999-01-01",
+                "1800-01-01",
+                "+985-05-15",
+                "15.05.1985",
+            ],
+        );
+        judge(
+            &AMOUNT,
+            &["0", "150", "150.5", "99999999.99"],
+            &["", ".5", "1.", "1.234", "-1", "1e3", "123456789"],
+        );
+        judge(
+            &PHONE,
+            &["5551234567", "+1 (555) 123-4567"],
+            &["", "1234", "call me", "-----", "1234567890123456789012"],
+        );
+        judge(&USERNAME, &["ann", "dr.who_1"], &["", "ab", ".ann", "a b c", "ann@x"]);
+        judge(
+            &ID_OR_ME,
+            &["me", "01890a5d-ac96-774b-bcce-b302099a8057"],
+            &["", "ME", "1", "01890a5dac96774bbcceb302099a8057----"],
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! The rules of `buf.validate` and `google.api.field_behavior`, as the generated code calls them.
+//! Every violation is reported at once; none quotes the value, which may be private.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::hash::Hash;
+
+use prost_types::FieldMask;
+use tonic::Status;
+
+use crate::format::Format;
+use crate::status;
+
+/// A message that knows the rules of its contract.
+pub trait Validate {
+    /// Adds what is wrong with this message to `out`.
+    fn check(&self, presence: Presence<'_>, out: &mut Violations);
+}
+
+/// Which required fields must be there.
+#[derive(Clone, Copy)]
+pub enum Presence<'a> {
+    /// All of them.
+    Create,
+    /// All but those that only a Create takes: the update mask is `*`.
+    Replace,
+    /// None: an update without a mask changes what is given.
+    Given,
+    /// Those that the update mask names.
+    Masked(&'a [String]),
+}
+
+impl<'a> Presence<'a> {
+    /// What an update mask asks for (AIP-134).
+    pub fn of(mask: Option<&'a FieldMask>) -> Self {
+        match mask.map(|m| m.paths.as_slice()) {
+            None | Some([]) => Self::Given,
+            Some([all]) if all == "*" => Self::Replace,
+            Some(paths) => Self::Masked(paths),
+        }
+    }
+
+    fn requires(self, field: &str, required: Required) -> bool {
+        match (required, self) {
+            (Required::Never, _) | (_, Presence::Given) => false,
+            (_, Presence::Create) => true,
+            (Required::OnCreate, _) => false,
+            (Required::Always, Presence::Replace) => true,
+            (Required::Always, Presence::Masked(paths)) => paths.iter().any(|p| p == field),
+        }
+    }
+}
+
+/// When a field may not be empty.
+#[derive(Clone, Copy)]
+pub enum Required {
+    Never,
+    /// An immutable field: updates leave it out.
+    OnCreate,
+    Always,
+}
+
+/// The rules of a text field.
+pub struct Text {
+    pub ignore_empty: bool,
+    pub min_len: Option<usize>,
+    pub max_len: Option<usize>,
+    pub one_of: &'static [&'static str],
+    pub formats: &'static [Format],
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path from the request, as `patient.first_name` or `ids[3]`.
+    pub field: String,
+    /// What it must be.
+    pub message: String,
+}
+
+impl Violation {
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Default)]
+pub struct Violations {
+    path: String,
+    found: Vec<Violation>,
+}
+
+impl Violations {
+    /// Adds a violation that only code can find, with the field's path from here.
+    pub fn add(&mut self, field: &str, message: impl Into<String>) {
+        let field =
+            if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) };
+        self.found.push(Violation { field, message: message.into() });
+    }
+
+    /// Nothing, or INVALID_ARGUMENT with all of it.
+    #[expect(clippy::result_large_err, reason = "tonic's own error type")]
+    pub fn into_result(self) -> Result<(), Status> {
+        if self.found.is_empty() { Ok(()) } else { Err(status::invalid_fields(self.found)) }
+    }
+
+    /// The violations found.
+    pub fn into_vec(self) -> Vec<Violation> {
+        self.found
+    }
+
+    pub(crate) fn text(
+        &mut self,
+        presence: Presence<'_>,
+        field: &str,
+        text: &str,
+        required: Required,
+        rules: &Text,
+    ) {
+        if text.trim().is_empty() && presence.requires(field, required) {
+            return self.add(field, "is required");
+        }
+        self.item_text(field, text, rules);
+    }
+
+    pub(crate) fn item(&mut self, field: &str, index: usize, text: &str, rules: &Text) {
+        if text_violation(text, rules).is_some() {
+            self.item_text(&format!("{field}[{index}]"), text, rules);
+        }
+    }
+
+    fn item_text(&mut self, field: &str, text: &str, rules: &Text) {
+        if let Some(message) = text_violation(text, rules) {
+            self.add(field, message);
+        }
+    }
+
+    pub(crate) fn int32(&mut self, field: &str, value: i32, gte: Option<i32>, lte: Option<i32>) {
+        if gte.is_some_and(|least| value < least) || lte.is_some_and(|most| value > most) {
+            let mut message = "must be".to_owned();
+            if let Some(least) = gte {
+                let _ = write!(message, " at least {least}");
+            }
+            if let Some(most) = lte {
+                let and = if gte.is_some() { " and" } else { "" };
+                let _ = write!(message, "{and} at most {most}");
+            }
+            self.add(field, message);
+        }
+    }
+
+    pub(crate) fn number(&mut self, field: &str, value: i32, allowed: &[i32]) {
+        if !allowed.contains(&value) {
+            self.add(field, "must be one of the values that may be chosen here");
+        }
+    }
+
+    pub(crate) fn repeated<T: Eq + Hash>(
+        &mut self,
+        field: &str,
+        items: &[T],
+        required: bool,
+        min: Option<u64>,
+        max: Option<u64>,
+        unique: bool,
+    ) {
+        let len = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        if required && items.is_empty() {
+            self.add(field, "is required");
+        } else if min.is_some_and(|min| len < min) {
+            self.add(field, format!("must have at least {} items", min.unwrap_or_default()));
+        } else if max.is_some_and(|max| len > max) {
+            self.add(field, format!("must have at most {} items", max.unwrap_or_default()));
+        } else if unique && items.iter().collect::<HashSet<_>>().len() < items.len() {
+            self.add(field, "must not name anything twice");
+        }
+    }
+
+    pub(crate) fn message<M: Validate>(
+        &mut self,
+        field: &str,
+        message: Option<&M>,
+        required: bool,
+        presence: Presence<'_>,
+    ) {
+        match message {
+            None if required => self.add(field, "is required"),
+            None => {}
+            Some(message) => {
+                let outer = self.path.len();
+                if outer > 0 {
+                    self.path.push('.');
+                }
+                self.path.push_str(field);
+                message.check(presence, self);
+                self.path.truncate(outer);
+            }
+        }
+    }
+
+    pub(crate) fn mask(
+        &mut self,
+        field: &str,
+        mask: Option<&FieldMask>,
+        paths: &[&str],
+        resource: &str,
+    ) {
+        let Some(mask) = mask else { return };
+        if mask.paths.iter().any(|p| p == "*") {
+            if mask.paths.len() > 1 {
+                self.add(field, "`*` must stand alone");
+            }
+        } else if mask.paths.iter().any(|path| !paths.contains(&path.as_str())) {
+            // The path itself is not quoted: it is the client's text.
+            self.add(
+                field,
+                format!("must name fields of `{resource}` that can change: {}", paths.join(", ")),
+            );
+        }
+    }
+}
+
+fn text_violation(text: &str, rules: &Text) -> Option<String> {
+    if rules.ignore_empty && text.is_empty() {
+        return None;
+    }
+    let short = rules.min_len.is_some_and(|min| text.chars().take(min).count() < min);
+    let long = rules.max_len.is_some_and(|max| text.len() > max && text.chars().nth(max).is_some());
+    match (rules.min_len, rules.max_len) {
+        (Some(min), Some(max)) if short || long => {
+            return Some(format!("must be {min} to {max} characters long"));
+        }
+        (Some(min), None) if short => {
+            return Some(format!("must be at least {min} characters long"));
+        }
+        (None, Some(max)) if long => return Some(format!("must be at most {max} characters long")),
+        _ => {}
+    }
+    if !rules.one_of.is_empty() && !rules.one_of.contains(&text) {
+        return Some(format!("must be one of {}", rules.one_of.join(", ")));
+    }
+    rules
+        .formats
+        .iter()
+        .find(|format| !(format.is_valid)(text))
+        .map(|format| format.message.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+use super::*;
+use crate::auth::v1::{RegisterRequest, SetUserRolesRequest};
+use crate::records::v1::{
+    BatchGetPatientsRequest, CreatePatientRequest, Patient, UpdatePatientRequest,
+};
+
+fn fields(message: &impl Validate) -> Vec<String> {
+    let mut violations = Violations::default();
+    message.check(Presence::Create, &mut violations);
+    violations.into_vec().into_iter().map(|v| v.field).collect()
+}
+
+fn update(patient: Patient, paths: Option<&[&str]>) -> UpdatePatientRequest {
+    UpdatePatientRequest {
+        id: "me".into(),
+        patient: Some(patient),
+        update_mask: paths
+            .map(|p| FieldMask { paths: p.iter().map(|p| (*p).to_owned()).collect() }),
+    }
+}
+
+#[test]
+fn every_bad_field_is_named_at_once() {
+    let patient = Patient {
+        first_name: " ".into(),
+        last_name: "a\0b".into(),
+        date_of_birth: "2999-01-01".into(),
+        gender: "X".into(),
+        phone_number: "no".into(),
+        email: "no".into(),
+        address: "a".repeat(501),
+        medical_history: "\u{7}".into(),
+        ..Patient::default()
+    };
+    let request = CreatePatientRequest { patient: Some(patient), request_id: "7".into() };
+    assert_eq!(
+        fields(&request),
+        [
+            "patient.first_name",
+            "patient.last_name",
+            "patient.date_of_birth",
+            "patient.gender",
+            "patient.phone_number",
+            "patient.email",
+            "patient.address",
+            "patient.medical_history",
+            "request_id",
+        ]
+    );
+}
+
+#[test]
+fn a_missing_message_is_named() {
+    assert_eq!(fields(&CreatePatientRequest::default()), ["patient"]);
+}
+
+#[test]
+fn an_update_requires_what_its_mask_names() {
+    assert!(fields(&update(Patient::default(), None)).is_empty());
+    assert!(fields(&update(Patient::default(), Some(&["phone_number"]))).is_empty());
+    assert_eq!(fields(&update(Patient::default(), Some(&["first_name"]))), ["patient.first_name"]);
+    assert_eq!(
+        fields(&update(Patient::default(), Some(&["*"]))),
+        ["patient.first_name", "patient.last_name"]
+    );
+}
+
+#[test]
+fn a_mask_names_only_what_can_change() {
+    for path in
+        ["nonsense", "id", "owner_id", "user_id", "created_at", "etag", "patient.first_name", ""]
+    {
+        assert_eq!(fields(&update(Patient::default(), Some(&[path]))), ["update_mask"], "{path}");
+    }
+    assert_eq!(fields(&update(Patient::default(), Some(&["*", "gender"]))), ["update_mask"]);
+}
+
+#[test]
+fn lists_are_bounded_and_their_items_checked() {
+    let ids = vec!["01890a5d-ac96-774b-bcce-b302099a8057".to_owned(); 501];
+    assert_eq!(fields(&BatchGetPatientsRequest { ids, ..Default::default() }), ["ids"]);
+    let ids = vec!["me".to_owned()];
+    assert_eq!(fields(&BatchGetPatientsRequest { ids, ..Default::default() }), ["ids[0]"]);
+    assert_eq!(fields(&BatchGetPatientsRequest::default()), ["ids"]);
+    let roles = |roles: &[i32]| SetUserRolesRequest {
+        id: "me".into(),
+        roles: roles.to_vec(),
+        ..Default::default()
+    };
+    assert!(fields(&roles(&[1, 2])).is_empty());
+    assert_eq!(fields(&roles(&[])), ["roles"]);
+    assert_eq!(fields(&roles(&[1, 1])), ["roles"]);
+    assert_eq!(fields(&roles(&[5, 99])), ["roles[0]", "roles[1]"]);
+}
+
+#[test]
+fn private_fields_do_not_print() {
+    let request = RegisterRequest {
+        email: "ann@example.com".into(),
+        password: "correct horse".into(),
+        name: "Ann".into(),
+        ..Default::default()
+    };
+    let text = format!("{request:?}");
+    assert!(!text.contains("ann") && !text.contains("Ann") && !text.contains("horse"), "{text}");
+    let text = format!("{:?}", Patient { last_name: "Lovelace".into(), ..Default::default() });
+    assert!(text.contains("last_name: [private]") && !text.contains("Lovelace"), "{text}");
+}
+
+#[test]
+fn a_violation_never_quotes_the_value() {
+    let request = CreatePatientRequest {
+        patient: Some(Patient {
+            first_name: "Secret\0".into(),
+            last_name: "L".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut violations = Violations::default();
+    request.check(Presence::Create, &mut violations);
+    let status = violations.into_result().unwrap_err();
+    assert!(!format!("{status:?}").contains("Secret"));
+}
