@@ -1,0 +1,256 @@
+//! Opening a database by its URL, with the settings that matter.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::db::{Db, Pools};
+use crate::error::{Cause, Error};
+
+/// Which database, and how much of it.
+#[derive(Clone)]
+pub struct Options {
+    /// `postgres://user:password@host/database?sslmode=…` or `sqlite:path/to/file.db`.
+    pub url: SecretString,
+    /// PostgreSQL: the size of the pool. SQLite: how many may read at once; one writes.
+    pub max_connections: u32,
+}
+
+impl Options {
+    /// The usual size: 8 connections beat 16 on PostgreSQL, and 8 readers keep SQLite busy.
+    pub fn new(url: impl Into<SecretString>) -> Self {
+        Self { url: url.into(), max_connections: 8 }
+    }
+}
+
+/// Why a database could not be opened: one sentence that says what to do, without the password.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not a URL of a database that Clinic knows.
+    #[error("the database URL must be postgres://… or sqlite:path/to/file.db")]
+    UnknownScheme,
+    /// A URL that cannot be read.
+    #[error(
+        "the database URL cannot be read: write it as postgres://user:password@host:5432/database"
+    )]
+    Malformed,
+    /// A directory or file that cannot be made or written.
+    #[error(
+        "the data directory {path} cannot be written ({error}): make it writable for this user, \
+         or choose another one"
+    )]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file is there, but is no database.
+    #[error(
+        "the file {path} cannot be opened as an SQLite database: move it away, or choose another"
+    )]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: Error,
+    },
+    /// Nobody answers.
+    #[error(
+        "PostgreSQL does not answer at {server}: check that it runs, and the host in the database \
+         URL"
+    )]
+    Unreachable {
+        /// Host and port.
+        server: String,
+    },
+    /// The server does not know the user.
+    #[error(
+        "PostgreSQL at {server} does not let user {user} in: check user and password in the \
+         database URL"
+    )]
+    LoginRefused {
+        /// Host and port.
+        server: String,
+        /// The user's name.
+        user: String,
+    },
+    /// The server has no such database.
+    #[error(
+        "PostgreSQL at {server} has no database {database}: create it with `createdb {database}`"
+    )]
+    NoDatabase {
+        /// Host and port.
+        server: String,
+        /// The database's name.
+        database: String,
+    },
+    /// No TLS, or a certificate that is not trusted.
+    #[error(
+        "no TLS connection to PostgreSQL at {server}: check sslmode and sslrootcert in the \
+         database URL"
+    )]
+    Tls {
+        /// Host and port.
+        server: String,
+        /// What the driver said.
+        #[source]
+        source: Cause,
+    },
+    /// The server refuses connections now.
+    #[error("PostgreSQL at {server} takes no connection now: look into its log, and try again")]
+    Refused {
+        /// Host and port.
+        server: String,
+        /// What the driver said.
+        #[source]
+        source: Error,
+    },
+}
+
+/// How long to wait for a connection before a request fails.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// From which idle time on a connection is tested before use: a request on a busy connection pays
+/// nothing, a server that was restarted is noticed.
+const TRUST_IDLE: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a write waits for the writes before it. Longer than for PostgreSQL, because all of
+/// them queue for one connection.
+const WRITE_QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Db {
+    /// Opens the database, and makes an SQLite file that is not there. Fails within seconds when it
+    /// is not usable now; a database that goes away later is [`Error::Unavailable`] until it is back.
+    pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
+        let url = options.url.expose_secret();
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            postgres(url, options.max_connections).await
+        } else if let Some(path) = url.strip_prefix("sqlite:") {
+            sqlite(Path::new(path.strip_prefix("//").unwrap_or(path)), options.max_connections)
+                .await
+        } else {
+            Err(ConnectError::UnknownScheme)
+        }
+    }
+}
+
+async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
+    let options = parse_postgres(url)?;
+    // One connection outside of the pool tells what is wrong; the pool would only say that its
+    // time was up.
+    try_postgres(&options).await?.close().await.ok();
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections.max(1))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUST_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    Ok(Db(Pools::Postgres(pool)))
+}
+
+pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| ConnectError::Malformed)?;
+    Ok(options.application_name("clinic"))
+}
+
+/// Opens a single connection, and says in one sentence why it cannot.
+pub(crate) async fn try_postgres(options: &PgConnectOptions) -> Result<PgConnection, ConnectError> {
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    let connect = PgConnection::connect_with(options);
+    let error = match tokio::time::timeout(ACQUIRE_TIMEOUT, connect).await {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(error)) => error,
+        Err(_) => return Err(ConnectError::Unreachable { server }),
+    };
+    Err(match &error {
+        sqlx::Error::Io(_) => ConnectError::Unreachable { server },
+        sqlx::Error::Tls(source) => {
+            ConnectError::Tls { server, source: Cause::new(source.to_string()) }
+        }
+        sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+            Some("28P01" | "28000") => {
+                ConnectError::LoginRefused { server, user: options.get_username().to_owned() }
+            }
+            Some("3D000") => {
+                let database = options.get_database().unwrap_or(options.get_username()).to_owned();
+                ConnectError::NoDatabase { server, database }
+            }
+            _ => ConnectError::Refused { server, source: error.into() },
+        },
+        _ => ConnectError::Refused { server, source: error.into() },
+    })
+}
+
+async fn sqlite(path: &Path, max_connections: u32) -> Result<Db, ConnectError> {
+    // Readers and the writer are different connections: they only meet in a file.
+    if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+        return Err(ConnectError::UnknownScheme);
+    }
+    make_file(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .synchronous(SqliteSynchronous::Full);
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        // Never closed: it keeps the WAL there that readers need.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(WRITE_QUEUE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
+        .await
+        .map_err(|error| ConnectError::NotADatabase {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(max_connections.max(1))
+        // Each is a thread with a page cache: an idle suite gives them back.
+        .idle_timeout(Duration::from_secs(60))
+        .max_lifetime(None)
+        .acquire_timeout(WRITE_QUEUE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.read_only(true));
+    Ok(Db(Pools::Sqlite { read, write }))
+}
+
+/// Makes the directory (0700) and the file (0600), unless they are there. SQLite gives its other
+/// files the mode of this one.
+fn make_file(path: &Path) -> Result<(), ConnectError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let make = || {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        let mut file = std::fs::OpenOptions::new();
+        file.append(true).create(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+            builder.mode(0o700);
+            file.mode(0o600);
+        }
+        builder.create(directory)?;
+        file.open(path).map(drop)
+    };
+    make().map_err(|error| ConnectError::NotWritable { path: directory.to_owned(), error })
+}

@@ -1,0 +1,160 @@
+//! What can go wrong with a database, in the terms that callers act on. The drivers' errors are
+//! classified here, in one function per driver, and nowhere else.
+
+use std::fmt;
+
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
+
+/// Why a statement failed. No variant's text carries a value of a row.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something unique is taken. `key` is the name of the index, which must follow
+    /// `<table>_<column>_<column>_key`: PostgreSQL says the name, SQLite says only the table and
+    /// the columns, and the name is put together from these.
+    #[error("the unique index {key} has this value already")]
+    Unique {
+        /// The name of the unique index.
+        key: String,
+    },
+    /// Two writes met (serialization failure, deadlock, locked file). The same may succeed now.
+    #[error("two writes met")]
+    Conflict,
+    /// The database cannot be reached or takes no more work. The same may succeed later.
+    #[error("the database is not available")]
+    Unavailable(#[source] Cause),
+    /// A defect: of the statement, the schema or the program.
+    #[error("the database refused a statement")]
+    Internal(#[source] Cause),
+}
+
+impl Error {
+    /// Whether it is a violation of this unique index.
+    pub fn is_unique(&self, key: &str) -> bool {
+        matches!(self, Self::Unique { key: violated } if violated == key)
+    }
+}
+
+/// What the driver said, for the log only: without PostgreSQL's DETAIL, which quotes rows.
+pub struct Cause(String);
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl Cause {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(refusal) => {
+                if let Some(refusal) = refusal.try_downcast_ref::<PgDatabaseError>() {
+                    from_postgres(refusal)
+                } else if let Some(refusal) = refusal.try_downcast_ref::<SqliteError>() {
+                    from_sqlite(refusal)
+                } else {
+                    Self::Internal(Cause::new("an error of an unknown driver"))
+                }
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(Cause::new(error.to_string())),
+            _ => Self::Internal(Cause::new(error.to_string())),
+        }
+    }
+}
+
+/// By SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn from_postgres(error: &PgDatabaseError) -> Error {
+    let code = error.code();
+    // The messages of class 22 (data exception) quote the value.
+    let cause = if code.starts_with("22") {
+        Cause::new(format!("SQLSTATE {code}"))
+    } else {
+        Cause::new(format!("SQLSTATE {code}: {}", error.message()))
+    };
+    match code {
+        "23505" => Error::Unique { key: error.constraint().unwrap_or_default().to_owned() },
+        // serialization_failure, deadlock_detected, lock_not_available
+        "40001" | "40P01" | "55P03" => Error::Conflict,
+        // query_canceled, admin_shutdown, crash_shutdown, cannot_connect_now,
+        // read_only_sql_transaction (a standby after a failover)
+        "57014" | "57P01" | "57P02" | "57P03" | "25006" => Error::Unavailable(cause),
+        // connection exceptions, insufficient resources
+        _ if code.starts_with("08") || code.starts_with("53") => Error::Unavailable(cause),
+        _ => Error::Internal(cause),
+    }
+}
+
+/// By result code: <https://www.sqlite.org/rescode.html>.
+fn from_sqlite(error: &SqliteError) -> Error {
+    use sqlx::error::DatabaseError as _;
+
+    let extended: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
+    let cause = Cause::new(error.to_string());
+    match (extended, extended & 0xff) {
+        // SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE
+        (1555 | 2067, _) => Error::Unique { key: sqlite_key(error.message()) },
+        // SQLITE_BUSY, SQLITE_LOCKED
+        (_, 5 | 6) => Error::Conflict,
+        // SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN
+        (_, 8 | 10 | 13 | 14) => Error::Unavailable(cause),
+        _ => Error::Internal(cause),
+    }
+}
+
+/// `UNIQUE constraint failed: users.email_key, users.tenant` → `users_email_key_tenant_key`.
+/// An index over an expression is named by SQLite: `UNIQUE constraint failed: index 'users_x_key'`.
+fn sqlite_key(message: &str) -> String {
+    let columns = message.split_once(": ").map_or(message, |(_, columns)| columns);
+    if let Some(name) = columns.strip_prefix("index ") {
+        return name.trim_matches('\'').to_owned();
+    }
+    let mut key = String::new();
+    for column in columns.split(", ") {
+        let (table, column) = column.split_once('.').unwrap_or(("", column));
+        if key.is_empty() {
+            key.push_str(table);
+        }
+        key.push('_');
+        key.push_str(column);
+    }
+    key.push_str("_key");
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlites_message_becomes_the_name_of_the_index() {
+        for (message, key) in [
+            ("UNIQUE constraint failed: users.email_key", "users_email_key_key"),
+            ("UNIQUE constraint failed: patients.user_id", "patients_user_id_key"),
+            (
+                "UNIQUE constraint failed: assignments.patient_id, assignments.doctor_id",
+                "assignments_patient_id_doctor_id_key",
+            ),
+            ("UNIQUE constraint failed: index 'users_lower_key'", "users_lower_key"),
+        ] {
+            assert_eq!(sqlite_key(message), key);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Creates that may be sent twice: the same request id and content again gives the first result.
+//!
+//! Each service with Creates has this table in its migrations:
+//! ```sql
+//! CREATE TABLE requests (
+//!     caller uuid NOT NULL,
+//!     method text NOT NULL,
+//!     request_id uuid NOT NULL,
+//!     payload_hash bytea NOT NULL,
+//!     resource_id uuid NOT NULL,
+//!     created_at timestamptz NOT NULL,
+//!     PRIMARY KEY (caller, method, request_id)
+//! );
+//! CREATE INDEX requests_created_at_idx ON requests (created_at);
+//! ```
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::db::Db;
+use crate::error::Error;
+use crate::query::Query;
+use crate::tx::Tx;
+
+/// What makes a request id unique: one caller's, for one method.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The account or service that calls.
+    pub caller: Uuid,
+    /// The method's short name, such as `CreatePatient`.
+    pub method: &'static str,
+    /// The caller's choice.
+    pub request_id: Uuid,
+}
+
+/// What a request id turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// New: make the resource, with the id that was offered, in this transaction.
+    New,
+    /// Seen with the same content: answer with this resource.
+    Replay(Uuid),
+    /// Seen with other content: refuse.
+    Reused,
+}
+
+/// Claims a request id within the transaction that makes the resource. Of two at the same time the
+/// second waits here until the first has committed, and then is a replay.
+pub async fn claim(
+    tx: &mut Tx,
+    key: &Key,
+    payload_hash: &[u8],
+    new_resource_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Claim, Error> {
+    let claimed = tx
+        .execute(
+            Query::new(
+                "INSERT INTO requests \
+                 (caller, method, request_id, payload_hash, resource_id, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) \
+                 ON CONFLICT (caller, method, request_id) DO NOTHING",
+            )
+            .bind(key.caller)
+            .bind(key.method)
+            .bind(key.request_id)
+            .bind(payload_hash.to_vec())
+            .bind(new_resource_id)
+            .bind(now),
+        )
+        .await?;
+    if claimed == 1 {
+        return Ok(Claim::New);
+    }
+    let first: Option<(Vec<u8>, Uuid)> = tx
+        .fetch_optional(
+            Query::new(
+                "SELECT payload_hash, resource_id FROM requests \
+                 WHERE caller = $1 AND method = $2 AND request_id = $3",
+            )
+            .bind(key.caller)
+            .bind(key.method)
+            .bind(key.request_id),
+        )
+        .await?;
+    match first {
+        Some((hash, id)) if hash == payload_hash => Ok(Claim::Replay(id)),
+        Some(_) => Ok(Claim::Reused),
+        // It was forgotten between the two statements.
+        None => Err(Error::Conflict),
+    }
+}
+
+/// Forgets the request ids claimed before `time`; gives how many.
+pub async fn forget_before(db: &Db, time: DateTime<Utc>) -> Result<u64, Error> {
+    db.execute(Query::new("DELETE FROM requests WHERE created_at < $1").bind(time)).await
+}

@@ -1,0 +1,120 @@
+//! The schema: bringing it up to date, and refusing to run on one that is not.
+
+use std::collections::BTreeMap;
+
+use sqlx::Acquire as _;
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+
+use crate::db::{Backend, Db, Pools};
+use crate::error::{Cause, Error};
+use crate::query::Query;
+
+/// Why the schema cannot be used: one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Migrations are missing.
+    #[error("the database's schema is older than this program: run `clinic migrate`")]
+    Older,
+    /// A later version of Clinic was here.
+    #[error("the database's schema is newer than this program: upgrade Clinic")]
+    Newer,
+    /// A migration was edited after it had been applied.
+    #[error(
+        "migration {0} was applied to the database in another form than this program knows: use \
+         the release that made the database, or restore a backup"
+    )]
+    Changed(i64),
+    /// A migration does not run.
+    #[error("a migration failed and was rolled back: keep the log, and report it")]
+    Failed(#[source] Cause),
+    /// The database does not answer.
+    #[error("the database did not answer while its schema was looked at: try again")]
+    Database(#[source] Error),
+}
+
+/// Applies the migrations that are missing. Safe to run in several processes at once: one does the
+/// work, the others wait for it.
+///
+/// One history serves both databases; a file named `0002_what.postgres.sql` or `0002_what.sqlite.sql`
+/// is for that database only.
+pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
+    let migrator = Migrator::with_migrations(applicable(db, migrator).cloned().collect());
+    let done = match &db.0 {
+        Pools::Postgres(pool) => {
+            let mut connection = pool.acquire().await.map_err(database)?;
+            let done = migrator.run(&mut *connection).await;
+            if done.is_err() {
+                // sqlx does not give its advisory lock back after an error; the session's end does.
+                connection.close().await.ok();
+            }
+            done
+        }
+        Pools::Sqlite { write, .. } => {
+            // sqlx takes no lock here. An immediate transaction around it all is one, and makes
+            // the whole migration atomic.
+            let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
+            let connection = tx.acquire().await.map_err(database)?;
+            match migrator.run(connection).await {
+                Ok(()) => tx.commit().await.map_err(MigrateError::Execute),
+                failed => failed,
+            }
+        }
+    };
+    done.map_err(|error| match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => SchemaError::Newer,
+        MigrateError::VersionMismatch(version) => SchemaError::Changed(version),
+        MigrateError::Execute(error) => database(error),
+        error => SchemaError::Failed(Cause::new(error.to_string())),
+    })
+}
+
+/// Whether the schema is the one that this program knows.
+pub async fn check_schema(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
+    let applied: BTreeMap<i64, Vec<u8>> = applied(db).await?.into_iter().collect();
+    let known: BTreeMap<i64, &Migration> =
+        applicable(db, migrator).map(|migration| (migration.version, migration)).collect();
+    if applied.keys().any(|version| !known.contains_key(version)) {
+        return Err(SchemaError::Newer);
+    }
+    for (version, migration) in known {
+        match applied.get(&version) {
+            None => return Err(SchemaError::Older),
+            Some(checksum) if *checksum != *migration.checksum => {
+                return Err(SchemaError::Changed(version));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn applicable<'m>(db: &Db, migrator: &'m Migrator) -> impl Iterator<Item = &'m Migration> {
+    let other = match db.backend() {
+        Backend::Postgres => ".sqlite",
+        Backend::Sqlite => ".postgres",
+    };
+    migrator.iter().filter(move |migration| !migration.description.ends_with(other))
+}
+
+/// Versions and checksums; none when no migration ever ran.
+async fn applied(db: &Db) -> Result<Vec<(i64, Vec<u8>)>, SchemaError> {
+    // Where the drivers keep the history, and how each database says whether a table is there.
+    let exists = match db.backend() {
+        Backend::Postgres => {
+            "SELECT CAST(1 AS bigint) WHERE to_regclass('_sqlx_migrations') IS NOT NULL"
+        }
+        Backend::Sqlite => "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'",
+    };
+    let exists: Option<(i64,)> =
+        db.fetch_optional(Query::new(exists)).await.map_err(SchemaError::Database)?;
+    if exists.is_none() {
+        return Ok(Vec::new());
+    }
+    db.fetch_all(Query::new("SELECT version, checksum FROM _sqlx_migrations WHERE success"))
+        .await
+        .map_err(SchemaError::Database)
+}
+
+fn database(error: sqlx::Error) -> SchemaError {
+    SchemaError::Database(error.into())
+}

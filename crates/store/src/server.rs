@@ -1,0 +1,86 @@
+//! One PostgreSQL server with a database for each service.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+
+use crate::connect::{ConnectError, parse_postgres, try_postgres};
+
+/// The URL of one database of a server: `postgres://host/?sslmode=require` and `clinic_auth` give
+/// `postgres://host/clinic_auth?sslmode=require`. A database in the server's URL is replaced.
+pub fn database_url(server_url: &SecretString, name: &str) -> SecretString {
+    let url = server_url.expose_secret();
+    let (base, query) = match url.split_once('?') {
+        Some((base, query)) => (base, Some(query)),
+        None => (url, None),
+    };
+    let authority = base.find("://").map_or(0, |at| at + "://".len());
+    let end = base
+        .get(authority..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(base.len(), |at| authority + at);
+    let server = base.get(..end).unwrap_or(base);
+    let mut derived = format!("{server}/{name}");
+    if let Some(query) = query {
+        derived.push('?');
+        derived.push_str(query);
+    }
+    derived.into()
+}
+
+/// Creates a database on a PostgreSQL server, unless it is there. `name` holds only lower-case
+/// letters, digits and `_`.
+pub async fn create_database_if_missing(
+    server_url: &SecretString,
+    name: &str,
+) -> Result<(), ConnectError> {
+    if name.is_empty() || !name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
+        return Err(ConnectError::Malformed);
+    }
+    let options = parse_postgres(server_url.expose_secret())?;
+    // Asking for the database itself needs no right on any other one.
+    match try_postgres(&options.clone().database(name)).await {
+        Ok(connection) => {
+            connection.close().await.ok();
+            return Ok(());
+        }
+        Err(ConnectError::NoDatabase { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let mut connection = try_postgres(&options.clone().database("postgres")).await?;
+    // Safe: the name was checked above. CREATE DATABASE takes no placeholders.
+    let created = connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await;
+    connection.close().await.ok();
+    match created {
+        Ok(_) => Ok(()),
+        // duplicate_database, or its unique index when two create it in the same instant
+        Err(sqlx::Error::Database(error))
+            if matches!(error.code().as_deref(), Some("42P04" | "23505")) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(ConnectError::Refused {
+            server: format!("{}:{}", options.get_host(), options.get_port()),
+            source: error.into(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_url_gives_the_url_of_each_database() {
+        for (server, url) in [
+            ("postgres://u:p@host:5432/", "postgres://u:p@host:5432/clinic_auth"),
+            ("postgres://host", "postgres://host/clinic_auth"),
+            (
+                "postgres://host/other?sslmode=require",
+                "postgres://host/clinic_auth?sslmode=require",
+            ),
+            ("postgresql://u@/?host=/run/pg", "postgresql://u@/clinic_auth?host=/run/pg"),
+        ] {
+            assert_eq!(database_url(&server.into(), "clinic_auth").expose_secret(), url);
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! What the two databases must do alike. Every test runs on SQLite, and on PostgreSQL when
+//! `CLINIC_TEST_POSTGRES_URL` names a server.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use clinic_clock::Clock;
+use clinic_store::idempotency::{self, Claim, Key};
+use clinic_store::{
+    Backend, ConnectError, Db, Error, Options, Query, SchemaError, check_schema,
+    create_database_if_missing, database_url, migrate,
+};
+use secrecy::SecretString;
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use uuid::Uuid;
+
+const SCHEMA: &str = "
+CREATE TABLE things (
+    id uuid PRIMARY KEY,
+    name text NOT NULL,
+    nick text,
+    email_key text,
+    good boolean NOT NULL,
+    n bigint NOT NULL,
+    day date,
+    at timestamptz NOT NULL,
+    blob bytea,
+    deleted_at timestamptz
+);
+CREATE UNIQUE INDEX things_email_key_key ON things (email_key) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX things_name_n_key ON things (name, n);
+CREATE TABLE requests (
+    caller uuid NOT NULL,
+    method text NOT NULL,
+    request_id uuid NOT NULL,
+    payload_hash bytea NOT NULL,
+    resource_id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (caller, method, request_id)
+);";
+
+fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
+    let kind = MigrationType::Simple;
+    Migration::new(version, description.into(), kind, sql.into_sql_str(), false)
+}
+
+fn schema() -> Migrator {
+    Migrator::with_migrations(vec![migration(1, "things", SCHEMA)])
+}
+
+/// An SQLite file, removed with its directory.
+struct Scratch {
+    url: SecretString,
+    _directory: tempfile::TempDir,
+}
+
+async fn scratch(postgres: Option<&str>) -> Scratch {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let directory = tempfile::tempdir().unwrap();
+    let url = match postgres {
+        None => format!("sqlite:{}", directory.path().join("data/test.db").display()).into(),
+        Some(server) => {
+            let n = COUNT.fetch_add(1, Ordering::SeqCst);
+            let name = format!("store_test_{}_{n}", std::process::id());
+            let server = SecretString::from(server);
+            create_database_if_missing(&server, &name).await.unwrap();
+            create_database_if_missing(&server, &name).await.unwrap();
+            database_url(&server, &name)
+        }
+    };
+    Scratch { url, _directory: directory }
+}
+
+impl Scratch {
+    async fn empty(&self) -> Db {
+        Db::connect(&Options::new(self.url.clone())).await.unwrap()
+    }
+
+    async fn db(&self) -> Db {
+        let db = self.empty().await;
+        migrate(&db, &schema()).await.unwrap();
+        db
+    }
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() {
+                super::$name(&super::scratch(None).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() {
+                if let Ok(server) = std::env::var("CLINIC_TEST_POSTGRES_URL") {
+                    super::$name(&super::scratch(Some(&server)).await).await;
+                }
+            })*
+        }
+    };
+}
+
+on_both! {
+    every_type_comes_back_as_it_was
+    rows_are_ordered_alike
+    times_compare_as_times
+    a_unique_violation_names_its_index
+    a_dropped_transaction_is_rolled_back
+    a_write_is_seen_by_the_next_read
+    other_errors_do_not_show_what_was_written
+    concurrent_creates_with_one_request_id_make_one_row
+    a_request_id_is_new_or_a_replay_or_reused
+    migrating_twice_at_once_works
+    a_schema_that_is_not_the_programs_is_refused
+    a_failed_migration_leaves_nothing_behind
+    a_migration_may_be_for_one_database
+    a_closed_database_is_unavailable
+}
+
+const INSERT: &str = "INSERT INTO things (id, name, nick, email_key, good, n, day, at, blob) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+fn insert(id: u128, name: &'static str, email: Option<&'static str>, n: i64) -> Query {
+    Query::new(INSERT)
+        .bind(Uuid::from_u128(id))
+        .bind(name)
+        .bind(None::<String>)
+        .bind(email)
+        .bind(true)
+        .bind(n)
+        .bind(None::<NaiveDate>)
+        .bind(Clock::system().now())
+        .bind(None::<Vec<u8>>)
+}
+
+async fn count(db: &Db) -> i64 {
+    db.fetch_one::<(i64,)>(Query::new("SELECT COUNT(*) FROM things")).await.unwrap().0
+}
+
+#[derive(sqlx::FromRow)]
+struct Thing {
+    id: Uuid,
+    name: String,
+    nick: Option<String>,
+    good: bool,
+    n: i64,
+    day: Option<NaiveDate>,
+    at: DateTime<Utc>,
+    blob: Option<Vec<u8>>,
+}
+
+async fn every_type_comes_back_as_it_was(scratch: &Scratch) {
+    let db = scratch.db().await;
+    db.ping().await.unwrap();
+    let (id, now) = (Clock::system().new_id(), Clock::system().now());
+    let day = NaiveDate::from_ymd_opt(1980, 2, 29);
+    let written: Thing = db
+        .write_one(
+            Query::new(
+                "INSERT INTO things (id, name, nick, email_key, good, n, day, at, blob) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *",
+            )
+            .bind(id)
+            .bind(String::from("BP <120 ü"))
+            .bind(Some("nick"))
+            .bind(None::<String>)
+            .bind(false)
+            .bind(i64::MAX)
+            .bind(day)
+            .bind(now)
+            .bind(Some(vec![0_u8, 255])),
+        )
+        .await
+        .unwrap();
+    let read: Thing = db
+        .fetch_optional(Query::new("SELECT * FROM things WHERE id = $1").bind(id))
+        .await
+        .unwrap()
+        .unwrap();
+    for thing in [written, read] {
+        assert_eq!((thing.id, thing.name.as_str(), thing.good), (id, "BP <120 ü", false));
+        assert_eq!((thing.nick.as_deref(), thing.n), (Some("nick"), i64::MAX));
+        assert_eq!((thing.day, thing.at, thing.blob), (day, now, Some(vec![0, 255])));
+    }
+    let tuple: (Uuid, Option<DateTime<Utc>>, Option<Vec<u8>>) =
+        db.fetch_one(Query::new("SELECT id, deleted_at, blob FROM things")).await.unwrap();
+    assert_eq!(tuple, (id, None, Some(vec![0, 255])));
+}
+
+async fn rows_are_ordered_alike(scratch: &Scratch) {
+    let db = scratch.db().await;
+    for (id, name) in [(3, "c"), (0xff << 120, "z"), (1, "a"), (2, "b")] {
+        db.execute(insert(id, name, None, 0)).await.unwrap();
+    }
+    let mut query = Query::new("SELECT name FROM things WHERE (n, id) > (");
+    query.push_bind(0_i64).push(", ").push_bind(Uuid::from_u128(1)).push(") AND id IN ");
+    query.push_list([1, 2, 3, 0xff << 120].map(Uuid::from_u128)).push(" ORDER BY n, id LIMIT ");
+    query.push_bind(2_i64);
+    let names: Vec<(String,)> = db.fetch_all(query).await.unwrap();
+    assert_eq!(names, [("b".to_owned(),), ("c".to_owned(),)]);
+}
+
+async fn times_compare_as_times(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let whole: DateTime<Utc> = "2026-01-02T03:04:05Z".parse().unwrap();
+    for (id, micros) in [(1, 0), (2, 1), (3, 1_000), (4, 500_000), (5, 1_000_000)] {
+        db.execute(insert(id, "x", None, micros)).await.unwrap();
+        let at = whole + TimeDelta::microseconds(micros);
+        let update = Query::new("UPDATE things SET at = $1 WHERE id = $2");
+        db.execute(update.bind(at).bind(Uuid::from_u128(id))).await.unwrap();
+    }
+    let before = Query::new("SELECT n FROM things WHERE at < $1 ORDER BY at DESC");
+    let before: Vec<(i64,)> =
+        db.fetch_all(before.bind(whole + TimeDelta::milliseconds(500))).await.unwrap();
+    assert_eq!(before, [(1_000,), (1,), (0,)]);
+    let same = Query::new("SELECT n FROM things WHERE at = $1").bind(whole);
+    assert_eq!(db.fetch_all::<(i64,)>(same).await.unwrap(), [(0,)]);
+}
+
+async fn a_unique_violation_names_its_index(scratch: &Scratch) {
+    let db = scratch.db().await;
+    db.execute(insert(1, "a", Some("e"), 0)).await.unwrap();
+    let taken = db.execute(insert(2, "b", Some("e"), 0)).await.unwrap_err();
+    assert!(taken.is_unique("things_email_key_key"), "{taken:?}");
+    let taken = db.execute(insert(2, "a", None, 0)).await.unwrap_err();
+    assert!(taken.is_unique("things_name_n_key"), "{taken:?}");
+
+    let delete = Query::new("UPDATE things SET deleted_at = $1").bind(Clock::system().now());
+    assert_eq!(db.execute(delete).await.unwrap(), 1);
+    db.execute(insert(2, "b", Some("e"), 0)).await.unwrap();
+}
+
+async fn a_dropped_transaction_is_rolled_back(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let mut tx = db.begin().await.unwrap();
+    assert_eq!(tx.execute(insert(1, "a", None, 0)).await.unwrap(), 1);
+    drop(tx);
+    assert_eq!(count(&db).await, 0);
+    let mut tx = db.begin().await.unwrap();
+    tx.execute(insert(1, "a", None, 0)).await.unwrap();
+    let inside: (i64,) = tx.fetch_one(Query::new("SELECT COUNT(*) FROM things")).await.unwrap();
+    assert_eq!((inside.0, count(&db).await), (1, 0));
+    tx.commit().await.unwrap();
+    assert_eq!(count(&db).await, 1);
+}
+
+async fn a_write_is_seen_by_the_next_read(scratch: &Scratch) {
+    let db = scratch.db().await;
+    for n in 0..50 {
+        let mut query = insert(u128::try_from(n).unwrap() + 1, "a", None, n);
+        query.push(" RETURNING n");
+        assert_eq!(db.write_one::<(i64,)>(query).await.unwrap(), (n,));
+        assert_eq!(count(&db).await, n + 1);
+    }
+    let nobody = Query::new("DELETE FROM things WHERE n = $1 RETURNING n").bind(-1_i64);
+    assert_eq!(db.write_optional::<(i64,)>(nobody).await.unwrap(), None);
+}
+
+async fn other_errors_do_not_show_what_was_written(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let mut query = insert(1, "secret name", None, 0);
+    query.push(", ($1, $2, NULL, NULL, TRUE, NULL, NULL, $8, NULL)");
+    let error = db.execute(query).await.unwrap_err();
+    assert!(matches!(error, Error::Internal(_)), "{error:?}");
+    let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+    assert!(!shown.contains("secret"), "{shown}");
+    let error = db.execute(Query::new("SELECT nonsense")).await.unwrap_err();
+    assert_eq!(error.to_string(), "the database refused a statement");
+}
+
+fn key(request_id: u128) -> Key {
+    Key {
+        caller: Uuid::from_u128(9),
+        method: "CreateThing",
+        request_id: Uuid::from_u128(request_id),
+    }
+}
+
+async fn create(db: &Db, id: u128) -> Claim {
+    let mut tx = db.begin().await.unwrap();
+    let now = Clock::system().now();
+    let claim =
+        idempotency::claim(&mut tx, &key(1), b"hash", Uuid::from_u128(id), now).await.unwrap();
+    if claim == Claim::New {
+        tx.execute(insert(id, "a", None, 0)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    claim
+}
+
+async fn concurrent_creates_with_one_request_id_make_one_row(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let tasks: Vec<_> = (1..=10)
+        .map(|id| {
+            let db = db.clone();
+            tokio::spawn(async move { (id, create(&db, id).await) })
+        })
+        .collect();
+    let mut made = Vec::new();
+    let mut replayed = Vec::new();
+    for task in tasks {
+        match task.await.unwrap() {
+            (id, Claim::New) => made.push(Uuid::from_u128(id)),
+            (_, Claim::Replay(id)) => replayed.push(id),
+            (_, Claim::Reused) => panic!("the content was the same"),
+        }
+    }
+    assert_eq!((made.len(), replayed.len(), count(&db).await), (1, 9, 1));
+    assert!(replayed.iter().all(|id| *id == made[0]));
+}
+
+async fn a_request_id_is_new_or_a_replay_or_reused(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let (now, id) = (Clock::system().now(), Uuid::from_u128(5));
+    let mut tx = db.begin().await.unwrap();
+    for (request, hash, claim) in [
+        (1, b"a", Claim::New),
+        (1, b"a", Claim::Replay(id)),
+        (1, b"b", Claim::Reused),
+        (2, b"b", Claim::New),
+    ] {
+        assert_eq!(idempotency::claim(&mut tx, &key(request), hash, id, now).await.unwrap(), claim);
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(idempotency::forget_before(&db, now).await.unwrap(), 0);
+    assert_eq!(idempotency::forget_before(&db, now + TimeDelta::hours(1)).await.unwrap(), 2);
+}
+
+async fn migrating_twice_at_once_works(scratch: &Scratch) {
+    let (one, two) = (scratch.empty().await, scratch.empty().await);
+    assert!(matches!(check_schema(&one, &schema()).await, Err(SchemaError::Older)));
+    let (schema_one, schema_two) = (schema(), schema());
+    let (first, second) = tokio::join!(migrate(&one, &schema_one), migrate(&two, &schema_two));
+    first.unwrap();
+    second.unwrap();
+    check_schema(&one, &schema()).await.unwrap();
+}
+
+async fn a_schema_that_is_not_the_programs_is_refused(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let newer = Migrator::with_migrations(vec![
+        migration(1, "things", SCHEMA),
+        migration(2, "more", "CREATE TABLE more (id uuid PRIMARY KEY)"),
+    ]);
+    assert!(matches!(check_schema(&db, &newer).await, Err(SchemaError::Older)));
+    migrate(&db, &newer).await.unwrap();
+    check_schema(&db, &newer).await.unwrap();
+    assert!(matches!(check_schema(&db, &schema()).await, Err(SchemaError::Newer)));
+    assert!(matches!(migrate(&db, &schema()).await, Err(SchemaError::Newer)));
+    let edited = Migrator::with_migrations(vec![
+        migration(1, "things", "SELECT 1"),
+        migration(2, "more", "CREATE TABLE more (id uuid PRIMARY KEY)"),
+    ]);
+    assert!(matches!(check_schema(&db, &edited).await, Err(SchemaError::Changed(1))));
+    assert!(matches!(migrate(&db, &edited).await, Err(SchemaError::Changed(1))));
+    migrate(&db, &newer).await.unwrap();
+}
+
+async fn a_failed_migration_leaves_nothing_behind(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let bad = Migrator::with_migrations(vec![
+        migration(1, "things", SCHEMA),
+        migration(2, "bad", "CREATE TABLE half (id uuid PRIMARY KEY); SELECT nonsense"),
+    ]);
+    assert!(matches!(migrate(&db, &bad).await, Err(SchemaError::Failed(_))));
+    check_schema(&db, &schema()).await.unwrap();
+    assert!(db.fetch_all::<()>(Query::new("SELECT id FROM half")).await.is_err());
+}
+
+async fn a_migration_may_be_for_one_database(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let both = Migrator::with_migrations(vec![
+        migration(1, "things", SCHEMA),
+        migration(2, "own.postgres", "CREATE TABLE own (p bigint)"),
+        migration(2, "own.sqlite", "CREATE TABLE own (s bigint)"),
+    ]);
+    migrate(&db, &both).await.unwrap();
+    check_schema(&db, &both).await.unwrap();
+    let own = match db.backend() {
+        Backend::Postgres => Query::new("SELECT p FROM own"),
+        Backend::Sqlite => Query::new("SELECT s FROM own WHERE \"s\" IS NOT NULL"),
+    };
+    assert!(db.fetch_all::<(i64,)>(own).await.unwrap().is_empty());
+}
+
+async fn a_closed_database_is_unavailable(scratch: &Scratch) {
+    let db = scratch.db().await;
+    db.close().await;
+    assert!(matches!(db.ping().await, Err(Error::Unavailable(_))));
+}
+
+async fn refusal(url: &str) -> String {
+    match Db::connect(&Options::new(url)).await {
+        Ok(_) => panic!("{url} was opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, vec![b'x'; 4096]).unwrap();
+    let below = file.join("data/auth.db");
+    for (url, word) in [
+        ("mysql://u:hunter2@host/db".to_owned(), "must be postgres://"),
+        ("sqlite::memory:".to_owned(), "must be postgres://"),
+        ("postgres://u:hunter2@host:port/db".to_owned(), "cannot be read"),
+        ("postgres://u:hunter2@127.0.0.1:1/db".to_owned(), "does not answer at 127.0.0.1:1"),
+        (format!("sqlite:{}", below.display()), "cannot be written"),
+        (format!("sqlite:{}", file.display()), "cannot be opened as an SQLite database"),
+    ] {
+        let shown = refusal(&url).await;
+        assert!(shown.contains(word) && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_database_and_a_wrong_password_are_told_apart() {
+    let Ok(server) = std::env::var("CLINIC_TEST_POSTGRES_URL") else { return };
+    let missing = database_url(&server.into(), "no_such_database");
+    let error = match Db::connect(&Options::new(missing)).await {
+        Ok(_) => panic!("there is no such database"),
+        Err(error) => error,
+    };
+    assert!(matches!(error, ConnectError::NoDatabase { .. }), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let scratch = scratch(None).await;
+    let db = scratch.db().await;
+    let path = secrecy::ExposeSecret::expose_secret(&scratch.url).to_owned();
+    let path = PathBuf::from(path.strip_prefix("sqlite:").unwrap());
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&path) & 0o777, 0o600);
+    assert_eq!(mode(&path.with_extension("db-wal")) & 0o777, 0o600);
+    assert_eq!(mode(path.parent().unwrap()) & 0o777, 0o700);
+    let settings: (i64, i64) = {
+        let mut tx = db.begin().await.unwrap();
+        let synchronous = tx.fetch_one::<(i64,)>(Query::new("PRAGMA synchronous")).await.unwrap();
+        let keys = tx.fetch_one::<(i64,)>(Query::new("PRAGMA foreign_keys")).await.unwrap();
+        (synchronous.0, keys.0)
+    };
+    assert_eq!(settings, (2, 1));
+}
