@@ -1,6 +1,8 @@
 //! What the two databases must do alike. Every test runs on SQLite, and on PostgreSQL when
 //! `CLINIC_TEST_POSTGRES_URL` names a server.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
