@@ -1,0 +1,229 @@
+//! The keys directory: who signs with what, and whom the services believe.
+//!
+//! ```text
+//! access/<kid>.pem           private; signs access tokens; only auth reads it
+//! issuers/<name>/<kid>.pem   private; signs forwarded claims as <name>
+//! trusted/<name>.json        public; the keys of <name>, and whether it may act for users
+//! ```
+//!
+//! A key id is a UUIDv7, so that the newest sorts last. Nothing is ever changed in place: a file
+//! appears whole, and taking a key away is deleting its file (and its entry in `trusted`).
+
+mod file;
+mod jwk;
+mod signing;
+mod trusted;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clinic_clock::Clock;
+
+pub use jwk::Jwk;
+pub(crate) use signing::{SigningKey, SigningKeys};
+pub use trusted::ActsFor;
+use trusted::TrustedIssuer;
+pub(crate) use trusted::{TrustedKey, TrustedKeys};
+
+/// The issuers of the suite itself. Only the gateway sees users.
+const ISSUERS: [(&str, ActsFor); 4] = [
+    ("assignment", ActsFor::Itself),
+    ("auth", ActsFor::Itself),
+    ("gateway", ActsFor::Users),
+    ("records", ActsFor::Itself),
+];
+
+/// Why keys cannot be used. Each is one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// There is no key where one is needed.
+    #[error("there are no keys in {}: run `clinic keys init`", path.display())]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file or directory cannot be read.
+    #[error("{} cannot be read ({source}): let this user read it", path.display())]
+    Unreadable {
+        /// What cannot be read.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or directory cannot be made.
+    #[error("{} cannot be written ({source}): let this user write there", path.display())]
+    Unwritable {
+        /// What cannot be written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read a private key, or change a public one.
+    #[error("{0} is open to other users: run `chmod 600 {0}`, and replace the key if others were there", path.display())]
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file holds something else.
+    #[error("{} is not a usable key file ({problem}): restore it, or delete it and run `clinic keys init`", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A name that cannot be an issuer's.
+    #[error(
+        "an issuer's name is 1 to 63 lower-case letters, digits and hyphens, beginning with a letter"
+    )]
+    Name,
+    /// The cryptographic library refused.
+    #[error("a key could not be made or used: check that the system has randomness")]
+    Crypto,
+}
+
+/// A directory of keys.
+#[derive(Clone, Debug)]
+pub struct KeyDir {
+    root: Arc<Path>,
+}
+
+impl KeyDir {
+    /// The keys in a directory, which need not exist yet.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self { root: path.as_ref().into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes what is missing: a key for access tokens, and a trusted key for each issuer of the
+    /// suite. Returns what was made, as paths in the directory; nothing when all was there.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or written, or holds something that is no key.
+    pub fn init(&self, clock: &Clock) -> Result<Vec<String>, KeyError> {
+        let mut made = Vec::new();
+        if file::list(&self.access(), "pem")?.is_empty() {
+            made.push(self.add_access_key(clock)?);
+        }
+        for (name, acts_for) in ISSUERS {
+            made.extend(self.add_issuer(name, acts_for, clock)?);
+        }
+        Ok(made)
+    }
+
+    /// Adds a key for access tokens and one for each issuer whose private keys are here. The new
+    /// ones sign from now on (after [`signing::SETTLE_SECONDS`]); the old ones stay trusted.
+    /// Returns what was made.
+    ///
+    /// # Errors
+    /// As [`KeyDir::init`], and when there is nothing to rotate.
+    pub fn rotate(&self, clock: &Clock) -> Result<Vec<String>, KeyError> {
+        if file::list(&self.access(), "pem")?.is_empty() {
+            return Err(KeyError::Missing { path: self.access() });
+        }
+        let mut made = vec![self.add_access_key(clock)?];
+        for name in file::directories(&self.root.join("issuers"))? {
+            let issuer = self.trusted_issuer(&name)?;
+            let issuer = issuer.ok_or_else(|| KeyError::Missing { path: self.trusted(&name) })?;
+            made.push(self.add_issuer_key(issuer, clock)?);
+        }
+        Ok(made)
+    }
+
+    /// Makes an issuer of forwarded claims, such as an operator's own internal service, unless it
+    /// is there. Returns what was made.
+    ///
+    /// # Errors
+    /// As [`KeyDir::init`], and when the name cannot be an issuer's.
+    pub fn add_issuer(
+        &self,
+        name: &str,
+        acts_for: ActsFor,
+        clock: &Clock,
+    ) -> Result<Option<String>, KeyError> {
+        check_name(name)?;
+        let keys = file::list(&self.issuer(name), "pem")?;
+        let known = self.trusted_issuer(name)?;
+        let mut issuer = known.clone().unwrap_or_else(|| TrustedIssuer::new(name, acts_for));
+        if keys.is_empty() {
+            return if known.is_some() {
+                // The private key is somewhere else, where only its holder can read it.
+                Ok(None)
+            } else {
+                self.add_issuer_key(issuer, clock).map(Some)
+            };
+        }
+        for (kid, path) in keys {
+            issuer.add(signing::read(&kid, &path)?.public);
+        }
+        if known.as_ref() == Some(&issuer) {
+            return Ok(None);
+        }
+        issuer.write(&self.trusted(name), clock)?;
+        Ok(Some(format!("trusted/{name}.json")))
+    }
+
+    fn add_access_key(&self, clock: &Clock) -> Result<String, KeyError> {
+        let key = signing::generate(clock)?;
+        file::write(&self.access().join(format!("{}.pem", key.kid)), &key.pem, clock)?;
+        Ok(format!("access/{}", key.kid))
+    }
+
+    /// The public half first: a key must be trusted before anything is signed with it.
+    fn add_issuer_key(&self, mut issuer: TrustedIssuer, clock: &Clock) -> Result<String, KeyError> {
+        let key = signing::generate(clock)?;
+        let name = issuer.name().to_owned();
+        issuer.add(key.public);
+        issuer.write(&self.trusted(&name), clock)?;
+        file::write(&self.issuer(&name).join(format!("{}.pem", key.kid)), &key.pem, clock)?;
+        Ok(format!("issuers/{name}/{}", key.kid))
+    }
+
+    fn trusted_issuer(&self, name: &str) -> Result<Option<TrustedIssuer>, KeyError> {
+        let path = self.trusted(name);
+        if path.exists() { TrustedIssuer::read(name, &path).map(Some) } else { Ok(None) }
+    }
+
+    fn access(&self) -> PathBuf {
+        self.root.join("access")
+    }
+
+    fn issuer(&self, name: &str) -> PathBuf {
+        self.root.join("issuers").join(name)
+    }
+
+    fn trusted(&self, name: &str) -> PathBuf {
+        self.root.join("trusted").join(format!("{name}.json"))
+    }
+
+    /// The keys that sign access tokens.
+    pub(crate) fn access_keys(&self) -> Result<SigningKeys, KeyError> {
+        SigningKeys::read(&self.access())
+    }
+
+    /// The keys that sign claims as that issuer.
+    pub(crate) fn issuer_keys(&self, name: &str) -> Result<SigningKeys, KeyError> {
+        check_name(name)?;
+        SigningKeys::read(&self.issuer(name))
+    }
+
+    /// The keys of everyone who is believed.
+    pub(crate) fn trusted_keys(&self) -> Result<TrustedKeys, KeyError> {
+        TrustedKeys::read(&self.root.join("trusted"))
+    }
+}
+
+/// A name becomes a file name and the subject of tokens, so it is plain.
+fn check_name(name: &str) -> Result<(), KeyError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins && name.len() <= 63 && name.chars().all(plain) { Ok(()) } else { Err(KeyError::Name) }
+}
+
+#[cfg(test)]
+mod tests;

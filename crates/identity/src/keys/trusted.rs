@@ -1,0 +1,124 @@
+//! Public keys: who is believed, and as whom.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use clinic_clock::Clock;
+use jsonwebtoken::DecodingKey;
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, Secrecy};
+use super::{Jwk, KeyError};
+
+/// As whom an issuer may present claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActsFor {
+    /// For any user: it has verified who calls. Also as itself.
+    Users,
+    /// Only as itself, a `SERVICE`.
+    Itself,
+}
+
+/// A file in `trusted/`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrustedIssuer {
+    issuer: String,
+    acts_for: ActsFor,
+    keys: Vec<Jwk>,
+}
+
+impl TrustedIssuer {
+    pub(super) fn new(name: &str, acts_for: ActsFor) -> Self {
+        Self { issuer: name.to_owned(), acts_for, keys: Vec::new() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Adds a key, newest first, unless it is there.
+    pub(super) fn add(&mut self, key: Jwk) {
+        if !self.keys.contains(&key) {
+            self.keys.push(key);
+            self.keys.sort_by(|a, b| b.kid.cmp(&a.kid));
+        }
+    }
+
+    pub(super) fn read(name: &str, path: &Path) -> Result<Self, KeyError> {
+        let text = file::read(path, Secrecy::Public)?;
+        let invalid = |problem| KeyError::Invalid { path: path.to_owned(), problem };
+        let issuer: Self =
+            serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        if issuer.issuer != name {
+            return Err(invalid(format!("its issuer is not `{name}`, as its name says")));
+        }
+        Ok(issuer)
+    }
+
+    pub(super) fn write(&self, path: &Path, clock: &Clock) -> Result<(), KeyError> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| KeyError::Invalid {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        file::write(path, &format!("{text}\n"), clock)
+    }
+}
+
+/// A key that is believed.
+pub(crate) struct TrustedKey {
+    pub(crate) issuer: Arc<str>,
+    pub(crate) acts_for: ActsFor,
+    pub(crate) key: DecodingKey,
+    public: Jwk,
+}
+
+impl PartialEq for TrustedKey {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { issuer, acts_for, key: _, public } = self;
+        *issuer == other.issuer && *acts_for == other.acts_for && *public == other.public
+    }
+}
+
+/// Every key that is believed, by its id.
+#[derive(PartialEq)]
+pub(crate) struct TrustedKeys(HashMap<String, TrustedKey>);
+
+impl TrustedKeys {
+    pub(super) fn read(directory: &Path) -> Result<Self, KeyError> {
+        let mut keys = HashMap::new();
+        for (name, path) in file::list(directory, "json")? {
+            super::check_name(&name)?;
+            let TrustedIssuer { issuer, acts_for, keys: public } =
+                TrustedIssuer::read(&name, &path)?;
+            let issuer: Arc<str> = issuer.into();
+            for jwk in public {
+                let invalid = |problem| KeyError::Invalid { path: path.clone(), problem };
+                let kid = jwk.kid.clone();
+                let key = TrustedKey::new(Arc::clone(&issuer), acts_for, jwk)
+                    .ok_or_else(|| invalid(format!("key `{kid}` is not an Ed25519 key")))?;
+                // Two issuers with one key could speak for each other.
+                if keys.insert(kid.clone(), key).is_some() {
+                    return Err(invalid(format!("key `{kid}` is there twice")));
+                }
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeyError::Missing { path: directory.to_owned() });
+        }
+        Ok(Self(keys))
+    }
+
+    pub(crate) fn get(&self, kid: &str) -> Option<&TrustedKey> {
+        self.0.get(kid)
+    }
+}
+
+impl TrustedKey {
+    fn new(issuer: Arc<str>, acts_for: ActsFor, public: Jwk) -> Option<Self> {
+        let key = DecodingKey::from_ed_der(&public.public_key()?);
+        Some(Self { issuer, acts_for, key, public })
+    }
+}

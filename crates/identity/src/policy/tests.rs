@@ -1,0 +1,104 @@
+use std::path::Path;
+
+use clinic_proto::access::v1::Role;
+use uuid::Uuid;
+
+use super::*;
+
+/// The descriptors of a contract with one service of that body.
+fn descriptors(body: &str) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let text = format!(
+        r#"syntax = "proto3";
+        package clinic.probe.v1;
+        import "clinic/access/v1/access.proto";
+        message Empty {{}}
+        service Probe {{ {body} }}"#
+    );
+    std::fs::write(directory.path().join("probe.proto"), text).unwrap();
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let mut compiler = protox::Compiler::new([directory.path(), &contract]).unwrap();
+    compiler.include_imports(true).open_file("probe.proto").unwrap();
+    compiler.encode_file_descriptor_set()
+}
+
+fn probe(rule: &str) -> Result<Policy, PolicyError> {
+    let body = format!("rpc Call(Empty) returns (Empty) {{ {rule} }}");
+    Policy::from_descriptors(&descriptors(&body))
+}
+
+fn user(roles: &[Role]) -> Caller {
+    Caller::user(
+        Uuid::from_u128(1),
+        Uuid::from_u128(2),
+        roles.iter().copied().collect(),
+        true,
+        None,
+    )
+}
+
+fn checked(rule: &str, caller: &Caller) -> Result<(), Denied> {
+    let policy = probe(rule).unwrap();
+    policy.rule("/clinic.probe.v1.Probe/Call").unwrap().check(caller)
+}
+
+const STAFF: &str =
+    "option (clinic.access.v1.rule) = {any_of: {roles: [ROLE_STAFF, ROLE_SERVICE]}};";
+const SIGNED_IN: &str = "option (clinic.access.v1.rule) = {signed_in: true};";
+
+#[test]
+fn a_method_without_a_usable_rule_stops_the_process_and_is_named() {
+    for rule in [
+        "",
+        "option deprecated = true;",
+        "option (clinic.access.v1.rule) = {};",
+        "option (clinic.access.v1.rule) = {public: false};",
+        "option (clinic.access.v1.rule) = {signed_in: false};",
+        "option (clinic.access.v1.rule) = {any_of: {}};",
+        "option (clinic.access.v1.rule) = {any_of: {roles: []}};",
+        "option (clinic.access.v1.rule) = {any_of: {roles: [ROLE_UNSPECIFIED]}};",
+        "option (clinic.access.v1.rule) = {any_of: {roles: [ROLE_ADMIN, ROLE_UNSPECIFIED]}};",
+    ] {
+        let error = probe(rule).expect_err(rule);
+        assert!(error.to_string().contains("/clinic.probe.v1.Probe/Call"), "{error}");
+    }
+}
+
+#[test]
+fn descriptors_without_the_option_or_damaged_ones_stop_the_process() {
+    assert!(matches!(Policy::from_descriptors(b""), Err(PolicyError::NoOption)));
+    assert!(matches!(Policy::from_descriptors(b"\xff\xff"), Err(PolicyError::Descriptors(_))));
+}
+
+#[test]
+fn roles_admit_those_who_have_one_and_nobody_else() {
+    assert_eq!(checked(STAFF, &user(&[Role::Staff])), Ok(()));
+    assert_eq!(checked(STAFF, &user(&[Role::Patient, Role::Staff])), Ok(()));
+    assert_eq!(checked(STAFF, &Caller::service("auth")), Ok(()));
+    assert_eq!(checked(STAFF, &user(&[Role::Admin])), Err(Denied::RoleRequired));
+    assert_eq!(checked(STAFF, &user(&[])), Err(Denied::RoleRequired));
+    assert_eq!(checked(STAFF, &Caller::anonymous(None)), Err(Denied::Unauthenticated));
+}
+
+#[test]
+fn signed_in_admits_accounts_but_no_service_and_not_nobody() {
+    assert_eq!(checked(SIGNED_IN, &user(&[])), Ok(()));
+    assert_eq!(checked(SIGNED_IN, &Caller::service("auth")), Err(Denied::RoleRequired));
+    assert_eq!(checked(SIGNED_IN, &Caller::anonymous(None)), Err(Denied::Unauthenticated));
+}
+
+#[test]
+fn public_admits_everyone() {
+    let rule = "option (clinic.access.v1.rule) = {public: true};";
+    for caller in [Caller::anonymous(None), Caller::service("auth"), user(&[Role::Patient])] {
+        assert_eq!(checked(rule, &caller), Ok(()));
+    }
+}
+
+#[test]
+fn an_unknown_method_has_no_rule() {
+    let policy = probe(SIGNED_IN).unwrap();
+    assert_eq!(policy.rule("/clinic.probe.v1.Probe/Other"), None);
+    assert_eq!(policy.rule("clinic.probe.v1.Probe/Call"), None);
+    assert_eq!(policy.methods().count(), 1);
+}
