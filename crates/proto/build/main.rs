@@ -1,6 +1,8 @@
 //! Compiles the contract with protox (no protoc needed) and generates, from the same descriptors,
 //! the stubs, the validation of every input, and `Debug` impls that leave private fields out.
 
+#![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
+
 mod debug;
 mod options;
 mod validation;

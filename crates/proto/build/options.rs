@@ -174,7 +174,7 @@ fn typed_rules(kind: &str, message: &DynamicMessage, rules: &mut Rules) -> Resul
             ("string", "min_len", Value::U64(n)) => rules.min_len = Some(*n),
             ("string", "max_len", Value::U64(n)) => rules.max_len = Some(*n),
             ("string", name @ ("email" | "uuid"), Value::Bool(true)) => {
-                rules.formats.push(name.to_owned())
+                rules.formats.push(name.to_owned());
             }
             ("string", "in", Value::List(texts)) => {
                 rules.one_of = texts.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
@@ -189,7 +189,7 @@ fn typed_rules(kind: &str, message: &DynamicMessage, rules: &mut Rules) -> Resul
             ("repeated", "max_items", Value::U64(n)) => rules.max_items = Some(*n),
             ("repeated", "unique", Value::Bool(on)) => rules.unique = *on,
             ("repeated", "items", Value::Message(items)) => {
-                rules.items = Some(Box::new(self::rules(items)?))
+                rules.items = Some(Box::new(self::rules(items)?));
             }
             (_, name, _) => return Err(format!("the rule {kind}.{name} is not supported").into()),
         }

@@ -71,13 +71,11 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                 );
             }
             (Type::Int32, Shape::Implicit) => {
-                if field.rules.gte.is_some() || field.rules.lte.is_some() {
-                    let _ = write!(
-                        code,
-                        "out.int32({:?}, self.{}, {:?}, {:?});",
-                        field.name, field.name, field.rules.gte, field.rules.lte
-                    );
-                }
+                let _ = write!(
+                    code,
+                    "out.int32({:?}, self.{}, {:?}, {:?});",
+                    field.name, field.name, field.rules.gte, field.rules.lte
+                );
             }
             (Type::Enum(numbers), Shape::Implicit) => {
                 let allowed = allowed(numbers, &field.rules)

@@ -100,7 +100,6 @@ impl Violations {
     }
 
     /// Nothing, or INVALID_ARGUMENT with all of it.
-    #[expect(clippy::result_large_err, reason = "tonic's own error type")]
     pub fn into_result(self) -> Result<(), Status> {
         if self.found.is_empty() { Ok(()) } else { Err(status::invalid_fields(self.found)) }
     }

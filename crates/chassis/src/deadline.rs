@@ -1,0 +1,52 @@
+//! `grpc-timeout`, as the gRPC protocol writes it: up to 8 digits and a unit.
+
+use std::time::Duration;
+
+/// The header's value as a duration; none when it is not of the form.
+pub fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+/// A duration as the header's value.
+pub fn format_timeout(left: Duration) -> String {
+    match left.as_micros() {
+        micros @ 0..=99_999_999 => format!("{micros}u"),
+        _ => match left.as_millis() {
+            millis @ 0..=99_999_999 => format!("{millis}m"),
+            _ => format!("{}S", left.as_secs().min(99_999_999)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for millis in [0, 1, 999, 30_000, 3_600_000] {
+            let left = Duration::from_millis(millis);
+            assert_eq!(parse_timeout(&format_timeout(left)), Some(left));
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for text in ["", "S", "1", "1s", "123456789S", "-1S", "1 S", "１S", "+1S"] {
+            assert_eq!(parse_timeout(text), None, "{text}");
+        }
+    }
+}

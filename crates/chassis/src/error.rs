@@ -1,0 +1,277 @@
+//! What a handler may answer instead of a result: a code, a reason, a text for people, and what
+//! only the log may know. One conversion to `Status`, which is also where a failure is logged.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use clinic_proto::access::v1::ErrorReason;
+use clinic_proto::status;
+use clinic_proto::validation::Violation;
+use clinic_store::page::InvalidPageToken;
+use tonic::{Code, Status};
+
+use crate::Call;
+
+/// See the module. Boxed, so that results stay small.
+#[derive(Debug)]
+pub struct Error(Box<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    Own(Own),
+    Fields(Vec<Violation>),
+    /// What another service answered, passed on as it is.
+    Passed(Status),
+}
+
+#[derive(Debug)]
+struct Own {
+    code: Code,
+    reason: ErrorReason,
+    message: Cow<'static, str>,
+    metadata: HashMap<String, String>,
+    retry_after: Option<Duration>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// When a client may try again after something was not available.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
+/// When a client may try again after two writes met.
+const RETRY_CONFLICT: Duration = Duration::from_millis(50);
+
+impl Error {
+    fn new(code: Code, reason: ErrorReason, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self(Box::new(Kind::Own(Own {
+            code,
+            reason,
+            message,
+            metadata: HashMap::new(),
+            retry_after: None,
+            cause: None,
+        })))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Own)) -> Self {
+        if let Kind::Own(own) = self.0.as_mut() {
+            change(own);
+        }
+        self
+    }
+
+    /// NOT_FOUND: never there, deleted, or not the caller's to see. Always the same answer.
+    pub fn not_found() -> Self {
+        Self::new(
+            Code::NotFound,
+            ErrorReason::NotFound,
+            "there is no such resource that you may see",
+        )
+    }
+
+    /// INVALID_ARGUMENT for one field.
+    pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![Violation::new(field, message)])
+    }
+
+    /// INVALID_ARGUMENT for all these fields.
+    pub fn invalid_fields(violations: Vec<Violation>) -> Self {
+        Self(Box::new(Kind::Fields(violations)))
+    }
+
+    /// INVALID_ARGUMENT: the page token is damaged or of another query.
+    pub fn invalid_page_token() -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            ErrorReason::InvalidPageToken,
+            "page_token is damaged or belongs to another query: start again without one",
+        )
+    }
+
+    /// INVALID_ARGUMENT: the request id belongs to another request.
+    pub fn request_id_reused() -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            ErrorReason::RequestIdReused,
+            "request_id was used for a request with other content: choose a new one",
+        )
+    }
+
+    /// ALREADY_EXISTS: the field's value is taken.
+    pub fn already_exists(field: &'static str, message: &'static str) -> Self {
+        Self::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message).with(|own| {
+            own.metadata.insert("field".to_owned(), field.to_owned());
+        })
+    }
+
+    /// ALREADY_EXISTS: the resource itself is there.
+    pub fn already_exists_resource(message: &'static str) -> Self {
+        Self::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message)
+    }
+
+    /// ABORTED: the resource changed since its etag was read.
+    pub fn stale_etag() -> Self {
+        Self::new(
+            Code::Aborted,
+            ErrorReason::StaleEtag,
+            "the resource has changed since this etag was read: read it again",
+        )
+    }
+
+    /// UNAUTHENTICATED: no token, or one that is not believed. Always the same answer.
+    pub fn invalid_token() -> Self {
+        Self::new(
+            Code::Unauthenticated,
+            ErrorReason::InvalidToken,
+            "a valid access token is needed: sign in, and send it as `authorization: Bearer …`",
+        )
+    }
+
+    /// UNAUTHENTICATED for another reason.
+    pub fn unauthenticated(reason: ErrorReason, message: &'static str) -> Self {
+        Self::new(Code::Unauthenticated, reason, message)
+    }
+
+    /// PERMISSION_DENIED: the caller's roles do not allow the method.
+    pub fn role_required() -> Self {
+        Self::new(
+            Code::PermissionDenied,
+            ErrorReason::RoleRequired,
+            "your roles do not allow this method",
+        )
+    }
+
+    /// PERMISSION_DENIED for another reason.
+    pub fn permission_denied(reason: ErrorReason, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::PermissionDenied, reason, message)
+    }
+
+    /// FAILED_PRECONDITION.
+    pub fn failed_precondition(reason: ErrorReason, message: &'static str) -> Self {
+        Self::new(Code::FailedPrecondition, reason, message)
+    }
+
+    /// UNIMPLEMENTED: no such service or method.
+    pub fn unknown_method() -> Self {
+        Self::new(
+            Code::Unimplemented,
+            ErrorReason::UnknownMethod,
+            "there is no such service or method here",
+        )
+    }
+
+    /// RESOURCE_EXHAUSTED: the message is larger than `limit` bytes.
+    pub fn message_too_large(limit: usize) -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            ErrorReason::MessageTooLarge,
+            format!("a message may have at most {limit} bytes"),
+        )
+    }
+
+    /// DEADLINE_EXCEEDED.
+    pub fn deadline_exceeded() -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            ErrorReason::DeadlineExceeded,
+            "the deadline passed before the answer was there",
+        )
+    }
+
+    /// UNAVAILABLE: what is missing is named for people, the cause is for the log.
+    pub fn unavailable(
+        message: &'static str,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self::new(Code::Unavailable, ErrorReason::Unavailable, message).with(|own| {
+            own.retry_after = Some(RETRY_UNAVAILABLE);
+            own.cause = Some(cause.into());
+        })
+    }
+
+    /// ABORTED: two writes met.
+    pub fn conflict() -> Self {
+        Self::new(Code::Aborted, ErrorReason::Conflict, "another write came in between: try again")
+            .with(|own| own.retry_after = Some(RETRY_CONFLICT))
+    }
+
+    /// INTERNAL: a defect. The client learns the request id that finds the cause in the log.
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(Code::Internal, ErrorReason::Internal, "internal error")
+            .with(|own| own.cause = Some(cause.into()))
+    }
+
+    /// The gRPC code that the client will see.
+    pub fn code(&self) -> Code {
+        match self.0.as_ref() {
+            Kind::Own(own) => own.code,
+            Kind::Fields(_) => Code::InvalidArgument,
+            Kind::Passed(status) => status.code(),
+        }
+    }
+}
+
+impl From<clinic_store::Error> for Error {
+    fn from(error: clinic_store::Error) -> Self {
+        match error {
+            clinic_store::Error::Conflict => Self::conflict(),
+            clinic_store::Error::Unavailable(cause) => {
+                Self::unavailable("the database is not reachable: try again soon", cause)
+            }
+            // A unique index whose violation nobody gave a name is a defect too.
+            error @ (clinic_store::Error::Unique { .. } | clinic_store::Error::Internal(_)) => {
+                let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                Self::internal(cause)
+            }
+        }
+    }
+}
+
+impl From<InvalidPageToken> for Error {
+    fn from(_: InvalidPageToken) -> Self {
+        Self::invalid_page_token()
+    }
+}
+
+impl From<Status> for Error {
+    /// What another service answered. Its own errors carry details and are passed on; a status
+    /// without any was made by the transport.
+    fn from(status: Status) -> Self {
+        match status.code() {
+            _ if !status.details().is_empty() => Self(Box::new(Kind::Passed(status))),
+            Code::DeadlineExceeded | Code::Cancelled => Self::deadline_exceeded(),
+            Code::Unavailable => Self::unavailable(
+                "a service is not reachable: try again soon",
+                status.message().to_owned(),
+            ),
+            _ => Self::internal(format!("another service answered {:?}", status.code())),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let own = match *error.0 {
+            Kind::Fields(violations) => return status::invalid_fields(violations),
+            Kind::Passed(passed) => {
+                let details = passed.details().to_owned().into();
+                return Self::with_details(passed.code(), passed.message(), details);
+            }
+            Kind::Own(own) => own,
+        };
+        let Own { code, reason, message, mut metadata, retry_after, cause } = own;
+        if code == Code::Internal {
+            let request_id = Call::request_id().unwrap_or_default();
+            tracing::error!(cause = cause.map(tracing::field::display), "internal error");
+            metadata.insert("request_id".to_owned(), request_id);
+        } else if let Some(cause) = cause {
+            tracing::warn!(%cause, code = ?code, "{message}");
+        }
+        status::with_details(code, reason, message, metadata, |details| {
+            if retry_after.is_some() {
+                details.set_retry_info(retry_after);
+            }
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! A server process from start to end: `.env`, logs, a port, the ready line, and SIGTERM.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Server, bind};
+
+/// Runs `program` to its end; its error is one line on stderr and exit code 1.
+pub fn run<F, Fut>(program: F) -> ExitCode
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let outcome = read_env_file().and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("the system gives no threads")?;
+        let outcome = runtime.block_on(program());
+        // What still runs was given its time: a hanging connection must not hold the process.
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads `.env` of the working directory into the environment, where there is one. What is set
+/// already stays.
+pub fn read_env_file() -> Result<()> {
+    match dotenvy::dotenv() {
+        Ok(_) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        Err(error) => Err(error).context(".env cannot be read"),
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C, after printing `<name> ready: http://ADDRESS`.
+pub async fn serve(server: Server, address: &str) -> Result<()> {
+    let listener = bind(address).await?;
+    ready(server.name(), listener.local_addr()?);
+    server.run(listener, until_told()?).await
+}
+
+/// Says on stdout where the process serves.
+pub fn ready(name: &str, address: std::net::SocketAddr) {
+    say(&format!("{name} ready: http://{address}"));
+}
+
+/// A line on stdout, at once. A closed stdout is no reason to end.
+pub fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}");
+    let _ = stdout.flush();
+}
+
+/// Cancelled by SIGTERM or Ctrl-C.
+pub fn until_told() -> Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(token)
+}

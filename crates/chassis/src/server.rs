@@ -1,0 +1,204 @@
+//! A gRPC server with what all of them have: the guard, health, reflection, readiness that follows
+//! the database, background work, and an end within bounds.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clinic_store::Db;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::RoutesBuilder;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower::Service;
+
+use crate::GuardLayer;
+
+/// How often readiness is looked at.
+const READINESS_EVERY: Duration = Duration::from_secs(1);
+/// How long a look may take: a database that does not answer is not there.
+const READINESS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A service that can be run.
+pub struct Server {
+    name: &'static str,
+    routes: RoutesBuilder,
+    services: Vec<&'static str>,
+    guard: GuardLayer,
+    grace: Duration,
+    db: Option<Db>,
+    background: Vec<BoxFuture<'static, ()>>,
+}
+
+impl Server {
+    /// A server of that name behind that guard, which gives running calls `grace` to finish.
+    pub fn new(name: &'static str, guard: GuardLayer, grace: Duration) -> Self {
+        Self {
+            name,
+            routes: RoutesBuilder::default(),
+            services: Vec::new(),
+            guard,
+            grace,
+            db: None,
+            background: Vec::new(),
+        }
+    }
+
+    /// The process's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Adds a gRPC service.
+    pub fn service<S: Routable>(mut self, service: S) -> Self {
+        self.services.push(S::NAME);
+        self.routes.add_service(service);
+        self
+    }
+
+    /// Ready only while this database answers; closed at the end.
+    pub fn database(mut self, db: Db) -> Self {
+        self.db = Some(db);
+        self
+    }
+
+    /// Work that goes on while the server runs, and is dropped at its end.
+    pub fn background(mut self, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.background.push(Box::pin(work));
+        self
+    }
+
+    /// Serves until `shutdown`, then lets running calls finish within the grace.
+    pub async fn run(mut self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        self.routes.add_service(health_service);
+        let (v1, v1alpha) = reflection(&self.services)?;
+        self.routes.add_service(v1).add_service(v1alpha);
+
+        set_all(&health, &self.services, ServingStatus::Serving).await;
+        let ended = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        for work in self.background {
+            tasks.spawn(ended.clone().run_until_cancelled_owned(work));
+        }
+        let watch = watch_readiness(health.clone(), self.services.clone(), self.db.clone());
+        tasks.spawn(ended.clone().run_until_cancelled_owned(watch));
+
+        tracing::info!(name = self.name, address = %listener.local_addr()?, "serving");
+        let stop = {
+            let (health, services, shutdown) = (health, self.services, shutdown.clone());
+            let ended = ended.clone();
+            async move {
+                shutdown.cancelled().await;
+                // Nobody is sent here any more; the watcher must not say otherwise.
+                ended.cancel();
+                set_all(&health, &services, ServingStatus::NotServing).await;
+            }
+        };
+        let serve = tonic::transport::Server::builder()
+            .layer(self.guard.clone())
+            .add_routes(self.routes.routes())
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                stop,
+            );
+        let outcome = drain(serve, &shutdown, self.grace).await;
+        ended.cancel();
+        tasks.close();
+        tasks.wait().await;
+        if let Some(db) = &self.db {
+            // A statement that hangs must not hold the process either.
+            let _ = tokio::time::timeout(self.grace, db.close()).await;
+        }
+        tracing::info!(name = self.name, calls = self.guard.calls(), "stopped");
+        outcome.unwrap_or(Ok(())).context("the server failed")
+    }
+}
+
+/// Waits for `serve`, but no longer than `grace` after `shutdown`: a connection that never ends
+/// would hold it for ever (hyperium/hyper#4170). `None` when time ran out.
+pub async fn drain<F: Future>(
+    serve: F,
+    shutdown: &CancellationToken,
+    grace: Duration,
+) -> Option<F::Output> {
+    tokio::select! {
+        outcome = serve => Some(outcome),
+        () = async { shutdown.cancelled().await; tokio::time::sleep(grace).await } => None,
+    }
+}
+
+async fn watch_readiness(health: HealthReporter, services: Vec<&'static str>, db: Option<Db>) {
+    let Some(db) = db else { return };
+    let mut serving = true;
+    loop {
+        tokio::time::sleep(READINESS_EVERY).await;
+        let answers =
+            matches!(tokio::time::timeout(READINESS_PATIENCE, db.ping()).await, Ok(Ok(())));
+        if answers != serving {
+            serving = answers;
+            let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+            set_all(&health, &services, status).await;
+            match serving {
+                true => tracing::info!("the database answers again"),
+                false => tracing::warn!("the database does not answer"),
+            }
+        }
+    }
+}
+
+async fn set_all(health: &HealthReporter, services: &[&'static str], status: ServingStatus) {
+    for service in services.iter().chain([&""]) {
+        health.set_service_status(*service, status).await;
+    }
+}
+
+/// Reflection of these services, in the version of today and the one that older tools speak.
+fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable)> {
+    let builder = || {
+        let mut builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(clinic_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        for service in services.iter().chain(&INFRASTRUCTURE) {
+            builder = builder.with_service_name(*service);
+        }
+        builder
+    };
+    let why = "the contract cannot be reflected";
+    Ok((builder().build_v1().context(why)?, builder().build_v1alpha().context(why)?))
+}
+
+const INFRASTRUCTURE: [&str; 2] = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+
+/// A service that [`RoutesBuilder`] takes.
+pub trait Routable:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Routable for S where
+    S: Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}

@@ -1,0 +1,135 @@
+//! The settings that every process takes, as flags, environment variables, or lines of `.env`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use clinic_clock::Clock;
+use clinic_identity::{ClaimsSigner, ClaimsVerifier, KeyDir, Policy};
+use clinic_store::{Db, Options};
+use http::Uri;
+use secrecy::SecretString;
+
+use crate::{GuardLayer, Upstream};
+
+/// For every process.
+#[derive(Args, Clone, Debug)]
+pub struct Process {
+    /// What to log: a level, or `info,clinic_gateway=debug`
+    #[arg(long, env = "CLINIC_LOG", default_value = "info", global = true)]
+    pub log: String,
+}
+
+/// For every server.
+#[derive(Args, Clone, Debug)]
+pub struct Serving {
+    /// Seconds that running calls get to finish at the end
+    #[arg(long, env = "CLINIC_SHUTDOWN_GRACE", default_value = "10s", value_parser = duration)]
+    pub shutdown_grace: Duration,
+}
+
+/// Where the keys are.
+#[derive(Args, Clone, Debug)]
+pub struct Keys {
+    /// The keys directory, made by `clinic keys init`
+    #[arg(long, env = "CLINIC_KEYS_DIR", default_value = "./data/keys")]
+    pub keys_dir: PathBuf,
+}
+
+impl Keys {
+    /// The directory.
+    pub fn open(&self) -> KeyDir {
+        KeyDir::new(&self.keys_dir)
+    }
+
+    /// The guard of a service: the contract's rules and the trusted keys.
+    pub fn guard(&self, clock: &Clock) -> Result<GuardLayer> {
+        let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET)?;
+        let verifier = ClaimsVerifier::open(&self.open(), clock.clone())?;
+        Ok(GuardLayer::new(policy, verifier, clock.clone()))
+    }
+
+    /// What signs claims under that name.
+    pub fn signer(&self, name: &str, clock: &Clock) -> Result<ClaimsSigner> {
+        Ok(ClaimsSigner::open(&self.open(), name, clock.clone())?)
+    }
+}
+
+/// For every service with a database.
+#[derive(Args, Clone, Debug)]
+pub struct Database {
+    /// The database: postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+    /// Connections to PostgreSQL at most; more are rarely faster
+    #[arg(long, env = "CLINIC_DATABASE_CONNECTIONS", default_value_t = 8)]
+    pub database_connections: u32,
+}
+
+impl Database {
+    /// Connects.
+    pub async fn open(&self) -> Result<Db> {
+        let mut options = Options::new(self.database_url.clone());
+        options.max_connections = self.database_connections;
+        Ok(Db::connect(&options).await?)
+    }
+}
+
+/// The URLs behind one name: `http://records:50052`, or several with commas between.
+pub fn upstream(name: &'static str, urls: &str) -> Result<Upstream> {
+    let urls = urls
+        .split(',')
+        .map(|url| {
+            let uri: Uri = url.trim().parse().with_context(|| not_a_url(name, url))?;
+            let usable = uri.host().is_some()
+                && matches!(uri.scheme_str(), Some("http" | "https"))
+                && matches!(uri.path(), "" | "/");
+            usable.then_some(uri).with_context(|| not_a_url(name, url))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Upstream::new(name, urls)
+}
+
+fn not_a_url(name: &str, url: &str) -> String {
+    format!("the URL of {name}, {url:?}, is not of the form http://HOST:PORT")
+}
+
+/// A duration as `15m`, `7d`, `30s`, `500ms` or `12h`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let explain = || format!("{text:?} is not of the form 30s, 15m, 12h or 7d");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(explain)?;
+    let number: u64 = number.parse().map_err(|_| explain())?;
+    let unit = match unit {
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(60 * 60),
+        "d" => Duration::from_secs(24 * 60 * 60),
+        _ => return Err(explain()),
+    };
+    u32::try_from(number).ok().and_then(|n| unit.checked_mul(n)).ok_or_else(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        assert_eq!(duration("15m"), Ok(Duration::from_secs(900)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["", "15", "m", "-1s", "1.5h", "1 s", "99999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upstream_needs_http_urls() {
+        assert!(upstream("records", "http://127.0.0.1:1,http://localhost:2").is_ok());
+        for urls in ["", "records:50052", "ftp://x", "http://", "http://x/path", "http://a:1,"] {
+            assert!(upstream("records", urls).is_err(), "{urls}");
+        }
+    }
+}
