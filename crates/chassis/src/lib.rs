@@ -2,6 +2,49 @@
 //! errors, health, reflection, channels to other services, and an orderly end.
 //!
 //! Owns no business rule and no table.
+//!
+//! Every service is put together in the same way. Its `lib.rs` has
+//!
+//! ```text
+//! pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/records");
+//!
+//! /// Connects to what the service needs and puts it together; `Server::run` serves.
+//! pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<chassis::Server> {
+//!     let db = config.database.open().await?;
+//!     store::check_schema(&db, &MIGRATIONS).await?;
+//!     let guard = config.keys.guard(&clock)?;
+//!     Ok(Server::new("clinic-records", guard, config.serving.shutdown_grace)
+//!         .service(PatientServiceServer::new(…))
+//!         .background(housekeeping(db.clone(), clock))
+//!         .database(db))
+//! }
+//! ```
+//!
+//! its `config.rs` a `#[derive(clap::Args, Clone, Debug)] pub struct Config` that flattens
+//! [`settings`]' parts (`Serving`, `Keys`, `Database`) beside its own flags, and its `main.rs`
+//!
+//! ```text
+//! #[derive(Parser)]
+//! #[command(version, about)]
+//! struct Args {
+//!     /// HOST:PORT to listen on
+//!     #[arg(long, env = "CLINIC_LISTEN", default_value = "127.0.0.1:50052")]
+//!     listen: String,
+//!     #[command(flatten)]
+//!     process: settings::Process,
+//!     #[command(flatten)]
+//!     config: Config,
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     process::run(|| async {
+//!         let args = Args::parse();
+//!         telemetry::start(&args.process.log)?;
+//!         let server = clinic_records::open(&args.config, Clock::system()).await?;
+//!         process::serve(server, &args.listen).await
+//!     })
+//! }
+//! ```
 
 pub mod call;
 mod deadline;
