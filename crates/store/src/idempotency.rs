@@ -14,6 +14,7 @@
 //! CREATE INDEX requests_created_at_idx ON requests (created_at);
 //! ```
 
+use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -94,4 +95,9 @@ pub async fn claim(
 /// Forgets the request ids claimed before `time`; gives how many.
 pub async fn forget_before(db: &Db, time: DateTime<Utc>) -> Result<u64, Error> {
     db.execute(Query::new("DELETE FROM requests WHERE created_at < $1").bind(time)).await
+}
+
+/// The `payload_hash` of a request, from its encoding with the request id cleared.
+pub fn payload_hash(request: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA256, request).as_ref().to_vec()
 }
