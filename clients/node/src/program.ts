@@ -1,0 +1,141 @@
+// One of the suite's programs as a process of its own: what it prints, and how it ends.
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+
+// A debug build on two busy cores; a healthy one needs a second.
+const READY_WITHIN_MS = 60_000;
+const STOPPED_WITHIN_MS = 30_000;
+
+/** The folder with the programs under test: `CLINIC_BIN` names `clinic` itself. */
+function pathOf(name: string): string {
+  const clinic = process.env["CLINIC_BIN"];
+  if (!clinic) {
+    throw new Error("CLINIC_BIN is not set: run these tests with `cargo xtask test`");
+  }
+  return name === "clinic" ? clinic : join(dirname(clinic), name);
+}
+
+/** The environment without any setting that would leak from the developer's shell into the test. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("CLINIC_") && name !== "DATABASE_URL" && name !== "RUST_LOG",
+  );
+  return Object.fromEntries(kept);
+}
+
+export class Program {
+  readonly #child: ChildProcess;
+  readonly #name: string;
+  readonly #stdout: string[] = [];
+  readonly #stderr: string[] = [];
+  /** Resolves with the exit code once the process is gone and everything it printed was read. */
+  readonly #ended: Promise<number | null>;
+  #onLine: (() => void) | undefined;
+
+  /**
+   * Starts a program. `folder` becomes its working directory, so that it cannot find the `.env` of
+   * the checkout.
+   */
+  constructor(name: string, args: string[], folder: string) {
+    this.#name = `${name} ${args[0] ?? ""}`.trim();
+    this.#child = spawn(pathOf(name), args, {
+      cwd: folder,
+      env: { ...cleanEnvironment(), RUST_LOG: "info" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#collect(this.#child.stdout, this.#stdout);
+    this.#collect(this.#child.stderr, this.#stderr);
+    this.#ended = new Promise((resolve, reject) => {
+      this.#child.once("error", reject);
+      this.#child.once("close", (code) => resolve(code));
+    });
+    // Whoever waits for the end gets the rejection; without anyone it must not end the test run.
+    this.#ended.catch(() => undefined);
+  }
+
+  /** Runs a program to its end and gives the lines of its stdout. */
+  static async run(name: string, args: string[], folder: string): Promise<readonly string[]> {
+    const program = new Program(name, args, folder);
+    const code = await within(program.#ended, READY_WITHIN_MS, () => program.#failure("did not end"));
+    if (code !== 0) {
+      throw program.#failure(`ended with ${code}`);
+    }
+    return program.stdout;
+  }
+
+  get stdout(): readonly string[] {
+    return this.#stdout;
+  }
+
+  get stderr(): readonly string[] {
+    return this.#stderr;
+  }
+
+  /** The rest of the first stdout line that begins with `beginning`, as soon as it is printed. */
+  async line(beginning: string): Promise<string> {
+    const printed = new Promise<string>((resolve) => {
+      this.#onLine = () => {
+        const found = restOf(this.#stdout, beginning);
+        if (found !== undefined) {
+          resolve(found);
+        }
+      };
+      this.#onLine();
+    });
+    const died = this.#ended.then((code) => {
+      throw this.#failure(`ended with ${code} before it printed "${beginning}"`);
+    });
+    try {
+      return await within(Promise.race([printed, died]), READY_WITHIN_MS, () =>
+        this.#failure(`did not print "${beginning}"`),
+      );
+    } finally {
+      this.#onLine = undefined;
+    }
+  }
+
+  /** Asks the process to stop and expects that it does so in time, with exit code 0. */
+  async stop(): Promise<void> {
+    this.#child.kill("SIGTERM");
+    const code = await within(this.#ended, STOPPED_WITHIN_MS, () => {
+      this.#child.kill("SIGKILL");
+      return this.#failure("did not stop on SIGTERM");
+    });
+    if (code !== 0) {
+      throw this.#failure(`ended with ${code} on SIGTERM`);
+    }
+  }
+
+  #collect(stream: NodeJS.ReadableStream | null, lines: string[]): void {
+    if (stream) {
+      createInterface({ input: stream }).on("line", (line) => {
+        lines.push(line);
+        this.#onLine?.();
+      });
+    }
+  }
+
+  #failure(what: string): Error {
+    const tail = [...this.#stdout.slice(-10), ...this.#stderr.slice(-40)].join("\n");
+    return new Error(`${this.#name} ${what}\n${tail}`);
+  }
+}
+
+/** The rest of the first of the lines that begins with `beginning`. */
+export function restOf(lines: readonly string[], beginning: string): string | undefined {
+  return lines.find((line) => line.startsWith(beginning))?.slice(beginning.length).trim();
+}
+
+async function within<T>(work: Promise<T>, ms: number, failure: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(failure()), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

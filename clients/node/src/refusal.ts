@@ -1,0 +1,43 @@
+// What a client can read out of an error.
+
+import assert from "node:assert/strict";
+
+import { Code, ConnectError } from "@connectrpc/connect";
+
+import { BadRequestSchema, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
+
+/** Expects that a call fails with a status and a reason; gives the error. */
+export async function refused(
+  call: Promise<unknown>,
+  code: Code,
+  reason: string,
+): Promise<ConnectError> {
+  let error: unknown;
+  try {
+    await call;
+  } catch (thrown) {
+    error = thrown;
+  }
+  assert.ok(error !== undefined, `the call succeeded, expected ${Code[code]}`);
+  assert.ok(error instanceof ConnectError, `not an answer of the server: ${String(error)}`);
+  assert.equal(Code[error.code], Code[code], error.message);
+  const [info] = error.findDetails(ErrorInfoSchema);
+  assert.equal(info?.domain, "clinic");
+  assert.equal(info?.reason, reason);
+  return error;
+}
+
+/** The fields that an INVALID_ARGUMENT complains about, sorted. */
+export function badFields(error: ConnectError): string[] {
+  const violations = error.findDetails(BadRequestSchema).flatMap((one) => one.fieldViolations);
+  for (const violation of violations) {
+    assert.notEqual(violation.description, "", `${violation.field} says what is wrong`);
+  }
+  return [...new Set(violations.map((violation) => violation.field))].sort();
+}
+
+/** All that the server said, so that two refusals can be compared. */
+export function wording(error: ConnectError): unknown {
+  const details = error.findDetails(ErrorInfoSchema);
+  return { code: error.code, message: error.rawMessage, details };
+}
