@@ -1,1 +1,77 @@
+//! The edge: gRPC-Web and native gRPC from outside, verified claims to the services within.
+//!
+//! Forwards frames by the name of the service and decodes no message; knows no business rule and
+//! has no database. From outside in: [`connections`] (limits, TLS) → [`http`] (request id, CORS,
+//! security headers, plain HTTP) → gRPC-Web translation → [`proxy`] (access token, access rule,
+//! claims, deadline, upstream).
 
+mod config;
+mod connections;
+mod frames;
+mod health;
+mod http;
+mod keyring;
+mod metadata;
+mod proxy;
+mod reflection;
+mod routes;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use clinic_chassis::settings;
+use clinic_clock::Clock;
+use clinic_identity::Policy;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, Route};
+use connections::Connections;
+use keyring::Keyring;
+use proxy::Proxy;
+use routes::Routes;
+
+/// The name under which the gateway signs claims; its key is trusted to speak for users.
+const ISSUER: &str = "gateway";
+
+/// A gateway that is put together and can be run.
+pub struct Gateway {
+    connections: Connections,
+    keyring: Arc<Keyring>,
+}
+
+/// Puts the gateway together.
+pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
+    let auth = settings::upstream("auth", &config.auth_url)?;
+    let records = settings::upstream("records", &config.records_url)?;
+    let assignment = settings::upstream("assignment", &config.assignment_url)?;
+    let signer = Arc::new(config.keys.signer(ISSUER, &clock)?);
+    let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET)?;
+    let routes = Arc::new(Routes::new(&[auth.clone(), records, assignment], &config.route)?);
+    let keyring = Arc::new(Keyring::new(auth, signer.clone(), clock.clone()));
+    let reflection = reflection::Merged::new(routes.clone(), signer.clone())?;
+    let health = health::Merged::new(routes.clone());
+    let proxy = Proxy::new(
+        routes,
+        policy,
+        keyring.clone(),
+        signer,
+        config.limits(),
+        (health.clone(), reflection),
+    );
+    let http = http::Edge::new(config, proxy, keyring.clone(), health, clock)?;
+    Ok(Gateway { connections: Connections::new(config, http)?, keyring })
+}
+
+impl Gateway {
+    /// Serves until `shutdown`, then lets running calls finish within the grace.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+        let ended = CancellationToken::new();
+        let _ended = ended.clone().drop_guard();
+        tokio::spawn(ended.run_until_cancelled_owned(self.keyring.keep_fresh()));
+        tracing::info!(name = "clinic-gateway", address = %listener.local_addr()?, "serving");
+        self.connections.run(listener, shutdown).await;
+        tracing::info!(name = "clinic-gateway", "stopped");
+        Ok(())
+    }
+}

@@ -162,11 +162,20 @@ impl Error {
     }
 
     /// RESOURCE_EXHAUSTED: the message is larger than `limit` bytes.
-    pub fn message_too_large(limit: usize) -> Self {
+    pub fn message_too_large(limit: u32) -> Self {
         Self::new(
             Code::ResourceExhausted,
             ErrorReason::MessageTooLarge,
             format!("a message may have at most {limit} bytes"),
+        )
+    }
+
+    /// RESOURCE_EXHAUSTED: the call's metadata is larger than `limit` bytes.
+    pub fn metadata_too_large(limit: usize) -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            ErrorReason::MessageTooLarge,
+            format!("the metadata of a call may have at most {limit} bytes"),
         )
     }
 

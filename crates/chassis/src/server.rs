@@ -104,6 +104,8 @@ impl Server {
             }
         };
         let serve = tonic::transport::Server::builder()
+            // The metadata that the gateway lets through, and the claims.
+            .http2_max_header_list_size(32 * 1024)
             .layer(self.guard.clone())
             .add_routes(self.routes.routes())
             .serve_with_incoming_shutdown(

@@ -1,0 +1,141 @@
+//! The gateway's settings.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use clinic_chassis::settings::{self, duration};
+
+/// See `clinic-gateway --help`.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Where auth answers: http://HOST:PORT, or several with commas between
+    #[arg(long, env = "CLINIC_AUTH_URL", default_value = "http://127.0.0.1:50051")]
+    pub auth_url: String,
+    /// Where records answers
+    #[arg(long, env = "CLINIC_RECORDS_URL", default_value = "http://127.0.0.1:50052")]
+    pub records_url: String,
+    /// Where assignment answers
+    #[arg(long, env = "CLINIC_ASSIGNMENT_URL", default_value = "http://127.0.0.1:50053")]
+    pub assignment_url: String,
+    #[command(flatten)]
+    pub keys: settings::Keys,
+    #[command(flatten)]
+    pub serving: settings::Serving,
+    #[command(flatten)]
+    pub edge: Edge,
+    /// Another gRPC service behind this gateway: SERVICE=URL for signed-in callers,
+    /// SERVICE=URL;public for everyone
+    #[arg(long = "route", env = "CLINIC_ROUTES", value_delimiter = ' ', value_name = "ROUTE")]
+    pub route: Vec<Route>,
+}
+
+/// What the outside sees.
+#[derive(Args, Clone, Debug)]
+pub struct Edge {
+    /// A web origin that may call, as https://app.example; may be given several times
+    #[arg(long, env = "CLINIC_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    pub cors_origin: Vec<String>,
+    /// Bytes that a message may have
+    #[arg(long, env = "CLINIC_MAX_MESSAGE_BYTES", default_value_t = 4 * 1024 * 1024)]
+    pub max_message_bytes: u32,
+    /// Time that a call has when the client does not say
+    #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = duration)]
+    pub default_deadline: Duration,
+    /// Time that a call has at most
+    #[arg(long, env = "CLINIC_MAX_DEADLINE", default_value = "60s", value_parser = duration)]
+    pub max_deadline: Duration,
+    /// Connections at most
+    #[arg(long, env = "CLINIC_MAX_CONNECTIONS", default_value_t = 10_000)]
+    pub max_connections: u32,
+    /// A proxy in front terminates TLS and appends the client's address to X-Forwarded-For
+    #[arg(long, env = "CLINIC_BEHIND_PROXY")]
+    pub behind_proxy: bool,
+    /// Certificate chain (PEM) for TLS
+    #[arg(long, env = "CLINIC_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) for TLS
+    #[arg(long, env = "CLINIC_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// What the proxy must hold every call to.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) message_bytes: u32,
+    pub(crate) default_deadline: Duration,
+    pub(crate) max_deadline: Duration,
+}
+
+impl Config {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            message_bytes: self.edge.max_message_bytes,
+            default_deadline: self.edge.default_deadline,
+            max_deadline: self.edge.max_deadline,
+        }
+    }
+}
+
+/// An operator's own service: `SERVICE=URL[;public]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The full name, as `acme.billing.v1.BillingService`.
+    pub service: String,
+    /// Where it answers.
+    pub url: String,
+    /// Whether callers without a token may call it.
+    pub public: bool,
+}
+
+impl FromStr for Route {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let explain = || {
+            format!("{text:?} is not of the form package.v1.Service=http://HOST:PORT or …;public")
+        };
+        let (service, rest) = text.split_once('=').ok_or_else(explain)?;
+        let (url, public) = match rest.split_once(';') {
+            None => (rest, false),
+            Some((url, "public")) => (url, true),
+            Some(_) => return Err(explain()),
+        };
+        let named = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+        if service.is_empty() || url.is_empty() || !service.chars().all(named) {
+            return Err(explain());
+        }
+        for taken in ["clinic.", "grpc."] {
+            if service.starts_with(taken) {
+                return Err(format!("{service} is the suite's own: a route cannot replace it"));
+            }
+        }
+        Ok(Self { service: service.to_owned(), url: url.to_owned(), public })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_names_a_service_and_a_url() {
+        let route: Route = "acme.v1.Billing=http://localhost:1;public".parse().unwrap();
+        assert_eq!((route.service.as_str(), route.public), ("acme.v1.Billing", true));
+        assert!(!"acme.v1.Billing=http://localhost:1".parse::<Route>().unwrap().public);
+        let bad = [
+            "",
+            "a",
+            "=http://x",
+            "a=",
+            "a=http://x;open",
+            "a b=http://x",
+            "clinic.auth.v1.AuthService=http://x",
+            "grpc.health.v1.Health=http://x",
+        ];
+        for text in bad {
+            assert!(text.parse::<Route>().is_err(), "{text}");
+        }
+    }
+}

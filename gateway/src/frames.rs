@@ -1,0 +1,137 @@
+//! Bodies on their way through: gRPC frames are measured, not read.
+//!
+//! A frame is a flag byte, four bytes of length, and the message (the gRPC protocol over HTTP/2).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+
+/// Set once a message was larger than the limit.
+#[derive(Clone, Default)]
+pub(crate) struct TooLarge(Arc<AtomicBool>);
+
+impl TooLarge {
+    pub(crate) fn happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The body of a request, which fails at the first message above `limit` bytes.
+pub(crate) fn limited(body: Body, limit: u32) -> (Body, TooLarge) {
+    let too_large = TooLarge::default();
+    let limited = Limited { body, meter: Meter::new(limit), too_large: too_large.clone() };
+    (Body::new(limited), too_large)
+}
+
+struct Limited {
+    body: Body,
+    meter: Meter,
+    too_large: TooLarge,
+}
+
+impl http_body::Body for Limited {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+            && !self.meter.admits(data)
+        {
+            self.too_large.0.store(true, Ordering::Relaxed);
+            return Poll::Ready(Some(Err(Status::resource_exhausted("message too large"))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Follows the frames in a stream of chunks that are cut anywhere.
+struct Meter {
+    limit: u32,
+    /// Bytes of the current message that are still to come.
+    message: u32,
+    header: [u8; 5],
+    header_len: usize,
+}
+
+impl Meter {
+    fn new(limit: u32) -> Self {
+        Self { limit, message: 0, header: [0; 5], header_len: 0 }
+    }
+
+    /// Whether no message that begins in or before this chunk is too large.
+    fn admits(&mut self, mut chunk: &[u8]) -> bool {
+        while !chunk.is_empty() {
+            if self.message > 0 {
+                let here = chunk.len().min(usize::try_from(self.message).unwrap_or(usize::MAX));
+                chunk = chunk.get(here..).unwrap_or_default();
+                self.message -= u32::try_from(here).unwrap_or(self.message);
+                continue;
+            }
+            if let (Some(slot), Some((first, rest))) =
+                (self.header.get_mut(self.header_len), chunk.split_first())
+            {
+                *slot = *first;
+                chunk = rest;
+                self.header_len += 1;
+            }
+            if self.header_len == self.header.len() {
+                let [_, a, b, c, d] = self.header;
+                self.message = u32::from_be_bytes([a, b, c, d]);
+                self.header_len = 0;
+                if self.message > self.limit {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(len: u32) -> Vec<u8> {
+        let mut bytes = vec![0];
+        bytes.extend(len.to_be_bytes());
+        bytes.extend(std::iter::repeat_n(7, usize::try_from(len).unwrap()));
+        bytes
+    }
+
+    #[test]
+    fn messages_up_to_the_limit_pass_however_they_are_cut() {
+        let stream = [frame(10), frame(0), frame(3), frame(10)].concat();
+        for size in 1..=stream.len() {
+            let mut meter = Meter::new(10);
+            assert!(stream.chunks(size).all(|chunk| meter.admits(chunk)), "cut every {size}");
+        }
+    }
+
+    #[test]
+    fn a_larger_one_is_seen_at_its_header() {
+        let stream = [frame(10), frame(11)[..5].to_vec()].concat();
+        for size in 1..=stream.len() {
+            let mut meter = Meter::new(10);
+            assert!(!stream.chunks(size).all(|chunk| meter.admits(chunk)), "cut every {size}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `clinic-gateway`: the gateway as a process of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clinic_chassis::{bind, process, settings, telemetry};
+use clinic_clock::Clock;
+
+/// Clinic's gateway: gRPC-Web and gRPC at the edge, verified claims to the services
+#[derive(Parser)]
+#[command(name = "clinic-gateway", version)]
+struct Args {
+    /// HOST:PORT to listen on
+    #[arg(long, env = "CLINIC_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+    #[command(flatten)]
+    process: settings::Process,
+    #[command(flatten)]
+    config: clinic_gateway::Config,
+}
+
+fn main() -> ExitCode {
+    process::run(|| async {
+        let args = Args::parse();
+        telemetry::start(&args.process.log)?;
+        let gateway = clinic_gateway::open(&args.config, Clock::system()).await?;
+        let listener = bind(&args.listen).await?;
+        process::ready("clinic-gateway", listener.local_addr()?);
+        gateway.run(listener, process::until_told()?).await
+    })
+}

@@ -1,0 +1,194 @@
+//! The heart of the gateway: one gRPC call, from the verified token to the upstream and back.
+//! Knows services and methods by name, and nothing of their messages.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use clinic_chassis::{Error, format_timeout, parse_timeout};
+use clinic_identity::{Access, Caller, ClaimsSigner, Denied, Policy, TokenError, VerifiedAccess};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Service, ServiceExt as _};
+
+use crate::config::Limits;
+use crate::keyring::{Keyring, Refused};
+use crate::routes::{Routes, TargetAccess};
+use crate::{frames, health, metadata, reflection};
+
+/// What the HTTP side knows of a request; in its extensions.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) client_ip: Option<IpAddr>,
+    pub(crate) request_id: HeaderValue,
+}
+
+/// See the module. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Proxy(Arc<Inner>);
+
+struct Inner {
+    routes: Arc<Routes>,
+    policy: Policy,
+    keyring: Arc<Keyring>,
+    signer: Arc<ClaimsSigner>,
+    limits: Limits,
+    /// Health and reflection, which the gateway answers itself.
+    own: tonic::service::Routes,
+}
+
+impl Proxy {
+    pub(crate) fn new(
+        routes: Arc<Routes>,
+        policy: Policy,
+        keyring: Arc<Keyring>,
+        signer: Arc<ClaimsSigner>,
+        limits: Limits,
+        (health, reflection): (health::Merged, reflection::Merged),
+    ) -> Self {
+        let mut own = tonic::service::Routes::builder();
+        own.add_service(health.server());
+        own.add_service(reflection.clone().v1()).add_service(reflection.v1alpha());
+        Self(Arc::new(Inner {
+            routes,
+            policy,
+            keyring,
+            signer,
+            limits,
+            own: own.routes().prepare(),
+        }))
+    }
+
+    async fn forward(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let this = &*self.0;
+        let service = service_name(request.uri().path()).ok_or_else(Error::unknown_method)?;
+        if service.starts_with("grpc.") {
+            return Ok(this
+                .own
+                .clone()
+                .oneshot(request)
+                .await
+                .unwrap_or_else(|never| match never {}));
+        }
+        let target = this.routes.get(service).ok_or_else(Error::unknown_method)?;
+        let access = match target.access {
+            TargetAccess::Contract => {
+                *this.policy.rule(request.uri().path()).ok_or_else(Error::unknown_method)?
+            }
+            TargetAccess::Foreign { public: true } => Access::Public,
+            TargetAccess::Foreign { public: false } => Access::SignedIn,
+        };
+        let origin = request.extensions_mut().remove::<Origin>();
+        let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
+        let token = this.token(request.headers(), access).await?;
+        check(access, token.as_deref())?;
+        let claims = match &token {
+            Some(token) => this.signer.for_user(token, origin.client_ip),
+            None => this.signer.anonymous(origin.client_ip),
+        };
+        let claims = claims.map_err(Error::internal)?;
+
+        let deadline = this.deadline(request.headers(), &target.access);
+        let timeout = deadline.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
+        metadata::strip(request.headers_mut())?;
+        metadata::add(request.headers_mut(), claims, origin.request_id, timeout);
+        // What came over HTTP/1.1 goes on over HTTP/2, as gRPC must.
+        *request.version_mut() = Version::HTTP_2;
+
+        let (parts, body) = request.into_parts();
+        let (body, too_large) = frames::limited(body, this.limits.message_bytes);
+        let answer = target.upstream.send(Request::from_parts(parts, body));
+        let answer = match deadline {
+            Some(left) => match tokio::time::timeout(left, answer).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(Error::deadline_exceeded()),
+            },
+            None => answer.await,
+        };
+        if too_large.happened() {
+            return Err(Error::message_too_large(this.limits.message_bytes));
+        }
+        answer
+    }
+}
+
+impl Inner {
+    /// The verified token, if there is one. On public methods an expired one counts as none: the
+    /// client that comes to refresh it must not be turned away for that.
+    async fn token(
+        &self,
+        headers: &HeaderMap,
+        access: Access,
+    ) -> Result<Option<Arc<VerifiedAccess>>, Error> {
+        let Some(token) = metadata::bearer(headers)? else { return Ok(None) };
+        match self.keyring.verify(token).await {
+            Ok(access) => Ok(Some(access)),
+            Err(Refused::Token(TokenError::Expired)) if access == Access::Public => Ok(None),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// The time that a call has. An operator's own stream may go on for ever unless its client
+    /// says otherwise.
+    fn deadline(&self, headers: &HeaderMap, access: &TargetAccess) -> Option<Duration> {
+        let asked = headers.get("grpc-timeout").and_then(|v| parse_timeout(v.to_str().ok()?));
+        match (asked, access) {
+            (Some(asked), _) => Some(asked.min(self.limits.max_deadline)),
+            (None, TargetAccess::Contract) => Some(self.limits.default_deadline),
+            (None, TargetAccess::Foreign { .. }) => None,
+        }
+    }
+}
+
+fn check(access: Access, token: Option<&VerifiedAccess>) -> Result<(), Error> {
+    let caller = match token {
+        None => Caller::anonymous(None),
+        Some(VerifiedAccess { claims, .. }) => {
+            Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, None)
+        }
+    };
+    access.check(&caller).map_err(|denied| match denied {
+        Denied::Unauthenticated => Error::invalid_token(),
+        Denied::RoleRequired => Error::role_required(),
+    })
+}
+
+/// `/package.Service/Method` → `package.Service`.
+fn service_name(path: &str) -> Option<&str> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some(service)
+}
+
+impl Service<Request<Body>> for Proxy {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let proxy = self.clone();
+        Box::pin(async move {
+            if !is_grpc(request.headers()) {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                return Ok(response);
+            }
+            Ok(proxy.forward(request).await.unwrap_or_else(|error| Status::from(error).into_http()))
+        })
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind == "application/grpc"
+        || kind.starts_with("application/grpc+")
+        || kind.starts_with("application/grpc;")
+}

@@ -1,0 +1,209 @@
+//! Server reflection over the whole suite, in v1 and in the v1alpha that older tools speak. What is
+//! not of the suite's contract is asked of the services that an operator routed here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use clinic_chassis::{Call, Upstream};
+use clinic_identity::ClaimsSigner;
+use futures::stream::{self, Stream, StreamExt as _};
+use prost::Message;
+use prost_reflect::{DescriptorPool, FileDescriptor};
+use tokio::time::timeout;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::v1::server_reflection_server::{
+    ServerReflection, ServerReflectionServer,
+};
+use tonic_reflection::pb::v1::{
+    ErrorResponse, ExtensionNumberResponse, FileDescriptorResponse, ListServiceResponse,
+    ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
+};
+use tonic_reflection::pb::v1alpha;
+
+use crate::routes::Routes;
+
+const PATIENCE: Duration = Duration::from_secs(3);
+const OWN: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// See the module. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Merged(Arc<Inner>);
+
+struct Inner {
+    pool: DescriptorPool,
+    routes: Arc<Routes>,
+    signer: Arc<ClaimsSigner>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Merged {
+    pub(crate) fn new(routes: Arc<Routes>, signer: Arc<ClaimsSigner>) -> Result<Self> {
+        let mut pool = DescriptorPool::decode(clinic_proto::FILE_DESCRIPTOR_SET)?;
+        pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
+        pool.decode_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?;
+        pool.decode_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)?;
+        Ok(Self(Arc::new(Inner { pool, routes, signer })))
+    }
+
+    pub(crate) fn v1(self) -> ServerReflectionServer<Self> {
+        ServerReflectionServer::new(self)
+    }
+
+    pub(crate) fn v1alpha(self) -> v1alpha::server_reflection_server::ServerReflectionServer<Self> {
+        v1alpha::server_reflection_server::ServerReflectionServer::new(self)
+    }
+
+    async fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
+        let answer = match &request.message_request {
+            Some(MessageRequest::ListServices(_)) => Some(self.services()),
+            Some(asked) => match self.own(asked) {
+                Some(answer) => Some(answer),
+                None => self.foreign(&request).await,
+            },
+            None => None,
+        };
+        let answer = answer.unwrap_or_else(|| {
+            MessageResponse::ErrorResponse(ErrorResponse {
+                error_code: Code::NotFound.into(),
+                error_message: "there is nothing of that name here".to_owned(),
+            })
+        });
+        ServerReflectionResponse {
+            valid_host: request.host.clone(),
+            original_request: Some(request),
+            message_response: Some(answer),
+        }
+    }
+
+    fn services(&self) -> MessageResponse {
+        let names = self.0.routes.names().chain(OWN);
+        let service = names.map(|name| ServiceResponse { name: name.to_owned() }).collect();
+        MessageResponse::ListServicesResponse(ListServiceResponse { service })
+    }
+
+    fn own(&self, asked: &MessageRequest) -> Option<MessageResponse> {
+        let pool = &self.0.pool;
+        let file = match asked {
+            MessageRequest::FileByFilename(name) => pool.get_file_by_name(name)?,
+            MessageRequest::FileContainingSymbol(symbol) => file_with(pool, symbol)?,
+            MessageRequest::FileContainingExtension(extension) => {
+                let message = pool.get_message_by_name(&extension.containing_type)?;
+                let number = u32::try_from(extension.extension_number).ok()?;
+                message.get_extension(number)?.parent_file()
+            }
+            MessageRequest::AllExtensionNumbersOfType(name) => {
+                let message = pool.get_message_by_name(name)?;
+                let numbers = message.extensions().filter_map(|e| i32::try_from(e.number()).ok());
+                return Some(MessageResponse::AllExtensionNumbersResponse(
+                    ExtensionNumberResponse {
+                        base_type_name: name.clone(),
+                        extension_number: numbers.collect(),
+                    },
+                ));
+            }
+            MessageRequest::ListServices(_) => return None,
+        };
+        let file_descriptor_proto = vec![file.encode_to_vec()];
+        Some(MessageResponse::FileDescriptorResponse(FileDescriptorResponse {
+            file_descriptor_proto,
+        }))
+    }
+
+    /// What the first routed service that knows it says.
+    async fn foreign(&self, request: &ServerReflectionRequest) -> Option<MessageResponse> {
+        for target in self.0.routes.foreign() {
+            let asked = timeout(PATIENCE, self.ask(&target.upstream, request.clone()));
+            match asked.await.ok().and_then(Result::ok).flatten() {
+                None | Some(MessageResponse::ErrorResponse(_)) => {}
+                found => return found,
+            }
+        }
+        None
+    }
+
+    async fn ask(
+        &self,
+        upstream: &Upstream,
+        request: ServerReflectionRequest,
+    ) -> Result<Option<MessageResponse>, Status> {
+        let claims = || self.0.signer.anonymous(None).map_err(|_| Status::internal("claims"));
+        let once = Call::outbound_as(claims()?, stream::once(std::future::ready(request.clone())));
+        match ServerReflectionClient::new(upstream.clone()).server_reflection_info(once).await {
+            Ok(answers) => {
+                Ok(answers.into_inner().message().await?.and_then(|a| a.message_response))
+            }
+            Err(status) if status.code() == Code::Unimplemented => {
+                let request: v1alpha::ServerReflectionRequest = same(&request)?;
+                let once = Call::outbound_as(claims()?, stream::once(std::future::ready(request)));
+                let mut older = v1alpha::server_reflection_client::ServerReflectionClient::new(
+                    upstream.clone(),
+                );
+                let answer =
+                    older.server_reflection_info(once).await?.into_inner().message().await?;
+                let answer = answer.map(|a| same::<_, ServerReflectionResponse>(&a)).transpose()?;
+                Ok(answer.and_then(|a| a.message_response))
+            }
+            Err(status) => Err(status),
+        }
+    }
+}
+
+/// The two versions have the same messages under other names.
+fn same<A: Message, B: Message + Default>(message: &A) -> Result<B, Status> {
+    B::decode(message.encode_to_vec().as_slice())
+        .map_err(|_| Status::internal("reflection versions differ"))
+}
+
+/// The file that defines a message, enum, service, method, field or extension.
+fn file_with(pool: &DescriptorPool, symbol: &str) -> Option<FileDescriptor> {
+    pool.get_message_by_name(symbol)
+        .map(|m| m.parent_file())
+        .or_else(|| pool.get_service_by_name(symbol).map(|s| s.parent_file()))
+        .or_else(|| pool.get_enum_by_name(symbol).map(|e| e.parent_file()))
+        .or_else(|| pool.get_extension_by_name(symbol).map(|e| e.parent_file()))
+        .or_else(|| symbol.rsplit_once('.').and_then(|(parent, _)| file_with(pool, parent)))
+}
+
+#[tonic::async_trait]
+impl ServerReflection for Merged {
+    type ServerReflectionInfoStream = Answers<ServerReflectionResponse>;
+
+    async fn server_reflection_info(
+        &self,
+        request: Request<Streaming<ServerReflectionRequest>>,
+    ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
+        let merged = self.clone();
+        let answers = request.into_inner().then(move |request| {
+            let merged = merged.clone();
+            async move { Ok(merged.answer(request?).await) }
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+#[tonic::async_trait]
+impl v1alpha::server_reflection_server::ServerReflection for Merged {
+    type ServerReflectionInfoStream = Answers<v1alpha::ServerReflectionResponse>;
+
+    async fn server_reflection_info(
+        &self,
+        request: Request<Streaming<v1alpha::ServerReflectionRequest>>,
+    ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
+        let merged = self.clone();
+        let answers = request.into_inner().then(move |request| {
+            let merged = merged.clone();
+            async move { same(&merged.answer(same(&request?)?).await) }
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+}

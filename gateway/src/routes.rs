@@ -1,0 +1,92 @@
+//! Which upstream answers for which service.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, bail};
+use clinic_chassis::{Upstream, settings};
+use clinic_proto::{assignment, auth, records};
+use tonic::server::NamedService;
+
+use crate::Route;
+
+/// Where calls to a service go.
+pub(crate) struct Target {
+    pub(crate) upstream: Upstream,
+    /// Whether the contract's rules hold, or only the operator's word.
+    pub(crate) access: TargetAccess,
+}
+
+pub(crate) enum TargetAccess {
+    /// A service of the suite: every method has its rule.
+    Contract,
+    /// An operator's own service.
+    Foreign { public: bool },
+}
+
+/// The table of all services.
+pub(crate) struct Routes {
+    targets: HashMap<String, Target>,
+    /// In the order in which they are listed to whoever asks.
+    names: Vec<String>,
+    own: [Upstream; 3],
+}
+
+impl Routes {
+    /// The suite's services (auth, records and assignment) and an operator's own.
+    pub(crate) fn new(own: &[Upstream; 3], foreign: &[Route]) -> Result<Self> {
+        let mut routes = Self { targets: HashMap::new(), names: Vec::new(), own: own.clone() };
+        let [auth, records, assignment] = own;
+        let own = [
+            (service_of::<auth::v1::auth_service_server::AuthServiceServer<()>>(), auth),
+            (service_of::<auth::v1::user_admin_service_server::UserAdminServiceServer<()>>(), auth),
+            (service_of::<auth::v1::token_service_server::TokenServiceServer<()>>(), auth),
+            (
+                service_of::<records::v1::patient_service_server::PatientServiceServer<()>>(),
+                records,
+            ),
+            (service_of::<records::v1::doctor_service_server::DoctorServiceServer<()>>(), records),
+            (
+                service_of::<assignment::v1::assignment_service_server::AssignmentServiceServer<()>>(
+                ),
+                assignment,
+            ),
+        ];
+        for (name, upstream) in own {
+            routes.add(name, upstream.clone(), TargetAccess::Contract)?;
+        }
+        for Route { service, url, public } in foreign {
+            let upstream = settings::upstream("a routed service", url)?;
+            routes.add(service, upstream, TargetAccess::Foreign { public: *public })?;
+        }
+        Ok(routes)
+    }
+
+    fn add(&mut self, name: &str, upstream: Upstream, access: TargetAccess) -> Result<()> {
+        if self.targets.insert(name.to_owned(), Target { upstream, access }).is_some() {
+            bail!("{name} is routed twice: give each service one --route");
+        }
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, service: &str) -> Option<&Target> {
+        self.targets.get(service)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    pub(crate) fn foreign(&self) -> impl Iterator<Item = &Target> {
+        self.targets.values().filter(|t| matches!(t.access, TargetAccess::Foreign { .. }))
+    }
+
+    /// The services without which the suite does not serve.
+    pub(crate) fn own(&self) -> &[Upstream] {
+        &self.own
+    }
+}
+
+fn service_of<S: NamedService>() -> &'static str {
+    S::NAME
+}
