@@ -1,1 +1,74 @@
+//! auth: accounts, sessions, tokens and signing keys.
+//!
+//! Owns who somebody is and how he proves it. Knows nothing of patients and doctors but that an
+//! account can bring one along, which it hands to records unread.
 
+mod bootstrap;
+mod config;
+mod grpc;
+mod password;
+mod sessions;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use clinic_chassis::Server;
+use clinic_chassis::settings::upstream;
+use clinic_clock::Clock;
+use clinic_identity::AccessSigner;
+use clinic_proto::auth::v1::auth_service_server::AuthServiceServer;
+use clinic_proto::auth::v1::token_service_server::TokenServiceServer;
+use clinic_proto::auth::v1::user_admin_service_server::UserAdminServiceServer;
+use clinic_store::Db;
+use sqlx::migrate::Migrator;
+
+pub use bootstrap::{admins_exist, create_admin};
+pub use config::{Config, Settings};
+pub use password::generate_password;
+
+/// The history of the schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/auth");
+
+/// The name under which auth calls other services.
+const NAME: &str = "auth";
+
+/// What every call has at hand.
+struct Auth {
+    db: Db,
+    clock: Clock,
+    hasher: password::Hasher,
+    signer: AccessSigner,
+    profiles: users::Profiles,
+    settings: Settings,
+}
+
+/// Connects to what auth needs, whose schema must be up to date, and puts it together.
+///
+/// # Errors
+/// One sentence that says what to do.
+pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
+    let Config { serving, keys, database, records_url, settings } = config;
+    let db = database.open().await?;
+    clinic_store::check_schema(&db, &MIGRATIONS).await?;
+    let records = upstream("records", records_url)?;
+    let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
+    let signer = AccessSigner::open(&keys.open(), issuer, ttl, clock.clone())?;
+    let hasher = password::Hasher::new().map_err(|_| anyhow!("argon2 cannot be set up"))?;
+    let grpc = grpc::Grpc(Arc::new(Auth {
+        db: db.clone(),
+        clock: clock.clone(),
+        hasher: hasher.clone(),
+        signer,
+        profiles: users::Profiles::new(records, keys.signer(NAME, &clock)?),
+        settings: settings.clone(),
+    }));
+    Ok(Server::new("clinic-auth", keys.guard(&clock)?, serving.shutdown_grace)
+        .service(AuthServiceServer::new(grpc.clone()))
+        .service(UserAdminServiceServer::new(grpc.clone()))
+        .service(TokenServiceServer::new(grpc))
+        .background(hasher.give_memory_back())
+        .background(sessions::clean_up(db.clone(), clock))
+        .database(db))
+}

@@ -1,0 +1,88 @@
+//! What an operator does without a running service: the first administrator.
+
+use anyhow::{Result, bail};
+use clinic_chassis::Error;
+use clinic_clock::Clock;
+use clinic_identity::Roles;
+use clinic_proto::access::v1::Role;
+use clinic_proto::auth::v1::RegisterRequest;
+use clinic_proto::validation::{Presence, Validate as _, Violations};
+use clinic_store::Db;
+use secrecy::{ExposeSecret as _, SecretString};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::password::{Hasher, Person, problems};
+use crate::users::{User, store};
+
+/// Whether there is an active administrator.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn admins_exist(db: &Db) -> Result<bool, clinic_store::Error> {
+    store::admins_exist(db).await
+}
+
+/// Makes an administrator, whose address counts as verified since the operator says so. Returns the
+/// account's id.
+///
+/// # Errors
+/// One sentence that says what is wrong: with the e-mail address, the name or the password, or that
+/// the account exists.
+pub async fn create_admin(
+    db: &Db,
+    clock: &Clock,
+    email: &str,
+    name: &str,
+    password: &SecretString,
+) -> Result<Uuid> {
+    let (email, name) = (email.trim(), name.trim());
+    check(email, name, password.expose_secret())?;
+    let now = clock.now();
+    let hasher = Hasher::new().map_err(said)?;
+    let user = User {
+        id: clock.new_id(),
+        email: email.to_owned(),
+        username: None,
+        name: name.to_owned(),
+        password_hash: hasher.hash(password.clone()).await.map_err(said)?,
+        roles: Roles::from(Role::Admin).bits(),
+        active: true,
+        email_verified: true,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut tx = db.begin().await?;
+    store::insert(&mut tx, &user).await.map_err(said)?;
+    tx.commit().await?;
+    Ok(user.id)
+}
+
+/// The rules of the contract and those of passwords.
+fn check(email: &str, name: &str, password: &str) -> Result<()> {
+    let mut found = Violations::default();
+    let request = RegisterRequest {
+        email: email.to_owned(),
+        name: name.to_owned(),
+        // Passwords have their own rules below; this one only keeps the contract content.
+        password: "not looked at".to_owned(),
+        ..RegisterRequest::default()
+    };
+    request.check(Presence::Create, &mut found);
+    for problem in problems(password, &Person { email, username: "", name }) {
+        found.add("password", problem);
+    }
+    let found: Vec<_> =
+        found.into_vec().into_iter().map(|v| format!("the {} {}", v.field, v.message)).collect();
+    if found.is_empty() { Ok(()) } else { bail!("{}", found.join(", and ")) }
+}
+
+/// What a client would be told, as an operator is told it.
+fn said(error: Error) -> anyhow::Error {
+    let status = Status::from(error);
+    match status.code() {
+        Code::Internal => anyhow::anyhow!("an internal error: the log says which"),
+        _ => anyhow::anyhow!("{}", status.message()),
+    }
+}

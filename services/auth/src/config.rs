@@ -1,0 +1,109 @@
+//! The settings of auth.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use clap::Args;
+use clinic_chassis::settings::{Database, Keys, Serving, duration};
+use clinic_identity::role_from_name;
+use clinic_proto::access::v1::Role;
+
+/// Everything that auth is told.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// For every server.
+    #[command(flatten)]
+    pub serving: Serving,
+    /// Where the keys are.
+    #[command(flatten)]
+    pub keys: Keys,
+    /// Where the accounts are.
+    #[command(flatten)]
+    pub database: Database,
+    /// Where records answers: http://HOST:PORT, or several with commas between
+    #[arg(long, env = "CLINIC_RECORDS_URL", default_value = "http://127.0.0.1:50052")]
+    pub records_url: String,
+    /// What only auth is told.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What only auth is told.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// The `iss` of access tokens; the gateway must be told the same
+    #[arg(long, env = "CLINIC_ISSUER", default_value = clinic_identity::DEFAULT_ISSUER)]
+    pub issuer: String,
+    /// How long an access token is valid, such as 15m
+    #[arg(long, env = "CLINIC_ACCESS_TTL", default_value = "15m", value_parser = life)]
+    pub access_ttl: Duration,
+    /// How long a session lives without being refreshed, such as 7d
+    #[arg(long, env = "CLINIC_REFRESH_TTL", default_value = "7d", value_parser = life)]
+    pub refresh_ttl: Duration,
+    /// The roles with which anyone may register, with commas between; ADMIN cannot be one
+    #[arg(
+        long,
+        env = "CLINIC_REGISTRATION_ROLES",
+        default_value = "staff,doctor,patient",
+        value_delimiter = ',',
+        value_parser = registration_role
+    )]
+    pub registration_roles: Vec<Role>,
+}
+
+impl Settings {
+    pub(crate) fn access_life(&self) -> TimeDelta {
+        time_delta(self.access_ttl)
+    }
+
+    pub(crate) fn refresh_life(&self) -> TimeDelta {
+        time_delta(self.refresh_ttl)
+    }
+}
+
+fn time_delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::days(MAX_DAYS))
+}
+
+/// A token that lives longer is one that nobody can take back.
+const MAX_DAYS: i64 = 366;
+
+/// A duration in which a token can be used: seconds are what tokens count.
+fn life(text: &str) -> Result<Duration, String> {
+    let life = duration(text)?;
+    let most = Duration::from_secs(MAX_DAYS.unsigned_abs() * 24 * 60 * 60);
+    if (Duration::from_secs(1)..=most).contains(&life) {
+        Ok(life)
+    } else {
+        Err(format!("must be 1s to {MAX_DAYS}d"))
+    }
+}
+
+fn registration_role(name: &str) -> Result<Role, String> {
+    match role_from_name(name.trim()) {
+        Some(role @ (Role::Staff | Role::Doctor | Role::Patient)) => Ok(role),
+        _ => Err("must be staff, doctor or patient".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_a_second_to_a_year() {
+        assert_eq!(life("15m"), Ok(Duration::from_secs(900)));
+        assert_eq!(life("7d"), Ok(Duration::from_secs(7 * 24 * 60 * 60)));
+        for text in ["0s", "500ms", "367d", "15", ""] {
+            assert!(life(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_can_let_everyone_be_an_administrator() {
+        assert_eq!(registration_role("Staff"), Ok(Role::Staff));
+        for name in ["admin", "service", "unspecified", "", "root"] {
+            assert!(registration_role(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Changing the own password.
+
+use clinic_chassis::Error;
+use clinic_identity::Caller;
+use clinic_proto::auth::v1::{ChangePasswordRequest, ChangePasswordResponse};
+use clinic_proto::validation::Violation;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Person, Verdict, problems};
+use crate::{Auth, sessions, users};
+
+impl Auth {
+    pub(crate) async fn change_password(
+        &self,
+        caller: &Caller,
+        request: ChangePasswordRequest,
+    ) -> Result<ChangePasswordResponse, Error> {
+        let ChangePasswordRequest { current_password, new_password } = request;
+        let (current, new) =
+            (SecretString::from(current_password), SecretString::from(new_password));
+        let id = caller.user_id().ok_or_else(Error::role_required)?;
+        let user = users::store::find(&self.db, id).await?.filter(|user| user.active);
+        // The access token outlives the account's end by some minutes.
+        let user = user.ok_or_else(Error::invalid_token)?;
+        let verdict = self.hasher.verify(current, Some(user.password_hash.clone())).await?;
+        let person = Person {
+            email: &user.email,
+            username: user.username.as_deref().unwrap_or_default(),
+            name: &user.name,
+        };
+        let mut bad: Vec<_> = problems(new.expose_secret(), &person)
+            .into_iter()
+            .map(|problem| Violation::new("new_password", problem))
+            .collect();
+        if verdict == Verdict::Wrong {
+            bad.insert(0, Violation::new("current_password", "is wrong"));
+        }
+        if !bad.is_empty() {
+            return Err(Error::invalid_fields(bad));
+        }
+        let hash = self.hasher.hash(new).await?;
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        if !users::store::update_password(&mut tx, id, &user.password_hash, &hash, now).await? {
+            return Err(Error::conflict());
+        }
+        sessions::store::revoke_all(&mut tx, id, caller.session_id(), now).await?;
+        tx.commit().await?;
+        Ok(ChangePasswordResponse {})
+    }
+}

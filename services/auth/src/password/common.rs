@@ -1,0 +1,40 @@
+//! The list of common passwords; see `data/README.md` for where it comes from.
+
+/// Sorted by byte, one a line, in lower case.
+const LIST: &str = include_str!("../../data/common-passwords.txt");
+
+/// Whether the password, in lower case, is on the list. A binary search over the text itself, which
+/// stays in the program's file: no copy of it is kept in memory.
+pub(super) fn is_common(password: &str) -> bool {
+    let (mut rest, wanted) = (LIST.as_bytes(), password.as_bytes());
+    while !rest.is_empty() {
+        let (before, after) = rest.split_at(rest.len() / 2);
+        // The line that the middle is in.
+        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let end = after.iter().position(|b| *b == b'\n').map_or(rest.len(), |at| before.len() + at);
+        match rest.get(start..end).unwrap_or_default().cmp(wanted) {
+            std::cmp::Ordering::Equal => return true,
+            std::cmp::Ordering::Less => rest = rest.get(end + 1..).unwrap_or_default(),
+            std::cmp::Ordering::Greater => rest = rest.get(..start).unwrap_or_default(),
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_password_of_the_list_is_found_and_nothing_else() {
+        let lines: Vec<_> = LIST.lines().collect();
+        assert!(lines.is_sorted() && lines.len() > 8000);
+        for line in &lines {
+            assert!(is_common(line), "{line}");
+            assert!(!is_common(&format!("{line}\n")), "{line}");
+        }
+        for password in ["", "\n", "!", "zzzzzzzzzzzzzz", "testpass123", "securepassword123"] {
+            assert!(!is_common(password), "{password}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A sign-in.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use clinic_proto::auth::v1 as proto;
+use clinic_proto::time::timestamp;
+use tonic::metadata::MetadataMap;
+use uuid::Uuid;
+
+use crate::Auth;
+use crate::tokens::RefreshToken;
+
+/// How much of what a client calls itself is kept, in characters.
+const MAX_USER_AGENT: usize = 256;
+
+/// A sign-in as it is stored. No `Debug`: whence somebody signs in is private.
+#[derive(Clone, sqlx::FromRow)]
+pub(crate) struct Session {
+    pub(crate) id: Uuid,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) last_used_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) revoked_at: Option<DateTime<Utc>>,
+    pub(crate) user_agent: String,
+    pub(crate) client_ip: String,
+}
+
+impl Session {
+    /// As its owner sees it, from the session of that id.
+    pub(crate) fn seen_from(self, current: Option<Uuid>) -> proto::Session {
+        let Self { id, created_at, last_used_at, expires_at, revoked_at, user_agent, client_ip } =
+            self;
+        proto::Session {
+            id: id.to_string(),
+            created_at: Some(timestamp(created_at)),
+            last_used_at: Some(timestamp(last_used_at)),
+            expires_at: Some(timestamp(expires_at)),
+            revoked_at: revoked_at.map(timestamp),
+            user_agent,
+            client_ip,
+            current: current == Some(id),
+        }
+    }
+}
+
+/// Whence somebody signs in.
+#[derive(Default)]
+pub(crate) struct Client {
+    pub(crate) user_agent: String,
+    pub(crate) ip: String,
+}
+
+impl Client {
+    /// What the client calls itself.
+    pub(crate) fn of(metadata: &MetadataMap) -> Self {
+        let header = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+        let text = header("user-agent").or_else(|| header("x-user-agent")).unwrap_or_default();
+        Self { user_agent: text.chars().take(MAX_USER_AGENT).collect(), ip: String::new() }
+    }
+
+    /// The same, with its address.
+    pub(crate) fn at(mut self, ip: Option<IpAddr>) -> Self {
+        self.ip = ip.map(|ip| ip.to_string()).unwrap_or_default();
+        self
+    }
+}
+
+/// What a client gets when it signs in or refreshes, before the access token is made.
+pub(crate) struct SignIn {
+    pub(crate) session_id: Uuid,
+    pub(crate) refresh: RefreshToken,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) refresh_expires_at: DateTime<Utc>,
+}
+
+impl Auth {
+    /// A new session's first tokens.
+    pub(crate) fn new_sign_in(&self) -> SignIn {
+        let at = self.clock.now();
+        SignIn {
+            session_id: self.clock.new_id(),
+            refresh: RefreshToken::generate(),
+            at,
+            refresh_expires_at: at + self.settings.refresh_life(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What a client holds while it is signed in.
+
+mod refresh;
+
+use clinic_chassis::Error;
+use clinic_identity::AccessClaims;
+use clinic_proto::auth::v1::{GetJwksResponse, Tokens};
+use clinic_proto::time::timestamp;
+pub(crate) use refresh::RefreshToken;
+
+use crate::Auth;
+use crate::sessions::SignIn;
+use crate::users::User;
+
+impl Auth {
+    /// The tokens of a session, for an account as it is now.
+    pub(crate) fn tokens(&self, user: &User, sign_in: &SignIn) -> Result<Tokens, Error> {
+        let claims = AccessClaims {
+            sub: user.id,
+            sid: sign_in.session_id,
+            roles: user.roles(),
+            email_verified: user.email_verified,
+        };
+        let (access, access_expires_at) = self.signer.sign(&claims).map_err(Error::internal)?;
+        Ok(Tokens {
+            access,
+            refresh: sign_in.refresh.text(),
+            access_expires_at: Some(timestamp(access_expires_at)),
+            refresh_expires_at: Some(timestamp(sign_in.refresh_expires_at)),
+        })
+    }
+
+    pub(crate) fn get_jwks(&self) -> GetJwksResponse {
+        GetJwksResponse { keys: self.signer.jwks().into_iter().map(Into::into).collect() }
+    }
+}

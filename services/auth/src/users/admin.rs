@@ -1,0 +1,99 @@
+//! What an administrator does with accounts.
+
+use clinic_chassis::Error;
+use clinic_identity::{Caller, Roles};
+use clinic_proto::access::v1::{ErrorReason, Role};
+use clinic_proto::auth::v1::{
+    DeactivateUserRequest, ListUsersRequest, ListUsersResponse, ReactivateUserRequest,
+    SetUserRolesRequest,
+};
+use clinic_store::page::{self, Cursor};
+
+use super::model::named;
+use super::{User, store};
+use crate::{Auth, sessions};
+
+impl Auth {
+    pub(crate) async fn list_users(
+        &self,
+        request: ListUsersRequest,
+    ) -> Result<ListUsersResponse, Error> {
+        let ListUsersRequest { page_size, page_token, include_total_size } = request;
+        let fingerprint = page::fingerprint(&[b"ListUsers"]);
+        let after = page::after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
+        let size = page::size(page_size);
+        let users = store::list(&self.db, after, size + 1).await?;
+        let cursor = |user: &User| Cursor { branch: 0, id: user.id, key: Vec::new() };
+        let (users, next) = page::cut(users, size, cursor);
+        let total_size =
+            if include_total_size { Some(store::count(&self.db).await?) } else { None };
+        Ok(ListUsersResponse {
+            users: users.into_iter().map(Into::into).collect(),
+            next_page_token: next.map(|next| page::encode(&next, &fingerprint)).unwrap_or_default(),
+            total_size,
+        })
+    }
+
+    pub(crate) async fn set_user_roles(
+        &self,
+        caller: &Caller,
+        request: SetUserRolesRequest,
+    ) -> Result<User, Error> {
+        let SetUserRolesRequest { id, roles, etag } = request;
+        let roles: Roles = roles.into_iter().filter_map(|role| Role::try_from(role).ok()).collect();
+        // The contract refuses SERVICE; if it ever did not, an account would be one of us.
+        let roles = roles.without(Role::Service);
+        self.change_standing(caller, &id, &etag, |user| (roles, user.active)).await
+    }
+
+    pub(crate) async fn deactivate_user(
+        &self,
+        caller: &Caller,
+        request: DeactivateUserRequest,
+    ) -> Result<User, Error> {
+        let DeactivateUserRequest { id, etag } = request;
+        self.change_standing(caller, &id, &etag, |user| (user.roles(), false)).await
+    }
+
+    pub(crate) async fn reactivate_user(
+        &self,
+        caller: &Caller,
+        request: ReactivateUserRequest,
+    ) -> Result<User, Error> {
+        let ReactivateUserRequest { id, etag } = request;
+        self.change_standing(caller, &id, &etag, |user| (user.roles(), true)).await
+    }
+
+    async fn change_standing(
+        &self,
+        caller: &Caller,
+        id: &str,
+        etag: &str,
+        change: impl FnOnce(&User) -> (Roles, bool) + Send,
+    ) -> Result<User, Error> {
+        let id = named(id, caller)?;
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let user = store::lock_admins_and_find(&mut tx, id).await?.ok_or_else(Error::not_found)?;
+        user.check_etag(etag)?;
+        let (roles, active) = change(&user);
+        if roles == user.roles() && active == user.active {
+            return Ok(user);
+        }
+        let was_admin = user.active && user.roles().has(Role::Admin);
+        let user = store::update_standing(&mut tx, &user, roles, active, now)
+            .await?
+            .ok_or_else(Error::conflict)?;
+        if was_admin && !store::has_admin(&mut tx).await? {
+            return Err(Error::failed_precondition(
+                ErrorReason::LastAdmin,
+                "this is the last active administrator: make another one first",
+            ));
+        }
+        if !active {
+            sessions::store::revoke_all(&mut tx, id, None, now).await?;
+        }
+        tx.commit().await?;
+        Ok(user)
+    }
+}

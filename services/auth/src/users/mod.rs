@@ -1,0 +1,11 @@
+//! Accounts: who they are, what they may be, and how they come to be.
+
+mod admin;
+mod model;
+mod profile;
+mod register;
+mod service;
+pub(crate) mod store;
+
+pub(crate) use model::User;
+pub(crate) use profile::Profiles;

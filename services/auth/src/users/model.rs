@@ -1,0 +1,85 @@
+//! An account.
+
+use chrono::{DateTime, Utc};
+use clinic_chassis::Error;
+use clinic_identity::{Caller, Roles};
+use clinic_proto::auth::v1 as proto;
+use clinic_proto::time::timestamp;
+use uuid::Uuid;
+
+/// An account as it is stored. No `Debug`: it is personal data and a credential.
+#[derive(Clone, sqlx::FromRow)]
+pub(crate) struct User {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) username: Option<String>,
+    pub(crate) name: String,
+    pub(crate) password_hash: String,
+    /// See [`User::roles`].
+    pub(crate) roles: i64,
+    pub(crate) active: bool,
+    pub(crate) email_verified: bool,
+    pub(crate) version: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+impl User {
+    pub(crate) fn roles(&self) -> Roles {
+        Roles::from_bits(self.roles)
+    }
+
+    /// Refuses an etag that is given and not the current one.
+    pub(crate) fn check_etag(&self, etag: &str) -> Result<(), Error> {
+        if etag.is_empty() || etag == self.etag() { Ok(()) } else { Err(Error::stale_etag()) }
+    }
+
+    fn etag(&self) -> String {
+        self.version.to_string()
+    }
+}
+
+impl From<User> for proto::User {
+    fn from(user: User) -> Self {
+        let (etag, roles) = (user.etag(), user.roles());
+        let User {
+            id,
+            email,
+            username,
+            name,
+            password_hash: _,
+            roles: _,
+            active,
+            email_verified,
+            version: _,
+            created_at,
+            updated_at,
+        } = user;
+        Self {
+            id: id.to_string(),
+            etag,
+            created_at: Some(timestamp(created_at)),
+            updated_at: Some(timestamp(updated_at)),
+            deleted_at: None,
+            email,
+            username: username.unwrap_or_default(),
+            name,
+            roles: roles.iter().map(i32::from).collect(),
+            active,
+            email_verified,
+        }
+    }
+}
+
+/// By what e-mail addresses and usernames are unique and found.
+pub(crate) fn key(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
+/// The account that a request names: an id, or `me`.
+pub(crate) fn named(id: &str, caller: &Caller) -> Result<Uuid, Error> {
+    if id == "me" {
+        return caller.user_id().ok_or_else(Error::not_found);
+    }
+    Uuid::try_parse(id).map_err(|_| Error::not_found())
+}

@@ -1,0 +1,258 @@
+//! Signing up.
+
+use std::sync::Arc;
+
+use clinic_chassis::Error;
+use clinic_identity::{Caller, Roles, role_name};
+use clinic_proto::access::v1::{ErrorReason, Role};
+use clinic_proto::auth::v1::register_request::Profile as Given;
+use clinic_proto::auth::v1::{RegisterRequest, RegisterResponse};
+use clinic_proto::records::v1::Patient;
+use clinic_proto::validation::Violation;
+use secrecy::{ExposeSecret as _, SecretString};
+use tracing::Instrument as _;
+
+use super::profile::{Prepared, Profile};
+use super::{User, store};
+use crate::password::{Person, problems};
+use crate::sessions::{Client, SignIn};
+use crate::{Auth, sessions};
+
+/// The length of a first or last name in records.
+const MAX_PART: usize = 100;
+
+/// A request whose every field makes sense.
+struct Registration {
+    email: String,
+    username: Option<String>,
+    name: String,
+    password: SecretString,
+    role: Role,
+    profile: Profile,
+}
+
+impl Auth {
+    pub(crate) async fn register(
+        self: &Arc<Self>,
+        caller: &Caller,
+        client: Client,
+        request: RegisterRequest,
+    ) -> Result<RegisterResponse, Error> {
+        let registration = Registration::parse(request).map_err(Error::invalid_fields)?;
+        self.check_open(registration.role)?;
+        let Registration { email, username, name, password, role, profile } = registration;
+        // The indexes decide in the end. This answers before the work, and before records is asked.
+        if store::find_by_login(&self.db, &email).await?.is_some() {
+            return Err(store::email_taken());
+        }
+        if let Some(username) = &username
+            && store::find_by_login(&self.db, username).await?.is_some()
+        {
+            return Err(store::username_taken());
+        }
+        let now = self.clock.now();
+        let user = User {
+            id: self.clock.new_id(),
+            email,
+            username,
+            name,
+            password_hash: self.hasher.hash(password).await?,
+            roles: Roles::from(role).bits(),
+            active: true,
+            email_verified: false,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        let profile = self.profiles.prepare(profile, user.id)?;
+        let (auth, client) = (Arc::clone(self), client.at(caller.client_ip()));
+        // A task of its own: when the client goes away in the middle, both halves are still made,
+        // or neither.
+        let made = async move { auth.create(user, profile, client).await }.in_current_span();
+        let (user, sign_in) = tokio::spawn(made).await.map_err(Error::internal)??;
+        let tokens = self.tokens(&user, &sign_in)?;
+        Ok(RegisterResponse { user: Some(user.into()), tokens: Some(tokens) })
+    }
+
+    fn check_open(&self, role: Role) -> Result<(), Error> {
+        if self.settings.registration_roles.contains(&role) {
+            return Ok(());
+        }
+        let role = role_name(role);
+        Err(Error::permission_denied(
+            ErrorReason::RegistrationClosed,
+            format!("nobody can register with the role {role} here: ask an administrator"),
+        ))
+    }
+
+    /// The record first, since it cannot be made in the transaction; it is taken back when the
+    /// account is not made.
+    async fn create(
+        &self,
+        user: User,
+        profile: Prepared,
+        client: Client,
+    ) -> Result<(User, SignIn), Error> {
+        let made = self.profiles.create(profile).await?;
+        match self.insert(&user, &client).await {
+            Ok(sign_in) => Ok((user, sign_in)),
+            Err(error) => {
+                self.profiles.take_back(made).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn insert(&self, user: &User, client: &Client) -> Result<SignIn, Error> {
+        let sign_in = self.new_sign_in();
+        let mut tx = self.db.begin().await?;
+        store::insert(&mut tx, user).await?;
+        sessions::store::insert(&mut tx, user.id, &sign_in, client).await?;
+        tx.commit().await?;
+        Ok(sign_in)
+    }
+}
+
+impl Registration {
+    fn parse(request: RegisterRequest) -> Result<Self, Vec<Violation>> {
+        let RegisterRequest { email, name, password, password_confirm, username, role, profile } =
+            request;
+        let (email, name) = (email.trim().to_owned(), name.trim().to_owned());
+        let username = Some(username.trim().to_owned()).filter(|username| !username.is_empty());
+        let password = SecretString::from(password);
+        let person = Person {
+            email: &email,
+            username: username.as_deref().unwrap_or_default(),
+            name: &name,
+        };
+        let mut bad: Vec<_> = problems(password.expose_secret(), &person)
+            .into_iter()
+            .map(|problem| Violation::new("password", problem))
+            .collect();
+        if password_confirm.is_some_and(|confirm| confirm != password.expose_secret()) {
+            bad.push(Violation::new("password_confirm", "must be the same as the password"));
+        }
+        let role = match Role::try_from(role) {
+            Ok(Role::Unspecified) => Role::Staff,
+            Ok(role @ (Role::Staff | Role::Doctor | Role::Patient)) => role,
+            Ok(Role::Admin | Role::Service) | Err(_) => {
+                bad.push(Violation::new("role", "must be STAFF, DOCTOR or PATIENT"));
+                Role::Unspecified
+            }
+        };
+        let profile = match (role, profile) {
+            (Role::Patient, None) => Profile::Patient(Box::new(patient(&name, &email))),
+            (Role::Patient, Some(Given::Patient(patient))) => Profile::Patient(Box::new(patient)),
+            (Role::Doctor, Some(Given::Doctor(doctor))) => Profile::Doctor(Box::new(doctor)),
+            (Role::Doctor, None) => {
+                bad.push(Violation::new("doctor", "is required for the role DOCTOR"));
+                Profile::None
+            }
+            (_, Some(Given::Patient(_))) => {
+                bad.push(Violation::new("patient", "is for the role PATIENT only"));
+                Profile::None
+            }
+            (_, Some(Given::Doctor(_))) => {
+                bad.push(Violation::new("doctor", "is for the role DOCTOR only"));
+                Profile::None
+            }
+            (_, None) => Profile::None,
+        };
+        if !bad.is_empty() {
+            return Err(bad);
+        }
+        Ok(Self { email, username, name, password, role, profile })
+    }
+}
+
+/// The record of somebody who gave a name and an address only. The last word is the last name; who
+/// has one name only has it as the first, and a hyphen stands for the last, which records needs.
+fn patient(name: &str, email: &str) -> Patient {
+    let words: Vec<_> = name.split_whitespace().collect();
+    let (first, last) = match words.as_slice() {
+        [] => (String::new(), String::new()),
+        [only] => ((*only).to_owned(), "-".to_owned()),
+        [first @ .., last] => (first.join(" "), (*last).to_owned()),
+    };
+    let cut = |text: String| text.chars().take(MAX_PART).collect::<String>().trim().to_owned();
+    Patient {
+        first_name: cut(first),
+        last_name: cut(last),
+        email: email.to_owned(),
+        ..Patient::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clinic_proto::records::v1::Doctor;
+
+    use super::*;
+
+    fn request() -> RegisterRequest {
+        RegisterRequest {
+            email: " test@example.com ".to_owned(),
+            name: "Test User".to_owned(),
+            password: "testpass123".to_owned(),
+            ..RegisterRequest::default()
+        }
+    }
+
+    fn fields(request: RegisterRequest) -> Vec<String> {
+        let bad = Registration::parse(request).err().unwrap_or_default();
+        bad.into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn the_shortest_request_registers_staff() {
+        let registration = Registration::parse(request()).ok().unwrap();
+        assert_eq!(registration.role, Role::Staff);
+        assert_eq!(registration.email, "test@example.com");
+        assert_eq!(registration.username, None);
+        assert!(matches!(registration.profile, Profile::None));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let bad = RegisterRequest {
+            password: "12345678".to_owned(),
+            password_confirm: Some("123456789".to_owned()),
+            role: i32::from(Role::Doctor),
+            ..request()
+        };
+        assert_eq!(fields(bad), ["password", "password", "password_confirm", "doctor"]);
+    }
+
+    #[test]
+    fn nobody_registers_as_admin_or_service() {
+        for role in [i32::from(Role::Admin), i32::from(Role::Service), 99] {
+            assert_eq!(fields(RegisterRequest { role, ..request() }), ["role"]);
+        }
+    }
+
+    #[test]
+    fn a_profile_must_be_of_the_role() {
+        let patient = Some(Given::Patient(Patient::default()));
+        let doctor = Some(Given::Doctor(Doctor::default()));
+        for (role, profile, bad) in [
+            (Role::Staff, patient.clone(), "patient"),
+            (Role::Unspecified, doctor.clone(), "doctor"),
+            (Role::Patient, doctor, "doctor"),
+            (Role::Doctor, patient, "patient"),
+        ] {
+            let request = RegisterRequest { role: i32::from(role), profile, ..request() };
+            assert_eq!(fields(request), [bad]);
+        }
+    }
+
+    #[test]
+    fn a_patient_without_a_profile_is_named_after_the_account() {
+        let names = |name: &str| {
+            let patient = patient(name, "A@B.example");
+            (patient.first_name, patient.last_name)
+        };
+        assert_eq!(names("Ada Byron King"), ("Ada Byron".to_owned(), "King".to_owned()));
+        assert_eq!(names("Plato"), ("Plato".to_owned(), "-".to_owned()));
+        assert_eq!(names(&"x".repeat(200)).0.len(), 100);
+    }
+}

@@ -1,0 +1,53 @@
+//! Reading and changing an account.
+
+use clinic_chassis::Error;
+use clinic_identity::Caller;
+use clinic_proto::access::v1::Role;
+use clinic_proto::auth::v1::{GetUserRequest, UpdateUserRequest};
+use clinic_proto::validation::Presence;
+use uuid::Uuid;
+
+use super::model::named;
+use super::{User, store};
+use crate::Auth;
+
+impl Auth {
+    pub(crate) async fn get_user(
+        &self,
+        caller: &Caller,
+        request: GetUserRequest,
+    ) -> Result<User, Error> {
+        let GetUserRequest { id } = request;
+        self.visible_user(caller, named(&id, caller)?).await
+    }
+
+    pub(crate) async fn update_user(
+        &self,
+        caller: &Caller,
+        request: UpdateUserRequest,
+    ) -> Result<User, Error> {
+        let UpdateUserRequest { id, user, update_mask } = request;
+        let current = self.visible_user(caller, named(&id, caller)?).await?;
+        let wanted = user.unwrap_or_default();
+        current.check_etag(&wanted.etag)?;
+        // The name is all that can change, and the contract refuses to empty it; so it changes
+        // when it is asked for, or given where everything given is asked for.
+        let name = wanted.name.trim();
+        if name.is_empty() && matches!(Presence::of(update_mask.as_ref()), Presence::Given) {
+            return Ok(current);
+        }
+        let now = self.clock.now();
+        let updated = store::update_name(&self.db, current.id, current.version, name, now).await?;
+        updated.ok_or_else(|| {
+            if wanted.etag.is_empty() { Error::conflict() } else { Error::stale_etag() }
+        })
+    }
+
+    /// An account that the caller may see: the own, or any for an ADMIN.
+    async fn visible_user(&self, caller: &Caller, id: Uuid) -> Result<User, Error> {
+        if caller.user_id() != Some(id) && !caller.has(Role::Admin) {
+            return Err(Error::not_found());
+        }
+        store::find(&self.db, id).await?.ok_or_else(Error::not_found)
+    }
+}

@@ -1,0 +1,192 @@
+//! The table of accounts.
+
+use chrono::{DateTime, Utc};
+use clinic_chassis::Error;
+use clinic_identity::Roles;
+use clinic_proto::access::v1::Role;
+use clinic_store::{Db, Query, Tx};
+use uuid::Uuid;
+
+use super::User;
+use super::model::key;
+
+macro_rules! columns {
+    () => {
+        "id, email, username, name, password_hash, roles, active, email_verified, version, \
+         created_at, updated_at"
+    };
+}
+
+pub(crate) async fn find(db: &Db, id: Uuid) -> Result<Option<User>, Error> {
+    let query = Query::new(concat!("SELECT ", columns!(), " FROM users WHERE id = $1")).bind(id);
+    Ok(db.fetch_optional(query).await?)
+}
+
+pub(crate) async fn find_in(tx: &mut Tx, id: Uuid) -> Result<Option<User>, Error> {
+    let query = Query::new(concat!("SELECT ", columns!(), " FROM users WHERE id = $1")).bind(id);
+    Ok(tx.fetch_optional(query).await?)
+}
+
+/// By what was typed to sign in: with an `@` it is an e-mail address, which no username has.
+pub(crate) async fn find_by_login(db: &Db, login: &str) -> Result<Option<User>, Error> {
+    let by_email = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");
+    let by_username = concat!("SELECT ", columns!(), " FROM users WHERE username_key = $1");
+    let sql = if login.contains('@') { by_email } else { by_username };
+    Ok(db.fetch_optional(Query::new(sql).bind(key(login))).await?)
+}
+
+/// Makes an account.
+pub(crate) async fn insert(tx: &mut Tx, user: &User) -> Result<(), Error> {
+    let query = Query::new(concat!(
+        "INSERT INTO users (",
+        columns!(),
+        ", email_key, username_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+    ))
+    .bind(user.id)
+    .bind(user.email.clone())
+    .bind(user.username.clone())
+    .bind(user.name.clone())
+    .bind(user.password_hash.clone())
+    .bind(user.roles)
+    .bind(user.active)
+    .bind(user.email_verified)
+    .bind(user.version)
+    .bind(user.created_at)
+    .bind(user.updated_at)
+    .bind(key(&user.email))
+    .bind(user.username.as_deref().map(key));
+    match tx.execute(query).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_unique("users_email_key_key") => Err(email_taken()),
+        Err(error) if error.is_unique("users_username_key_key") => Err(username_taken()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn email_taken() -> Error {
+    Error::already_exists("email", "an account with this e-mail address exists already")
+}
+
+pub(crate) fn username_taken() -> Error {
+    Error::already_exists("username", "this username is taken: choose another one")
+}
+
+/// Locks an account that is active and still has that password's hash, and gives it that new one,
+/// which may be the same. Whoever signs in goes through here, so that a sign-in and a change of the
+/// password, or the end of the account, come one after the other.
+pub(crate) async fn lock_for_login(
+    tx: &mut Tx,
+    id: Uuid,
+    known_hash: &str,
+    new_hash: &str,
+) -> Result<Option<User>, Error> {
+    let query = Query::new(concat!(
+        "UPDATE users SET password_hash = $3 WHERE id = $1 AND active AND password_hash = $2 \
+         RETURNING ",
+        columns!()
+    ))
+    .bind(id)
+    .bind(known_hash.to_owned())
+    .bind(new_hash.to_owned());
+    Ok(tx.fetch_optional(query).await?)
+}
+
+/// Gives an active account another password, unless it changed meanwhile.
+pub(crate) async fn update_password(
+    tx: &mut Tx,
+    id: Uuid,
+    known_hash: &str,
+    new_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let query = Query::new(
+        "UPDATE users SET password_hash = $3, updated_at = $4, version = version + 1 \
+         WHERE id = $1 AND active AND password_hash = $2",
+    )
+    .bind(id)
+    .bind(known_hash.to_owned())
+    .bind(new_hash.to_owned())
+    .bind(now);
+    Ok(tx.execute(query).await? > 0)
+}
+
+/// Changes the name of an account that still has that version.
+pub(crate) async fn update_name(
+    db: &Db,
+    id: Uuid,
+    version: i64,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<User>, Error> {
+    let query = Query::new(concat!(
+        "UPDATE users SET name = $3, updated_at = $4, version = version + 1 \
+         WHERE id = $1 AND version = $2 RETURNING ",
+        columns!()
+    ))
+    .bind(id)
+    .bind(version)
+    .bind(name.to_owned())
+    .bind(now);
+    Ok(db.write_optional(query).await?)
+}
+
+/// Whoever might take the last ADMIN away waits here for the others; then the account is read.
+pub(crate) async fn lock_admins_and_find(tx: &mut Tx, id: Uuid) -> Result<Option<User>, Error> {
+    tx.execute(Query::new("UPDATE admin_guard SET changes = changes + 1 WHERE id = 1")).await?;
+    find_in(tx, id).await
+}
+
+/// Changes what an account that still has that version is.
+pub(crate) async fn update_standing(
+    tx: &mut Tx,
+    user: &User,
+    roles: Roles,
+    active: bool,
+    now: DateTime<Utc>,
+) -> Result<Option<User>, Error> {
+    let query = Query::new(concat!(
+        "UPDATE users SET roles = $3, active = $4, updated_at = $5, version = version + 1 \
+         WHERE id = $1 AND version = $2 RETURNING ",
+        columns!()
+    ))
+    .bind(user.id)
+    .bind(user.version)
+    .bind(roles.bits())
+    .bind(active)
+    .bind(now);
+    Ok(tx.fetch_optional(query).await?)
+}
+
+/// The text of the partial index, which serves it only word for word.
+const ADMINS: &str = "SELECT id FROM users WHERE active AND (roles & 2) <> 0 LIMIT 1";
+
+/// Whether an active ADMIN is left.
+pub(crate) async fn has_admin(tx: &mut Tx) -> Result<bool, Error> {
+    let found: Option<(Uuid,)> = tx.fetch_optional(Query::new(ADMINS)).await?;
+    Ok(found.is_some())
+}
+
+/// Whether there is an active ADMIN.
+pub(crate) async fn admins_exist(db: &Db) -> Result<bool, clinic_store::Error> {
+    let found: Option<(Uuid,)> = db.fetch_optional(Query::new(ADMINS)).await?;
+    Ok(found.is_some())
+}
+
+/// Accounts after that id, in the order in which they were made.
+pub(crate) async fn list(db: &Db, after: Option<Uuid>, limit: i64) -> Result<Vec<User>, Error> {
+    let query = Query::new(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM users WHERE id > $1 ORDER BY id LIMIT $2"
+    ));
+    Ok(db.fetch_all(query.bind(after.unwrap_or_default()).bind(limit)).await?)
+}
+
+pub(crate) async fn count(db: &Db) -> Result<i64, Error> {
+    let (count,): (i64,) = db.fetch_one(Query::new("SELECT COUNT(*) FROM users")).await?;
+    Ok(count)
+}
+
+/// What the text of [`ADMINS`] and the index in the migrations count on.
+const _: () = assert!(Role::Admin as i32 == 1);
