@@ -1,0 +1,7 @@
+//! Doctors: who they are and what they practise.
+
+mod model;
+mod service;
+mod store;
+
+pub(crate) use service::Doctors;

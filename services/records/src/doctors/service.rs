@@ -1,0 +1,243 @@
+//! The RPCs of `DoctorService`, each one function. Messages are valid when they get here.
+
+use clinic_clock::Clock;
+use clinic_identity::Caller;
+use clinic_proto::records::v1::doctor_service_server::DoctorService;
+use clinic_proto::records::v1::{
+    self as proto, BatchGetDoctorsRequest, BatchGetDoctorsResponse, CreateDoctorRequest,
+    DeleteDoctorRequest, GetDoctorRequest, ListDoctorsRequest, ListDoctorsResponse,
+    UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
+};
+use clinic_store::{Db, page};
+use tonic::{Request, Response, Status};
+
+use super::model::{self, Doctor};
+use super::store::{Filter, TABLE};
+use crate::access::Scope;
+use crate::error::Error;
+use crate::listing::{self, List};
+use crate::mask::Mask;
+use crate::names::Prefix;
+use crate::receive;
+use crate::rows::{self, Before, Change, New, Which};
+
+/// The service.
+pub(crate) struct Doctors {
+    db: Db,
+    clock: Clock,
+}
+
+impl Doctors {
+    pub(crate) fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        mut request: CreateDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let request_id = std::mem::take(&mut request.request_id);
+        let replay = rows::Request::of(caller, "CreateDoctor", &request_id, &request);
+        let doctor = request.doctor.unwrap_or_default();
+        let (owner_id, user_id) = rows::whose(caller, &doctor.user_id, "doctor.user_id")?;
+        let new = New {
+            id: self.clock.new_id(),
+            now: self.clock.now(),
+            owner_id,
+            user_id,
+            columns: model::columns(doctor),
+        };
+        let row: Doctor = rows::create(&self.db, TABLE, replay, new).await?;
+        Ok(row.into())
+    }
+
+    pub(crate) async fn get(
+        &self,
+        caller: &Caller,
+        request: GetDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let which = Which::of(&request.id, caller)?;
+        let row: Doctor =
+            rows::get(&self.db, TABLE, which, &Scope::see_doctors(caller, false)).await?;
+        Ok(row.into())
+    }
+
+    pub(crate) async fn batch_get(
+        &self,
+        caller: &Caller,
+        request: BatchGetDoctorsRequest,
+    ) -> Result<BatchGetDoctorsResponse, Error> {
+        let scope = Scope::see_doctors(caller, false);
+        let rows: Vec<Doctor> =
+            rows::batch_get(&self.db, TABLE, &request.ids, &scope, request.allow_missing).await?;
+        Ok(BatchGetDoctorsResponse { doctors: rows.into_iter().map(Into::into).collect() })
+    }
+
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: ListDoctorsRequest,
+    ) -> Result<ListDoctorsResponse, Error> {
+        let print = listing::fingerprint(
+            caller,
+            "ListDoctors",
+            &[
+                request.query.as_bytes(),
+                request.specialization.as_bytes(),
+                &[request.available.map_or(2, u8::from), u8::from(request.show_deleted)],
+            ],
+        );
+        let after = page::after(&request.page_token, &print)?;
+        let filter = Filter::of(&request);
+        let list = List {
+            table: TABLE,
+            scope: &Scope::see_doctors(caller, request.show_deleted),
+            show_deleted: request.show_deleted,
+            prefix: Prefix::new(&request.query),
+            filter: &|query| filter.push(query),
+        };
+        let (rows, next) =
+            list.page::<Doctor>(&self.db, page::size(request.page_size), after).await?;
+        let total_size = match request.include_total_size {
+            true => Some(list.count(&self.db).await?),
+            false => None,
+        };
+        Ok(ListDoctorsResponse {
+            doctors: rows.into_iter().map(Into::into).collect(),
+            next_page_token: next.map(|next| page::encode(&next, &print)).unwrap_or_default(),
+            total_size,
+        })
+    }
+
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        request: UpdateDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let doctor = request.doctor.unwrap_or_default();
+        let etag = doctor.etag.clone();
+        let columns = model::columns(doctor);
+        let scope = Scope::change_doctors(caller);
+        let change = self.change(Which::of(&request.id, caller)?, &scope, &etag, Before::Live);
+        let mask = Mask::of(request.update_mask);
+        let row: Doctor =
+            change.write(&self.db, TABLE, |query| mask.push_changes(query, columns)).await?;
+        Ok(row.into())
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller,
+        request: DeleteDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let scope = Scope::delete(caller);
+        let which = Which::of(&request.id, caller)?;
+        let change = self.change(which, &scope, &request.etag, Before::Live);
+        Ok(change.delete::<Doctor>(&self.db, TABLE).await?.into())
+    }
+
+    pub(crate) async fn undelete(
+        &self,
+        caller: &Caller,
+        request: UndeleteDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let scope = Scope::delete(caller);
+        let which = Which::of(&request.id, caller)?;
+        let change = self.change(which, &scope, &request.etag, Before::Deleted);
+        Ok(change.undelete::<Doctor>(&self.db, TABLE).await?.into())
+    }
+
+    pub(crate) async fn verify(
+        &self,
+        caller: &Caller,
+        request: VerifyDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let scope = Scope::administer(caller);
+        let which = Which::of(&request.id, caller)?;
+        let change = self.change(which, &scope, &request.etag, Before::Live);
+        let row: Doctor = change
+            .write(&self.db, TABLE, |query| {
+                query.push(", verified = TRUE");
+            })
+            .await?;
+        Ok(row.into())
+    }
+
+    fn change<'a>(
+        &self,
+        which: Which,
+        scope: &'a Scope,
+        etag: &'a str,
+        before: Before,
+    ) -> Change<'a> {
+        Change { which, scope, etag, before, now: self.clock.now() }
+    }
+}
+
+#[tonic::async_trait]
+impl DoctorService for Doctors {
+    async fn create_doctor(
+        &self,
+        request: Request<CreateDoctorRequest>,
+    ) -> Result<Response<proto::Doctor>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.create(&caller, request).await?))
+    }
+
+    async fn get_doctor(
+        &self,
+        request: Request<GetDoctorRequest>,
+    ) -> Result<Response<proto::Doctor>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.get(&caller, request).await?))
+    }
+
+    async fn batch_get_doctors(
+        &self,
+        request: Request<BatchGetDoctorsRequest>,
+    ) -> Result<Response<BatchGetDoctorsResponse>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.batch_get(&caller, request).await?))
+    }
+
+    async fn list_doctors(
+        &self,
+        request: Request<ListDoctorsRequest>,
+    ) -> Result<Response<ListDoctorsResponse>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.list(&caller, request).await?))
+    }
+
+    async fn update_doctor(
+        &self,
+        request: Request<UpdateDoctorRequest>,
+    ) -> Result<Response<proto::Doctor>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.update(&caller, request).await?))
+    }
+
+    async fn delete_doctor(
+        &self,
+        request: Request<DeleteDoctorRequest>,
+    ) -> Result<Response<proto::Doctor>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.delete(&caller, request).await?))
+    }
+
+    async fn undelete_doctor(
+        &self,
+        request: Request<UndeleteDoctorRequest>,
+    ) -> Result<Response<proto::Doctor>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.undelete(&caller, request).await?))
+    }
+
+    async fn verify_doctor(
+        &self,
+        request: Request<VerifyDoctorRequest>,
+    ) -> Result<Response<proto::Doctor>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.verify(&caller, request).await?))
+    }
+}

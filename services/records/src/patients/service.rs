@@ -1,0 +1,215 @@
+//! The RPCs of `PatientService`, each one function. Messages are valid when they get here.
+
+use clinic_clock::Clock;
+use clinic_identity::Caller;
+use clinic_proto::records::v1::patient_service_server::PatientService;
+use clinic_proto::records::v1::{
+    self as proto, BatchGetPatientsRequest, BatchGetPatientsResponse, CreatePatientRequest,
+    DeletePatientRequest, GetPatientRequest, ListPatientsRequest, ListPatientsResponse,
+    UndeletePatientRequest, UpdatePatientRequest,
+};
+use clinic_store::{Db, page};
+use tonic::{Request, Response, Status};
+
+use super::model::{self, Patient};
+use super::store::{self, FULL};
+use crate::access::{DoctorPatientView, Scope};
+use crate::error::Error;
+use crate::listing;
+use crate::mask::Mask;
+use crate::names::Prefix;
+use crate::receive;
+use crate::rows::{self, Before, Change, New, Which};
+
+/// The service.
+pub(crate) struct Patients {
+    db: Db,
+    clock: Clock,
+    doctor_view: DoctorPatientView,
+}
+
+impl Patients {
+    pub(crate) fn new(db: Db, clock: Clock, doctor_view: DoctorPatientView) -> Self {
+        Self { db, clock, doctor_view }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        mut request: CreatePatientRequest,
+    ) -> Result<proto::Patient, Error> {
+        let request_id = std::mem::take(&mut request.request_id);
+        let replay = rows::Request::of(caller, "CreatePatient", &request_id, &request);
+        let patient = request.patient.unwrap_or_default();
+        let (owner_id, user_id) = rows::whose(caller, &patient.user_id, "patient.user_id")?;
+        let new = New {
+            id: self.clock.new_id(),
+            now: self.clock.now(),
+            owner_id,
+            user_id,
+            columns: model::columns(patient)?,
+        };
+        let row: Patient = rows::create(&self.db, FULL, replay, new).await?;
+        Ok(row.into_full())
+    }
+
+    pub(crate) async fn get(
+        &self,
+        caller: &Caller,
+        request: GetPatientRequest,
+    ) -> Result<proto::Patient, Error> {
+        let view = request.view();
+        let which = Which::of(&request.id, caller)?;
+        let scope = Scope::see_patients(caller, self.doctor_view);
+        let row: Patient = rows::get(&self.db, store::table(&scope, view), which, &scope).await?;
+        Ok(row.into_proto(&scope, view))
+    }
+
+    pub(crate) async fn batch_get(
+        &self,
+        caller: &Caller,
+        request: BatchGetPatientsRequest,
+    ) -> Result<BatchGetPatientsResponse, Error> {
+        let view = request.view();
+        let scope = Scope::see_patients(caller, self.doctor_view);
+        let table = store::table(&scope, view);
+        let rows: Vec<Patient> =
+            rows::batch_get(&self.db, table, &request.ids, &scope, request.allow_missing).await?;
+        let patients = rows.into_iter().map(|row| row.into_proto(&scope, view)).collect();
+        Ok(BatchGetPatientsResponse { patients })
+    }
+
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: ListPatientsRequest,
+    ) -> Result<ListPatientsResponse, Error> {
+        let view = request.view();
+        let print = listing::fingerprint(
+            caller,
+            "ListPatients",
+            &[request.query.as_bytes(), &[u8::from(request.show_deleted)]],
+        );
+        let after = page::after(&request.page_token, &print)?;
+        let scope = Scope::see_patients(caller, self.doctor_view);
+        let list = store::list(&scope, view, Prefix::new(&request.query), request.show_deleted);
+        let (rows, next) =
+            list.page::<Patient>(&self.db, page::size(request.page_size), after).await?;
+        let total_size = match request.include_total_size {
+            true => Some(list.count(&self.db).await?),
+            false => None,
+        };
+        Ok(ListPatientsResponse {
+            patients: rows.into_iter().map(|row| row.into_proto(&scope, view)).collect(),
+            next_page_token: next.map(|next| page::encode(&next, &print)).unwrap_or_default(),
+            total_size,
+        })
+    }
+
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        request: UpdatePatientRequest,
+    ) -> Result<proto::Patient, Error> {
+        let patient = request.patient.unwrap_or_default();
+        let etag = patient.etag.clone();
+        let columns = model::columns(patient)?;
+        let scope = Scope::change_patients(caller);
+        let change = self.change(Which::of(&request.id, caller)?, &scope, &etag, Before::Live);
+        let mask = Mask::of(request.update_mask);
+        let row: Patient =
+            change.write(&self.db, FULL, |query| mask.push_changes(query, columns)).await?;
+        Ok(row.into_full())
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller,
+        request: DeletePatientRequest,
+    ) -> Result<proto::Patient, Error> {
+        let scope = Scope::delete(caller);
+        let which = Which::of(&request.id, caller)?;
+        let change = self.change(which, &scope, &request.etag, Before::Live);
+        Ok(change.delete::<Patient>(&self.db, FULL).await?.into_full())
+    }
+
+    pub(crate) async fn undelete(
+        &self,
+        caller: &Caller,
+        request: UndeletePatientRequest,
+    ) -> Result<proto::Patient, Error> {
+        let scope = Scope::delete(caller);
+        let which = Which::of(&request.id, caller)?;
+        let change = self.change(which, &scope, &request.etag, Before::Deleted);
+        Ok(change.undelete::<Patient>(&self.db, FULL).await?.into_full())
+    }
+
+    fn change<'a>(
+        &self,
+        which: Which,
+        scope: &'a Scope,
+        etag: &'a str,
+        before: Before,
+    ) -> Change<'a> {
+        Change { which, scope, etag, before, now: self.clock.now() }
+    }
+}
+
+#[tonic::async_trait]
+impl PatientService for Patients {
+    async fn create_patient(
+        &self,
+        request: Request<CreatePatientRequest>,
+    ) -> Result<Response<proto::Patient>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.create(&caller, request).await?))
+    }
+
+    async fn get_patient(
+        &self,
+        request: Request<GetPatientRequest>,
+    ) -> Result<Response<proto::Patient>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.get(&caller, request).await?))
+    }
+
+    async fn batch_get_patients(
+        &self,
+        request: Request<BatchGetPatientsRequest>,
+    ) -> Result<Response<BatchGetPatientsResponse>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.batch_get(&caller, request).await?))
+    }
+
+    async fn list_patients(
+        &self,
+        request: Request<ListPatientsRequest>,
+    ) -> Result<Response<ListPatientsResponse>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.list(&caller, request).await?))
+    }
+
+    async fn update_patient(
+        &self,
+        request: Request<UpdatePatientRequest>,
+    ) -> Result<Response<proto::Patient>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.update(&caller, request).await?))
+    }
+
+    async fn delete_patient(
+        &self,
+        request: Request<DeletePatientRequest>,
+    ) -> Result<Response<proto::Patient>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.delete(&caller, request).await?))
+    }
+
+    async fn undelete_patient(
+        &self,
+        request: Request<UndeletePatientRequest>,
+    ) -> Result<Response<proto::Patient>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.undelete(&caller, request).await?))
+    }
+}

@@ -1,0 +1,265 @@
+//! What patients and doctors have in common as rows: they are made once or by a request id, found
+//! within a scope, changed under an etag, deleted and undeleted. One statement each.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use clinic_identity::Caller;
+use clinic_store::idempotency::{self, Claim, Key};
+use clinic_store::{Db, Query, Row};
+use prost::Message;
+use uuid::Uuid;
+
+use crate::access::Scope;
+use crate::error::Error;
+use crate::etag;
+use crate::listing::Listed;
+use crate::mask::Column;
+
+/// A table, and what is read of its rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static str,
+}
+
+/// Which record a request names.
+#[derive(Clone, Copy)]
+pub(crate) enum Which {
+    /// The one with this id.
+    Id(Uuid),
+    /// `me`: the record of this account.
+    OfUser(Uuid),
+}
+
+impl Which {
+    /// Of a request's `id`, whose form was checked before.
+    pub(crate) fn of(id: &str, caller: &Caller) -> Result<Self, Error> {
+        if id == "me" {
+            return caller.user_id().map(Self::OfUser).ok_or(Error::NotFound);
+        }
+        Uuid::parse_str(id).map(Self::Id).map_err(|_| Error::NotFound)
+    }
+
+    fn push(self, query: &mut Query) {
+        match self {
+            Self::Id(id) => query.push("id = ").push_bind(id),
+            Self::OfUser(user) => query.push("user_id = ").push_bind(user),
+        };
+    }
+}
+
+/// A request id, when a Create has one.
+pub(crate) struct Request {
+    key: Key,
+    payload_hash: Vec<u8>,
+}
+
+impl Request {
+    /// `request` is the message with its request id cleared.
+    pub(crate) fn of(
+        caller: &Caller,
+        method: &'static str,
+        request_id: &str,
+        request: &impl Message,
+    ) -> Option<Self> {
+        let request_id = Uuid::parse_str(request_id).ok()?;
+        Some(Self {
+            key: Key { caller: caller.id(), method, request_id },
+            payload_hash: idempotency::payload_hash(&request.encode_to_vec()),
+        })
+    }
+}
+
+/// Owner and account of a new record. An account's record is made by an internal service and owned
+/// by nobody; everybody else owns what he makes, and ties it to no account.
+pub(crate) fn whose(
+    caller: &Caller,
+    user_id: &str,
+    field: &'static str,
+) -> Result<(Option<Uuid>, Option<Uuid>), Error> {
+    match (caller.user_id(), user_id) {
+        (Some(owner), "") => Ok((Some(owner), None)),
+        (Some(_), _) => Err(Error::Invalid { field, message: "is set by internal services only" }),
+        (None, user_id) => match Uuid::parse_str(user_id) {
+            Ok(user) => Ok((None, Some(user))),
+            Err(_) => Err(Error::Invalid { field, message: "is required of internal services" }),
+        },
+    }
+}
+
+/// A record to be made.
+pub(crate) struct New {
+    pub(crate) id: Uuid,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) owner_id: Option<Uuid>,
+    pub(crate) user_id: Option<Uuid>,
+    pub(crate) columns: Vec<Column>,
+}
+
+impl New {
+    fn insert(self, table: Table) -> Query {
+        let mut query = Query::new("INSERT INTO ");
+        query.push(table.name).push(" (id, version, created_at, updated_at, owner_id, user_id");
+        for column in &self.columns {
+            query.push(", ").push(column.name);
+        }
+        query.push(") VALUES (").push_bind(self.id).push(", 1, ");
+        query.push_bind(self.now).push(", ").push_bind(self.now).push(", ");
+        query.push_bind(self.owner_id).push(", ").push_bind(self.user_id);
+        for column in self.columns {
+            query.push(", ").push_bind(column.value);
+        }
+        query.push(") RETURNING ").push(table.columns);
+        query
+    }
+}
+
+/// Makes a record, or answers with the one that the same request made before.
+pub(crate) async fn create<T: Row>(
+    db: &Db,
+    table: Table,
+    request: Option<Request>,
+    new: New,
+) -> Result<T, Error> {
+    let Some(request) = request else {
+        return Ok(db.write_one(new.insert(table)).await?);
+    };
+    let mut tx = db.begin().await?;
+    let claim =
+        idempotency::claim(&mut tx, &request.key, &request.payload_hash, new.id, new.now).await?;
+    let row = match claim {
+        Claim::New => tx.fetch_one(new.insert(table)).await?,
+        Claim::Replay(id) => {
+            let mut query = Query::new("SELECT ");
+            query.push(table.columns).push(" FROM ").push(table.name).push(" WHERE id = ");
+            query.push_bind(id);
+            tx.fetch_one(query).await?
+        }
+        Claim::Reused => return Err(Error::RequestIdReused),
+    };
+    tx.commit().await?;
+    Ok(row)
+}
+
+/// A record that is not deleted.
+pub(crate) async fn get<T: Row>(
+    db: &Db,
+    table: Table,
+    which: Which,
+    scope: &Scope,
+) -> Result<T, Error> {
+    let mut query = Query::new("SELECT ");
+    query.push(table.columns).push(" FROM ").push(table.name).push(" WHERE ");
+    which.push(&mut query);
+    query.push(" AND ");
+    scope.push_shown(&mut query, false);
+    db.fetch_optional(query).await?.ok_or(Error::NotFound)
+}
+
+/// The records with these ids, in the order of the ids. One that is not there is an error, or left
+/// out when it may be missing.
+pub(crate) async fn batch_get<T: Listed + Clone>(
+    db: &Db,
+    table: Table,
+    ids: &[String],
+    scope: &Scope,
+    allow_missing: bool,
+) -> Result<Vec<T>, Error> {
+    let ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+    let mut query = Query::new("SELECT ");
+    query.push(table.columns).push(" FROM ").push(table.name).push(" WHERE id IN ");
+    query.push_list(ids.iter().copied()).push(" AND ");
+    scope.push_shown(&mut query, false);
+    let found: Vec<T> = db.fetch_all(query).await?;
+    let found: HashMap<Uuid, T> = found.into_iter().map(|row| (row.id(), row)).collect();
+    let rows: Vec<T> = ids.iter().filter_map(|id| found.get(id).cloned()).collect();
+    if rows.len() < ids.len() && !allow_missing { Err(Error::NotFound) } else { Ok(rows) }
+}
+
+/// What a change begins with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// A record that is not deleted.
+    Live,
+    /// A deleted one.
+    Deleted,
+}
+
+/// A change of one record.
+pub(crate) struct Change<'a> {
+    pub(crate) which: Which,
+    pub(crate) scope: &'a Scope,
+    /// Empty when the client does not mind what others did.
+    pub(crate) etag: &'a str,
+    pub(crate) before: Before,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Change<'_> {
+    /// Makes the change; `set` appends `, column = value` for what becomes different.
+    pub(crate) async fn write<T: Row>(
+        &self,
+        db: &Db,
+        table: Table,
+        set: impl FnOnce(&mut Query),
+    ) -> Result<T, Error> {
+        let mut query = Query::new("UPDATE ");
+        query.push(table.name).push(" SET version = version + 1, updated_at = ");
+        query.push_bind(self.now);
+        set(&mut query);
+        query.push(" WHERE ");
+        self.which.push(&mut query);
+        query.push(match self.before {
+            Before::Live => " AND deleted_at IS NULL AND ",
+            Before::Deleted => " AND deleted_at IS NOT NULL AND ",
+        });
+        self.scope.push(&mut query);
+        etag::push_unchanged(&mut query, self.etag);
+        query.push(" RETURNING ").push(table.columns);
+        match db.write_optional(query).await? {
+            Some(row) => Ok(row),
+            None => Err(self.why_not(db, table).await?),
+        }
+    }
+
+    /// Deletes the record.
+    pub(crate) async fn delete<T: Row>(&self, db: &Db, table: Table) -> Result<T, Error> {
+        self.write(db, table, |query| {
+            query.push(", deleted_at = ").push_bind(self.now);
+        })
+        .await
+    }
+
+    /// Brings a deleted record back.
+    pub(crate) async fn undelete<T: Row>(&self, db: &Db, table: Table) -> Result<T, Error> {
+        self.write(db, table, |query| {
+            query.push(", deleted_at = NULL");
+        })
+        .await
+    }
+
+    /// Why no row was changed. Without a row that the caller may change it is never anything but
+    /// "not found".
+    async fn why_not(&self, db: &Db, table: Table) -> Result<Error, Error> {
+        let mut query = Query::new("SELECT deleted_at FROM ");
+        query.push(table.name).push(" WHERE ");
+        self.which.push(&mut query);
+        query.push(" AND ");
+        self.scope.push(&mut query);
+        // Of an account's records the one that is not deleted counts.
+        query.push(" ORDER BY deleted_at IS NOT NULL LIMIT 1");
+        let row: Option<(Option<DateTime<Utc>>,)> = db.fetch_optional(query).await?;
+        Ok(match (self.before, row) {
+            (_, None) | (Before::Live, Some((Some(_),))) => Error::NotFound,
+            (Before::Deleted, Some((None,))) => Error::NotDeleted,
+            // It came to be what it should be after the statement that did not find it so.
+            (Before::Live, Some((None,))) | (Before::Deleted, Some((Some(_),)))
+                if self.etag.is_empty() =>
+            {
+                Error::Store(clinic_store::Error::Conflict)
+            }
+            (Before::Live, Some((None,))) | (Before::Deleted, Some((Some(_),))) => Error::Stale,
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! Doctors.
+
+use clinic_identity::Caller;
+use clinic_proto::records::v1::{
+    BatchGetDoctorsRequest, CreateDoctorRequest, DeleteDoctorRequest, Doctor, GetDoctorRequest,
+    ListDoctorsRequest, UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
+};
+
+use super::{
+    Records, a_doctor, admin, assert_fails, auth, doctor, mask, on_both, other_staff, patient,
+    staff,
+};
+use crate::error::Error;
+
+on_both! {
+    everybody_sees_doctors_and_their_owners_change_them
+    a_license_number_is_unique_among_doctors_that_are_there
+    a_doctor_changes_the_own_profile_once_verified
+    only_an_admin_verifies
+    filters_combine_with_the_query
+    deleted_doctors_are_listed_for_who_may_undelete_them
+    unset_values_keep_their_defaults
+}
+
+fn get(id: &str) -> GetDoctorRequest {
+    GetDoctorRequest { id: id.into() }
+}
+
+fn delete(id: &str) -> DeleteDoctorRequest {
+    DeleteDoctorRequest { id: id.into(), etag: String::new() }
+}
+
+fn update(id: &str, doctor: Doctor, paths: &[&str]) -> UpdateDoctorRequest {
+    UpdateDoctorRequest { id: id.into(), doctor: Some(doctor), update_mask: mask(paths) }
+}
+
+async fn list(records: &Records, caller: &Caller, request: ListDoctorsRequest) -> Vec<String> {
+    let total = ListDoctorsRequest { include_total_size: true, page_size: 1, ..request.clone() };
+    let total = records.doctors.list(caller, total).await.unwrap().total_size;
+    let mut request = ListDoctorsRequest { page_size: 2, ..request };
+    let mut all = Vec::new();
+    loop {
+        let page = records.doctors.list(caller, request.clone()).await.unwrap();
+        all.extend(page.doctors.into_iter().map(|doctor| doctor.last_name));
+        if page.next_page_token.is_empty() {
+            assert_eq!(total, i64::try_from(all.len()).ok());
+            return all;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+async fn everybody_sees_doctors_and_their_owners_change_them(records: Records) {
+    let made = records.add_doctor(&staff(), a_doctor("Lee", "L1")).await;
+    for caller in [staff(), other_staff(), admin(), doctor(), patient()] {
+        assert!(records.doctors.get(&caller, get(&made.id)).await.unwrap() == made);
+        let batch = BatchGetDoctorsRequest {
+            ids: vec![made.id.clone(), made.id.clone()],
+            ..Default::default()
+        };
+        let batch = records.doctors.batch_get(&caller, batch).await.unwrap();
+        assert!(batch.doctors == [made.clone(), made.clone()]);
+        assert_eq!(list(&records, &caller, ListDoctorsRequest::default()).await, ["Lee"]);
+    }
+    let change = |etag: &str| {
+        let doctor = Doctor { etag: etag.into(), years_of_experience: 9, ..Doctor::default() };
+        update(&made.id, doctor, &[])
+    };
+    for caller in [other_staff(), doctor(), auth()] {
+        assert_fails!(records.doctors.update(&caller, change("")).await, Error::NotFound);
+        assert_fails!(records.doctors.delete(&caller, delete(&made.id)).await, Error::NotFound);
+    }
+    let changed = records.doctors.update(&staff(), change(&made.etag)).await.unwrap();
+    assert_eq!((changed.years_of_experience, changed.last_name.as_str()), (9, "Lee"));
+    assert_fails!(records.doctors.update(&staff(), change(&made.etag)).await, Error::Stale);
+    records.doctors.update(&admin(), change("")).await.unwrap();
+}
+
+async fn a_license_number_is_unique_among_doctors_that_are_there(records: Records) {
+    let first = records.add_doctor(&staff(), a_doctor("One", "MD-1")).await;
+    let second = records.add_doctor(&staff(), a_doctor("Two", "MD-2")).await;
+    let again = |license: &str, request_id: &str| CreateDoctorRequest {
+        doctor: Some(a_doctor("Three", license)),
+        request_id: request_id.into(),
+    };
+    let id = "7f0c7a10-0000-4000-8000-000000000001";
+    for request_id in ["", id] {
+        let taken = records.doctors.create(&other_staff(), again(" md-1 ", request_id)).await;
+        assert_fails!(taken, Error::LicenseTaken);
+    }
+    let change = update(&second.id, a_doctor("Two", "Md-1"), &["license_number"]);
+    assert_fails!(records.doctors.update(&staff(), change).await, Error::LicenseTaken);
+    records.doctors.delete(&staff(), delete(&first.id)).await.unwrap();
+    // The request id of the failed attempt was not used up.
+    records.doctors.create(&other_staff(), again("MD-1", id)).await.unwrap();
+    let back = UndeleteDoctorRequest { id: first.id, etag: String::new() };
+    assert_fails!(records.doctors.undelete(&staff(), back).await, Error::LicenseTaken);
+}
+
+async fn a_doctor_changes_the_own_profile_once_verified(records: Records) {
+    let unverified = records.register_doctor(&doctor(), false).await;
+    assert!(records.doctors.get(&doctor(), get("me")).await.unwrap() == unverified);
+    let change = || {
+        let doctor = Doctor { available: Some(false), ..Doctor::default() };
+        update("me", doctor, &["available"])
+    };
+    assert_fails!(records.doctors.update(&doctor(), change()).await, Error::NotFound);
+    let verify = VerifyDoctorRequest { id: unverified.id, etag: unverified.etag };
+    records.doctors.verify(&admin(), verify).await.unwrap();
+    let changed = records.doctors.update(&doctor(), change()).await.unwrap();
+    assert!(changed.verified && changed.available == Some(false));
+}
+
+async fn only_an_admin_verifies(records: Records) {
+    let made = records.add_doctor(&staff(), a_doctor("Lee", "L1")).await;
+    let verify = |etag: &str| VerifyDoctorRequest { id: made.id.clone(), etag: etag.into() };
+    assert_fails!(records.doctors.verify(&staff(), verify("")).await, Error::NotFound);
+    assert_fails!(records.doctors.verify(&admin(), verify("v9")).await, Error::Stale);
+    let verified = records.doctors.verify(&admin(), verify(&made.etag)).await.unwrap();
+    assert!(verified.verified && verified.etag != made.etag);
+    let all = update(&made.id, a_doctor("Lee", "L1"), &["*"]);
+    assert!(records.doctors.update(&staff(), all).await.unwrap().verified);
+}
+
+async fn filters_combine_with_the_query(records: Records) {
+    for (n, (last, specialization, available)) in [
+        ("Adams", "Cardiology", true),
+        ("Abel", "CARDIOLOGY", false),
+        ("Baker", "Cardiology", true),
+        ("Abbot", "Surgery", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let doctor = Doctor {
+            specialization: specialization.into(),
+            available: Some(available),
+            ..a_doctor(last, &format!("L{n}"))
+        };
+        records.add_doctor(&staff(), doctor).await;
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let request = |specialization: &str, available, query: &str| ListDoctorsRequest {
+        specialization: specialization.into(),
+        available,
+        query: query.into(),
+        ..ListDoctorsRequest::default()
+    };
+    for (request, expected) in [
+        (request("", None, ""), &["Adams", "Abel", "Baker", "Abbot"][..]),
+        (request(" cardiology", None, ""), &["Adams", "Abel", "Baker"]),
+        (request("Cardiology", Some(true), ""), &["Adams", "Baker"]),
+        (request("", Some(false), ""), &["Abel"]),
+        (request("", None, "a"), &["Abbot", "Abel", "Adams"]),
+        (request("cardiology", Some(true), "a"), &["Adams"]),
+        (request("", None, "doc"), &["Adams", "Abel", "Baker", "Abbot"]),
+        (request("Cardio", None, ""), &[]),
+    ] {
+        assert_eq!(list(&records, &patient(), request).await, expected);
+    }
+}
+
+async fn deleted_doctors_are_listed_for_who_may_undelete_them(records: Records) {
+    records.add_doctor(&other_staff(), a_doctor("Live", "L1")).await;
+    let made = records.add_doctor(&staff(), a_doctor("Gone", "L2")).await;
+    records.doctors.delete(&staff(), delete(&made.id)).await.unwrap();
+    let shown = ListDoctorsRequest { show_deleted: true, ..ListDoctorsRequest::default() };
+    for caller in [staff(), admin()] {
+        let mut all = list(&records, &caller, shown.clone()).await;
+        all.sort();
+        assert_eq!(all, ["Gone", "Live"]);
+        assert_eq!(list(&records, &caller, ListDoctorsRequest::default()).await, ["Live"]);
+    }
+    for caller in [other_staff(), patient(), doctor()] {
+        assert_eq!(list(&records, &caller, shown.clone()).await, ["Live"]);
+    }
+}
+
+async fn unset_values_keep_their_defaults(records: Records) {
+    let made = records.add_doctor(&staff(), a_doctor("Lee", "L1")).await;
+    assert_eq!((made.available, made.years_of_experience, made.verified), (Some(true), 0, false));
+    let given = Doctor {
+        available: Some(false),
+        years_of_experience: 80,
+        consultation_fee: "150.50".into(),
+        ..Doctor::default()
+    };
+    let changed = records.doctors.update(&staff(), update(&made.id, given, &[])).await.unwrap();
+    assert_eq!((changed.available, changed.years_of_experience), (Some(false), 80));
+    assert_eq!(changed.consultation_fee, "150.50");
+    let replaced = update(&made.id, a_doctor("Lee", "L1"), &["*"]);
+    let replaced = records.doctors.update(&staff(), replaced).await.unwrap();
+    assert_eq!((replaced.available, replaced.years_of_experience), (Some(true), 0));
+}

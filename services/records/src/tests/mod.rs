@@ -1,0 +1,174 @@
+//! What the service does with a real database. Every test runs on SQLite, and on PostgreSQL when
+//! `CLINIC_TEST_POSTGRES_URL` names a server. The wire, the rules of the methods and the validation
+//! of messages are the suite's to test.
+
+mod doctors;
+mod patients;
+mod plans;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use clinic_clock::Clock;
+use clinic_identity::Caller;
+use clinic_proto::access::v1::Role;
+use clinic_proto::records::v1 as proto;
+use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate};
+use uuid::Uuid;
+
+use crate::DoctorPatientView;
+use crate::doctors::Doctors;
+use crate::error::Error;
+use crate::patients::Patients;
+
+/// The service over a database of its own.
+pub(super) struct Records {
+    pub(super) db: Db,
+    pub(super) patients: Patients,
+    pub(super) doctors: Doctors,
+    _directory: tempfile::TempDir,
+}
+
+pub(super) async fn records(postgres: Option<&str>) -> Records {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let directory = tempfile::tempdir().unwrap();
+    let url = match postgres {
+        None => format!("sqlite:{}", directory.path().join("records.db").display()).into(),
+        Some(server) => {
+            let n = COUNT.fetch_add(1, Ordering::SeqCst);
+            let name = format!("records_test_{}_{n}", std::process::id());
+            create_database_if_missing(&server.into(), &name).await.unwrap();
+            database_url(&server.into(), &name)
+        }
+    };
+    let db = Db::connect(&Options::new(url)).await.unwrap();
+    migrate(&db, &crate::MIGRATIONS).await.unwrap();
+    let clock = Clock::system();
+    Records {
+        patients: Patients::new(db.clone(), clock.clone(), DoctorPatientView::Basic),
+        doctors: Doctors::new(db.clone(), clock),
+        db,
+        _directory: directory,
+    }
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() {
+                super::$name(crate::tests::records(None).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() {
+                if let Ok(server) = std::env::var("CLINIC_TEST_POSTGRES_URL") {
+                    super::$name(crate::tests::records(Some(&server)).await).await;
+                }
+            })*
+        }
+    };
+}
+pub(super) use on_both;
+
+/// An account with these roles.
+pub(super) fn user(n: u128, roles: &[Role]) -> Caller {
+    Caller::user(Uuid::from_u128(n), Uuid::nil(), roles.iter().copied().collect(), true, None)
+}
+
+pub(super) fn staff() -> Caller {
+    user(1, &[Role::Staff])
+}
+
+pub(super) fn other_staff() -> Caller {
+    user(2, &[Role::Staff])
+}
+
+pub(super) fn admin() -> Caller {
+    user(3, &[Role::Admin])
+}
+
+pub(super) fn patient() -> Caller {
+    user(4, &[Role::Patient])
+}
+
+pub(super) fn doctor() -> Caller {
+    user(5, &[Role::Doctor])
+}
+
+pub(super) fn auth() -> Caller {
+    Caller::service("auth")
+}
+
+pub(super) fn user_id(caller: &Caller) -> String {
+    caller.user_id().map(|id| id.to_string()).unwrap_or_default()
+}
+
+pub(super) fn a_patient(first_name: &str, last_name: &str) -> proto::Patient {
+    proto::Patient {
+        first_name: first_name.into(),
+        last_name: last_name.into(),
+        ..proto::Patient::default()
+    }
+}
+
+pub(super) fn a_doctor(last_name: &str, license_number: &str) -> proto::Doctor {
+    proto::Doctor {
+        first_name: "Doc".into(),
+        last_name: last_name.into(),
+        specialization: "Cardiology".into(),
+        license_number: license_number.into(),
+        ..proto::Doctor::default()
+    }
+}
+
+pub(super) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+    Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
+}
+
+impl Records {
+    pub(super) async fn add(&self, caller: &Caller, patient: proto::Patient) -> proto::Patient {
+        let request = proto::CreatePatientRequest { patient: Some(patient), ..Default::default() };
+        self.patients.create(caller, request).await.unwrap()
+    }
+
+    pub(super) async fn add_doctor(&self, caller: &Caller, doctor: proto::Doctor) -> proto::Doctor {
+        let request = proto::CreateDoctorRequest { doctor: Some(doctor), ..Default::default() };
+        self.doctors.create(caller, request).await.unwrap()
+    }
+
+    /// The record of the account, as auth makes it.
+    pub(super) async fn register(&self, caller: &Caller) -> proto::Patient {
+        let patient = proto::Patient { user_id: user_id(caller), ..a_patient("Pat", "Ient") };
+        self.add(&auth(), patient).await
+    }
+
+    /// The record of the account, as auth makes it; verified when an ADMIN says so.
+    pub(super) async fn register_doctor(&self, caller: &Caller, verified: bool) -> proto::Doctor {
+        let doctor = proto::Doctor {
+            user_id: user_id(caller),
+            ..a_doctor("Self", &format!("L{}", caller.id()))
+        };
+        let made = self.add_doctor(&auth(), doctor).await;
+        if !verified {
+            return made;
+        }
+        let request = proto::VerifyDoctorRequest { id: made.id, etag: String::new() };
+        self.doctors.verify(&admin(), request).await.unwrap()
+    }
+}
+
+macro_rules! assert_fails {
+    ($call:expr, $error:pat) => {
+        match $call {
+            Ok(_) => panic!("it succeeded"),
+            Err(error) => assert!(matches!(error, $error), "{error:?}"),
+        }
+    };
+}
+pub(super) use assert_fails;
+
+#[test]
+fn every_not_found_is_the_same_to_the_byte() {
+    let status = || tonic::Status::from(Error::NotFound);
+    assert_eq!(status().code(), tonic::Code::NotFound);
+    assert_eq!(status().into_http::<()>().headers(), status().into_http::<()>().headers());
+}

@@ -1,0 +1,123 @@
+//! That indexes serve every list: the plans of both databases name no scan of a table.
+
+use clinic_identity::Caller;
+use clinic_proto::access::v1::Role;
+use clinic_store::{Backend, Query};
+
+use super::{Records, a_doctor, a_patient, admin, doctor, on_both, patient, staff, user};
+use crate::DoctorPatientView;
+use crate::access::Scope;
+use crate::listing::List;
+use crate::names::Prefix;
+use crate::rows::Table;
+
+on_both! { indexes_serve_every_list }
+
+const PATIENTS: Table = Table { name: "patients", columns: "id, first_name" };
+const DOCTORS: Table = Table { name: "doctors", columns: "id, first_name" };
+
+async fn indexes_serve_every_list(records: Records) {
+    fill(&records).await;
+    for caller in [staff(), admin(), patient(), doctor(), user(1, &[Role::Staff, Role::Doctor])] {
+        for prefix in [None, Prefix::new("sm")] {
+            for show_deleted in [false, true] {
+                let scope = Scope::see_patients(&caller, DoctorPatientView::Basic);
+                let prefix = prefix.clone();
+                let filter = &|_: &mut Query| {};
+                let list = List { table: PATIENTS, scope: &scope, show_deleted, prefix, filter };
+                assert_served(&records, &list, &caller).await;
+            }
+        }
+    }
+    for (specialization, available) in
+        [(None, None), (Some("surgery"), None), (None, Some(false)), (Some("surgery"), Some(true))]
+    {
+        let filter = &|query: &mut Query| {
+            if let Some(specialization) = specialization {
+                query.push(" AND specialization_key = ").push_bind(specialization);
+            }
+            if let Some(available) = available {
+                query.push(" AND available = ").push_bind(available);
+            }
+        };
+        for show_deleted in [false, true] {
+            for prefix in [None, Prefix::new("sm")] {
+                let scope = Scope::see_doctors(&staff(), show_deleted);
+                let list = List { table: DOCTORS, scope: &scope, show_deleted, prefix, filter };
+                assert_served(&records, &list, &staff()).await;
+            }
+        }
+    }
+}
+
+/// Enough rows that reading all of them would be the dearer plan.
+async fn fill(records: &Records) {
+    for n in 0..40 {
+        let owner = user(n % 20, &[Role::Staff]);
+        records.add(&owner, a_patient("Ann", "Smith")).await;
+        records.add_doctor(&owner, a_doctor("Smith", &format!("L{n}"))).await;
+    }
+    // Doubles the rows, with new ids.
+    let id = match records.db.backend() {
+        Backend::Postgres => "gen_random_uuid()",
+        Backend::Sqlite => "randomblob(16)",
+    };
+    for _ in 0..7 {
+        let mut patients = Query::new("INSERT INTO patients SELECT ");
+        patients.push(id).push(
+            ", version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
+             first_name_key, last_name, last_name_key, date_of_birth, gender, phone_number, email, \
+             address, medical_history FROM patients",
+        );
+        records.db.execute(patients).await.unwrap();
+        let mut doctors = Query::new("INSERT INTO doctors SELECT ");
+        doctors.push(id).push(
+            ", version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
+             first_name_key, last_name, last_name_key, specialization, specialization_key, \
+             license_number, license_key || ",
+        );
+        doctors.push(match records.db.backend() {
+            Backend::Postgres => "gen_random_uuid()",
+            Backend::Sqlite => "hex(randomblob(16))",
+        });
+        doctors.push(
+            ", qualifications, years_of_experience, consultation_fee, available, phone_number, \
+             email, verified FROM doctors",
+        );
+        records.db.execute(doctors).await.unwrap();
+    }
+    records.db.execute(Query::new("ANALYZE")).await.unwrap();
+}
+
+async fn assert_served(records: &Records, list: &List<'_>, caller: &Caller) {
+    let explain = match records.db.backend() {
+        Backend::Postgres => "EXPLAIN ",
+        Backend::Sqlite => "EXPLAIN QUERY PLAN ",
+    };
+    for query in list.explain(explain) {
+        let plan: Vec<String> = match records.db.backend() {
+            Backend::Postgres => {
+                let plan: Vec<(String,)> = records.db.fetch_all(query).await.unwrap();
+                plan.into_iter().map(|(line,)| line).collect()
+            }
+            Backend::Sqlite => {
+                let plan: Vec<(i64, i64, i64, String)> = records.db.fetch_all(query).await.unwrap();
+                plan.into_iter().map(|(.., line)| line).collect()
+            }
+        };
+        let scan = |line: &String| {
+            let table = line.contains("patients") || line.contains("doctors");
+            line.contains("Seq Scan on") && table
+                || line.starts_with("SCAN") && table && !line.contains("INDEX")
+        };
+        assert!(!plan.iter().any(scan), "{caller:?}\n{}", plan.join("\n"));
+        if std::env::var("CLINIC_SHOW_PLANS").is_ok() {
+            let plan = plan.join("\n");
+            std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("{caller:?}\n{plan}\n\n").as_bytes(),
+            )
+            .unwrap();
+        }
+    }
+}
