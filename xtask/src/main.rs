@@ -1,1 +1,47 @@
-fn main() {}
+//! The house's own commands: `cargo xtask …`. What CI runs is what everybody runs.
+
+mod commands;
+mod lint;
+mod node;
+mod postgres;
+mod report;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Checks and tests of the workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Test(test::Options),
+    /// Checks the form of everything: fmt, clippy, the protos, unused dependencies.
+    ///
+    /// Tools that are missing are installed inside the checkout. All checks run, whatever the
+    /// others say.
+    Lint,
+    Postgres(postgres::Options),
+    #[command(hide = true)]
+    HoldPostgres(postgres::HoldOptions),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Lint => lint::run(),
+        Command::Postgres(options) => postgres::run(&options),
+        Command::HoldPostgres(options) => postgres::hold(&options).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        report::complain(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,43 @@
+//! The server's certificate, so that the way an operator should connect is tested too.
+
+use anyhow::{Context, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+
+/// All as PEM.
+pub(crate) struct Certificates {
+    /// Of the authority that a client has to trust. Its key is not kept.
+    pub(crate) authority: String,
+    /// Of the server, for `localhost` and `127.0.0.1`.
+    pub(crate) server: String,
+    pub(crate) server_key: String,
+}
+
+impl Certificates {
+    pub(crate) fn create() -> Result<Self> {
+        Self::issue().context("cannot make the certificate of PostgreSQL")
+    }
+
+    fn issue() -> Result<Self, rcgen::Error> {
+        let mut authority = CertificateParams::default();
+        authority.distinguished_name.push(DnType::CommonName, "Clinic test authority");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let authority_key = KeyPair::generate()?;
+        let authority_pem = authority.self_signed(&authority_key)?.pem();
+        let issuer = Issuer::new(authority, authority_key);
+
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut server = CertificateParams::new(names)?;
+        server.distinguished_name.push(DnType::CommonName, "localhost");
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let server_key = KeyPair::generate()?;
+        Ok(Self {
+            authority: authority_pem,
+            server: server.signed_by(&server_key, &issuer)?.pem(),
+            server_key: server_key.serialize_pem(),
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! A database cluster in a temporary folder, and the server over it.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::{certificates::Certificates, os_user::OsUser};
+use crate::{commands, report};
+
+/// Another program may take the free port before the server does; so often in a row it will not.
+const TRIES: u32 = 5;
+
+/// A server that is running.
+pub(crate) struct Cluster {
+    programs: PathBuf,
+    user: Option<OsUser>,
+    port: u16,
+    running: bool,
+    // The last field: it is removed when the server is gone.
+    folder: TempDir,
+}
+
+impl Cluster {
+    pub(crate) fn start(programs: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("clinic-postgres-")
+            .tempdir()
+            .context("cannot make a temporary folder")?;
+        let user = OsUser::when_root()?;
+        let programs = programs.to_path_buf();
+        let mut cluster = Self { programs, user, port: 0, running: false, folder };
+        cluster.give(cluster.folder.path())?;
+        cluster.initialise()?;
+        cluster.write_certificates()?;
+        cluster.write("data/pg_hba.conf", "host all all 127.0.0.1/32 trust\n", 0o600)?;
+
+        let ours = fs::read_to_string(cluster.file("data/postgresql.conf"))
+            .context("cannot read the server's settings")?;
+        let mut outcome = Ok(());
+        for _ in 0..TRIES {
+            cluster.port = free_port()?;
+            let settings = format!("{ours}\n{SETTINGS}\nport = {}\n", cluster.port);
+            cluster.write("data/postgresql.conf", &settings, 0o600)?;
+            outcome = commands::quietly(&mut cluster.control(&["start", "-t", "120"]));
+            if outcome.is_ok() {
+                cluster.running = true;
+                return Ok(cluster);
+            }
+        }
+        let log = fs::read_to_string(cluster.file("log")).unwrap_or_default();
+        outcome.with_context(|| format!("PostgreSQL does not start; its log:\n{log}"))?;
+        Ok(cluster)
+    }
+
+    /// What the tests read to find the server.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
+            (
+                "CLINIC_TEST_POSTGRES_URL",
+                format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
+            ),
+            ("CLINIC_TEST_POSTGRES_CA", self.file("ca.crt").display().to_string()),
+            ("CLINIC_TEST_POSTGRES_BIN", self.programs.display().to_string()),
+        ];
+        if let Some(user) = &self.user {
+            settings.push(("CLINIC_TEST_POSTGRES_OS_USER", user.name.clone()));
+        }
+        settings
+    }
+
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if !self.running {
+            return Ok(());
+        }
+        self.running = false;
+        // Nothing is kept, so there is nothing to write to the disk first.
+        commands::quietly(&mut self.control(&["stop", "-m", "immediate"]))
+            .context("cannot stop PostgreSQL")
+    }
+
+    fn initialise(&self) -> Result<()> {
+        let initdb = |locale: &[&str]| {
+            let mut initdb = self.program("initdb");
+            initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]);
+            initdb.args(locale).arg("--pgdata").arg(self.file("data"));
+            commands::quietly(&mut initdb)
+        };
+        // As most servers in the world: text is ordered as people do, not by bytes.
+        let human = ["--locale=C", "--locale-provider=icu", "--icu-locale=en-US"];
+        if initdb(&human).is_ok() {
+            return Ok(());
+        }
+        report::complain("this PostgreSQL has no ICU locales; the tests run in the locale C");
+        initdb(&["--locale=C"])
+    }
+
+    fn write_certificates(&self) -> Result<()> {
+        let certificates = Certificates::create()?;
+        self.write("ca.crt", &certificates.authority, 0o644)?;
+        self.write("data/server.crt", &certificates.server, 0o644)?;
+        self.write("data/server.key", &certificates.server_key, 0o600)
+    }
+
+    /// `pg_ctl`, which knows our server by the process id in our own folder.
+    fn control(&self, arguments: &[&str]) -> Command {
+        let mut control = self.program("pg_ctl");
+        control.args(arguments).arg("-w").arg("-D").arg(self.file("data"));
+        control.arg("-l").arg(self.file("log"));
+        control
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        // The caller's folder may be closed to the other user, and his locale may not exist.
+        command.current_dir(self.folder.path()).env("LC_ALL", "C").env_remove("PGOPTIONS");
+        if let Some(user) = &self.user {
+            user.run(&mut command);
+        }
+        command
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> Result<()> {
+        let path = self.file(name);
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.give(&path)
+    }
+
+    fn give(&self, path: &Path) -> Result<()> {
+        self.user.as_ref().map_or(Ok(()), |user| user.own(path))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            report::complain(&format!("{error:#}"));
+        }
+    }
+}
+
+/// Fast rather than durable: the data lives as long as the tests. Every test has databases and
+/// pools of its own, hence the many connections.
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 400
+shared_buffers = '128MB'
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+wal_level = minimal
+max_wal_senders = 0
+jit = off
+ssl = on
+";
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
+    Ok(listener.local_addr().context("there is no free port")?.port())
+}

@@ -1,0 +1,53 @@
+//! Whom the server runs as: it refuses to be root.
+
+use std::{
+    os::unix::{fs::chown, process::CommandExt},
+    path::Path,
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::commands;
+
+/// Another user of the system, taken because we are root.
+pub(crate) struct OsUser {
+    pub(crate) name: String,
+    uid: u32,
+    gid: u32,
+}
+
+impl OsUser {
+    /// Nobody else, unless we are root.
+    pub(crate) fn when_root() -> Result<Option<Self>> {
+        if !we_are_root() {
+            return Ok(None);
+        }
+        for name in ["postgres", "nobody"] {
+            if let (Some(uid), Some(gid)) = (id(&["-u", name]), id(&["-g", name]))
+                && uid != 0
+            {
+                return Ok(Some(Self { name: name.to_owned(), uid, gid }));
+            }
+        }
+        bail!("PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`")
+    }
+
+    /// Lets a command run as this user, without root's groups (std drops them along).
+    pub(crate) fn run(&self, command: &mut Command) {
+        command.uid(self.uid).gid(self.gid);
+    }
+
+    pub(crate) fn own(&self, path: &Path) -> Result<()> {
+        chown(path, Some(self.uid), Some(self.gid))
+            .with_context(|| format!("cannot give {} to {}", path.display(), self.name))
+    }
+}
+
+pub(crate) fn we_are_root() -> bool {
+    id(&["-u"]) == Some(0)
+}
+
+fn id(arguments: &[&str]) -> Option<u32> {
+    commands::answer(Command::new("id").args(arguments))?.parse().ok()
+}

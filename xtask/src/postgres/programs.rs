@@ -1,0 +1,147 @@
+//! PostgreSQL's server programs: where they are, and how they get there.
+
+use std::{
+    cmp::Reverse,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::os_user::we_are_root;
+use crate::{commands, report};
+
+/// What a folder must hold to be of use.
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
+
+/// Folders that hold a folder per version: parent, beginning of the version's folder, and the way
+/// from there.
+const VERSIONED: [(&str, &str, &str); 7] = [
+    // Debian and its relatives.
+    ("/usr/lib/postgresql", "", "bin"),
+    // The PostgreSQL project's packages for Fedora and its relatives.
+    ("/usr", "pgsql-", "bin"),
+    // Alpine.
+    ("/usr/libexec", "postgresql", ""),
+    ("/usr/lib", "postgresql", "bin"),
+    // Homebrew, on Apple's and Intel's processors and on Linux.
+    ("/opt/homebrew/opt", "postgresql@", "bin"),
+    ("/usr/local/opt", "postgresql@", "bin"),
+    ("/home/linuxbrew/.linuxbrew/opt", "postgresql@", "bin"),
+];
+
+/// The folder of the programs; installs them when there is none.
+pub(crate) fn find_or_install() -> Result<PathBuf> {
+    if let Some(folder) = find() {
+        return Ok(folder);
+    }
+    let Some(installer) = Installer::find() else {
+        bail!(
+            "PostgreSQL's server programs (initdb, postgres, pg_ctl) are not installed, and xtask \
+             may not install them: install your system's PostgreSQL server package, or run \
+             `cargo xtask test --sqlite-only`"
+        );
+    };
+    report::step(&format!("installing PostgreSQL with {}", installer.manager));
+    installer.run().context("cannot install PostgreSQL (`--sqlite-only` does without)")?;
+    find().context("PostgreSQL was installed, but its server programs are nowhere to be found")
+}
+
+fn find() -> Option<PathBuf> {
+    let said = commands::answer(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let versioned = VERSIONED.iter().flat_map(|(parent, beginning, way)| {
+        newest_first(Path::new(parent), beginning).into_iter().map(move |folder| folder.join(way))
+    });
+    said.into_iter()
+        .chain(env::split_paths(&path))
+        .chain(versioned)
+        .find(|folder| PROGRAMS.iter().all(|program| commands::is_program(&folder.join(program))))
+}
+
+/// The folders in `parent` whose name is `beginning` and a version.
+fn newest_first(parent: &Path, beginning: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    let mut folders: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let version = version(name.to_str()?.strip_prefix(beginning)?)?;
+            Some((version, entry.path()))
+        })
+        .collect();
+    folders.sort_by_key(|(version, _)| Reverse(version.clone()));
+    folders.into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// `17` or, as it was once, `9.6`.
+fn version(text: &str) -> Option<Vec<u32>> {
+    text.split('.').map(|part| part.parse().ok()).collect()
+}
+
+/// A package manager that we may use.
+struct Installer {
+    manager: &'static str,
+    /// A shell script.
+    script: &'static str,
+    with_sudo: bool,
+}
+
+impl Installer {
+    fn find() -> Option<Self> {
+        let (manager, script) =
+            MANAGERS.into_iter().find(|(manager, _)| commands::find(manager).is_some())?;
+        // Homebrew wants to be run by its owner, and refuses root.
+        let root = we_are_root();
+        if (manager == "brew") != root {
+            return Some(Self { manager, script, with_sudo: false });
+        }
+        let sudo = || commands::answer(Command::new("sudo").args(["-n", "true"])).is_some();
+        (!root && sudo()).then_some(Self { manager, script, with_sudo: true })
+    }
+
+    fn run(&self) -> Result<()> {
+        let mut shell = Command::new(if self.with_sudo { "sudo" } else { "sh" });
+        if self.with_sudo {
+            shell.args(["-n", "sh"]);
+        }
+        commands::quietly(shell.args(["-e", "-c", self.script]))
+    }
+}
+
+const MANAGERS: [(&str, &str); 4] = [
+    (
+        "apt-get",
+        // Debian's package would start a server of its own for good, unless told beforehand.
+        "export DEBIAN_FRONTEND=noninteractive
+         setting=/etc/postgresql-common/createcluster.conf
+         if [ ! -e $setting ]; then
+             mkdir -p /etc/postgresql-common
+             echo 'create_main_cluster = false' > $setting
+         fi
+         apt-get update -q
+         apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold postgresql",
+    ),
+    ("dnf", "dnf install -q -y postgresql-server"),
+    ("apk", "apk add -q postgresql"),
+    ("brew", "brew install --quiet postgresql@17"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["v9.6", "v15", "v9", "v17", "vnext", "other"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let found: Vec<_> = newest_first(folder.path(), "v")
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(found, ["v17", "v15", "v9.6", "v9"]);
+    }
+}

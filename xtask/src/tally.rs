@@ -1,0 +1,162 @@
+//! Counting tests, from what the two test runners print.
+
+use std::fmt;
+
+/// How many tests passed and failed, and on what they ran.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// Passed on SQLite: `::sqlite` is in the name.
+    pub(crate) sqlite: usize,
+    /// Passed on PostgreSQL: `::postgres` is in the name.
+    pub(crate) postgres: usize,
+    /// All that passed in Rust, by the runner's own sums.
+    rust: usize,
+    /// Passed in Node.
+    pub(crate) node: usize,
+    /// Not run although they are there.
+    pub(crate) ignored: usize,
+    /// Failed, by the runners' own sums.
+    failed: usize,
+    /// What went wrong beside failed tests, one sentence each.
+    faults: Vec<String>,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    /// Reads one line of `cargo test`.
+    pub(crate) fn read_rust(&mut self, line: &str) {
+        if let Some(sums) = line.strip_prefix("test result: ") {
+            self.rust += count(sums, "passed");
+            self.failed += count(sums, "failed");
+            self.ignored += count(sums, "ignored");
+        } else if let Some((name, outcome)) = outcome(line) {
+            match outcome {
+                "ok" if name.contains("::sqlite") => self.sqlite += 1,
+                "ok" if name.contains("::postgres") => self.postgres += 1,
+                "FAILED" => self.failures.push(name.to_owned()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads one line of Node's test runner, of the summary in the `spec` form.
+    pub(crate) fn read_node(&mut self, line: &str) {
+        let Some((word, number)) = line.strip_prefix("ℹ ").and_then(|sum| sum.split_once(' '))
+        else {
+            return;
+        };
+        let Ok(number) = number.parse::<usize>() else { return };
+        match word {
+            "pass" => self.node += number,
+            "fail" | "cancelled" => self.failed += number,
+            "skipped" | "todo" => self.ignored += number,
+            _ => {}
+        }
+    }
+
+    /// Something went wrong that no test's failure says.
+    pub(crate) fn fault(&mut self, what: impl Into<String>) {
+        self.faults.push(what.into());
+    }
+
+    /// How many failed so far, the faults included.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed + self.faults.len()
+    }
+
+    pub(crate) fn passed(&self) -> usize {
+        self.rust + self.node
+    }
+
+    pub(crate) fn unit(&self) -> usize {
+        self.rust.saturating_sub(self.sqlite + self.postgres)
+    }
+
+    /// The names of the Rust tests that failed, then the faults.
+    pub(crate) fn complaints(&self) -> impl Iterator<Item = String> + '_ {
+        let failures = self.failures.iter().map(|name| format!("test failed: {name}"));
+        failures.chain(self.faults.iter().cloned())
+    }
+}
+
+/// The last line, in the form that test reports are read by.
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed(), self.failed())?;
+        if self.ignored > 0 {
+            write!(f, ", {} skipped", self.ignored)?;
+        }
+        Ok(())
+    }
+}
+
+/// Name and outcome in `test some::name ... ok`.
+fn outcome(line: &str) -> Option<(&str, &str)> {
+    let (name, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    // An ignored test may say why: `ignored, because`.
+    Some((name, outcome.split(',').next().unwrap_or(outcome)))
+}
+
+/// The number before a word in `ok. 12 passed; 0 failed; …`.
+fn count(sums: &str, word: &str) -> usize {
+    let mut words = sums.split([' ', ';']).filter(|one| !one.is_empty()).peekable();
+    while let Some(one) = words.next() {
+        if words.peek() == Some(&word) {
+            return one.parse().unwrap_or(0);
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rust_tests_are_counted_by_their_database() {
+        let mut tally = Tally::default();
+        for line in [
+            "running 6 tests",
+            "test patients::lists_in_order::sqlite ... ok",
+            "test patients::lists_in_order::postgres ... ok",
+            "test patients::deletes::postgres ... FAILED",
+            "test names::are_trimmed ... ok",
+            "test names::are_empty - should panic ... ok",
+            "test slow ... ignored, takes an hour",
+            "test result: FAILED. 4 passed; 1 failed; 1 ignored; 0 measured; 7 filtered out; \
+             finished in 0.10s",
+        ] {
+            tally.read_rust(line);
+        }
+        assert_eq!((tally.unit(), tally.sqlite, tally.postgres), (2, 1, 1));
+        assert_eq!(tally.to_string(), "4 passed, 1 failed, 1 skipped");
+        let complaints: Vec<_> = tally.complaints().collect();
+        assert_eq!(complaints, ["test failed: patients::deletes::postgres"]);
+    }
+
+    #[test]
+    fn node_tests_are_counted_from_the_summary() {
+        let mut tally = Tally::default();
+        for line in [
+            "▶ suite",
+            "  ✔ pass 99 (1.0ms)",
+            "ℹ tests 12",
+            "ℹ pass 10",
+            "ℹ fail 1",
+            "ℹ cancelled 1",
+            "ℹ duration_ms 12.5",
+        ] {
+            tally.read_node(line);
+        }
+        assert_eq!(tally.node, 10);
+        assert_eq!(tally.to_string(), "10 passed, 2 failed");
+    }
+
+    #[test]
+    fn a_fault_is_a_failure_even_when_every_test_passed() {
+        let mut tally = Tally::default();
+        tally.read_rust("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured");
+        tally.fault("cargo test failed");
+        assert_eq!(tally.to_string(), "3 passed, 1 failed");
+    }
+}
