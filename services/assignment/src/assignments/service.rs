@@ -1,0 +1,281 @@
+//! The RPCs of `AssignmentService`, each one function. Messages are valid when they get here.
+
+use clinic_clock::Clock;
+use clinic_identity::Caller;
+use clinic_proto::assignment::v1::assignment_service_server::AssignmentService;
+use clinic_proto::assignment::v1::{
+    self as proto, CreateAssignmentRequest, DoctorPatient, EndAssignmentRequest,
+    GetAssignmentRequest, ListAssignmentsRequest, ListAssignmentsResponse,
+    ListDoctorPatientsRequest, ListDoctorPatientsResponse, ListPatientDoctorsRequest,
+    ListPatientDoctorsResponse, PatientDoctor, UpdateAssignmentRequest,
+};
+use clinic_store::{Db, page};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::listing::{self, List};
+use super::model::{Asked, Assignment, Changes, Filter, State, Which};
+use super::store::{self, Change, New};
+use crate::access::{self, Scope};
+use crate::error::Error;
+use crate::mask::Mask;
+use crate::people::People;
+use crate::receive;
+
+/// The service.
+pub(crate) struct Assignments {
+    db: Db,
+    clock: Clock,
+    people: People,
+}
+
+/// What every list request says of its pages.
+struct Paging<'a> {
+    size: i32,
+    token: &'a str,
+    with_total: bool,
+}
+
+/// A page of assignments.
+struct Page {
+    rows: Vec<Assignment>,
+    next_token: String,
+    total_size: Option<i64>,
+}
+
+impl Assignments {
+    pub(crate) fn new(db: Db, clock: Clock, people: People) -> Self {
+        Self { db, clock, people }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        mut request: CreateAssignmentRequest,
+    ) -> Result<proto::Assignment, Error> {
+        let request_id = std::mem::take(&mut request.request_id);
+        let replay = store::Request::of(caller, "CreateAssignment", &request_id, &request);
+        let asked = Asked::try_from(request.assignment.unwrap_or_default())?;
+        let (patient, doctor) = tokio::join!(
+            self.people.patient(asked.patient_id.to_string()),
+            self.people.doctor(asked.doctor_id.to_string()),
+        );
+        // The patient first: who may not assign him learns nothing about the doctor.
+        let patient = patient?;
+        if !access::may_assign(caller, patient.owner_id) {
+            return Err(Error::NotFound);
+        }
+        let doctor = doctor?;
+        if !doctor.is_assignable() {
+            return Err(Error::DoctorNotVerified);
+        }
+        let new = New {
+            id: self.clock.new_id(),
+            now: self.clock.now(),
+            patient_id: patient.id,
+            doctor_id: doctor.id,
+            patient_owner_id: patient.owner_id,
+            patient_user_id: patient.user_id,
+            doctor_user_id: doctor.user_id,
+            assigned_by: caller.id(),
+            reason_for_visit: asked.reason_for_visit,
+            notes: asked.notes,
+        };
+        Ok(store::create(&self.db, replay, new).await?.into_proto())
+    }
+
+    pub(crate) async fn get(
+        &self,
+        caller: &Caller,
+        request: GetAssignmentRequest,
+    ) -> Result<proto::Assignment, Error> {
+        let scope = Scope::see(caller);
+        Ok(store::get(&self.db, id(&request.id)?, &scope).await?.into_proto())
+    }
+
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: ListAssignmentsRequest,
+    ) -> Result<ListAssignmentsResponse, Error> {
+        let filter = Filter {
+            patient: Which::of(&request.patient_id, caller)?,
+            doctor: Which::of(&request.doctor_id, caller)?,
+            state: State::of(request.status()),
+        };
+        let paging = Paging {
+            size: request.page_size,
+            token: &request.page_token,
+            with_total: request.include_total_size,
+        };
+        let page = self.page(caller, "ListAssignments", filter, &paging).await?;
+        Ok(ListAssignmentsResponse {
+            assignments: page.rows.into_iter().map(Assignment::into_proto).collect(),
+            next_page_token: page.next_token,
+            total_size: page.total_size,
+        })
+    }
+
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        request: UpdateAssignmentRequest,
+    ) -> Result<proto::Assignment, Error> {
+        let assignment = request.assignment.unwrap_or_default();
+        let changes = Changes::of(&Mask::of(request.update_mask), &assignment);
+        let scope = Scope::change(caller);
+        let change = self.change(id(&request.id)?, &scope, &assignment.etag);
+        Ok(change.update(&self.db, changes).await?.into_proto())
+    }
+
+    pub(crate) async fn end(
+        &self,
+        caller: &Caller,
+        request: EndAssignmentRequest,
+    ) -> Result<proto::Assignment, Error> {
+        let scope = Scope::change(caller);
+        let change = self.change(id(&request.id)?, &scope, &request.etag);
+        Ok(change.end(&self.db).await?.into_proto())
+    }
+
+    pub(crate) async fn list_patient_doctors(
+        &self,
+        caller: &Caller,
+        request: ListPatientDoctorsRequest,
+    ) -> Result<ListPatientDoctorsResponse, Error> {
+        let state = State::of(request.status()).unwrap_or(State::Active);
+        // First of all whether the caller may see the patient: otherwise there is none.
+        let patient_id = self.people.patient_id(request.patient_id).await?;
+        let patient = Some(Which::Id(patient_id));
+        let filter = Filter { patient, doctor: None, state: Some(state) };
+        let paging = Paging {
+            size: request.page_size,
+            token: &request.page_token,
+            with_total: request.include_total_size,
+        };
+        let page = self.page(caller, "ListPatientDoctors", filter, &paging).await?;
+        let doctors = self.people.doctors(page.rows.iter().map(|row| row.doctor_id)).await?;
+        let join = |row: Assignment| PatientDoctor {
+            doctor: doctors.get(&row.doctor_id).cloned(),
+            assignment: Some(row.into_proto()),
+        };
+        Ok(ListPatientDoctorsResponse {
+            doctors: page.rows.into_iter().map(join).collect(),
+            next_page_token: page.next_token,
+            total_size: page.total_size,
+        })
+    }
+
+    pub(crate) async fn list_doctor_patients(
+        &self,
+        caller: &Caller,
+        request: ListDoctorPatientsRequest,
+    ) -> Result<ListDoctorPatientsResponse, Error> {
+        let state = State::of(request.status()).unwrap_or(State::Active);
+        let doctor = Some(Which::Id(self.people.doctor(request.doctor_id).await?.id));
+        let filter = Filter { patient: None, doctor, state: Some(state) };
+        let paging = Paging {
+            size: request.page_size,
+            token: &request.page_token,
+            with_total: request.include_total_size,
+        };
+        let page = self.page(caller, "ListDoctorPatients", filter, &paging).await?;
+        let patients = self.people.patients(page.rows.iter().map(|row| row.patient_id)).await?;
+        let join = |row: Assignment| DoctorPatient {
+            patient: patients.get(&row.patient_id).cloned(),
+            assignment: Some(row.into_proto()),
+        };
+        Ok(ListDoctorPatientsResponse {
+            patients: page.rows.into_iter().map(join).collect(),
+            next_page_token: page.next_token,
+            total_size: page.total_size,
+        })
+    }
+
+    async fn page(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        filter: Filter,
+        paging: &Paging<'_>,
+    ) -> Result<Page, Error> {
+        let print = listing::fingerprint(caller, method, &filter);
+        let after = page::after(paging.token, &print)?;
+        let list = List { scope: &Scope::see(caller), filter };
+        let (rows, next) = list.page(&self.db, page::size(paging.size), after.as_ref()).await?;
+        let total_size = match paging.with_total {
+            true => Some(list.count(&self.db).await?),
+            false => None,
+        };
+        let next_token = next.map(|next| page::encode(&next, &print)).unwrap_or_default();
+        Ok(Page { rows, next_token, total_size })
+    }
+
+    fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
+        Change { id, scope, etag, now: self.clock.now() }
+    }
+}
+
+/// Of a request, whose form was checked before.
+fn id(text: &str) -> Result<Uuid, Error> {
+    Uuid::parse_str(text).map_err(|_| Error::NotFound)
+}
+
+#[tonic::async_trait]
+impl AssignmentService for Assignments {
+    async fn create_assignment(
+        &self,
+        request: Request<CreateAssignmentRequest>,
+    ) -> Result<Response<proto::Assignment>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.create(&caller, request).await?))
+    }
+
+    async fn get_assignment(
+        &self,
+        request: Request<GetAssignmentRequest>,
+    ) -> Result<Response<proto::Assignment>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.get(&caller, request).await?))
+    }
+
+    async fn list_assignments(
+        &self,
+        request: Request<ListAssignmentsRequest>,
+    ) -> Result<Response<ListAssignmentsResponse>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.list(&caller, request).await?))
+    }
+
+    async fn update_assignment(
+        &self,
+        request: Request<UpdateAssignmentRequest>,
+    ) -> Result<Response<proto::Assignment>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.update(&caller, request).await?))
+    }
+
+    async fn end_assignment(
+        &self,
+        request: Request<EndAssignmentRequest>,
+    ) -> Result<Response<proto::Assignment>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.end(&caller, request).await?))
+    }
+
+    async fn list_patient_doctors(
+        &self,
+        request: Request<ListPatientDoctorsRequest>,
+    ) -> Result<Response<ListPatientDoctorsResponse>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.list_patient_doctors(&caller, request).await?))
+    }
+
+    async fn list_doctor_patients(
+        &self,
+        request: Request<ListDoctorPatientsRequest>,
+    ) -> Result<Response<ListDoctorPatientsResponse>, Status> {
+        let (caller, request) = receive(request)?;
+        Ok(Response::new(self.list_doctor_patients(&caller, request).await?))
+    }
+}

@@ -1,0 +1,183 @@
+//! The table of assignments: made once or by a request id, found within a scope, changed under an
+//! etag. One statement each; the pages are in `listing`.
+
+use chrono::{DateTime, Utc};
+use clinic_identity::Caller;
+use clinic_store::idempotency::{self, Claim, Key};
+use clinic_store::{Db, Query};
+use prost::Message;
+use uuid::Uuid;
+
+use super::model::{Assignment, Changes};
+use crate::access::Scope;
+use crate::error::Error;
+use crate::etag;
+
+/// What is read of a row. Whose it is decides the statement, and nobody after it.
+pub(super) const COLUMNS: &str = "id, version, created_at, updated_at, patient_id, doctor_id, \
+    assigned_by, reason_for_visit, notes, started_at, ended_at";
+
+/// A request id, when a Create has one.
+pub(super) struct Request {
+    key: Key,
+    payload_hash: Vec<u8>,
+}
+
+impl Request {
+    /// `request` is the message with its request id cleared.
+    pub(super) fn of(
+        caller: &Caller,
+        method: &'static str,
+        request_id: &str,
+        request: &impl Message,
+    ) -> Option<Self> {
+        let request_id = Uuid::parse_str(request_id).ok()?;
+        Some(Self {
+            key: Key { caller: caller.id(), method, request_id },
+            payload_hash: idempotency::payload_hash(&request.encode_to_vec()),
+        })
+    }
+}
+
+/// An assignment to be made.
+pub(super) struct New {
+    pub(super) id: Uuid,
+    pub(super) now: DateTime<Utc>,
+    pub(super) patient_id: Uuid,
+    pub(super) doctor_id: Uuid,
+    pub(super) patient_owner_id: Option<Uuid>,
+    pub(super) patient_user_id: Option<Uuid>,
+    pub(super) doctor_user_id: Option<Uuid>,
+    pub(super) assigned_by: Uuid,
+    pub(super) reason_for_visit: String,
+    pub(super) notes: String,
+}
+
+impl New {
+    fn insert(self) -> Query {
+        let mut query = Query::new(
+            "INSERT INTO assignments (id, version, created_at, updated_at, patient_id, doctor_id, \
+             patient_owner_id, patient_user_id, doctor_user_id, assigned_by, reason_for_visit, \
+             notes, ended, started_at) \
+             VALUES ($1, 1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, FALSE, $2) RETURNING ",
+        )
+        .bind(self.id)
+        .bind(self.now)
+        .bind(self.patient_id)
+        .bind(self.doctor_id)
+        .bind(self.patient_owner_id)
+        .bind(self.patient_user_id)
+        .bind(self.doctor_user_id)
+        .bind(self.assigned_by)
+        .bind(self.reason_for_visit)
+        .bind(self.notes);
+        query.push(COLUMNS);
+        query
+    }
+}
+
+/// Makes an assignment, or answers with the one that the same request made before: also when that
+/// one is in force, which the unique index would refuse.
+pub(super) async fn create(
+    db: &Db,
+    request: Option<Request>,
+    new: New,
+) -> Result<Assignment, Error> {
+    let Some(request) = request else {
+        return Ok(db.write_one(new.insert()).await?);
+    };
+    let mut tx = db.begin().await?;
+    let claim =
+        idempotency::claim(&mut tx, &request.key, &request.payload_hash, new.id, new.now).await?;
+    let row = match claim {
+        Claim::New => tx.fetch_one(new.insert()).await?,
+        Claim::Replay(id) => {
+            let mut query = Query::new("SELECT ");
+            query.push(COLUMNS).push(" FROM assignments WHERE id = ").push_bind(id);
+            tx.fetch_one(query).await?
+        }
+        Claim::Reused => return Err(Error::RequestIdReused),
+    };
+    tx.commit().await?;
+    Ok(row)
+}
+
+/// An assignment of the scope.
+pub(super) async fn get(db: &Db, id: Uuid, scope: &Scope) -> Result<Assignment, Error> {
+    let mut query = Query::new("SELECT ");
+    query.push(COLUMNS).push(" FROM assignments WHERE id = ").push_bind(id).push(" AND ");
+    scope.push(&mut query);
+    db.fetch_optional(query).await?.ok_or(Error::NotFound)
+}
+
+/// A change of one assignment.
+pub(super) struct Change<'a> {
+    pub(super) id: Uuid,
+    pub(super) scope: &'a Scope,
+    /// Empty when the client does not mind what others did.
+    pub(super) etag: &'a str,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Change<'_> {
+    /// Makes these changes, unless the assignment has ended.
+    pub(super) async fn update(&self, db: &Db, changes: Changes) -> Result<Assignment, Error> {
+        let changed = self.write(db, |query| {
+            let Changes { reason_for_visit, notes } = changes;
+            if let Some(reason) = reason_for_visit {
+                query.push(", reason_for_visit = ").push_bind(reason);
+            }
+            if let Some(notes) = notes {
+                query.push(", notes = ").push_bind(notes);
+            }
+        });
+        match changed.await? {
+            Some(row) => Ok(row),
+            None if get(db, self.id, self.scope).await?.has_ended() => Err(Error::Ended),
+            None => Err(self.lost()),
+        }
+    }
+
+    /// Ends the assignment. One that has ended stays as it is.
+    pub(super) async fn end(&self, db: &Db) -> Result<Assignment, Error> {
+        let ended = self.write(db, |query| {
+            query.push(", ended = TRUE, ended_at = ").push_bind(self.now);
+        });
+        if let Some(row) = ended.await? {
+            return Ok(row);
+        }
+        let row = get(db, self.id, self.scope).await?;
+        if row.has_ended() && etag::is_current(self.etag, row.version) {
+            Ok(row)
+        } else {
+            Err(self.lost())
+        }
+    }
+
+    /// `set` appends `, column = value` for what becomes different. None when there is no such
+    /// assignment in force, or it is not as it was.
+    async fn write(
+        &self,
+        db: &Db,
+        set: impl FnOnce(&mut Query),
+    ) -> Result<Option<Assignment>, Error> {
+        let mut query = Query::new("UPDATE assignments SET version = version + 1, updated_at = ");
+        query.push_bind(self.now);
+        set(&mut query);
+        query.push(" WHERE id = ").push_bind(self.id).push(" AND NOT ended AND ");
+        self.scope.push(&mut query);
+        etag::push_current(&mut query, self.etag);
+        query.push(" RETURNING ").push(COLUMNS);
+        Ok(db.write_optional(query).await?)
+    }
+
+    /// Why an assignment was not changed that is there and may be changed.
+    fn lost(&self) -> Error {
+        if self.etag.is_empty() {
+            // It was made after the statement that did not find it.
+            Error::Store(clinic_store::Error::Conflict)
+        } else {
+            Error::Stale
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a call to this service fails.
+
+use clinic_proto::access::v1::ErrorReason;
+use clinic_store::page::InvalidPageToken;
+use tonic::{Code, Status};
+
+/// Why a call fails. What each means to a client is said in one place, at the conversion.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// There is no such assignment, patient or doctor that the caller may see, or may do this with.
+    NotFound,
+    /// The assignment changed since its etag was read.
+    Stale,
+    /// The assignment has ended, and stays as it is.
+    Ended,
+    /// The doctor treats the patient already.
+    AlreadyAssigned,
+    /// Nobody has confirmed yet that the self-registered doctor is one.
+    DoctorNotVerified,
+    /// A field that is not what the contract says.
+    Invalid {
+        /// The path from the request.
+        field: &'static str,
+        /// What it must be.
+        message: &'static str,
+    },
+    /// The page token is damaged or belongs to another query.
+    PageToken,
+    /// The request id was used for other content.
+    RequestIdReused,
+    /// What records answered instead of a patient or a doctor.
+    Records(Status),
+    /// Records answered what its contract does not allow.
+    RecordsMalformed(&'static str),
+    /// The database.
+    Store(clinic_store::Error),
+}
+
+impl From<InvalidPageToken> for Error {
+    fn from(_: InvalidPageToken) -> Self {
+        Self::PageToken
+    }
+}
+
+impl From<clinic_store::Error> for Error {
+    fn from(error: clinic_store::Error) -> Self {
+        if error.is_unique("assignments_patient_id_doctor_id_key") {
+            Self::AlreadyAssigned
+        } else {
+            Self::Store(error)
+        }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        // Not passed on: whatever the release of records, it is the answer that this service gives
+        // for an assignment, to the byte.
+        match status.code() {
+            Code::NotFound => Self::NotFound,
+            _ => Self::Records(status),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        use clinic_chassis::Error as Answer;
+        Self::from(match error {
+            Error::NotFound => Answer::not_found(),
+            Error::Stale => Answer::stale_etag(),
+            Error::Ended => Answer::failed_precondition(
+                ErrorReason::AssignmentEnded,
+                "the assignment has ended and cannot change any more",
+            ),
+            Error::AlreadyAssigned => {
+                Answer::already_exists_resource("the doctor is assigned to the patient already")
+            }
+            Error::DoctorNotVerified => Answer::failed_precondition(
+                ErrorReason::DoctorNotVerified,
+                "an administrator must verify the doctor first",
+            ),
+            Error::Invalid { field, message } => Answer::invalid_field(field, message),
+            Error::PageToken => Answer::invalid_page_token(),
+            Error::RequestIdReused => Answer::request_id_reused(),
+            Error::Records(status) => status.into(),
+            Error::RecordsMalformed(what) => Answer::internal(what),
+            Error::Store(error) => error.into(),
+        })
+    }
+}

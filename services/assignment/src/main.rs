@@ -1,0 +1,30 @@
+//! The process `clinic-assignment`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clinic_assignment::Config;
+use clinic_chassis::{process, settings, telemetry};
+use clinic_clock::Clock;
+
+/// Clinic's assignments: which doctor treats which patient
+#[derive(Parser)]
+#[command(version, about)]
+struct Args {
+    /// HOST:PORT to listen on
+    #[arg(long, env = "CLINIC_LISTEN", default_value = "127.0.0.1:50053")]
+    listen: String,
+    #[command(flatten)]
+    process: settings::Process,
+    #[command(flatten)]
+    config: Config,
+}
+
+fn main() -> ExitCode {
+    process::run(|| async {
+        let args = Args::parse();
+        telemetry::start(&args.process.log)?;
+        let server = clinic_assignment::open(&args.config, Clock::system()).await?;
+        process::serve(server, &args.listen).await
+    })
+}
