@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,6 +13,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::db::{Db, Pools};
 use crate::error::{Cause, Error};
+use crate::suspicion::Suspicion;
 
 /// Which database, and how much of it.
 #[derive(Clone)]
@@ -147,20 +149,23 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
     // One connection outside of the pool tells what is wrong; the pool would only say that its
     // time was up.
     try_postgres(&options).await?.close().await.ok();
+    let suspicion = Arc::<Suspicion>::default();
+    let suspected = suspicion.clone();
     let pool = PgPoolOptions::new()
         .max_connections(max_connections.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
+        .before_acquire(move |connection, meta| {
+            let doubtful = meta.idle_for > TRUST_IDLE || suspected.covers(meta.idle_for);
             Box::pin(async move {
-                if meta.idle_for > TRUST_IDLE {
+                if doubtful {
                     connection.ping().await?;
                 }
                 Ok(true)
             })
         })
         .connect_lazy_with(options);
-    Ok(Db(Pools::Postgres(pool)))
+    Ok(Db(Pools::Postgres { pool, suspicion }))
 }
 
 pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError> {

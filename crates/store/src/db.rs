@@ -1,5 +1,6 @@
 //! The pools, and statements outside of transactions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
@@ -8,6 +9,7 @@ use sqlx::{FromRow, PgPool, SqlitePool, query_as_with, query_with};
 
 use crate::error::{Cause, Error};
 use crate::query::Query;
+use crate::suspicion::Suspicion;
 use crate::tx::{Inner, Tx};
 
 /// A database. Cheap to clone; all clones share the connections.
@@ -16,7 +18,10 @@ pub struct Db(pub(crate) Pools);
 
 #[derive(Clone)]
 pub(crate) enum Pools {
-    Postgres(PgPool),
+    Postgres {
+        pool: PgPool,
+        suspicion: Arc<Suspicion>,
+    },
     /// SQLite lets many read while one writes. With a single connection for writing, writers queue
     /// in the pool, in order, instead of polling for the file's lock.
     Sqlite {
@@ -47,7 +52,7 @@ impl Db {
     /// Which database it is.
     pub fn backend(&self) -> Backend {
         match self.0 {
-            Pools::Postgres(_) => Backend::Postgres,
+            Pools::Postgres { .. } => Backend::Postgres,
             Pools::Sqlite { .. } => Backend::Sqlite,
         }
     }
@@ -55,9 +60,12 @@ impl Db {
     /// The first row that a SELECT finds, if any.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
+            Pools::Postgres { pool, suspicion } => {
                 let (sql, args) = query.postgres()?;
-                Ok(query_as_with(sql, args).fetch_optional(pool).await?)
+                Ok(query_as_with(sql, args)
+                    .fetch_optional(pool)
+                    .await
+                    .map_err(|error| suspicion.raise(error))?)
             }
             Pools::Sqlite { read, .. } => {
                 let (sql, args) = query.sqlite()?;
@@ -74,9 +82,12 @@ impl Db {
     /// All rows that a SELECT finds.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
+            Pools::Postgres { pool, suspicion } => {
                 let (sql, args) = query.postgres()?;
-                Ok(query_as_with(sql, args).fetch_all(pool).await?)
+                Ok(query_as_with(sql, args)
+                    .fetch_all(pool)
+                    .await
+                    .map_err(|error| suspicion.raise(error))?)
             }
             Pools::Sqlite { read, .. } => {
                 let (sql, args) = query.sqlite()?;
@@ -99,9 +110,12 @@ impl Db {
     /// All rows that a write with RETURNING touched. Committed when this returns.
     pub async fn write_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
+            Pools::Postgres { pool, suspicion } => {
                 let (sql, args) = query.postgres()?;
-                Ok(query_as_with(sql, args).fetch_all(pool).await?)
+                Ok(query_as_with(sql, args)
+                    .fetch_all(pool)
+                    .await
+                    .map_err(|error| suspicion.raise(error))?)
             }
             // Never fetch_optional: sqlx hands out the first row before SQLite has stepped to the
             // end of the statement, which is where it commits.
@@ -115,9 +129,10 @@ impl Db {
     /// Runs a write without RETURNING; gives the number of rows touched.
     pub async fn execute(&self, query: Query) -> Result<u64, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
+            Pools::Postgres { pool, suspicion } => {
                 let (sql, args) = query.postgres()?;
-                Ok(query_with(sql, args).execute(pool).await?.rows_affected())
+                let done = query_with(sql, args).execute(pool).await;
+                Ok(done.map_err(|error| suspicion.raise(error))?.rows_affected())
             }
             Pools::Sqlite { write, .. } => {
                 let (sql, args) = query.sqlite()?;
@@ -129,7 +144,9 @@ impl Db {
     /// Begins a transaction that may write. Await nothing but the database before its commit.
     pub async fn begin(&self) -> Result<Tx, Error> {
         Ok(Tx(match &self.0 {
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres { pool, suspicion } => {
+                Inner::Postgres(pool.begin().await.map_err(|error| suspicion.raise(error))?)
+            }
             // A deferred transaction that reads first and writes later fails at once with
             // SQLITE_BUSY when another process wrote in between; an immediate one waits its turn.
             Pools::Sqlite { write, .. } => {
@@ -151,7 +168,7 @@ impl Db {
     /// Waits until every statement under way is done and closes all connections.
     pub async fn close(&self) {
         match &self.0 {
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres { pool, .. } => pool.close().await,
             // The writer last: only it may write, and whoever closes last folds the WAL back into
             // the file.
             Pools::Sqlite { read, write } => {

@@ -15,6 +15,7 @@ mod migrate;
 pub mod page;
 mod query;
 mod server;
+mod suspicion;
 mod tx;
 
 pub use connect::{ConnectError, Options};

@@ -40,7 +40,7 @@ pub enum SchemaError {
 pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     let migrator = Migrator::with_migrations(applicable(db, migrator).cloned().collect());
     let done = match &db.0 {
-        Pools::Postgres(pool) => {
+        Pools::Postgres { pool, .. } => {
             let mut connection = pool.acquire().await.map_err(database)?;
             let done = migrator.run(&mut *connection).await;
             if done.is_err() {
