@@ -54,15 +54,16 @@ async fn indexes_serve_every_list(records: Records) {
 async fn fill(records: &Records) {
     for n in 0..40 {
         let owner = user(n % 20, &[Role::Staff]);
-        records.add(&owner, a_patient("Ann", "Smith")).await;
-        records.add_doctor(&owner, a_doctor("Smith", &format!("L{n}"))).await;
+        let last_name = if n % 8 == 0 { "Smith".to_owned() } else { format!("Name{n}") };
+        records.add(&owner, a_patient(&format!("First{n}"), &last_name)).await;
+        records.add_doctor(&owner, a_doctor(&last_name, &format!("L{n}"))).await;
     }
     // Doubles the rows, with new ids.
     let id = match records.db.backend() {
         Backend::Postgres => "gen_random_uuid()",
         Backend::Sqlite => "randomblob(16)",
     };
-    for _ in 0..7 {
+    for _ in 0..9 {
         let mut patients = Query::new("INSERT INTO patients SELECT ");
         patients.push(id).push(
             ", version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
