@@ -1,1 +1,51 @@
-fn main() {}
+//! `clinic`: the suite in one process, and the operator's commands.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use clinic_chassis::{process, settings, telemetry};
+
+use commands::{admin, health, keys, migrate, up};
+
+/// Clinic: accounts, patients, doctors and who treats whom, over gRPC
+#[derive(Parser)]
+#[command(name = "clinic", version)]
+struct Args {
+    #[command(flatten)]
+    process: settings::Process,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts everything in this process (the default)
+    Up(up::Args),
+    /// Administrators
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Signing keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Makes the databases and applies migrations
+    Migrate(migrate::Args),
+    /// Asks a server whether it serves
+    Health(health::Args),
+}
+
+fn main() -> ExitCode {
+    process::run(|| async {
+        let args = Args::parse();
+        telemetry::start(&args.process.log)?;
+        match args.command {
+            None => up::run(up::Args::default_args()).await,
+            Some(Command::Up(args)) => up::run(args).await,
+            Some(Command::Admin(command)) => admin::run(command).await,
+            Some(Command::Keys(command)) => keys::run(&command),
+            Some(Command::Migrate(args)) => migrate::run(args).await,
+            Some(Command::Health(args)) => health::run(args).await,
+        }
+    })
+}

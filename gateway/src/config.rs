@@ -19,16 +19,15 @@ pub struct Config {
     /// Where assignment answers
     #[arg(long, env = "CLINIC_ASSIGNMENT_URL", default_value = "http://127.0.0.1:50053")]
     pub assignment_url: String,
+    /// The `iss` of access tokens, as auth is told
+    #[arg(long, env = "CLINIC_ISSUER", default_value = clinic_identity::DEFAULT_ISSUER)]
+    pub issuer: String,
     #[command(flatten)]
     pub keys: settings::Keys,
     #[command(flatten)]
     pub serving: settings::Serving,
     #[command(flatten)]
     pub edge: Edge,
-    /// Another gRPC service behind this gateway: SERVICE=URL for signed-in callers,
-    /// SERVICE=URL;public for everyone
-    #[arg(long = "route", env = "CLINIC_ROUTES", value_delimiter = ' ', value_name = "ROUTE")]
-    pub route: Vec<Route>,
 }
 
 /// What the outside sees.
@@ -58,6 +57,11 @@ pub struct Edge {
     /// Private key (PEM) for TLS
     #[arg(long, env = "CLINIC_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Another gRPC service behind this gateway: SERVICE=URL for signed-in callers,
+    /// SERVICE=URL;public for everyone; may be given several times (in the environment: with
+    /// spaces between)
+    #[arg(long = "route", env = "CLINIC_ROUTES", value_delimiter = ' ', value_name = "ROUTE")]
+    pub routes: Vec<Route>,
 }
 
 /// What the proxy must hold every call to.

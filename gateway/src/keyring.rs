@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use clinic_chassis::{Call, Error, Upstream};
-use clinic_clock::Clock;
 use clinic_identity::{AccessVerifier, ClaimsSigner, Jwk, TokenError, VerifiedAccess};
 use clinic_proto::auth::v1::GetJwksRequest;
 use clinic_proto::auth::v1::token_service_client::TokenServiceClient;
@@ -29,14 +28,8 @@ pub(crate) struct Keyring {
 }
 
 impl Keyring {
-    pub(crate) fn new(auth: Upstream, signer: Arc<ClaimsSigner>, clock: Clock) -> Self {
-        Self {
-            verifier: AccessVerifier::new(clock),
-            auth,
-            signer,
-            known: RwLock::default(),
-            asked: Mutex::new(None),
-        }
+    pub(crate) fn new(auth: Upstream, signer: Arc<ClaimsSigner>, verifier: AccessVerifier) -> Self {
+        Self { verifier, auth, signer, known: RwLock::default(), asked: Mutex::new(None) }
     }
 
     /// The claims of an access token that holds.

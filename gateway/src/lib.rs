@@ -21,11 +21,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use clinic_chassis::settings;
 use clinic_clock::Clock;
-use clinic_identity::Policy;
+use clinic_identity::{AccessVerifier, Policy};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, Route};
+pub use config::{Config, Edge, Route};
 use connections::Connections;
 use keyring::Keyring;
 use proxy::Proxy;
@@ -47,8 +47,12 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
     let assignment = settings::upstream("assignment", &config.assignment_url)?;
     let signer = Arc::new(config.keys.signer(ISSUER, &clock)?);
     let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET)?;
-    let routes = Arc::new(Routes::new(&[auth.clone(), records, assignment], &config.route)?);
-    let keyring = Arc::new(Keyring::new(auth, signer.clone(), clock.clone()));
+    let routes = Arc::new(Routes::new(&[auth.clone(), records, assignment], &config.edge.routes)?);
+    let keyring = Arc::new(Keyring::new(
+        auth,
+        signer.clone(),
+        AccessVerifier::for_issuer(&config.issuer, clock.clone()),
+    ));
     let reflection = reflection::Merged::new(routes.clone(), signer.clone())?;
     let health = health::Merged::new(routes.clone());
     let proxy = Proxy::new(

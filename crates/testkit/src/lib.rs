@@ -1,1 +1,41 @@
+//! A whole suite for a test: on free ports, over a database of its own, with a clock that can be
+//! moved and clients for each kind of caller. A behaviour test is written once, with [`on_both!`],
+//! and runs on SQLite and on PostgreSQL.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
+
+mod accounts;
+mod clients;
+mod failures;
+mod samples;
+mod suite;
+
+pub use accounts::{Account, PASSWORD};
+pub use clients::{Client, Clients};
+pub use failures::{Failure, failure, fields};
+pub use samples::{assignment, doctor, email, patient};
+pub use suite::{Backend, Suite, run, run_with};
+
+/// A test that runs on both databases: `on_both! { async fn the_rule(suite: &Suite) { … } }`.
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($suite:ident: &Suite) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn test($suite: &$crate::Suite) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                $crate::run($crate::Backend::Sqlite, async |suite| test(suite).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                $crate::run($crate::Backend::Postgres, async |suite| test(suite).await).await;
+            }
+        }
+    )+};
+}

@@ -1,0 +1,7 @@
+//! The commands of `clinic`, one a file.
+
+pub(crate) mod admin;
+pub(crate) mod health;
+pub(crate) mod keys;
+pub(crate) mod migrate;
+pub(crate) mod up;

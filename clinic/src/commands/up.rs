@@ -1,0 +1,32 @@
+//! `clinic up`.
+
+use anyhow::Result;
+use clap::Parser;
+use clinic::{Config, start};
+use clinic_chassis::process::{ready, say, until_told};
+use clinic_clock::Clock;
+use secrecy::ExposeSecret as _;
+
+#[derive(Parser)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Args {
+    /// What the environment says, and defaults.
+    pub(crate) fn default_args() -> Self {
+        Self::parse_from(["clinic up"])
+    }
+}
+
+pub(crate) async fn run(args: Args) -> Result<()> {
+    let told = until_told()?;
+    let suite = start(&args.config, Clock::system()).await?;
+    if let Some(admin) = &suite.new_admin {
+        say(&format!("admin account: {}", admin.email));
+        say(&format!("admin password: {}", admin.password.expose_secret()));
+    }
+    ready("clinic", suite.gateway);
+    suite.run(told).await
+}
