@@ -8,6 +8,8 @@ mod config;
 mod grpc;
 mod password;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod users;
 

@@ -18,7 +18,7 @@ const KEEP_DAYS: i64 = 30;
 pub(crate) async fn clean_up(db: Db, clock: Clock) {
     loop {
         tokio::time::sleep(EVERY).await;
-        match delete(&db, &clock).await {
+        match forget(&db, &clock).await {
             Ok(deleted) => tracing::debug!(deleted, "ended sessions forgotten"),
             Err(error) => {
                 tracing::warn!(code = ?error.code(), "ended sessions could not be forgotten");
@@ -28,7 +28,7 @@ pub(crate) async fn clean_up(db: Db, clock: Clock) {
 }
 
 /// In small portions, so that nobody waits long for the one writer of SQLite.
-async fn delete(db: &Db, clock: &Clock) -> Result<u64, Error> {
+pub(crate) async fn forget(db: &Db, clock: &Clock) -> Result<u64, Error> {
     let now = clock.now();
     let mut deleted = 0;
     // An expired token is refused either way, so its row says nothing any more.

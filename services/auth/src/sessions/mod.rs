@@ -8,4 +8,6 @@ mod service;
 pub(crate) mod store;
 
 pub(crate) use cleanup::clean_up;
+#[cfg(test)]
+pub(crate) use cleanup::forget;
 pub(crate) use model::{Client, SignIn};

@@ -1,0 +1,213 @@
+//! What the service does with a real database. Every test runs on SQLite, and on PostgreSQL when
+//! `CLINIC_TEST_POSTGRES_URL` names a server. The wire, the rules of the methods and the validation
+//! of messages are the suite's to test.
+
+mod accounts;
+mod administration;
+mod passwords;
+mod records;
+mod refreshing;
+mod registration;
+mod sessions;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use clinic_chassis::{Error, settings};
+use clinic_clock::Clock;
+use clinic_identity::{
+    AccessSigner, AccessVerifier, Caller, ClaimsSigner, ClaimsVerifier, KeyDir, VerifiedAccess,
+};
+use clinic_proto::access::v1::Role;
+use clinic_proto::auth::v1::{
+    LoginRequest, RefreshRequest, RefreshResponse, RegisterRequest, Tokens, User,
+};
+use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate};
+use secrecy::SecretString;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use self::records::Records;
+use crate::sessions::Client;
+use crate::{Auth, Settings, generate_password, password, users};
+
+pub(super) const PASSWORD: &str = "testpass123";
+
+/// The service over a database of its own, with a records that it can be made to fail.
+pub(super) struct Suite {
+    pub(super) auth: Arc<Auth>,
+    pub(super) records: Records,
+    pub(super) clock: Clock,
+    verifier: AccessVerifier,
+    _directory: tempfile::TempDir,
+}
+
+pub(super) async fn suite(postgres: Option<&str>) -> Suite {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let directory = tempfile::tempdir().unwrap();
+    let url = match postgres {
+        None => format!("sqlite:{}", directory.path().join("auth.db").display()).into(),
+        Some(server) => {
+            let n = COUNT.fetch_add(1, Ordering::SeqCst);
+            let name = format!("auth_test_{}_{n}", std::process::id());
+            create_database_if_missing(&server.into(), &name).await.unwrap();
+            database_url(&server.into(), &name)
+        }
+    };
+    let db = Db::connect(&Options::new(url)).await.unwrap();
+    migrate(&db, &crate::MIGRATIONS).await.unwrap();
+    let clock = Clock::movable();
+    let keys = KeyDir::new(directory.path().join("keys"));
+    keys.init(&clock).unwrap();
+    let records = Records::start(ClaimsVerifier::open(&keys, clock.clone()).unwrap()).await;
+    let upstream = settings::upstream("records", &records.url).unwrap();
+    let claims = ClaimsSigner::open(&keys, "auth", clock.clone()).unwrap();
+    let verifier = AccessVerifier::new(clock.clone());
+    let settings = Settings {
+        issuer: "clinic".to_owned(),
+        access_ttl: Duration::from_secs(15 * 60),
+        refresh_ttl: Duration::from_secs(7 * 24 * 60 * 60),
+        registration_roles: vec![Role::Staff, Role::Doctor, Role::Patient],
+    };
+    let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
+    let signer = AccessSigner::open(&keys, issuer, ttl, clock.clone()).unwrap();
+    verifier.set_keys(signer.jwks());
+    let auth = Arc::new(Auth {
+        db,
+        clock: clock.clone(),
+        hasher: password::Hasher::new().unwrap(),
+        signer,
+        profiles: users::Profiles::new(upstream, claims),
+        settings,
+    });
+    Suite { auth, records, clock, verifier, _directory: directory }
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() {
+                super::$name(crate::tests::suite(None).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+                if let Ok(server) = std::env::var("CLINIC_TEST_POSTGRES_URL") {
+                    super::$name(crate::tests::suite(Some(&server)).await).await;
+                }
+            })*
+        }
+    };
+}
+pub(super) use on_both;
+
+/// A signed-in account.
+pub(super) struct Account {
+    pub(super) user: User,
+    pub(super) tokens: Tokens,
+    pub(super) caller: Caller,
+}
+
+pub(super) fn nobody() -> Caller {
+    Caller::anonymous(Some([192, 0, 2, 7].into()))
+}
+
+pub(super) fn registration(email: &str) -> RegisterRequest {
+    RegisterRequest {
+        email: email.to_owned(),
+        name: "Test User".to_owned(),
+        password: PASSWORD.to_owned(),
+        ..RegisterRequest::default()
+    }
+}
+
+/// What a client would see.
+pub(super) fn seen(error: Error) -> (Code, String, Vec<u8>) {
+    let status = Status::from(error);
+    (status.code(), status.message().to_owned(), status.details().to_vec())
+}
+
+pub(super) fn code<T>(result: Result<T, Error>) -> Code {
+    result.err().map_or(Code::Ok, |error| error.code())
+}
+
+/// The fields that an error names.
+pub(super) fn fields(error: Error) -> Vec<String> {
+    use tonic_types::StatusExt as _;
+    let bad = Status::from(error).get_details_bad_request().unwrap();
+    bad.field_violations.into_iter().map(|violation| violation.field).collect()
+}
+
+impl Suite {
+    pub(super) fn caller(&self, access: &str) -> Caller {
+        let VerifiedAccess { claims, .. } = (*self.verifier.verify(access).unwrap()).clone();
+        Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, None)
+    }
+
+    fn account(&self, user: Option<User>, tokens: Option<Tokens>) -> Account {
+        let (user, tokens) = (user.unwrap(), tokens.unwrap());
+        let caller = self.caller(&tokens.access);
+        Account { user, tokens, caller }
+    }
+
+    pub(super) async fn register(&self, email: &str) -> Account {
+        let request = registration(email);
+        let client = Client::default();
+        let made = self.auth.register(&nobody(), client, request).await.unwrap();
+        self.account(made.user, made.tokens)
+    }
+
+    pub(super) async fn login(&self, email: &str) -> Account {
+        let made = self.try_login(email, PASSWORD).await.unwrap();
+        self.account(made.0, made.1)
+    }
+
+    pub(super) async fn try_login(
+        &self,
+        login: &str,
+        password: &str,
+    ) -> Result<(Option<User>, Option<Tokens>), Error> {
+        let request = LoginRequest {
+            username: login.to_owned(),
+            password: password.to_owned(),
+            ..LoginRequest::default()
+        };
+        let made = self.auth.login(&nobody(), Client::default(), request).await?;
+        Ok((made.user, made.tokens))
+    }
+
+    pub(super) async fn refresh(&self, token: &str) -> Result<Tokens, Error> {
+        let request = RefreshRequest { refresh: token.to_owned() };
+        let RefreshResponse { tokens } = self.auth.refresh(request).await?;
+        Ok(tokens.unwrap())
+    }
+
+    /// An administrator, signed in.
+    pub(super) async fn admin(&self, email: &str) -> Account {
+        let password: SecretString = PASSWORD.into();
+        crate::create_admin(&self.auth.db, &self.clock, email, "Root", &password).await.unwrap();
+        self.login(email).await
+    }
+
+    pub(super) fn advance(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds));
+    }
+
+    pub(super) async fn count(&self, sql: &'static str) -> i64 {
+        let (count,): (i64,) = self.auth.db.fetch_one(Query::new(sql)).await.unwrap();
+        count
+    }
+}
+
+pub(super) fn id(user: &User) -> Uuid {
+    user.id.parse().unwrap()
+}
+
+#[test]
+fn generated_passwords_are_taken() {
+    use secrecy::ExposeSecret as _;
+    let person = password::Person::default();
+    assert!(password::problems(generate_password().expose_secret(), &person).is_empty());
+}

@@ -1,0 +1,71 @@
+//! Changing a password, and hashing it anew.
+
+use clinic_proto::auth::v1::ChangePasswordRequest;
+
+use super::*;
+
+on_both! {
+    changing_the_password_ends_the_other_sessions
+    everything_that_is_wrong_with_a_change_is_said_at_once
+    a_sign_in_hashes_an_outdated_password_anew
+    of_two_changes_at_once_one_wins
+}
+
+const NEW: &str = "securepassword123";
+
+async fn change(suite: &Suite, caller: &Caller, current: &str, new: &str) -> Result<(), Error> {
+    let request = ChangePasswordRequest {
+        current_password: current.to_owned(),
+        new_password: new.to_owned(),
+    };
+    suite.auth.change_password(caller, request).await.map(drop)
+}
+
+async fn changing_the_password_ends_the_other_sessions(suite: Suite) {
+    let other = suite.register("a@example.com").await;
+    let account = suite.login("a@example.com").await;
+    change(&suite, &account.caller, PASSWORD, NEW).await.unwrap();
+    assert!(suite.refresh(&account.tokens.refresh).await.is_ok());
+    assert_eq!(code(suite.refresh(&other.tokens.refresh).await), Code::Unauthenticated);
+    assert_eq!(code(suite.try_login("a@example.com", PASSWORD).await), Code::Unauthenticated);
+    assert!(suite.try_login("a@example.com", NEW).await.is_ok());
+}
+
+async fn everything_that_is_wrong_with_a_change_is_said_at_once(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let error = change(&suite, &account.caller, "wrong", "12345678").await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert_eq!(fields(error), ["current_password", "new_password", "new_password"]);
+    let error = change(&suite, &account.caller, PASSWORD, "Test.User1").await.unwrap_err();
+    assert_eq!(fields(error), ["new_password"]);
+    assert!(suite.refresh(&account.tokens.refresh).await.is_ok());
+    assert!(suite.try_login("a@example.com", PASSWORD).await.is_ok());
+}
+
+async fn a_sign_in_hashes_an_outdated_password_anew(suite: Suite) {
+    use argon2::password_hash::PasswordHasher as _;
+    let account = suite.register("a@example.com").await;
+    let params = argon2::Params::new(8 * 1024, 1, 1, None).unwrap();
+    let old = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_with_salt(PASSWORD.as_bytes(), &[1; 16])
+        .unwrap()
+        .to_string();
+    let query = Query::new("UPDATE users SET password_hash = $1").bind(old);
+    suite.auth.db.execute(query).await.unwrap();
+    assert_eq!(suite.login("a@example.com").await.user, account.user);
+    let query = Query::new("SELECT password_hash FROM users");
+    let (now,): (String,) = suite.auth.db.fetch_one(query).await.unwrap();
+    assert!(now.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{now}");
+    assert!(suite.try_login("a@example.com", PASSWORD).await.is_ok());
+}
+
+async fn of_two_changes_at_once_one_wins(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let (one, two) = tokio::join!(
+        change(&suite, &account.caller, PASSWORD, NEW),
+        change(&suite, &account.caller, PASSWORD, "another word 77"),
+    );
+    let mut codes = [code(one), code(two)];
+    codes.sort_by_key(|code| *code as i32);
+    assert!(matches!(codes, [Code::Ok, Code::Aborted] | [Code::Ok, Code::InvalidArgument]));
+}

@@ -1,0 +1,132 @@
+//! Refresh tokens: rotation, replay, and the end of a family.
+
+use clinic_proto::auth::v1::{DeactivateUserRequest, SetUserRolesRequest};
+use futures::future::join_all;
+
+use super::*;
+
+on_both! {
+    a_refresh_token_gives_new_tokens_and_its_successor_works
+    twenty_parallel_refreshes_all_give_the_same_successor
+    a_token_just_used_gives_the_same_successor_also_when_that_was_used
+    replaying_a_used_refresh_token_ends_the_family
+    a_session_goes_on_as_long_as_it_is_refreshed
+    tokens_that_are_unknown_expired_or_revoked_get_the_same_answer
+    a_closed_account_cannot_go_on
+    new_roles_come_with_the_next_refresh
+    no_token_is_stored
+}
+
+async fn a_refresh_token_gives_new_tokens_and_its_successor_works(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let second = suite.refresh(&account.tokens.refresh).await.unwrap();
+    assert_ne!(second.refresh, account.tokens.refresh);
+    assert_ne!(second.access, account.tokens.access);
+    assert_eq!(suite.caller(&second.access), suite.caller(&account.tokens.access));
+    assert!(suite.refresh(&second.refresh).await.is_ok());
+    assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 1);
+}
+
+async fn twenty_parallel_refreshes_all_give_the_same_successor(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let all = join_all((0..20).map(|_| suite.refresh(&account.tokens.refresh))).await;
+    let all: Vec<_> = all.into_iter().map(Result::unwrap).collect();
+    assert!(all.iter().all(|tokens| tokens.refresh == all[0].refresh));
+    assert!(all.iter().all(|tokens| tokens.refresh_expires_at == all[0].refresh_expires_at));
+    assert!(suite.refresh(&all[0].refresh).await.is_ok());
+    assert_eq!(suite.count("SELECT COUNT(*) FROM refresh_tokens").await, 3);
+}
+
+async fn a_token_just_used_gives_the_same_successor_also_when_that_was_used(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let second = suite.refresh(&account.tokens.refresh).await.unwrap();
+    let third = suite.refresh(&second.refresh).await.unwrap();
+    suite.advance(9);
+    assert_eq!(suite.refresh(&account.tokens.refresh).await.unwrap().refresh, second.refresh);
+    assert_eq!(suite.refresh(&second.refresh).await.unwrap().refresh, third.refresh);
+}
+
+async fn replaying_a_used_refresh_token_ends_the_family(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let other = suite.login("a@example.com").await;
+    let second = suite.refresh(&account.tokens.refresh).await.unwrap();
+    suite.advance(11);
+    let refused = seen(suite.refresh(&account.tokens.refresh).await.unwrap_err());
+    assert_eq!(refused.0, Code::Unauthenticated);
+    assert_eq!(seen(suite.refresh(&second.refresh).await.unwrap_err()), refused);
+    assert_eq!(seen(suite.refresh(&account.tokens.refresh).await.unwrap_err()), refused);
+    // The other sign-in has nothing to do with it.
+    assert!(suite.refresh(&other.tokens.refresh).await.is_ok());
+}
+
+async fn a_session_goes_on_as_long_as_it_is_refreshed(suite: Suite) {
+    let mut tokens = suite.register("a@example.com").await.tokens;
+    for _ in 0..3 {
+        suite.advance(6 * 24 * 60 * 60);
+        tokens = suite.refresh(&tokens.refresh).await.unwrap();
+        let expires_at = tokens.refresh_expires_at.unwrap().seconds;
+        assert_eq!(expires_at, suite.clock.unix() + 7 * 24 * 60 * 60);
+    }
+    suite.advance(7 * 24 * 60 * 60);
+    assert_eq!(code(suite.refresh(&tokens.refresh).await), Code::Unauthenticated);
+}
+
+async fn tokens_that_are_unknown_expired_or_revoked_get_the_same_answer(suite: Suite) {
+    let revoked = suite.register("a@example.com").await;
+    let expired = suite.login("a@example.com").await;
+    let refresh = revoked.tokens.refresh.clone();
+    let logout = clinic_proto::auth::v1::LogoutRequest { refresh };
+    suite.auth.logout(&nobody(), logout).await.unwrap();
+    let unknown = crate::tokens::RefreshToken::generate().text();
+    let mut answers = vec![
+        seen(suite.refresh("").await.unwrap_err()),
+        seen(suite.refresh("x").await.unwrap_err()),
+        seen(suite.refresh(&expired.tokens.access).await.unwrap_err()),
+        seen(suite.refresh(&unknown).await.unwrap_err()),
+        seen(suite.refresh(&revoked.tokens.refresh).await.unwrap_err()),
+    ];
+    suite.advance(7 * 24 * 60 * 60);
+    answers.push(seen(suite.refresh(&expired.tokens.refresh).await.unwrap_err()));
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(answers[0].0, Code::Unauthenticated);
+}
+
+async fn a_closed_account_cannot_go_on(suite: Suite) {
+    let (admin, account) =
+        (suite.admin("admin@example.com").await, suite.register("a@example.com").await);
+    let used = suite.login("a@example.com").await;
+    suite.refresh(&used.tokens.refresh).await.unwrap();
+    let request = DeactivateUserRequest { id: account.user.id.clone(), etag: String::new() };
+    suite.auth.deactivate_user(&admin.caller, request).await.unwrap();
+    for token in [&account.tokens.refresh, &used.tokens.refresh] {
+        assert_eq!(code(suite.refresh(token).await), Code::Unauthenticated);
+    }
+}
+
+async fn new_roles_come_with_the_next_refresh(suite: Suite) {
+    let (admin, account) =
+        (suite.admin("admin@example.com").await, suite.register("a@example.com").await);
+    let roles = vec![i32::from(Role::Admin), i32::from(Role::Staff)];
+    let request = SetUserRolesRequest { id: account.user.id.clone(), roles, etag: String::new() };
+    suite.auth.set_user_roles(&admin.caller, request).await.unwrap();
+    let tokens = suite.refresh(&account.tokens.refresh).await.unwrap();
+    assert!(suite.caller(&tokens.access).has(Role::Admin));
+}
+
+async fn no_token_is_stored(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let successor = suite.refresh(&account.tokens.refresh).await.unwrap();
+    let query = Query::new("SELECT hash, successor_salt FROM refresh_tokens");
+    let rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = suite.auth.db.fetch_all(query).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    for (hash, salt) in rows {
+        // What is stored is no token, and does not lead to one without a token.
+        for stored in [Some(hash), salt].into_iter().flatten() {
+            use base64::Engine as _;
+            let text = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(stored);
+            assert_ne!(text, account.tokens.refresh);
+            assert_ne!(text, successor.refresh);
+            assert!(suite.refresh(&text).await.is_err());
+        }
+    }
+}
