@@ -138,7 +138,6 @@ async fn filters_combine_with_the_query(records: Records) {
             ..a_doctor(last, &format!("L{n}"))
         };
         records.add_doctor(&staff(), doctor).await;
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     let request = |specialization: &str, available, query: &str| ListDoctorsRequest {
         specialization: specialization.into(),

@@ -8,6 +8,7 @@ mod plans;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use chrono::TimeDelta;
 use clinic_clock::Clock;
 use clinic_identity::Caller;
 use clinic_proto::access::v1::Role;
@@ -20,11 +21,15 @@ use crate::doctors::Doctors;
 use crate::error::Error;
 use crate::patients::Patients;
 
+/// Between two records: ids of one millisecond are in no order.
+const TICK: TimeDelta = TimeDelta::milliseconds(2);
+
 /// The service over a database of its own.
 pub(super) struct Records {
     pub(super) db: Db,
     pub(super) patients: Patients,
     pub(super) doctors: Doctors,
+    clock: Clock,
     _directory: tempfile::TempDir,
 }
 
@@ -45,10 +50,11 @@ pub(super) async fn records(postgres: Option<&str>) -> Records {
     };
     let db = Db::connect(&Options::new(url)).await.unwrap();
     migrate(&db, &crate::MIGRATIONS).await.unwrap();
-    let clock = Clock::system();
+    let clock = Clock::movable();
     Records {
         patients: Patients::new(db.clone(), clock.clone(), DoctorPatientView::Basic),
-        doctors: Doctors::new(db.clone(), clock),
+        doctors: Doctors::new(db.clone(), clock.clone()),
+        clock,
         db,
         _directory: directory,
     }
@@ -129,11 +135,13 @@ pub(super) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
 
 impl Records {
     pub(super) async fn add(&self, caller: &Caller, patient: proto::Patient) -> proto::Patient {
+        self.clock.advance(TICK);
         let request = proto::CreatePatientRequest { patient: Some(patient), ..Default::default() };
         self.patients.create(caller, request).await.unwrap()
     }
 
     pub(super) async fn add_doctor(&self, caller: &Caller, doctor: proto::Doctor) -> proto::Doctor {
+        self.clock.advance(TICK);
         let request = proto::CreateDoctorRequest { doctor: Some(doctor), ..Default::default() };
         self.doctors.create(caller, request).await.unwrap()
     }

@@ -295,8 +295,6 @@ async fn pages_neither_skip_nor_repeat_while_others_insert(records: Records) {
         records.add(&staff(), a_patient("New", "X")).await;
     }
     seen.truncate(7);
-    // Ids of one millisecond are in no order.
-    seen.sort();
     assert_eq!(seen, expected);
 }
 
@@ -312,7 +310,6 @@ async fn a_name_is_found_by_its_beginning_last_names_first(records: Records) {
         ("Bob", "Smith"),
     ] {
         records.add(&staff(), a_patient(first, last)).await;
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     records.add(&other_staff(), a_patient("Smog", "Smoke")).await;
     let expected =
