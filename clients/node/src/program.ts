@@ -20,7 +20,7 @@ function pathOf(name: string): string {
 /** The environment without any setting that would leak from the developer's shell into the test. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith("CLINIC_") && name !== "DATABASE_URL" && name !== "RUST_LOG",
+    ([name]) => !name.startsWith("CLINIC_") && name !== "DATABASE_URL",
   );
   return Object.fromEntries(kept);
 }
@@ -42,7 +42,7 @@ export class Program {
     this.#name = `${name} ${args[0] ?? ""}`.trim();
     this.#child = spawn(pathOf(name), args, {
       cwd: folder,
-      env: { ...cleanEnvironment(), RUST_LOG: "info" },
+      env: cleanEnvironment(),
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#collect(this.#child.stdout, this.#stdout);

@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+
+# One image with all five programs; the command says which one runs. Without a command it is the
+# whole suite in one process over SQLite under /data:
+#
+#     docker build -t clinic . && docker run --rm -p 8080:8080 -v clinic-data:/data clinic
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+# What the cargo registry and earlier builds left is kept between builds, but not in a layer: so the
+# programs are copied out. The C compiler of the image is all that aws-lc and SQLite need.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    set -eu; \
+    programs="clinic clinic-auth clinic-records clinic-assignment clinic-gateway"; \
+    for program in $programs; do set -- "$@" --package "$program"; done; \
+    cargo build --release --locked "$@"; \
+    mkdir /programs; \
+    for program in $programs; do cp "target/release/$program" /programs/; done
+
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="Clinic" \
+      org.opencontainers.image.description="Accounts, patients, doctors and who treats whom, over gRPC" \
+      org.opencontainers.image.licenses="MIT"
+# Volumes get their owner from the folder that they are mounted over.
+RUN groupadd --system --gid 65532 clinic \
+    && useradd --system --uid 65532 --gid clinic --no-create-home --home-dir /data \
+       --shell /usr/sbin/nologin clinic \
+    && install --directory --owner clinic --group clinic --mode 0700 /data /keys /secrets/client \
+    && install --directory --owner clinic --group clinic --mode 0755 /secrets/server
+# Whom to trust when a database or a service is reached over TLS.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /programs/ /usr/local/bin/
+USER 65532:65532
+WORKDIR /data
+EXPOSE 8080
+HEALTHCHECK --interval=5s --timeout=6s --start-period=20s CMD ["clinic", "health"]
+CMD ["clinic", "up", "--data-dir", "/data", "--listen", "0.0.0.0:8080"]
