@@ -62,6 +62,11 @@ impl Scope {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(parts: Vec<Part>) -> Self {
+        Self(parts)
+    }
+
     /// The parts, each of which an index serves.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part> {
         self.0.iter().copied()

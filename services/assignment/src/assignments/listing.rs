@@ -117,13 +117,21 @@ impl Filter {
                 query.push(" AND patient_user_id = ").push_bind(user);
             }
         }
-        match self.doctor {
-            None => {}
-            Some(Which::Id(id)) => {
+        match (self.doctor, self.patient) {
+            (None, _) => {}
+            (Some(Which::Id(id)), None) => {
                 query.push(" AND doctor_id = ").push_bind(id);
             }
-            Some(Which::OfUser(user)) => {
+            (Some(Which::OfUser(user)), None) => {
                 query.push(" AND doctor_user_id = ").push_bind(user);
+            }
+            // A patient has few assignments, a doctor and a member of staff have many. SQLite takes
+            // the index of which it can use most columns, unless it does not see that it can.
+            (Some(Which::Id(id)), Some(_)) => {
+                query.push(" AND NOT doctor_id <> ").push_bind(id);
+            }
+            (Some(Which::OfUser(user)), Some(_)) => {
+                query.push(" AND NOT doctor_user_id <> ").push_bind(user);
             }
         }
         // Not bound: planners look at it.

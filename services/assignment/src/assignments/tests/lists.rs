@@ -1,0 +1,223 @@
+//! Pages of assignments.
+
+use clinic_proto::access::v1::Role;
+use clinic_store::page::Cursor;
+use clinic_store::{Backend, Query};
+
+use super::super::listing::{List, fingerprint};
+use super::super::model::{Filter, State, Which};
+use super::*;
+use crate::access::Part;
+
+on_both! {
+    pages_hold_what_the_caller_may_see_and_the_filter_passes
+    what_is_made_while_paging_is_neither_skipped_nor_repeated
+    every_list_is_a_range_of_an_index
+}
+
+fn id(n: u128) -> Option<Which> {
+    Some(Which::Id(Uuid::from_u128(n)))
+}
+
+fn of_user(n: u128) -> Option<Which> {
+    Some(Which::OfUser(Uuid::from_u128(n)))
+}
+
+const STATES: [Option<State>; 3] = [None, Some(State::Active), Some(State::Ended)];
+
+/// The ids on all pages, in order, of pages of this size.
+async fn walk(db: &Db, list: &List<'_>, size: i64) -> Vec<Uuid> {
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let (rows, next) = list.page(db, size, after.as_ref()).await.ok().unwrap();
+        assert!(rows.len() <= usize::try_from(size).unwrap());
+        ids.extend(rows.iter().map(|row| row.id));
+        match next {
+            Some(next) => after = Some(next),
+            None => return ids,
+        }
+    }
+}
+
+/// A row as a test thinks of it: patient, doctor, whether it has ended, id.
+type Known = (u128, u128, bool, Uuid);
+
+async fn fill(scratch: &Scratch) -> Vec<Known> {
+    let mut known = Vec::new();
+    for round in 0..2 {
+        for (patient, doctor) in [(1, 1), (2, 1), (3, 1), (4, 1), (1, 2), (2, 2), (4, 3), (6, 3)] {
+            let row = scratch.create(patient, doctor).await.ok().unwrap();
+            let ends = round == 0 || patient == 2;
+            if ends {
+                scratch.end(row.id).await;
+            }
+            known.push((patient, doctor, ends, row.id));
+        }
+    }
+    known.sort_by_key(|(.., id)| *id);
+    known
+}
+
+fn passes(which: Option<Which>, record: u128, users: u128) -> bool {
+    match which {
+        None => true,
+        Some(Which::Id(id)) => id == Uuid::from_u128(record),
+        Some(Which::OfUser(user)) => user == Uuid::from_u128(users + record),
+    }
+}
+
+async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scratch) {
+    let known = fill(scratch).await;
+    // Staff who is a patient and a doctor too.
+    let several = PATIENT_USER + 2;
+    let callers: [(u128, &[Role]); 7] = [
+        (1, &[Role::Admin]),
+        (OWNER + 1, &[Role::Staff]),
+        (PATIENT_USER + 1, &[Role::Patient]),
+        (DOCTOR_USER + 1, &[Role::Doctor]),
+        (several, &[Role::Patient, Role::Staff, Role::Doctor]),
+        (OWNER + 9, &[Role::Staff]),
+        (OWNER, &[]),
+    ];
+    let sees = |user: u128, roles: &[Role], (patient, doctor, ..): &Known| {
+        roles.iter().any(|role| match role {
+            Role::Admin => true,
+            Role::Staff => user == OWNER + patient % 3,
+            Role::Patient => user == PATIENT_USER + patient,
+            Role::Doctor => user == DOCTOR_USER + doctor,
+            Role::Unspecified | Role::Service => false,
+        })
+    };
+    let mut seen = 0;
+    for (user, roles) in callers {
+        let scope = Scope::see(&caller(user, roles));
+        for patient in [None, id(1), id(4), id(9), of_user(PATIENT_USER + 2)] {
+            for doctor in [None, id(1), of_user(DOCTOR_USER + 1), of_user(DOCTOR_USER + 3)] {
+                for state in STATES {
+                    let expected: Vec<Uuid> = known
+                        .iter()
+                        .filter(|row| sees(user, roles, row))
+                        .filter(|row| passes(patient, row.0, PATIENT_USER))
+                        .filter(|row| passes(doctor, row.1, DOCTOR_USER))
+                        .filter(|row| state.is_none_or(|s| (s == State::Ended) == row.2))
+                        .map(|row| row.3)
+                        .collect();
+                    let list = List { scope: &scope, filter: Filter { patient, doctor, state } };
+                    let count = list.count(&scratch.db).await.ok().unwrap();
+                    assert_eq!(usize::try_from(count).unwrap(), expected.len());
+                    for size in [1, 3, 50] {
+                        assert_eq!(walk(&scratch.db, &list, size).await, expected, "{user}");
+                    }
+                    seen += expected.len();
+                }
+            }
+        }
+    }
+    assert!(seen > 100);
+}
+
+async fn what_is_made_while_paging_is_neither_skipped_nor_repeated(scratch: &Scratch) {
+    let mut known: Vec<Uuid> = fill(scratch).await.into_iter().map(|(.., id)| id).collect();
+    let list = List { scope: &admin(), filter: Filter::default() };
+    let (rows, next) = list.page(&scratch.db, 3, None).await.ok().unwrap();
+    let mut seen: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    scratch.clock.advance(chrono::TimeDelta::seconds(1));
+    known.push(scratch.create(9, 9).await.ok().unwrap().id);
+    let (rows, _) = list.page(&scratch.db, 500, next.as_ref()).await.ok().unwrap();
+    seen.extend(rows.iter().map(|row| row.id));
+    assert_eq!(seen, known);
+}
+
+/// How the database goes about a page.
+async fn plan(db: &Db, list: &List<'_>) -> String {
+    let after = Cursor { branch: 0, id: Uuid::from_u128(1), key: Vec::new() };
+    match db.backend() {
+        Backend::Sqlite => {
+            let mut query = Query::new("EXPLAIN QUERY PLAN ");
+            list.push_select(&mut query, Some(&after), 51);
+            let steps: Vec<(i64, i64, i64, String)> = db.fetch_all(query).await.unwrap();
+            steps.into_iter().map(|(.., step)| step + "\n").collect()
+        }
+        Backend::Postgres => {
+            let mut tx = db.begin().await.unwrap();
+            // A few rows are read in whole and sorted, unless that is not wanted.
+            for setting in [
+                "SET LOCAL enable_seqscan = off",
+                "SET LOCAL enable_bitmapscan = off",
+                "SET LOCAL enable_sort = off",
+            ] {
+                tx.execute(Query::new(setting)).await.unwrap();
+            }
+            let mut query = Query::new("EXPLAIN ");
+            list.push_select(&mut query, Some(&after), 51);
+            let steps: Vec<(String,)> = tx.fetch_all(query).await.unwrap();
+            steps.into_iter().map(|(step,)| step + "\n").collect()
+        }
+    }
+}
+
+async fn every_list_is_a_range_of_an_index(scratch: &Scratch) {
+    let (user, patient_id, doctor_id) = (Uuid::from_u128(7), id(7), id(8));
+    let me = of_user(7);
+    let (owned, patient, doctor) =
+        (Part::OfPatientsOwnedBy(user), Part::OfPatient(user), Part::OfDoctor(user));
+    let all = Part::All;
+    // Where two indexes would do, the one whose range is the shorter.
+    for (part, of_patient, of_doctor, index) in [
+        (all, None, None, "ended_id_idx"),
+        (all, patient_id, None, "patient_id_idx"),
+        (all, None, doctor_id, "doctor_id_idx"),
+        (all, me, None, "patient_user_id_idx"),
+        (all, None, me, "doctor_user_id_idx"),
+        (all, patient_id, doctor_id, "patient_id_idx"),
+        (owned, None, None, "patient_owner_id_idx"),
+        (owned, patient_id, None, "patient_id_idx"),
+        (owned, None, doctor_id, "patient_owner_id_doctor_id_idx"),
+        (owned, patient_id, doctor_id, "patient_id_idx"),
+        (owned, patient_id, me, "patient_id_idx"),
+        (patient, None, None, "patient_user_id_idx"),
+        (patient, me, None, "patient_user_id_idx"),
+        (patient, None, doctor_id, "patient_user_id_idx"),
+        (doctor, None, None, "doctor_user_id_idx"),
+        (doctor, None, me, "doctor_user_id_idx"),
+        (doctor, patient_id, None, "patient_id_idx"),
+    ] {
+        for state in [State::Active, State::Ended] {
+            let filter = Filter { patient: of_patient, doctor: of_doctor, state: Some(state) };
+            let scope = Scope::of(vec![part]);
+            let plan = plan(&scratch.db, &List { scope: &scope, filter }).await;
+            let told = format!("{part:?} {index} {state:?}:\n{plan}");
+            let scans = ["SCAN", "TEMP B-TREE", "Seq Scan", "Sort"];
+            assert!(!scans.iter().any(|scan| plan.contains(scan)), "{told}");
+            // PostgreSQL chooses by how many rows there are of which kind, and here are none.
+            let chosen = plan.contains(&format!("INDEX assignments_{index} "));
+            assert!(chosen || scratch.db.backend() == Backend::Postgres, "{told}");
+        }
+    }
+    let everything = List { scope: &admin(), filter: Filter::default() };
+    let plan = plan(&scratch.db, &everything).await;
+    assert!(plan.contains("autoindex") || plan.contains("assignments_pkey"), "{plan}");
+}
+
+#[test]
+fn a_page_token_belongs_to_one_query_of_one_caller() {
+    let (me, other) = (caller(1, &[Role::Staff]), caller(2, &[Role::Staff]));
+    let promoted = caller(1, &[Role::Staff, Role::Admin]);
+    let filter = |patient, doctor, state| Filter { patient, doctor, state };
+    let mut prints = vec![
+        fingerprint(&other, "ListAssignments", &Filter::default()),
+        fingerprint(&promoted, "ListAssignments", &Filter::default()),
+        fingerprint(&me, "ListPatientDoctors", &Filter::default()),
+    ];
+    for patient in [None, id(1), of_user(1)] {
+        for doctor in [None, id(1), of_user(1)] {
+            for state in STATES {
+                prints.push(fingerprint(&me, "ListAssignments", &filter(patient, doctor, state)));
+            }
+        }
+    }
+    let made = prints.len();
+    prints.sort();
+    prints.dedup();
+    assert_eq!(prints.len(), made);
+}
