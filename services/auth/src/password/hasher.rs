@@ -17,6 +17,10 @@ use tokio::sync::Semaphore;
 const PARAMS: Params = Params::DEFAULT;
 /// 256 bits.
 const OUTPUT: usize = 32;
+/// Blocks (of 1 KiB) of address space that are asked for, of which [`PARAMS`] touches 19 MiB. What is
+/// larger than 32 MiB the C library always gives back to the system when it is freed; smaller ones
+/// it learns to keep (`M_MMAP_THRESHOLD` in mallopt(3)): 20 MiB for a service that does nothing.
+const RESERVED_BLOCKS: usize = 33 * 1024;
 /// How long memory is kept that nobody uses.
 const KEEP: Duration = Duration::from_secs(10);
 
@@ -96,7 +100,8 @@ impl Hasher {
         let pool = Arc::clone(&self.0);
         let core = Arc::clone(&pool.cores).acquire_owned().await.map_err(Error::internal)?;
         let task = tokio::task::spawn_blocking(move || {
-            let mut memory = pool.spare().pop().unwrap_or_default();
+            let spare = pool.spare().pop();
+            let mut memory = spare.unwrap_or_else(|| Vec::with_capacity(RESERVED_BLOCKS));
             let result = work(&mut memory);
             memory.truncate(PARAMS.block_count());
             pool.spare().push(memory);
