@@ -56,6 +56,8 @@ impl Client {
     pub(crate) fn of(metadata: &MetadataMap) -> Self {
         let header = |name| metadata.get(name).and_then(|value| value.to_str().ok());
         let text = header("user-agent").or_else(|| header("x-user-agent")).unwrap_or_default();
+        // The gateway's own client library puts its name after what the browser said.
+        let text = text.rsplit_once(" tonic/").map_or(text, |(before, _)| before);
         Self { user_agent: text.chars().take(MAX_USER_AGENT).collect(), ip: String::new() }
     }
 
@@ -84,5 +86,24 @@ impl Auth {
             at,
             refresh_expires_at: at + self.settings.refresh_life(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_called_what_it_calls_itself() {
+        for (header, user_agent) in [
+            ("Mozilla/5.0 (X11) Firefox/140.0 tonic/0.14.9", "Mozilla/5.0 (X11) Firefox/140.0"),
+            ("tonic/0.14.9 tonic/0.14.9", "tonic/0.14.9"),
+            ("grpcurl/1.9", "grpcurl/1.9"),
+        ] {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("user-agent", header.parse().unwrap());
+            assert_eq!(Client::of(&metadata).user_agent, user_agent);
+        }
+        assert_eq!(Client::of(&MetadataMap::new()).user_agent, "");
     }
 }
