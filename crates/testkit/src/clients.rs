@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use chrono::TimeDelta;
+use clinic_identity::{ActsFor, CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::assignment::v1::assignment_service_client::AssignmentServiceClient;
 use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
 use clinic_proto::auth::v1::token_service_client::TokenServiceClient;
@@ -46,33 +48,56 @@ impl Interceptor for Metadata {
 }
 
 impl Clients {
-    /// Clients that call an address with this metadata.
-    pub fn at(address: SocketAddr, metadata: &[(&'static str, &str)]) -> Self {
+    /// Clients that call these addresses (of auth, records and assignment) with this metadata.
+    fn new(addresses: [SocketAddr; 3], metadata: &[(&'static str, &str)]) -> Self {
         let mut map = MetadataMap::new();
         for (key, value) in metadata {
             map.insert(*key, AsciiMetadataValue::try_from(*value).unwrap());
         }
-        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        let client = || InterceptedService::new(channel.clone(), Metadata(map.clone()));
+        let [auth, records, assignment] = addresses.map(|address| {
+            let url = format!("http://{address}");
+            let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
+            InterceptedService::new(channel, Metadata(map.clone()))
+        });
         Self {
-            auth: AuthServiceClient::new(client()),
-            users: UserAdminServiceClient::new(client()),
-            tokens: TokenServiceClient::new(client()),
-            patients: PatientServiceClient::new(client()),
-            doctors: DoctorServiceClient::new(client()),
-            assignments: AssignmentServiceClient::new(client()),
+            auth: AuthServiceClient::new(auth.clone()),
+            users: UserAdminServiceClient::new(auth.clone()),
+            tokens: TokenServiceClient::new(auth),
+            patients: PatientServiceClient::new(records.clone()),
+            doctors: DoctorServiceClient::new(records),
+            assignments: AssignmentServiceClient::new(assignment),
         }
     }
 }
 
 impl Suite {
+    /// Clients at the gateway that send this metadata.
+    pub fn at_gateway(&self, metadata: &[(&'static str, &str)]) -> Clients {
+        Clients::new([self.gateway; 3], metadata)
+    }
+
+    /// Clients straight at the services, past the gateway, that send this metadata.
+    pub fn at_services(&self, metadata: &[(&'static str, &str)]) -> Clients {
+        Clients::new([self.auth, self.records, self.assignment], metadata)
+    }
+
+    /// Clients straight at the services that call as an internal service of that name.
+    pub fn as_service(&self, name: &str) -> Clients {
+        self.keys().add_issuer(name, ActsFor::Itself, &self.clock).unwrap();
+        // Verifiers look for new keys once a second at most.
+        self.clock.advance(TimeDelta::seconds(2));
+        let signer = ClaimsSigner::open(&self.keys(), name, self.clock.clone()).unwrap();
+        let claims = signer.as_service().unwrap();
+        self.at_services(&[(CLAIMS_HEADER, claims.to_str().unwrap())])
+    }
+
     /// Clients at the gateway without a token.
     pub fn anonymous(&self) -> Clients {
-        Clients::at(self.gateway, &[])
+        self.at_gateway(&[])
     }
 
     /// Clients at the gateway with this access token.
     pub fn with_token(&self, access: &str) -> Clients {
-        Clients::at(self.gateway, &[("authorization", &format!("Bearer {access}"))])
+        self.at_gateway(&[("authorization", &format!("Bearer {access}"))])
     }
 }

@@ -1,0 +1,71 @@
+//! One call for each RPC, or several where it depends on whose thing it is.
+
+mod assignment;
+mod auth;
+mod records;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use clinic_proto::records::v1::{Patient, PatientView};
+use tonic::{Response, Status};
+
+use super::world::{Caller, Kind, World};
+
+pub(crate) type Outcome<'a> = Pin<Box<dyn Future<Output = Result<String, Status>> + Send + 'a>>;
+
+pub(crate) struct Case {
+    /// As in the request line: `/package.Service/Method`.
+    pub(crate) path: &'static str,
+    /// What the call is about.
+    pub(crate) label: &'static str,
+    pub(crate) call: for<'a> fn(&'a World<'a>, Caller) -> Outcome<'a>,
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    [auth::cases(), records::cases(), assignment::cases()].concat()
+}
+
+impl Clone for Case {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl Caller {
+    fn is_service(&self) -> bool {
+        self.kind == Kind::Service
+    }
+}
+
+const ME: &str = "me";
+const NOTHING: &str = "sees nothing";
+
+fn yes<T>(_: Response<T>) -> String {
+    "yes".to_owned()
+}
+
+fn sees(it: bool) -> String {
+    if it { "sees it".to_owned() } else { NOTHING.to_owned() }
+}
+
+fn view(answer: Response<Patient>) -> String {
+    views(&[answer.into_inner()])
+}
+
+/// The view that all of them are in; a field that the view does not hold must be empty.
+fn views(patients: &[Patient]) -> String {
+    assert!(!patients.is_empty());
+    let names = patients.iter().map(|patient| match patient.view() {
+        PatientView::Full => "FULL",
+        PatientView::Basic => {
+            assert_eq!(patient.medical_history, "", "BASIC holds no history");
+            assert_eq!(patient.phone_number, "", "BASIC holds no telephone number");
+            "BASIC"
+        }
+        PatientView::Unspecified => panic!("an answer says its view"),
+    });
+    let mut names: Vec<_> = names.collect();
+    names.dedup();
+    names.join(", ")
+}

@@ -1,0 +1,155 @@
+//! The callers, and things to call for.
+
+use clinic_proto::assignment::v1::{Assignment, CreateAssignmentRequest};
+use clinic_proto::auth::v1::LoginRequest;
+use clinic_proto::records::v1::{CreateDoctorRequest, CreatePatientRequest, Doctor, Patient};
+use clinic_testkit::{Account, Clients, PASSWORD, Suite, assignment, doctor, patient};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Anonymous,
+    Patient,
+    UnverifiedDoctor,
+    VerifiedDoctor,
+    Owner,
+    OtherStaff,
+    Admin,
+    Service,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Anonymous,
+        Self::Patient,
+        Self::UnverifiedDoctor,
+        Self::VerifiedDoctor,
+        Self::Owner,
+        Self::OtherStaff,
+        Self::Admin,
+        Self::Service,
+    ];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Patient => "PATIENT",
+            Self::UnverifiedDoctor => "unverified DOCTOR",
+            Self::VerifiedDoctor => "verified DOCTOR",
+            Self::Owner => "STAFF owner",
+            Self::OtherStaff => "other STAFF",
+            Self::Admin => "ADMIN",
+            Self::Service => "SERVICE",
+        }
+    }
+}
+
+/// Who calls. Accounts come with a session of their own, which a case may end.
+pub(crate) struct Caller {
+    pub(crate) kind: Kind,
+    pub(crate) clients: Clients,
+    pub(crate) account: Option<Account>,
+}
+
+pub(crate) struct World<'a> {
+    pub(crate) suite: &'a Suite,
+    pub(crate) owner: Account,
+    pub(crate) patient: Account,
+    pub(crate) doctor: Account,
+    unverified: Account,
+    other: Account,
+    admin: Account,
+    service: Clients,
+}
+
+impl<'a> World<'a> {
+    pub(crate) async fn new(suite: &'a Suite) -> Self {
+        Self {
+            suite,
+            owner: suite.staff().await,
+            patient: suite.patient().await,
+            doctor: suite.verified_doctor().await,
+            unverified: suite.unverified_doctor().await,
+            other: suite.staff().await,
+            admin: suite.admin().await,
+            service: suite.as_service("reporting"),
+        }
+    }
+
+    pub(crate) async fn caller(&self, kind: Kind) -> Caller {
+        let account = match kind {
+            Kind::Anonymous => {
+                return Caller { kind, clients: self.suite.anonymous(), account: None };
+            }
+            Kind::Service => return Caller { kind, clients: self.service.clone(), account: None },
+            Kind::Admin => self.suite.admin().await,
+            Kind::Patient => self.sign_in(&self.patient).await,
+            Kind::UnverifiedDoctor => self.sign_in(&self.unverified).await,
+            Kind::VerifiedDoctor => self.sign_in(&self.doctor).await,
+            Kind::Owner => self.sign_in(&self.owner).await,
+            Kind::OtherStaff => self.sign_in(&self.other).await,
+        };
+        Caller { kind, clients: account.clients.clone(), account: Some(account) }
+    }
+
+    async fn sign_in(&self, account: &Account) -> Account {
+        let request = LoginRequest {
+            email: account.user.email.clone(),
+            password: PASSWORD.to_owned(),
+            ..Default::default()
+        };
+        let answer = self.suite.anonymous().auth.login(request).await.unwrap().into_inner();
+        let mut session = self.suite.account(answer.user.unwrap(), answer.tokens.unwrap());
+        session.profile_id = account.profile_id.clone();
+        session
+    }
+
+    /// A patient of the owner.
+    pub(crate) async fn patient(&self) -> Patient {
+        let request = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
+        self.owner.clients.patients.clone().create_patient(request).await.unwrap().into_inner()
+    }
+
+    /// A doctor of the owner.
+    pub(crate) async fn doctor(&self) -> Doctor {
+        let request = CreateDoctorRequest { doctor: Some(doctor()), ..Default::default() };
+        self.owner.clients.doctors.clone().create_doctor(request).await.unwrap().into_inner()
+    }
+
+    /// An assignment of the verified doctor to a new patient of the owner.
+    pub(crate) async fn assignment(&self) -> Assignment {
+        let patient = self.patient().await;
+        let request = CreateAssignmentRequest {
+            assignment: Some(assignment(&patient.id, &self.doctor.profile_id)),
+            ..Default::default()
+        };
+        self.owner
+            .clients
+            .assignments
+            .clone()
+            .create_assignment(request)
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    /// An assignment of the verified doctor to the patient with an account.
+    pub(crate) async fn own_assignment(&self) -> Assignment {
+        let request = CreateAssignmentRequest {
+            assignment: Some(assignment(&self.patient.profile_id, &self.doctor.profile_id)),
+            ..Default::default()
+        };
+        let mut admin = self.admin.clients.assignments.clone();
+        match admin.create_assignment(request).await {
+            Ok(made) => made.into_inner(),
+            Err(status) => {
+                assert_eq!(status.code(), tonic::Code::AlreadyExists);
+                let request = clinic_proto::assignment::v1::ListAssignmentsRequest {
+                    patient_id: self.patient.profile_id.clone(),
+                    ..Default::default()
+                };
+                let list = admin.list_assignments(request).await.unwrap().into_inner();
+                list.assignments.into_iter().next().unwrap()
+            }
+        }
+    }
+}
