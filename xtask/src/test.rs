@@ -48,15 +48,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     };
 
     let mut tally = Tally::default();
-    if !options.node_only {
-        rust(options, &prepare, &mut tally)?;
-    }
-    if let Some(npm) = &npm {
-        clients(npm, &prepare, &mut tally)?;
-    }
-    if let Some(server) = server
-        && let Err(error) = server.stop()
-    {
+    // What one part cannot do must hide neither the others nor the sums.
+    let parts = [
+        if options.node_only { Ok(()) } else { rust(options, &prepare, &mut tally) },
+        npm.map_or(Ok(()), |npm| clients(&npm, &prepare, &mut tally)),
+        server.map_or(Ok(()), Server::stop),
+    ];
+    for error in parts.into_iter().filter_map(Result::err) {
         tally.fault(format!("{error:#}"));
     }
 

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 
 import { Code, type Transport } from "@connectrpc/connect";
 
-import { ErrorReason, ErrorReasonSchema, Role } from "../gen/clinic/access/v1/access_pb.js";
+import { Role } from "../gen/clinic/access/v1/access_pb.js";
 import { AssignmentStatus } from "../gen/clinic/assignment/v1/assignment_pb.js";
 import { PatientView } from "../gen/clinic/records/v1/patient_pb.js";
 import type { Deployment } from "./deployment.js";
@@ -60,7 +60,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
       assert.equal(updated.lastName, entered.lastName);
       assert.notEqual(updated.etag, created.etag);
       const stale = { id: created.id, patient: { etag: created.etag, address: "2 Old Road" } };
-      await refused(staff.patients.updatePatient(stale), Code.Aborted, reason("STALE_ETAG"));
+      await refused(staff.patients.updatePatient(stale), Code.Aborted, "STALE_ETAG");
 
       const doctor = await staff.doctors.createDoctor({ doctor: someDoctor() });
       assert.equal(doctor.consultationFee, "150.50");
@@ -87,11 +87,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
 
       const deleted = await staff.patients.deletePatient({ id: created.id });
       assert.ok(deleted.deletedAt);
-      await refused(
-        staff.patients.getPatient({ id: created.id }),
-        Code.NotFound,
-        reason("NOT_FOUND"),
-      );
+      await refused(staff.patients.getPatient({ id: created.id }), Code.NotFound, "NOT_FOUND");
       const left = await staff.patients.listPatients({});
       assert.deepEqual(
         left.patients.map((patient) => patient.id),
@@ -124,15 +120,11 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
         patients.map((one) => one.id),
         [mine.id],
       );
-      await refused(
-        patient.patients.getPatient({ id: others.id }),
-        Code.NotFound,
-        reason("NOT_FOUND"),
-      );
+      await refused(patient.patients.getPatient({ id: others.id }), Code.NotFound, "NOT_FOUND");
       await refused(
         patient.patients.createPatient({ patient: somePatient() }),
         Code.PermissionDenied,
-        reason("ROLE_REQUIRED"),
+        "ROLE_REQUIRED",
       );
 
       const admin = await logInAsAdmin();
@@ -147,7 +139,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
       await refused(
         patient.assignments.endAssignment({ id: assignment.id }),
         Code.PermissionDenied,
-        reason("ROLE_REQUIRED"),
+        "ROLE_REQUIRED",
       );
     });
 
@@ -167,16 +159,12 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
 
       const search = { query: entered.lastName };
       assert.deepEqual((await doctor.patients.listPatients(search)).patients, []);
-      await refused(
-        doctor.patients.getPatient({ id: patient.id }),
-        Code.NotFound,
-        reason("NOT_FOUND"),
-      );
+      await refused(doctor.patients.getPatient({ id: patient.id }), Code.NotFound, "NOT_FOUND");
       const verification = { id: mine.id };
       await refused(
         staff.doctors.verifyDoctor(verification),
         Code.PermissionDenied,
-        reason("ROLE_REQUIRED"),
+        "ROLE_REQUIRED",
       );
       const admin = await logInAsAdmin();
       assert.equal((await admin.doctors.verifyDoctor(verification)).verified, true);
@@ -212,7 +200,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
     it("an ADMIN lists the users and changes their roles", async () => {
       const staff = await Member.register(transport);
       const other = await Member.register(transport);
-      await refused(staff.users.listUsers({}), Code.PermissionDenied, reason("ROLE_REQUIRED"));
+      await refused(staff.users.listUsers({}), Code.PermissionDenied, "ROLE_REQUIRED");
 
       const admin = await logInAsAdmin();
       const listed = await everyUser(admin);
@@ -229,7 +217,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
 
       await again.users.setUserRoles({ id: staff.user.id, roles: [Role.STAFF] });
       const demoted = await Member.logIn(transport, staff.credentials);
-      await refused(demoted.users.listUsers({}), Code.PermissionDenied, reason("ROLE_REQUIRED"));
+      await refused(demoted.users.listUsers({}), Code.PermissionDenied, "ROLE_REQUIRED");
     });
 
     it("somebody else's patient is answered like one that never was", async () => {
@@ -244,8 +232,8 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
         (one: string) => other.assignments.listPatientDoctors({ patientId: one }),
       ];
       for (const call of calls) {
-        const hidden = await refused(call(id), Code.NotFound, reason("NOT_FOUND"));
-        const unknown = await refused(call(NEVER_USED_ID), Code.NotFound, reason("NOT_FOUND"));
+        const hidden = await refused(call(id), Code.NotFound, "NOT_FOUND");
+        const unknown = await refused(call(NEVER_USED_ID), Code.NotFound, "NOT_FOUND");
         assert.deepEqual(wording(hidden), wording(unknown));
       }
       const { patients } = await other.patients.listPatients({});
@@ -265,7 +253,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
       const error = await refused(
         staff.patients.createPatient({ patient }),
         Code.InvalidArgument,
-        reason("INVALID_FIELD"),
+        "INVALID_FIELD",
       );
       assert.deepEqual(badFields(error), [
         "patient.date_of_birth",
@@ -284,14 +272,14 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
         await refused(
           new Session(transport, token).patients.listPatients({}),
           Code.Unauthenticated,
-          reason("INVALID_TOKEN"),
+          "INVALID_TOKEN",
         );
       }
       const wrong = { ...staff.credentials, password: "not-the-password" };
       await refused(
         new Session(transport).auth.login(wrong),
         Code.Unauthenticated,
-        reason("INVALID_CREDENTIALS"),
+        "INVALID_CREDENTIALS",
       );
     });
 
@@ -305,11 +293,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
       assert.equal(me.id, staff.user.id);
 
       await anonymous.logout({ refresh });
-      await refused(
-        anonymous.refresh({ refresh }),
-        Code.Unauthenticated,
-        reason("INVALID_TOKEN"),
-      );
+      await refused(anonymous.refresh({ refresh }), Code.Unauthenticated, "INVALID_TOKEN");
     });
   });
 }
@@ -324,10 +308,4 @@ async function everyUser(admin: Member): Promise<string[]> {
     pageToken = page.nextPageToken;
   } while (pageToken);
   return ids;
-}
-
-/** The name of an error's reason as it is on the wire. */
-function reason(name: keyof typeof ErrorReason): string {
-  const value = ErrorReasonSchema.values.find((one) => one.number === ErrorReason[name]);
-  return given(value).name;
 }

@@ -127,10 +127,10 @@ export class SeparateProcesses implements Deployment {
     const database = (name: string) => ["--database-url", withDatabase(server, prefix + name)];
 
     await Program.run("clinic", ["keys", "init", ...keys], folder);
-    const target = ["--database-url", server, "--database-prefix", prefix];
-    await Program.run("clinic", ["migrate", ...target], folder);
+    const databases = ["--database-url", server, "--database-prefix", prefix];
+    await Program.run("clinic", ["migrate", ...databases], folder);
     const email = "admin@clinic.example";
-    const create = ["admin", "create", "--email", email, ...database("auth")];
+    const create = ["admin", "create", "--email", email, ...databases];
     const password = restOf(await Program.run("clinic", create, folder), "admin password: ");
     if (!password) {
       throw new Error("`clinic admin create` printed no password");
@@ -187,7 +187,9 @@ function callsServed(program: Program): number {
       return Number(entry.fields.calls);
     }
   }
-  throw new Error(`no "stopped" line with a count of calls:\n${program.stderr.slice(-5).join("\n")}`);
+  throw new Error(
+    `no "stopped" line with a count of calls:\n${program.stderr.slice(-5).join("\n")}`,
+  );
 }
 
 function logEntry(line: string): { fields?: { message?: string; calls?: number } } | undefined {

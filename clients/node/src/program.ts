@@ -58,7 +58,9 @@ export class Program {
   /** Runs a program to its end and gives the lines of its stdout. */
   static async run(name: string, args: string[], folder: string): Promise<readonly string[]> {
     const program = new Program(name, args, folder);
-    const code = await within(program.#ended, READY_WITHIN_MS, () => program.#failure("did not end"));
+    const code = await within(program.#ended, READY_WITHIN_MS, () =>
+      program.#failure("did not end"),
+    );
     if (code !== 0) {
       throw program.#failure(`ended with ${code}`);
     }
@@ -125,7 +127,10 @@ export class Program {
 
 /** The rest of the first of the lines that begins with `beginning`. */
 export function restOf(lines: readonly string[], beginning: string): string | undefined {
-  return lines.find((line) => line.startsWith(beginning))?.slice(beginning.length).trim();
+  return lines
+    .find((line) => line.startsWith(beginning))
+    ?.slice(beginning.length)
+    .trim();
 }
 
 async function within<T>(work: Promise<T>, ms: number, failure: () => Error): Promise<T> {

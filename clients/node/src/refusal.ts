@@ -4,13 +4,14 @@ import assert from "node:assert/strict";
 
 import { Code, ConnectError } from "@connectrpc/connect";
 
+import type { ErrorReason } from "../gen/clinic/access/v1/access_pb.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 
 /** Expects that a call fails with a status and a reason; gives the error. */
 export async function refused(
   call: Promise<unknown>,
   code: Code,
-  reason: string,
+  reason: keyof typeof ErrorReason,
 ): Promise<ConnectError> {
   let error: unknown;
   try {

@@ -42,12 +42,7 @@ export class Member extends Session {
   readonly tokens: Tokens;
   readonly credentials: Credentials;
 
-  private constructor(
-    transport: Transport,
-    user: User,
-    tokens: Tokens,
-    credentials: Credentials,
-  ) {
+  private constructor(transport: Transport, user: User, tokens: Tokens, credentials: Credentials) {
     super(transport, tokens.access);
     this.user = user;
     this.tokens = tokens;
@@ -59,7 +54,10 @@ export class Member extends Session {
     transport: Transport,
     request: MessageInitShape<typeof RegisterRequestSchema> = {},
   ): Promise<Member> {
-    const credentials = { email: `${unique("user")}@clinic.example`, password: "securepassword123" };
+    const credentials = {
+      email: `${unique("user")}@clinic.example`,
+      password: "securepassword123",
+    };
     const answer = await new Session(transport).auth.register({
       name: "Robin Example",
       ...credentials,

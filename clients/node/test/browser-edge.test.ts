@@ -8,7 +8,13 @@ import { send, type Answer } from "../src/http.js";
 
 const METHOD = "/clinic.records.v1.PatientService/ListPatients";
 // What connect-web and grpc-web together send.
-const SENT_HEADERS = ["authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-user-agent"];
+const SENT_HEADERS = [
+  "authorization",
+  "content-type",
+  "grpc-timeout",
+  "x-grpc-web",
+  "x-user-agent",
+];
 
 describe("the gateway as a browser sees it", () => {
   let suite: OneProcess;
@@ -82,5 +88,10 @@ describe("the gateway as a browser sees it", () => {
 
 /** The items of a header that is a comma-separated list, in lower case. */
 function listed(value: string | string[] | undefined): string[] {
-  return [value ?? []].flat().join(",").toLowerCase().split(",").map((item) => item.trim());
+  return [value ?? []]
+    .flat()
+    .join(",")
+    .toLowerCase()
+    .split(",")
+    .map((item) => item.trim());
 }
