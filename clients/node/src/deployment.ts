@@ -183,8 +183,8 @@ export class SeparateProcesses implements Deployment {
 function callsServed(program: Program): number {
   for (const line of program.stderr) {
     const entry = logEntry(line);
-    if (entry?.fields?.message === "stopped" && entry.fields.calls !== undefined) {
-      return Number(entry.fields.calls);
+    if (entry?.message === "stopped" && entry.calls !== undefined) {
+      return entry.calls;
     }
   }
   throw new Error(
@@ -192,7 +192,7 @@ function callsServed(program: Program): number {
   );
 }
 
-function logEntry(line: string): { fields?: { message?: string; calls?: number } } | undefined {
+function logEntry(line: string): { message?: string; calls?: number } | undefined {
   try {
     return JSON.parse(line);
   } catch {
