@@ -1,0 +1,33 @@
+//! docs/operating.md lists every setting, and none that is not there.
+
+use std::collections::BTreeSet;
+
+use clap::{Args, Command};
+use clinic_chassis::settings;
+
+fn variables<A: Args>() -> BTreeSet<String> {
+    let command = A::augment_args(Command::new("any"));
+    let variables = command.get_arguments().filter_map(|argument| argument.get_env());
+    variables.map(|name| name.to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_setting_is_documented_and_every_documented_one_exists() {
+    let mut settings = BTreeSet::from(["CLINIC_HEALTH_URL".to_owned()]);
+    settings.extend(variables::<settings::Process>());
+    settings.extend(variables::<clinic::Config>());
+    settings.extend(variables::<clinic_auth::Config>());
+    settings.extend(variables::<clinic_records::Config>());
+    settings.extend(variables::<clinic_assignment::Config>());
+    settings.extend(variables::<clinic_gateway::Config>());
+
+    let text = include_str!("../../docs/operating.md");
+    let (_, table) = text.split_once("| variable |").unwrap();
+    let documented: BTreeSet<String> = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `"))
+        .flat_map(|row| row.split('|').next().unwrap().split(','))
+        .map(|name| name.trim_matches([' ', '`']).to_owned())
+        .collect();
+    assert_eq!(documented, settings);
+}
