@@ -89,3 +89,25 @@ impl From<Error> for Status {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(status: &Status) -> (Code, &str, &[u8]) {
+        (status.code(), status.message(), status.details())
+    }
+
+    #[test]
+    fn what_records_does_not_find_is_the_same_to_the_byte() {
+        let other = Error::from(Status::not_found("no such patient"));
+        assert_eq!(all(&other.into()), all(&Error::NotFound.into()));
+    }
+
+    #[test]
+    fn records_that_is_not_there_is_unavailable() {
+        let down = Status::from(Error::from(Status::unavailable("connection refused: 10.0.0.7")));
+        assert_eq!(down.code(), Code::Unavailable);
+        assert!(!down.message().contains("10.0.0.7") && !down.details().is_empty());
+    }
+}
