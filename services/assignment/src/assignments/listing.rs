@@ -99,21 +99,21 @@ impl List<'_> {
 /// a patient has few assignments, a doctor and a member of staff have many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Column {
-    PatientId,
-    PatientUserId,
-    DoctorUserId,
-    DoctorId,
-    PatientOwnerId,
+    Patient,
+    PatientUser,
+    DoctorUser,
+    Doctor,
+    PatientOwner,
 }
 
 impl Column {
     const fn name(self) -> &'static str {
         match self {
-            Self::PatientId => "patient_id",
-            Self::PatientUserId => "patient_user_id",
-            Self::DoctorUserId => "doctor_user_id",
-            Self::DoctorId => "doctor_id",
-            Self::PatientOwnerId => "patient_owner_id",
+            Self::Patient => "patient_id",
+            Self::PatientUser => "patient_user_id",
+            Self::DoctorUser => "doctor_user_id",
+            Self::Doctor => "doctor_id",
+            Self::PatientOwner => "patient_owner_id",
         }
     }
 }
@@ -136,7 +136,7 @@ impl Range {
         let of = columns.next();
         let mut besides: Vec<_> = columns.collect();
         let within = match (of, besides.as_slice()) {
-            (Some((Column::DoctorId, _)), [(Column::PatientOwnerId, _)]) => besides.pop(),
+            (Some((Column::Doctor, _)), [(Column::PatientOwner, _)]) => besides.pop(),
             _ => None,
         };
         Self { within, of, state, besides }
@@ -199,12 +199,12 @@ impl State {
 impl Filter {
     fn columns(&self) -> impl Iterator<Item = (Column, Uuid)> {
         let patient = self.patient.map(|which| match which {
-            Which::Id(id) => (Column::PatientId, id),
-            Which::OfUser(user) => (Column::PatientUserId, user),
+            Which::Id(id) => (Column::Patient, id),
+            Which::OfUser(user) => (Column::PatientUser, user),
         });
         let doctor = self.doctor.map(|which| match which {
-            Which::Id(id) => (Column::DoctorId, id),
-            Which::OfUser(user) => (Column::DoctorUserId, user),
+            Which::Id(id) => (Column::Doctor, id),
+            Which::OfUser(user) => (Column::DoctorUser, user),
         });
         patient.into_iter().chain(doctor)
     }
@@ -213,9 +213,9 @@ impl Filter {
 fn part_columns(part: Part) -> Vec<(Column, Uuid)> {
     match part {
         Part::All => Vec::new(),
-        Part::OfPatientsOwnedBy(user) => vec![(Column::PatientOwnerId, user)],
-        Part::OfPatient(user) => vec![(Column::PatientUserId, user)],
-        Part::OfDoctor(user) => vec![(Column::DoctorUserId, user)],
+        Part::OfPatientsOwnedBy(user) => vec![(Column::PatientOwner, user)],
+        Part::OfPatient(user) => vec![(Column::PatientUser, user)],
+        Part::OfDoctor(user) => vec![(Column::DoctorUser, user)],
     }
 }
 
