@@ -71,3 +71,9 @@ const WITHOUT_DEADLINE: Duration = Duration::from_secs(30);
 pub fn caller<M>(request: &Request<M>) -> Result<Arc<Caller>, Error> {
     request.extensions().get::<Arc<Caller>>().cloned().ok_or_else(Error::invalid_token)
 }
+
+/// Who calls, and what is asked.
+pub fn receive<M>(request: Request<M>) -> Result<(Arc<Caller>, M), Error> {
+    let caller = caller(&request)?;
+    Ok((caller, request.into_inner()))
+}

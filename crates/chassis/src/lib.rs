@@ -58,7 +58,7 @@ pub mod settings;
 pub mod telemetry;
 pub mod upstream;
 
-pub use call::{Call, caller};
+pub use call::{Call, caller, receive};
 pub use deadline::{format_timeout, parse_timeout};
 pub use error::Error;
 pub use guard::{Guard, GuardLayer};

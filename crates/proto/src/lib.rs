@@ -4,6 +4,7 @@
 
 pub mod codec;
 pub mod format;
+pub mod mask;
 pub mod status;
 pub mod time;
 pub mod validation;

@@ -14,8 +14,11 @@
 //! CREATE INDEX requests_created_at_idx ON requests (created_at);
 //! ```
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use clinic_clock::Clock;
 use uuid::Uuid;
 
 use crate::db::Db;
@@ -95,6 +98,23 @@ pub async fn claim(
 /// Forgets the request ids claimed before `time`; gives how many.
 pub async fn forget_before(db: &Db, time: DateTime<Utc>) -> Result<u64, Error> {
     db.execute(Query::new("DELETE FROM requests WHERE created_at < $1").bind(time)).await
+}
+
+/// How long a request id is remembered: longer than any client goes on trying.
+const MEMORY: TimeDelta = TimeDelta::hours(24);
+const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Forgets old request ids, every hour; never ends.
+pub async fn keep_forgetting(db: Db, clock: Clock) {
+    let mut hourly = tokio::time::interval(FORGET_EVERY);
+    loop {
+        hourly.tick().await;
+        match forget_before(&db, clock.now() - MEMORY).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "old request ids forgotten"),
+            Err(error) => tracing::warn!(%error, "old request ids are still there"),
+        }
+    }
 }
 
 /// The `payload_hash` of a request, from its encoding with the request id cleared.

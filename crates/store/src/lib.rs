@@ -10,6 +10,7 @@
 mod connect;
 mod db;
 mod error;
+pub mod etag;
 pub mod idempotency;
 mod migrate;
 pub mod page;

@@ -3,7 +3,7 @@
 //! Roles are checked against the method's rule before a handler runs; here it is only about rows.
 //! A caller with several roles has the union of what each gives.
 
-use clinic_identity::Caller;
+use clinic_identity::{Caller, Kind};
 use clinic_proto::access::v1::Role;
 use clinic_store::Query;
 use uuid::Uuid;
@@ -19,6 +19,9 @@ pub enum DoctorPatientView {
     /// Nothing.
     None,
 }
+
+/// The service that makes the records of accounts.
+const REGISTRAR: &str = "auth";
 
 /// A part of the rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,10 +119,11 @@ impl Scope {
         Self(parts)
     }
 
-    /// To delete and undelete either. Internal services take back what they made for an account.
+    /// To delete and undelete either. Auth takes back what it made for an account that did not
+    /// come to be; no other service deletes anything.
     pub(crate) fn delete(caller: &Caller) -> Self {
         let mut parts = owned(caller);
-        if caller.is_service() {
+        if matches!(caller.kind(), Kind::Service { name, .. } if **name == *REGISTRAR) {
             parts.push(Part::Unowned);
         }
         Self(parts)
@@ -237,6 +241,7 @@ mod tests {
         assert!(Scope::see_patients(&service, DoctorPatientView::Full).is_empty());
         assert!(Scope::change_patients(&service).is_empty());
         assert_eq!(Scope::delete(&service).0, [Part::Unowned]);
+        assert!(Scope::delete(&Caller::service("reporting")).is_empty());
         assert!(Scope::administer(&service).is_empty());
     }
 

@@ -6,33 +6,26 @@
 //! | `access` | which rows a caller may see and change |
 //! | `rows`, `listing` | the statements that patients and doctors have in common |
 //! | `patients`, `doctors` | the two resources: conversions (`model`), tables (`store`), RPCs (`service`) |
-//! | `names`, `etag`, `mask` | searching, versions, updates |
+//! | `names`, `columns` | searching, and what is written |
 
 mod access;
+mod columns;
 mod config;
 mod doctors;
 mod error;
-mod etag;
 mod listing;
-mod mask;
 mod names;
 mod patients;
 mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use chrono::TimeDelta;
 use clinic_chassis::Server;
 use clinic_clock::Clock;
-use clinic_identity::Caller;
 use clinic_proto::records::v1::doctor_service_server::DoctorServiceServer;
 use clinic_proto::records::v1::patient_service_server::PatientServiceServer;
-use clinic_store::{Db, check_schema, idempotency};
+use clinic_store::{check_schema, idempotency};
 use sqlx::migrate::Migrator;
-use tonic::Request;
 
 pub use access::DoctorPatientView;
 pub use config::Config;
@@ -50,28 +43,6 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     Ok(Server::new("clinic-records", guard, config.serving.shutdown_grace)
         .service(PatientServiceServer::new(patients))
         .service(DoctorServiceServer::new(doctors))
-        .background(forget_requests(db.clone(), clock))
+        .background(idempotency::keep_forgetting(db.clone(), clock))
         .database(db))
-}
-
-/// How long a request id is remembered: longer than any client goes on trying.
-const REQUEST_MEMORY: TimeDelta = TimeDelta::hours(24);
-const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60 * 60);
-
-async fn forget_requests(db: Db, clock: Clock) {
-    let mut hourly = tokio::time::interval(HOUSEKEEPING_EVERY);
-    loop {
-        hourly.tick().await;
-        match idempotency::forget_before(&db, clock.now() - REQUEST_MEMORY).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "old request ids forgotten"),
-            Err(error) => tracing::warn!(%error, "old request ids are still there"),
-        }
-    }
-}
-
-/// Who calls, and what is asked.
-fn receive<M>(request: Request<M>) -> Result<(Arc<Caller>, M), clinic_chassis::Error> {
-    let caller = clinic_chassis::caller(&request)?;
-    Ok((caller, request.into_inner()))
 }

@@ -2,7 +2,7 @@
 
 use clinic_store::Query;
 
-use crate::mask::Column;
+use crate::columns::Column;
 
 /// What a name is sorted and found by: lower case, as UTF-8.
 ///

@@ -11,10 +11,10 @@ use prost::Message;
 use uuid::Uuid;
 
 use crate::access::Scope;
+use crate::columns::Column;
 use crate::error::Error;
-use crate::etag;
 use crate::listing::Listed;
-use crate::mask::Column;
+use clinic_store::etag;
 
 /// A table, and what is read of its rows.
 #[derive(Clone, Copy)]
@@ -215,7 +215,7 @@ impl Change<'_> {
             Before::Deleted => " AND deleted_at IS NOT NULL AND ",
         });
         self.scope.push(&mut query);
-        etag::push_unchanged(&mut query, self.etag);
+        etag::push_current(&mut query, self.etag);
         query.push(" RETURNING ").push(table.columns);
         match db.write_optional(query).await? {
             Some(row) => Ok(row),

@@ -7,8 +7,8 @@ use clinic_proto::time::timestamp;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::etag::etag;
-use crate::mask::Mask;
+use clinic_proto::mask::Mask;
+use clinic_store::etag::etag;
 
 /// A row. Has no `Debug`: it is private data.
 #[derive(Clone, sqlx::FromRow)]

@@ -18,9 +18,9 @@ use super::model::{Asked, Assignment, Changes, Filter, State, Which};
 use super::store::{self, Change, New};
 use crate::access::{self, Scope};
 use crate::error::Error;
-use crate::mask::Mask;
 use crate::people::People;
-use crate::receive;
+use clinic_chassis::receive;
+use clinic_proto::mask::Mask;
 
 /// The service.
 pub(crate) struct Assignments {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::model::{Assignment, Changes};
 use crate::access::Scope;
 use crate::error::Error;
-use crate::etag;
+use clinic_store::etag;
 
 /// What is read of a row. Whose it is decides the statement, and nobody after it.
 pub(super) const COLUMNS: &str = "id, version, created_at, updated_at, patient_id, doctor_id, \

@@ -5,10 +5,10 @@ use clinic_proto::records::v1 as proto;
 use clinic_proto::time::timestamp;
 use uuid::Uuid;
 
-use crate::etag::etag;
+use crate::columns::{Column, text};
 use crate::listing::Listed;
-use crate::mask::{Column, text};
 use crate::names;
+use clinic_store::etag::etag;
 
 /// A row. Has no `Debug`: it is private data.
 #[derive(Clone, sqlx::FromRow)]

@@ -14,12 +14,13 @@ use tonic::{Request, Response, Status};
 use super::model::{self, Doctor};
 use super::store::{Filter, TABLE};
 use crate::access::Scope;
+use crate::columns::push_changes;
 use crate::error::Error;
 use crate::listing::{self, List};
-use crate::mask::Mask;
 use crate::names::Prefix;
-use crate::receive;
 use crate::rows::{self, Before, Change, New, Which};
+use clinic_chassis::receive;
+use clinic_proto::mask::Mask;
 
 /// The service.
 pub(crate) struct Doctors {
@@ -122,7 +123,7 @@ impl Doctors {
         let change = self.change(Which::of(&request.id, caller)?, &scope, &etag, Before::Live);
         let mask = Mask::of(request.update_mask);
         let row: Doctor =
-            change.write(&self.db, TABLE, |query| mask.push_changes(query, columns)).await?;
+            change.write(&self.db, TABLE, |query| push_changes(query, &mask, columns)).await?;
         Ok(row.into())
     }
 

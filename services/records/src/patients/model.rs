@@ -6,11 +6,11 @@ use clinic_proto::time::timestamp;
 use uuid::Uuid;
 
 use crate::access::Scope;
+use crate::columns::{Column, text};
 use crate::error::Error;
-use crate::etag::etag;
 use crate::listing::Listed;
-use crate::mask::{Column, text};
 use crate::names;
+use clinic_store::etag::etag;
 
 /// A row. Has no `Debug`: it is private data.
 #[derive(Clone, sqlx::FromRow)]

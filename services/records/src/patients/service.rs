@@ -14,12 +14,13 @@ use tonic::{Request, Response, Status};
 use super::model::{self, Patient};
 use super::store::{self, FULL};
 use crate::access::{DoctorPatientView, Scope};
+use crate::columns::push_changes;
 use crate::error::Error;
 use crate::listing;
-use crate::mask::Mask;
 use crate::names::Prefix;
-use crate::receive;
 use crate::rows::{self, Before, Change, New, Which};
+use clinic_chassis::receive;
+use clinic_proto::mask::Mask;
 
 /// The service.
 pub(crate) struct Patients {
@@ -118,7 +119,7 @@ impl Patients {
         let change = self.change(Which::of(&request.id, caller)?, &scope, &etag, Before::Live);
         let mask = Mask::of(request.update_mask);
         let row: Patient =
-            change.write(&self.db, FULL, |query| mask.push_changes(query, columns)).await?;
+            change.write(&self.db, FULL, |query| push_changes(query, &mask, columns)).await?;
         Ok(row.into_full())
     }
 

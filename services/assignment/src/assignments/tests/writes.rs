@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::super::model::{Assignment, Changes};
 use super::super::store;
 use super::*;
-use crate::etag::etag;
+use clinic_store::etag::etag;
 
 on_both! {
     there_is_one_assignment_in_force_per_patient_and_doctor

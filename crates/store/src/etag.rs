@@ -1,21 +1,22 @@
-//! Etags: a row's version, as an opaque text.
+//! Etags: a row's version, as an opaque text. A table that has them has a column
+//! `version bigint` that every change raises.
 
-use clinic_store::Query;
+use crate::Query;
 
 /// The etag of a version.
-pub(crate) fn etag(version: i64) -> String {
+pub fn etag(version: i64) -> String {
     format!("v{version:x}")
 }
 
 /// Whether a row of this version still is as it was when the etag was read. An empty etag is no
 /// condition.
-pub(crate) fn is_current(text: &str, version: i64) -> bool {
+pub fn is_current(text: &str, version: i64) -> bool {
     text.is_empty() || text == etag(version)
 }
 
 /// Appends the condition that the row still is as it was when the etag was read. One that was never
 /// given out holds for no row.
-pub(crate) fn push_current(query: &mut Query, text: &str) {
+pub fn push_current(query: &mut Query, text: &str) {
     if !text.is_empty() {
         query.push(" AND version = ").push_bind(version(text).unwrap_or(-1));
     }

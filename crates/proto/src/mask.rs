@@ -2,8 +2,8 @@
 
 use prost_types::FieldMask;
 
-/// See the module.
-pub(crate) enum Mask {
+/// See the module. Paths that are no field have been refused when the request was decoded.
+pub enum Mask {
     /// Those that are given.
     Given,
     /// All that may change.
@@ -13,8 +13,8 @@ pub(crate) enum Mask {
 }
 
 impl Mask {
-    /// Of a request. Paths that are no field have been refused before.
-    pub(crate) fn of(mask: Option<FieldMask>) -> Self {
+    /// What a request's mask asks for.
+    pub fn of(mask: Option<FieldMask>) -> Self {
         match mask {
             None => Self::Given,
             Some(FieldMask { paths }) if paths.is_empty() => Self::Given,
@@ -23,16 +23,20 @@ impl Mask {
         }
     }
 
-    /// The new value of a text field, unless it stays as it is. Surrounding space is trimmed; an
-    /// empty text counts as not given.
-    pub(crate) fn text(&self, field: &str, value: &str) -> Option<String> {
-        let value = value.trim();
-        let changes = match self {
-            Self::Given => !value.is_empty(),
+    /// Whether a field changes; `given` says whether the request holds a value for it.
+    pub fn selects(&self, field: &str, given: bool) -> bool {
+        match self {
+            Self::Given => given,
             Self::All => true,
             Self::Only(paths) => paths.iter().any(|path| path == field),
-        };
-        changes.then(|| value.to_owned())
+        }
+    }
+
+    /// The new value of a text field, unless it stays as it is. Surrounding space is trimmed; an
+    /// empty text counts as not given.
+    pub fn text(&self, field: &str, value: &str) -> Option<String> {
+        let value = value.trim();
+        self.selects(field, !value.is_empty()).then(|| value.to_owned())
     }
 }
 
