@@ -52,6 +52,8 @@ impl Merged {
         pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
         pool.decode_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?;
         pool.decode_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)?;
+        // So that tools can show what the details of an error say.
+        pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
         Ok(Self(Arc::new(Inner { pool, routes, signer })))
     }
 

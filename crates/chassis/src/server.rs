@@ -168,7 +168,9 @@ fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable
     let builder = || {
         let mut builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(clinic_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that tools can show what the details of an error say.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
         for service in services.iter().chain(&INFRASTRUCTURE) {
             builder = builder.with_service_name(*service);
         }

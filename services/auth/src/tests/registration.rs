@@ -50,7 +50,7 @@ async fn registering_signs_in(suite: Suite) {
     let User { email, name, roles, active, email_verified, etag, .. } = account.user.clone();
     assert_eq!((email.as_str(), name.as_str()), ("Test@Example.com", "Test User"));
     assert_eq!((roles, active, email_verified), (vec![i32::from(Role::Staff)], true, false));
-    assert_eq!(etag, "1");
+    assert_eq!(etag, "v1");
     assert_eq!(account.caller.user_id(), Some(id(&account.user)));
     assert!(account.caller.has(Role::Staff));
     assert!(suite.refresh(&account.tokens.refresh).await.is_ok());

@@ -5,6 +5,7 @@ use clinic_chassis::Error;
 use clinic_identity::{Caller, Roles};
 use clinic_proto::auth::v1 as proto;
 use clinic_proto::time::timestamp;
+use clinic_store::etag::{etag, is_current};
 use uuid::Uuid;
 
 /// An account as it is stored. No `Debug`: it is personal data and a credential.
@@ -31,17 +32,13 @@ impl User {
 
     /// Refuses an etag that is given and not the current one.
     pub(crate) fn check_etag(&self, etag: &str) -> Result<(), Error> {
-        if etag.is_empty() || etag == self.etag() { Ok(()) } else { Err(Error::stale_etag()) }
-    }
-
-    fn etag(&self) -> String {
-        self.version.to_string()
+        if is_current(etag, self.version) { Ok(()) } else { Err(Error::stale_etag()) }
     }
 }
 
 impl From<User> for proto::User {
     fn from(user: User) -> Self {
-        let (etag, roles) = (user.etag(), user.roles());
+        let roles = user.roles();
         let User {
             id,
             email,
@@ -51,13 +48,13 @@ impl From<User> for proto::User {
             roles: _,
             active,
             email_verified,
-            version: _,
+            version,
             created_at,
             updated_at,
         } = user;
         Self {
             id: id.to_string(),
-            etag,
+            etag: etag(version),
             created_at: Some(timestamp(created_at)),
             updated_at: Some(timestamp(updated_at)),
             deleted_at: None,
