@@ -42,14 +42,19 @@ export class OneProcess implements Deployment {
   static async start(): Promise<OneProcess> {
     const folder = await temporaryFolder();
     const program = OneProcess.#launch(folder);
-    const url = await program.line("clinic ready: ");
-    const email = restOf(program.stdout, "admin account: ");
-    const password = restOf(program.stdout, "admin password: ");
-    if (!email || !password) {
-      await program.stop();
-      throw new Error(`the first start named no admin account:\n${program.stdout.join("\n")}`);
+    try {
+      const url = await program.line("clinic ready: ");
+      const email = restOf(program.stdout, "admin account: ");
+      const password = restOf(program.stdout, "admin password: ");
+      if (!email || !password) {
+        throw new Error(`the first start named no admin account:\n${program.stdout.join("\n")}`);
+      }
+      return new OneProcess(folder, program, url, { email, password });
+    } catch (error) {
+      await Promise.allSettled([program.stop()]);
+      await rm(folder, { recursive: true, force: true });
+      throw error;
     }
-    return new OneProcess(folder, program, url, { email, password });
   }
 
   static #launch(folder: string): Program {
@@ -112,6 +117,7 @@ export class SeparateProcesses implements Deployment {
     } catch (error) {
       // What did start must not outlive the test.
       await Promise.allSettled(programs.map((program) => program.stop()));
+      await rm(folder, { recursive: true, force: true });
       throw error;
     }
   }
