@@ -1,27 +1,29 @@
 //! Where time, ids and randomness come from. Everything that needs one of them is handed a
 //! [`Clock`], so that a test can move the time instead of waiting for it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::{Builder, Uuid};
+use uuid::{ContextV7, Timestamp, Uuid};
 
 /// The system's time, plus an offset that only tests set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Clock {
     offset_micros: Option<Arc<AtomicI64>>,
+    /// Counts the ids within a millisecond.
+    ids: Arc<Mutex<ContextV7>>,
 }
 
 impl Clock {
     /// The system's time.
     pub fn system() -> Self {
-        Self { offset_micros: None }
+        Self { offset_micros: None, ids: ids() }
     }
 
     /// The system's time, movable by [`Clock::advance`] for this clock and all its clones.
     pub fn movable() -> Self {
-        Self { offset_micros: Some(Arc::default()) }
+        Self { offset_micros: Some(Arc::default()), ids: ids() }
     }
 
     /// Moves a movable clock; the system's clock stays as it is.
@@ -44,11 +46,17 @@ impl Clock {
         self.now().timestamp()
     }
 
-    /// A new UUIDv7 (RFC 9562): ids of one clock sort by the time they were made.
+    /// A new UUIDv7 (RFC 9562): ids of one clock and its clones sort in the order in which they
+    /// were made, also within a millisecond.
     pub fn new_id(&self) -> Uuid {
-        let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();
-        Builder::from_unix_timestamp_millis(millis, &random()).into_uuid()
+        let now = self.now();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        Uuid::new_v7(Timestamp::from_unix(&*self.ids, seconds, now.timestamp_subsec_nanos()))
     }
+}
+
+fn ids() -> Arc<Mutex<ContextV7>> {
+    Arc::new(Mutex::new(ContextV7::new()))
 }
 
 /// Random bytes of the operating system.
@@ -70,11 +78,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_made_in_different_milliseconds_sort_by_time() {
-        let clock = Clock::movable();
-        let first = clock.new_id();
-        clock.advance(TimeDelta::milliseconds(2));
-        assert!(first < clock.new_id());
+    fn ids_sort_in_the_order_in_which_they_were_made() {
+        let clock = Clock::system();
+        let ids: Vec<Uuid> = (0..10_000).map(|_| clock.new_id()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
     }
 
     #[test]

@@ -3,17 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::db::{Db, Pools};
 use crate::error::{Cause, Error};
-use crate::suspicion::Suspicion;
+use crate::postgres::Postgres;
 
 /// Which database, and how much of it.
 #[derive(Clone)]
@@ -119,9 +118,6 @@ pub enum ConnectError {
 
 /// How long to wait for a connection before a request fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// From which idle time on a connection is tested before use: a request on a busy connection pays
-/// nothing, a server that was restarted is noticed.
-const TRUST_IDLE: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a write waits for the writes before it. Longer than for PostgreSQL, because all of
@@ -149,23 +145,7 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
     // One connection outside of the pool tells what is wrong; the pool would only say that its
     // time was up.
     try_postgres(&options).await?.close().await.ok();
-    let suspicion = Arc::<Suspicion>::default();
-    let suspected = suspicion.clone();
-    let pool = PgPoolOptions::new()
-        .max_connections(max_connections.max(1))
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(move |connection, meta| {
-            let doubtful = meta.idle_for > TRUST_IDLE || suspected.covers(meta.idle_for);
-            Box::pin(async move {
-                if doubtful {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options);
-    Ok(Db(Pools::Postgres { pool, suspicion }))
+    Ok(Db(Pools::Postgres(Postgres::new(options, max_connections))))
 }
 
 pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError> {

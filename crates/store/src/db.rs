@@ -1,15 +1,14 @@
 //! The pools, and statements outside of transactions.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, PgPool, SqlitePool, query_as_with, query_with};
+use sqlx::{FromRow, SqlitePool, query_as_with, query_with};
 
 use crate::error::{Cause, Error};
+use crate::postgres::Postgres;
 use crate::query::Query;
-use crate::suspicion::Suspicion;
 use crate::tx::{Inner, Tx};
 
 /// A database. Cheap to clone; all clones share the connections.
@@ -18,10 +17,7 @@ pub struct Db(pub(crate) Pools);
 
 #[derive(Clone)]
 pub(crate) enum Pools {
-    Postgres {
-        pool: PgPool,
-        suspicion: Arc<Suspicion>,
-    },
+    Postgres(Postgres),
     /// SQLite lets many read while one writes. With a single connection for writing, writers queue
     /// in the pool, in order, instead of polling for the file's lock.
     Sqlite {
@@ -52,7 +48,7 @@ impl Db {
     /// Which database it is.
     pub fn backend(&self) -> Backend {
         match self.0 {
-            Pools::Postgres { .. } => Backend::Postgres,
+            Pools::Postgres(_) => Backend::Postgres,
             Pools::Sqlite { .. } => Backend::Sqlite,
         }
     }
@@ -60,12 +56,11 @@ impl Db {
     /// The first row that a SELECT finds, if any.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.0 {
-            Pools::Postgres { pool, suspicion } => {
+            Pools::Postgres(pool) => {
                 let (sql, args) = query.postgres()?;
-                Ok(query_as_with(sql, args)
-                    .fetch_optional(pool)
-                    .await
-                    .map_err(|error| suspicion.raise(error))?)
+                let mut lease = pool.lease().await?;
+                let found = query_as_with(sql, args).fetch_optional(lease.connection()?).await;
+                lease.seen(found)
             }
             Pools::Sqlite { read, .. } => {
                 let (sql, args) = query.sqlite()?;
@@ -82,12 +77,11 @@ impl Db {
     /// All rows that a SELECT finds.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0 {
-            Pools::Postgres { pool, suspicion } => {
+            Pools::Postgres(pool) => {
                 let (sql, args) = query.postgres()?;
-                Ok(query_as_with(sql, args)
-                    .fetch_all(pool)
-                    .await
-                    .map_err(|error| suspicion.raise(error))?)
+                let mut lease = pool.lease().await?;
+                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
+                lease.seen(found)
             }
             Pools::Sqlite { read, .. } => {
                 let (sql, args) = query.sqlite()?;
@@ -110,12 +104,11 @@ impl Db {
     /// All rows that a write with RETURNING touched. Committed when this returns.
     pub async fn write_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0 {
-            Pools::Postgres { pool, suspicion } => {
+            Pools::Postgres(pool) => {
                 let (sql, args) = query.postgres()?;
-                Ok(query_as_with(sql, args)
-                    .fetch_all(pool)
-                    .await
-                    .map_err(|error| suspicion.raise(error))?)
+                let mut lease = pool.lease().await?;
+                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
+                lease.seen(found)
             }
             // Never fetch_optional: sqlx hands out the first row before SQLite has stepped to the
             // end of the statement, which is where it commits.
@@ -129,10 +122,11 @@ impl Db {
     /// Runs a write without RETURNING; gives the number of rows touched.
     pub async fn execute(&self, query: Query) -> Result<u64, Error> {
         match &self.0 {
-            Pools::Postgres { pool, suspicion } => {
+            Pools::Postgres(pool) => {
                 let (sql, args) = query.postgres()?;
-                let done = query_with(sql, args).execute(pool).await;
-                Ok(done.map_err(|error| suspicion.raise(error))?.rows_affected())
+                let mut lease = pool.lease().await?;
+                let done = query_with(sql, args).execute(lease.connection()?).await;
+                Ok(lease.seen(done)?.rows_affected())
             }
             Pools::Sqlite { write, .. } => {
                 let (sql, args) = query.sqlite()?;
@@ -144,8 +138,10 @@ impl Db {
     /// Begins a transaction that may write. Await nothing but the database before its commit.
     pub async fn begin(&self) -> Result<Tx, Error> {
         Ok(Tx(match &self.0 {
-            Pools::Postgres { pool, suspicion } => {
-                Inner::Postgres(pool.begin().await.map_err(|error| suspicion.raise(error))?)
+            Pools::Postgres(pool) => {
+                let mut lease = pool.lease().await?;
+                lease.begin().await?;
+                Inner::Postgres(lease)
             }
             // A deferred transaction that reads first and writes later fails at once with
             // SQLITE_BUSY when another process wrote in between; an immediate one waits its turn.
@@ -168,7 +164,7 @@ impl Db {
     /// Waits until every statement under way is done and closes all connections.
     pub async fn close(&self) {
         match &self.0 {
-            Pools::Postgres { pool, .. } => pool.close().await,
+            Pools::Postgres(pool) => pool.close().await,
             // The writer last: only it may write, and whoever closes last folds the WAL back into
             // the file.
             Pools::Sqlite { read, write } => {

@@ -76,22 +76,35 @@ pub async fn claim(
     if claimed == 1 {
         return Ok(Claim::New);
     }
-    let first: Option<(Vec<u8>, Uuid)> = tx
-        .fetch_optional(
-            Query::new(
-                "SELECT payload_hash, resource_id FROM requests \
-                 WHERE caller = $1 AND method = $2 AND request_id = $3",
-            )
-            .bind(key.caller)
-            .bind(key.method)
-            .bind(key.request_id),
-        )
-        .await?;
-    match first {
-        Some((hash, id)) if hash == payload_hash => Ok(Claim::Replay(id)),
-        Some(_) => Ok(Claim::Reused),
+    match judge(tx.fetch_optional(first(key)).await?, payload_hash) {
         // It was forgotten between the two statements.
-        None => Err(Error::Conflict),
+        Claim::New => Err(Error::Conflict),
+        seen => Ok(seen),
+    }
+}
+
+/// What a request id is before anything is done for it. New ones must still be claimed: another
+/// request may come in between.
+pub async fn look_up(db: &Db, key: &Key, payload_hash: &[u8]) -> Result<Claim, Error> {
+    Ok(judge(db.fetch_optional(first(key)).await?, payload_hash))
+}
+
+/// The request that had this id first.
+fn first(key: &Key) -> Query {
+    Query::new(
+        "SELECT payload_hash, resource_id FROM requests \
+         WHERE caller = $1 AND method = $2 AND request_id = $3",
+    )
+    .bind(key.caller)
+    .bind(key.method)
+    .bind(key.request_id)
+}
+
+fn judge(first: Option<(Vec<u8>, Uuid)>, payload_hash: &[u8]) -> Claim {
+    match first {
+        None => Claim::New,
+        Some((hash, id)) if hash == payload_hash => Claim::Replay(id),
+        Some(_) => Claim::Reused,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod etag;
 pub mod idempotency;
 mod migrate;
 pub mod page;
+mod postgres;
 mod query;
 mod server;
 mod suspicion;

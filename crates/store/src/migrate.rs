@@ -40,12 +40,15 @@ pub enum SchemaError {
 pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     let migrator = Migrator::with_migrations(applicable(db, migrator).cloned().collect());
     let done = match &db.0 {
-        Pools::Postgres { pool, .. } => {
-            let mut connection = pool.acquire().await.map_err(database)?;
-            let done = migrator.run(&mut *connection).await;
-            if done.is_err() {
+        Pools::Postgres(pool) => {
+            let mut lease = pool.lease().await.map_err(SchemaError::Database)?;
+            let connection = lease.connection().map_err(SchemaError::Database)?;
+            let done = migrator.run(connection).await;
+            if done.is_ok() {
+                lease.seen(Ok(())).map_err(SchemaError::Database)?;
+            } else {
                 // sqlx does not give its advisory lock back after an error; the session's end does.
-                connection.close().await.ok();
+                lease.discard();
             }
             done
         }

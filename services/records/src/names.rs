@@ -4,10 +4,7 @@ use clinic_store::Query;
 
 use crate::columns::Column;
 
-/// What a name is sorted and found by: lower case, as UTF-8.
-///
-/// Character by character, unlike `str::to_lowercase`, which looks at the neighbours of a Σ: the key
-/// of a prefix must be a prefix of the key.
+/// What a name is sorted and found by: without case, as UTF-8.
 pub(crate) fn key(name: &str) -> Vec<u8> {
     fold(name).into_bytes()
 }
@@ -19,8 +16,12 @@ pub(crate) fn column(field: &'static str, name: &'static str, text: &str) -> Col
 }
 
 /// Text for comparing without regard to case.
+///
+/// Character by character, unlike `str::to_lowercase`, which looks at the neighbours of a Σ: the key
+/// of a prefix must be a prefix of the key. By way of the upper case, because some lower-case letters
+/// share theirs: ς and σ, or ß and ss.
 pub(crate) fn fold(text: &str) -> String {
-    text.trim().chars().flat_map(char::to_lowercase).collect()
+    text.trim().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// The beginning of a name.
@@ -64,6 +65,9 @@ mod tests {
             ("mc", " McDonald"),
             ("ÉM", "émile"),
             ("ΟΔΟΣ", "Οδοσακις"),
+            ("ΟΔΟΣ", "οδος"),
+            ("GROSS", "Große"),
+            ("groß", "GROSSE"),
             ("İ", "İnci"),
             ("李", "李雷"),
         ] {

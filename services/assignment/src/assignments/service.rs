@@ -55,6 +55,12 @@ impl Assignments {
     ) -> Result<proto::Assignment, Error> {
         let request_id = std::mem::take(&mut request.request_id);
         let replay = store::Request::of(caller, "CreateAssignment", &request_id, &request);
+        if let Some(request) = &replay
+            && let Some(made) = store::find_made_by(&self.db, request).await?
+        {
+            // Whatever has become of patient and doctor since: the client asks what came of it.
+            return Ok(made.into_proto());
+        }
         let asked = Asked::try_from(request.assignment.unwrap_or_default())?;
         let (patient, doctor) = tokio::join!(
             self.people.patient(asked.patient_id.to_string()),

@@ -76,6 +76,15 @@ impl New {
     }
 }
 
+/// The assignment that the same request made before, if there was one.
+pub(super) async fn find_made_by(db: &Db, request: &Request) -> Result<Option<Assignment>, Error> {
+    match idempotency::look_up(db, &request.key, &request.payload_hash).await? {
+        Claim::New => Ok(None),
+        Claim::Replay(id) => Ok(Some(db.fetch_one(by_id(id)).await?)),
+        Claim::Reused => Err(Error::RequestIdReused),
+    }
+}
+
 /// Makes an assignment, or answers with the one that the same request made before: also when that
 /// one is in force, which the unique index would refuse.
 pub(super) async fn create(
@@ -91,11 +100,7 @@ pub(super) async fn create(
         idempotency::claim(&mut tx, &request.key, &request.payload_hash, new.id, new.now).await?;
     let row = match claim {
         Claim::New => tx.fetch_one(new.insert()).await?,
-        Claim::Replay(id) => {
-            let mut query = Query::new("SELECT ");
-            query.push(COLUMNS).push(" FROM assignments WHERE id = ").push_bind(id);
-            tx.fetch_one(query).await?
-        }
+        Claim::Replay(id) => tx.fetch_one(by_id(id)).await?,
         Claim::Reused => return Err(Error::RequestIdReused),
     };
     tx.commit().await?;
@@ -104,10 +109,16 @@ pub(super) async fn create(
 
 /// An assignment of the scope.
 pub(super) async fn get(db: &Db, id: Uuid, scope: &Scope) -> Result<Assignment, Error> {
-    let mut query = Query::new("SELECT ");
-    query.push(COLUMNS).push(" FROM assignments WHERE id = ").push_bind(id).push(" AND ");
+    let mut query = by_id(id);
+    query.push(" AND ");
     scope.push(&mut query);
     db.fetch_optional(query).await?.ok_or(Error::NotFound)
+}
+
+fn by_id(id: Uuid) -> Query {
+    let mut query = Query::new("SELECT ");
+    query.push(COLUMNS).push(" FROM assignments WHERE id = ").push_bind(id);
+    query
 }
 
 /// A change of one assignment.

@@ -77,11 +77,11 @@ async fn roles_are_replaced(suite: Suite) {
     let (admin, account) =
         (suite.admin("admin@example.com").await, suite.register("a@example.com").await);
     let roles = [Role::Admin, Role::Doctor];
-    let updated = set_roles(&suite, &admin.caller, &account.user.id, &roles, "1").await.unwrap();
+    let updated = set_roles(&suite, &admin.caller, &account.user.id, &roles, "v1").await.unwrap();
     assert_eq!(updated.roles, [i32::from(Role::Admin), i32::from(Role::Doctor)]);
-    assert_eq!(updated.etag, "2");
+    assert_eq!(updated.etag, "v2");
     // The same again changes nothing, not even the etag.
-    let again = set_roles(&suite, &admin.caller, &account.user.id, &roles, "2").await.unwrap();
+    let again = set_roles(&suite, &admin.caller, &account.user.id, &roles, "v2").await.unwrap();
     assert_eq!(again, updated);
     // SERVICE is for no account, whatever got past the contract.
     let roles = [Role::Service, Role::Staff];
@@ -124,7 +124,7 @@ async fn of_two_administrators_that_remove_each_other_one_stays(suite: Suite) {
 async fn a_closed_account_is_out_until_it_is_opened_again(suite: Suite) {
     let (admin, account) =
         (suite.admin("admin@example.com").await, suite.register("a@example.com").await);
-    let closed = deactivate(&suite, &admin.caller, &account.user.id, "1").await.unwrap();
+    let closed = deactivate(&suite, &admin.caller, &account.user.id, "v1").await.unwrap();
     assert!(!closed.active);
     assert_eq!(deactivate(&suite, &admin.caller, &account.user.id, "").await.unwrap(), closed);
     assert_eq!(code(suite.try_login("a@example.com", PASSWORD).await), Code::Unauthenticated);
@@ -140,7 +140,7 @@ async fn stale_etags_and_unknown_accounts_change_nothing(suite: Suite) {
         (suite.admin("admin@example.com").await, suite.register("a@example.com").await);
     let stale = set_roles(&suite, &admin.caller, &account.user.id, &[Role::Admin], "7").await;
     assert_eq!(code(stale), Code::Aborted);
-    let stale = deactivate(&suite, &admin.caller, &account.user.id, "7").await;
+    let stale = deactivate(&suite, &admin.caller, &account.user.id, "v7").await;
     assert_eq!(code(stale), Code::Aborted);
     let never = suite.clock.new_id().to_string();
     assert_eq!(code(deactivate(&suite, &admin.caller, &never, "").await), Code::NotFound);

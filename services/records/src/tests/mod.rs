@@ -1,6 +1,5 @@
-//! What the service does with a real database. Every test runs on SQLite, and on PostgreSQL when
-//! `CLINIC_TEST_POSTGRES_URL` names a server. The wire, the rules of the methods and the validation
-//! of messages are the suite's to test.
+//! What the service does with a real database. Every test runs on SQLite and on PostgreSQL. The
+//! wire, the rules of the methods and the validation of messages are the suite's to test.
 
 mod doctors;
 mod patients;
@@ -21,7 +20,7 @@ use crate::doctors::Doctors;
 use crate::error::Error;
 use crate::patients::Patients;
 
-/// Between two records: ids of one millisecond are in no order.
+/// Between two records, so that their order does not hang on the system's clock.
 const TICK: TimeDelta = TimeDelta::milliseconds(2);
 
 /// The service over a database of its own.
@@ -60,6 +59,16 @@ pub(super) async fn records(postgres: Option<&str>) -> Records {
     }
 }
 
+/// The server that `cargo xtask test` starts. A test that is left out silently proves nothing.
+pub(super) fn postgres_server() -> String {
+    std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
+        panic!(
+            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts \
+             a PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
+        )
+    })
+}
+
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod sqlite {
@@ -69,9 +78,8 @@ macro_rules! on_both {
         }
         mod postgres {
             $(#[tokio::test] async fn $name() {
-                if let Ok(server) = std::env::var("CLINIC_TEST_POSTGRES_URL") {
-                    super::$name(crate::tests::records(Some(&server)).await).await;
-                }
+                let server = crate::tests::postgres_server();
+                super::$name(crate::tests::records(Some(&server)).await).await;
             })*
         }
     };
