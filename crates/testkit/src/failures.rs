@@ -35,3 +35,10 @@ pub fn fields<T: Debug>(answer: Result<Response<T>, Status>) -> Vec<String> {
     assert_eq!(failure.code, Code::InvalidArgument, "{failure:?}");
     failure.fields
 }
+
+/// All that a client can see of the refusal that an answer must be: code, message and the bytes of
+/// the details.
+pub fn refusal<T: Debug>(answer: Result<Response<T>, Status>) -> (Code, String, Vec<u8>) {
+    let status = answer.expect_err("this must be refused");
+    (status.code(), status.message().to_owned(), status.details().to_vec())
+}

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
 
 mod accounts;
+mod calls;
 mod clients;
 mod failures;
 mod samples;
@@ -12,8 +13,8 @@ mod suite;
 
 pub use accounts::{Account, PASSWORD};
 pub use clients::{Client, Clients};
-pub use failures::{Failure, failure, fields};
-pub use samples::{assignment, doctor, email, patient};
+pub use failures::{Failure, failure, fields, refusal};
+pub use samples::{assignment, doctor, email, mask, patient};
 pub use suite::{Backend, Suite, run, run_with};
 
 /// A test that runs on both databases: `on_both! { async fn the_rule(suite: &Suite) { … } }`.

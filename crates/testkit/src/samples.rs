@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clinic_proto::assignment::v1::Assignment;
 use clinic_proto::records::v1::{Doctor, Patient};
+use prost_types::FieldMask;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -57,4 +58,9 @@ pub fn assignment(patient_id: &str, doctor_id: &str) -> Assignment {
         notes: "fasting".to_owned(),
         ..Assignment::default()
     }
+}
+
+/// An update mask.
+pub fn mask(paths: &[&str]) -> Option<FieldMask> {
+    Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
 }

@@ -2,4 +2,13 @@
 //! straight at a service, on SQLite and on PostgreSQL.
 
 mod access_matrix;
+mod assignments;
+mod concurrency;
+mod doctors;
+mod not_found;
+mod paging;
+mod patients;
+mod privacy;
+mod request_ids;
+mod roles;
 mod walk;

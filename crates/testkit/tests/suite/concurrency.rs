@@ -1,0 +1,238 @@
+//! Two or twenty do the same at the same moment.
+
+use std::fmt::Debug;
+
+use clinic_proto::assignment::v1::{
+    Assignment, CreateAssignmentRequest, ListAssignmentsRequest, UpdateAssignmentRequest,
+};
+use clinic_proto::records::v1::{
+    CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
+    ListDoctorsRequest, ListPatientsRequest, Patient, UndeleteDoctorRequest, UpdateDoctorRequest,
+    UpdatePatientRequest,
+};
+use clinic_testkit::{Account, Suite, assignment, doctor, failure, on_both, patient};
+use tonic::{Code, Response, Status};
+
+/// The answers to a call that many connections of an account make at once.
+async fn at_once<T, F>(
+    suite: &Suite,
+    account: &Account,
+    count: usize,
+    call: impl Fn(Account, usize) -> F,
+) -> Vec<Result<Response<T>, Status>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
+{
+    let mut calls = Vec::new();
+    for at in 0..count {
+        let connection = suite.account(account.user.clone(), account.tokens.clone());
+        // So that nothing but the call itself is left to do.
+        let request = ListPatientsRequest { page_size: 1, ..Default::default() };
+        connection.patients().list_patients(request).await.unwrap();
+        calls.push(call(connection, at));
+    }
+    let calls: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap());
+    }
+    answers
+}
+
+/// The only success; all others must be refused with this code and reason.
+fn the_winner<T: Debug>(answers: Vec<Result<Response<T>, Status>>, code: Code, reason: &str) -> T {
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    for answer in lost {
+        let lost = failure(answer);
+        assert_eq!((lost.code, lost.reason.as_str()), (code, reason));
+    }
+    let [won]: [_; 1] = won.try_into().expect("one wins, and only one");
+    won.unwrap().into_inner()
+}
+
+/// What all answers are.
+fn the_same<T: Debug + PartialEq>(answers: Vec<Result<Response<T>, Status>>) -> T {
+    let mut answers = answers.into_iter().map(|answer| answer.unwrap().into_inner());
+    let first = answers.next().unwrap();
+    for other in answers {
+        assert_eq!(other, first);
+    }
+    first
+}
+
+on_both! {
+    async fn of_two_updates_with_the_same_etag_one_wins(suite: &Suite) {
+        let staff = suite.staff().await;
+        for _ in 0..5 {
+            let made = staff.create_patient(patient()).await;
+            let answers = at_once(suite, &staff, 2, |by, at| {
+                let change = Patient {
+                    etag: made.etag.clone(),
+                    address: format!("{at} Main St"),
+                    ..Default::default()
+                };
+                let request = UpdatePatientRequest {
+                    id: made.id.clone(),
+                    patient: Some(change),
+                    update_mask: None,
+                };
+                async move { by.patients().update_patient(request).await }
+            })
+            .await;
+            the_winner(answers, Code::Aborted, "STALE_ETAG");
+
+            let made = staff.create_doctor(doctor()).await;
+            let answers = at_once(suite, &staff, 2, |by, at| {
+                let change = Doctor {
+                    etag: made.etag.clone(),
+                    qualifications: format!("{at}"),
+                    ..Default::default()
+                };
+                let request = UpdateDoctorRequest {
+                    id: made.id.clone(),
+                    doctor: Some(change),
+                    update_mask: None,
+                };
+                async move { by.doctors().update_doctor(request).await }
+            })
+            .await;
+            the_winner(answers, Code::Aborted, "STALE_ETAG");
+
+            let patient = staff.create_patient(patient()).await;
+            let made = staff.assign(&patient.id, &made.id).await;
+            let answers = at_once(suite, &staff, 2, |by, at| {
+                let change = Assignment {
+                    etag: made.etag.clone(),
+                    notes: format!("{at}"),
+                    ..Default::default()
+                };
+                let request = UpdateAssignmentRequest {
+                    id: made.id.clone(),
+                    assignment: Some(change),
+                    update_mask: None,
+                };
+                async move { by.assignments().update_assignment(request).await }
+            })
+            .await;
+            the_winner(answers, Code::Aborted, "STALE_ETAG");
+        }
+    }
+
+    async fn updates_without_an_etag_are_all_made(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_patient(patient()).await;
+        let answers = at_once(suite, &staff, 20, |by, at| {
+            let change = Patient { address: format!("{at} Main St"), ..Default::default() };
+            let request = UpdatePatientRequest {
+                id: made.id.clone(),
+                patient: Some(change),
+                update_mask: None,
+            };
+            async move { by.patients().update_patient(request).await }
+        })
+        .await;
+        let mut etags: Vec<_> =
+            answers.into_iter().map(|answer| answer.unwrap().into_inner().etag).collect();
+        etags.sort();
+        etags.dedup();
+        assert_eq!(etags.len(), 20);
+    }
+
+    async fn creates_with_one_request_id_make_one_row_and_give_one_answer(suite: &Suite) {
+        let staff = suite.staff().await;
+        for count in [2, 20] {
+            let request_id = suite.clock.new_id().to_string();
+            let request =
+                CreatePatientRequest { patient: Some(patient()), request_id: request_id.clone() };
+            let answers = at_once(suite, &staff, count, |by, _| {
+                let request = request.clone();
+                async move { by.patients().create_patient(request).await }
+            })
+            .await;
+            let patient = the_same(answers);
+
+            // The same id for another method is another request.
+            let request =
+                CreateDoctorRequest { doctor: Some(doctor()), request_id: request_id.clone() };
+            let answers = at_once(suite, &staff, count, |by, _| {
+                let request = request.clone();
+                async move { by.doctors().create_doctor(request).await }
+            })
+            .await;
+            let doctor = the_same(answers);
+
+            let assignment = Some(assignment(&patient.id, &doctor.id));
+            let request = CreateAssignmentRequest { assignment, request_id };
+            let answers = at_once(suite, &staff, count, |by, _| {
+                let request = request.clone();
+                async move { by.assignments().create_assignment(request).await }
+            })
+            .await;
+            the_same(answers);
+        }
+        let request = ListPatientsRequest::default();
+        let patients = staff.patients().list_patients(request).await.unwrap().into_inner().patients;
+        let request = ListDoctorsRequest::default();
+        let doctors = staff.doctors().list_doctors(request).await.unwrap().into_inner().doctors;
+        let request = ListAssignmentsRequest::default();
+        let made = staff.assignments().list_assignments(request).await.unwrap().into_inner();
+        assert_eq!([patients.len(), doctors.len(), made.assignments.len()], [2, 2, 2]);
+    }
+
+    async fn of_many_assignments_of_one_pair_one_is_made(suite: &Suite) {
+        let staff = suite.staff().await;
+        let doctor = staff.create_doctor(doctor()).await;
+        for (count, with_ids) in [(2, false), (2, true), (20, false), (20, true)] {
+            let patient = staff.create_patient(patient()).await;
+            let answers = at_once(suite, &staff, count, |by, _| {
+                let id = if with_ids { suite.clock.new_id().to_string() } else { String::new() };
+                let assignment = Some(assignment(&patient.id, &doctor.id));
+                let request = CreateAssignmentRequest { assignment, request_id: id };
+                async move { by.assignments().create_assignment(request).await }
+            })
+            .await;
+            the_winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+        }
+    }
+
+    async fn of_many_doctors_with_one_license_number_one_is_made(suite: &Suite) {
+        let staff = suite.staff().await;
+        let answers = at_once(suite, &staff, 10, |by, _| {
+            let doctor = Some(Doctor { license_number: "MD-1".into(), ..doctor() });
+            let request = CreateDoctorRequest { doctor, ..Default::default() };
+            async move { by.doctors().create_doctor(request).await }
+        })
+        .await;
+        the_winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+    }
+
+    async fn of_two_undeletes_of_one_license_number_one_wins(suite: &Suite) {
+        let staff = suite.staff().await;
+        let mut gone = Vec::new();
+        for _ in 0..2 {
+            let licensed = Doctor { license_number: "MD-1".into(), ..doctor() };
+            let made = staff.create_doctor(licensed).await;
+            let request = DeleteDoctorRequest { id: made.id.clone(), ..Default::default() };
+            staff.doctors().delete_doctor(request).await.unwrap();
+            gone.push(made.id);
+        }
+        let answers = at_once(suite, &staff, 2, |by, at| {
+            let request = UndeleteDoctorRequest { id: gone[at].clone(), ..Default::default() };
+            async move { by.doctors().undelete_doctor(request).await }
+        })
+        .await;
+        the_winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+    }
+
+    async fn of_many_deletes_of_one_patient_one_is_done(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_patient(patient()).await;
+        let answers = at_once(suite, &staff, 10, |by, _| {
+            let request = DeletePatientRequest { id: made.id.clone(), ..Default::default() };
+            async move { by.patients().delete_patient(request).await }
+        })
+        .await;
+        the_winner(answers, Code::NotFound, "NOT_FOUND");
+    }
+}

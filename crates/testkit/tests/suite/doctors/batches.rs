@@ -1,0 +1,44 @@
+//! Many doctors by their ids.
+
+use clinic_proto::records::v1::BatchGetDoctorsRequest;
+use clinic_testkit::{doctor, fields, on_both, refusal};
+
+use super::{delete, get};
+
+on_both! {
+    async fn a_batch_comes_in_the_order_of_its_ids(suite: &Suite) {
+        let (staff, ann) = (suite.staff().await, suite.patient().await);
+        let (a, b) = (staff.create_doctor(doctor()).await, staff.create_doctor(doctor()).await);
+        let ids = vec![b.id.clone(), a.id.clone(), b.id.clone()];
+        let request = BatchGetDoctorsRequest { ids, ..Default::default() };
+        let found = ann.doctors().batch_get_doctors(request).await.unwrap().into_inner();
+        assert_eq!(found.doctors, [b.clone(), a, b]);
+    }
+
+    async fn one_that_is_missing_fails_the_batch_unless_it_may_be_missing(suite: &Suite) {
+        let staff = suite.staff().await;
+        let (kept, gone) =
+            (staff.create_doctor(doctor()).await, staff.create_doctor(doctor()).await);
+        staff.doctors().delete_doctor(delete(&gone.id)).await.unwrap();
+        let never = suite.clock.new_id().to_string();
+        let not_found = refusal(staff.doctors().get_doctor(get(&never)).await);
+        for missing in [&gone.id, &never] {
+            let ids = vec![missing.clone(), kept.id.clone()];
+            let mut request = BatchGetDoctorsRequest { ids, allow_missing: false };
+            let answer = staff.doctors().batch_get_doctors(request.clone()).await;
+            assert_eq!(refusal(answer), not_found);
+            request.allow_missing = true;
+            let found = staff.doctors().batch_get_doctors(request).await.unwrap().into_inner();
+            assert_eq!(found.doctors, [kept.clone()]);
+        }
+    }
+
+    async fn a_batch_has_one_to_five_hundred_ids(suite: &Suite) {
+        let staff = suite.staff().await;
+        for count in [0, 501] {
+            let ids = vec![staff.user.id.clone(); count];
+            let request = BatchGetDoctorsRequest { ids, allow_missing: true };
+            assert_eq!(fields(staff.doctors().batch_get_doctors(request).await), ["ids"]);
+        }
+    }
+}

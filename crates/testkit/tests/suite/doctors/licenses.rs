@@ -1,0 +1,72 @@
+//! A license number belongs to one doctor among those that are not deleted.
+
+use clinic_proto::records::v1::{CreateDoctorRequest, Doctor, ListDoctorsRequest};
+use clinic_testkit::{doctor, on_both};
+use tonic::{Code, Response, Status};
+use tonic_types::StatusExt as _;
+
+use super::{delete, get, list, undelete, update};
+
+fn licensed(license_number: &str) -> Doctor {
+    Doctor { license_number: license_number.into(), ..doctor() }
+}
+
+fn create(doctor: Doctor) -> CreateDoctorRequest {
+    CreateDoctorRequest { doctor: Some(doctor), ..Default::default() }
+}
+
+/// The answer must be ALREADY_EXISTS, of the license number.
+fn assert_taken(answer: Result<Response<Doctor>, Status>) {
+    let status = answer.expect_err("the license number is taken");
+    assert_eq!(status.code(), Code::AlreadyExists);
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!(info.reason, "ALREADY_EXISTS");
+    assert_eq!(info.metadata.get("field").map(String::as_str), Some("license_number"));
+}
+
+on_both! {
+    async fn a_license_number_is_given_once_whoever_asks_and_however_it_is_written(suite: &Suite) {
+        let (staff, other) = (suite.staff().await, suite.staff().await);
+        let first = staff.create_doctor(licensed("MD-77ä")).await;
+        for license in ["MD-77ä", "md-77Ä", "  Md-77Ä "] {
+            assert_taken(other.doctors().create_doctor(create(licensed(license))).await);
+        }
+        let second = other.create_doctor(licensed("MD-78")).await;
+        let request = update(&second.id, licensed("md-77ä"), &["license_number"]);
+        assert_taken(other.doctors().update_doctor(request).await);
+        let read = other.doctors().get_doctor(get(&second.id)).await.unwrap().into_inner();
+        assert_eq!(read, second);
+        // The own one in other letters is not taken.
+        let request = update(&first.id, licensed("md-77Ä"), &["license_number"]);
+        let changed = staff.doctors().update_doctor(request).await.unwrap().into_inner();
+        assert_eq!(changed.license_number, "md-77Ä");
+        assert_eq!(list(&staff, ListDoctorsRequest::default()).await.len(), 2);
+    }
+
+    async fn a_deleted_doctors_license_number_is_free(suite: &Suite) {
+        let (staff, other) = (suite.staff().await, suite.staff().await);
+        let first = staff.create_doctor(licensed("MD-1")).await;
+        staff.doctors().delete_doctor(delete(&first.id)).await.unwrap();
+        let second = other.create_doctor(licensed("md-1")).await;
+        assert_taken(staff.doctors().undelete_doctor(undelete(&first.id)).await);
+
+        let request = update(&second.id, licensed("MD-2"), &["license_number"]);
+        other.doctors().update_doctor(request).await.unwrap();
+        let back = staff.doctors().undelete_doctor(undelete(&first.id)).await.unwrap().into_inner();
+        assert!(back.deleted_at.is_none());
+        assert_taken(other.doctors().create_doctor(create(licensed("MD-1"))).await);
+    }
+
+    async fn a_refused_create_does_not_use_up_its_request_id(suite: &Suite) {
+        let staff = suite.staff().await;
+        let first = staff.create_doctor(licensed("MD-1")).await;
+        let request_id = suite.clock.new_id().to_string();
+        let request = CreateDoctorRequest { doctor: Some(licensed("MD-1")), request_id };
+        assert_taken(staff.doctors().create_doctor(request.clone()).await);
+        staff.doctors().delete_doctor(delete(&first.id)).await.unwrap();
+        let made = staff.doctors().create_doctor(request.clone()).await.unwrap().into_inner();
+        let again = staff.doctors().create_doctor(request).await.unwrap().into_inner();
+        assert_eq!(made, again);
+    }
+}

@@ -1,0 +1,143 @@
+//! What an update changes, and what it does not.
+
+use clinic_proto::records::v1::{Doctor, UpdateDoctorRequest};
+use clinic_testkit::{doctor, failure, fields, mask, on_both};
+use tonic::Code;
+
+use super::{get, update};
+
+fn required() -> Doctor {
+    Doctor {
+        first_name: "Meredith".into(),
+        last_name: "Grey".into(),
+        specialization: "Surgery".into(),
+        license_number: "MD-G".into(),
+        ..Default::default()
+    }
+}
+
+on_both! {
+    async fn without_a_mask_what_is_given_changes(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_doctor(doctor()).await;
+        for update_mask in [None, mask(&[])] {
+            let change = Doctor { available: Some(false), ..Default::default() };
+            let request =
+                UpdateDoctorRequest { id: made.id.clone(), doctor: Some(change), update_mask };
+            let changed = staff.doctors().update_doctor(request).await.unwrap().into_inner();
+            let expected = Doctor {
+                available: Some(false),
+                etag: changed.etag.clone(),
+                updated_at: changed.updated_at,
+                ..made.clone()
+            };
+            assert_eq!(changed, expected);
+        }
+    }
+
+    async fn a_star_replaces_everything_that_can_change(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_doctor(Doctor { available: Some(false), ..doctor() }).await;
+        let answer =
+            staff.doctors().update_doctor(update(&made.id, Doctor::default(), &["*"])).await;
+        assert_eq!(
+            fields(answer),
+            [
+                "doctor.first_name",
+                "doctor.last_name",
+                "doctor.specialization",
+                "doctor.license_number"
+            ]
+        );
+        let changed = staff.doctors().update_doctor(update(&made.id, required(), &["*"])).await;
+        let changed = changed.unwrap().into_inner();
+        let expected = Doctor {
+            id: made.id.clone(),
+            etag: changed.etag.clone(),
+            created_at: made.created_at,
+            updated_at: changed.updated_at,
+            owner_id: made.owner_id.clone(),
+            // As in a Create: true unless it is said.
+            available: Some(true),
+            ..required()
+        };
+        assert_eq!(changed, expected);
+    }
+
+    async fn a_mask_changes_what_it_names_and_clears_what_is_empty(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_doctor(doctor()).await;
+        let paths = ["years_of_experience", "consultation_fee", "specialization"];
+        let changed = staff.doctors().update_doctor(update(&made.id, required(), &paths)).await;
+        let changed = changed.unwrap().into_inner();
+        let expected = Doctor {
+            years_of_experience: 0,
+            consultation_fee: String::new(),
+            specialization: "Surgery".into(),
+            etag: changed.etag.clone(),
+            updated_at: changed.updated_at,
+            ..made
+        };
+        assert_eq!(changed, expected);
+    }
+
+    async fn a_mask_names_only_fields_that_can_change(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_doctor(doctor()).await;
+        for path in [
+            "id",
+            "etag",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+            "owner_id",
+            "verified",
+            "user_id",
+            "nonsense",
+            "",
+            "doctor.email",
+        ] {
+            let request = update(&made.id, required(), &["email", path]);
+            assert_eq!(
+                fields(staff.doctors().update_doctor(request).await),
+                ["update_mask"],
+                "{path}"
+            );
+        }
+        let request = update(&made.id, required(), &["email", "*"]);
+        assert_eq!(fields(staff.doctors().update_doctor(request).await), ["update_mask"]);
+        let read = staff.doctors().get_doctor(get(&made.id)).await.unwrap().into_inner();
+        assert_eq!(read, made);
+    }
+
+    async fn nobody_verifies_a_doctor_by_writing_it_into_the_record(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_doctor(Doctor { verified: true, ..doctor() }).await;
+        assert!(!made.verified);
+        let change = Doctor { verified: true, ..required() };
+        let paths: [&[&str]; 2] = [&[], &["*"]];
+        for paths in paths {
+            let changed =
+                staff.doctors().update_doctor(update(&made.id, change.clone(), paths)).await;
+            assert!(!changed.unwrap().into_inner().verified);
+        }
+    }
+
+    async fn doctors_change_their_own_profile_once_they_are_verified(suite: &Suite) {
+        let change = || Doctor { qualifications: "MD, PhD".into(), ..Default::default() };
+        let house = suite.unverified_doctor().await;
+        for id in ["me", house.profile_id.as_str()] {
+            let answer = house.doctors().update_doctor(update(id, change(), &[])).await;
+            assert_eq!(failure(answer).code, Code::NotFound);
+        }
+        let (house, other) = (suite.verified_doctor().await, suite.verified_doctor().await);
+        for id in ["me", house.profile_id.as_str()] {
+            let changed = house.doctors().update_doctor(update(id, change(), &[])).await.unwrap();
+            let changed = changed.into_inner();
+            assert_eq!((changed.id.as_str(), changed.verified), (house.profile_id.as_str(), true));
+            assert_eq!(changed.qualifications, "MD, PhD");
+        }
+        let answer = other.doctors().update_doctor(update(&house.profile_id, change(), &[])).await;
+        assert_eq!(failure(answer).code, Code::NotFound);
+    }
+}

@@ -1,0 +1,59 @@
+//! An administrator confirms that a self-registered doctor is one.
+
+use clinic_proto::records::v1::{Doctor, ListPatientsRequest, VerifyDoctorRequest};
+use clinic_testkit::{doctor, failure, on_both, patient};
+use tonic::Code;
+
+use super::{delete, get};
+
+fn verify(id: &str) -> VerifyDoctorRequest {
+    VerifyDoctorRequest { id: id.into(), ..Default::default() }
+}
+
+on_both! {
+    async fn verification_gives_a_doctors_rights_at_once(suite: &Suite) {
+        let (house, staff) = (suite.unverified_doctor().await, suite.staff().await);
+        let before = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
+        assert_eq!((before.verified, before.owner_id.as_str()), (false, ""));
+        staff.create_patient(patient()).await;
+        let everyone = ListPatientsRequest::default();
+        let seen = house.patients().list_patients(everyone.clone()).await.unwrap().into_inner();
+        assert!(seen.patients.is_empty());
+
+        let admin = suite.admin().await;
+        let verified =
+            admin.doctors().verify_doctor(verify(&before.id)).await.unwrap().into_inner();
+        let expected = Doctor {
+            verified: true,
+            etag: verified.etag.clone(),
+            updated_at: verified.updated_at,
+            ..before.clone()
+        };
+        assert_eq!(verified, expected);
+        assert_ne!(verified.etag, before.etag);
+        // The token from before is as good as a new one.
+        let seen = house.patients().list_patients(everyone).await.unwrap().into_inner();
+        assert_eq!(seen.patients.len(), 1);
+    }
+
+    async fn only_an_administrator_verifies(suite: &Suite) {
+        let house = suite.unverified_doctor().await;
+        for account in [&house, &suite.staff().await, &suite.patient().await] {
+            let refused = failure(account.doctors().verify_doctor(verify(&house.profile_id)).await);
+            assert_eq!(refused.reason, "ROLE_REQUIRED");
+        }
+        let mine = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
+        assert!(!mine.verified);
+    }
+
+    async fn a_stale_etag_or_a_deleted_doctor_is_not_verified(suite: &Suite) {
+        let (staff, admin) = (suite.staff().await, suite.admin().await);
+        let made = staff.create_doctor(doctor()).await;
+        let request = VerifyDoctorRequest { id: made.id.clone(), etag: "v7".into() };
+        let stale = failure(admin.doctors().verify_doctor(request).await);
+        assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
+        staff.doctors().delete_doctor(delete(&made.id)).await.unwrap();
+        let gone = failure(admin.doctors().verify_doctor(verify(&made.id)).await);
+        assert_eq!(gone.code, Code::NotFound);
+    }
+}

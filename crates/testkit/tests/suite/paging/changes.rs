@@ -1,0 +1,154 @@
+//! Rows come and go while somebody turns the pages.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use clinic_proto::access::v1::Role;
+use clinic_proto::assignment::v1::{
+    AssignmentStatus, EndAssignmentRequest, ListAssignmentsRequest,
+};
+use clinic_proto::records::v1::{
+    CreatePatientRequest, DeletePatientRequest, ListPatientsRequest, Patient,
+};
+use clinic_testkit::{Account, doctor, on_both, patient};
+
+use super::List;
+
+async fn delete(by: &Account, id: &str) {
+    let request = DeletePatientRequest { id: id.into(), ..Default::default() };
+    by.patients().delete_patient(request).await.unwrap();
+}
+
+/// Turns the pages of this query, two at a time. Between pages one seen and one unseen patient go,
+/// and two new ones come: what stayed all the time must be seen once, and nothing twice.
+async fn turn_pages(staff: &Account, query: &str) {
+    let names = |at: usize| Patient {
+        first_name: format!("S{}", ["a", "z", "m"][at % 3]),
+        last_name: ["Sa", "Other", "Sz", "Sm", "Sm"][at % 5].into(),
+        ..patient()
+    };
+    let mut stayed = BTreeSet::new();
+    for at in 0..15 {
+        stayed.insert(staff.create_patient(names(at)).await.id);
+    }
+    let mut seen: Vec<String> = Vec::new();
+    let mut request =
+        ListPatientsRequest { query: query.into(), page_size: 2, ..Default::default() };
+    loop {
+        let page = staff.patients().list_patients(request.clone()).await.unwrap().into_inner();
+        seen.extend(page.patients.into_iter().map(|patient| patient.id));
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+        let unseen = stayed.iter().find(|id| !seen.contains(*id)).cloned();
+        let last = seen.last().filter(|id| stayed.contains(*id)).cloned();
+        for id in unseen.iter().chain(&last) {
+            delete(staff, id).await;
+            stayed.remove(id);
+        }
+        // New ones with names before and after those on the page.
+        staff.create_patient(names(seen.len())).await;
+        assert!(seen.len() < 100, "the pages end");
+    }
+    let once: BTreeSet<String> = seen.iter().cloned().collect();
+    assert_eq!(once.len(), seen.len(), "nothing is seen twice");
+    assert!(stayed.is_subset(&once), "what stayed is seen");
+    assert!(stayed.len() > 3, "enough stayed to tell");
+}
+
+on_both! {
+    async fn what_stays_is_seen_once_while_others_come_and_go(suite: &Suite) {
+        let staff = suite.staff().await;
+        turn_pages(&staff, "").await;
+    }
+
+    async fn the_same_holds_for_names_in_their_order(suite: &Suite) {
+        let staff = suite.staff().await;
+        turn_pages(&staff, "s").await;
+    }
+
+    async fn the_same_holds_for_what_several_roles_give_together(suite: &Suite) {
+        let house = suite.verified_doctor().await;
+        let house = suite.give_roles(&house, &[Role::Doctor, Role::Staff, Role::Patient]).await;
+        turn_pages(&house, "").await;
+    }
+
+    async fn the_same_holds_for_names_that_several_roles_give_together(suite: &Suite) {
+        let house = suite.verified_doctor().await;
+        let house = suite.give_roles(&house, &[Role::Doctor, Role::Staff, Role::Patient]).await;
+        turn_pages(&house, "s").await;
+    }
+
+    async fn what_was_made_at_the_same_moment_is_on_one_page_each(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made: Vec<_> = (0..20)
+            .map(|_| {
+                let mut client = staff.patients();
+                let request =
+                    CreatePatientRequest { patient: Some(patient()), ..Default::default() };
+                tokio::spawn(async move { client.create_patient(request).await })
+            })
+            .collect();
+        let mut ids = BTreeSet::new();
+        for made in made {
+            ids.insert(made.await.unwrap().unwrap().into_inner().id);
+        }
+        for list in [List::Patients, List::PatientsByName] {
+            let (mut seen, mut token) = (Vec::new(), String::new());
+            loop {
+                let page = list.page(&staff, 3, &token, false).await.unwrap().into_inner();
+                seen.extend(page.ids);
+                token = page.next;
+                if token.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(seen.len(), 20);
+            assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), ids);
+        }
+    }
+
+    async fn lists_are_in_the_order_in_which_things_were_made(suite: &Suite) {
+        let staff = suite.staff().await;
+        let mut made = Vec::new();
+        for _ in 0..10 {
+            made.push(staff.create_patient(patient()).await.id);
+        }
+        let listed = List::Patients.page(&staff, 0, "", false).await.unwrap().into_inner();
+        assert_eq!(listed.ids, made);
+    }
+
+    async fn assignments_that_end_do_not_move_the_others(suite: &Suite) {
+        let staff = suite.staff().await;
+        let doctor = staff.create_doctor(doctor()).await.id;
+        let mut made = Vec::new();
+        for _ in 0..7 {
+            suite.clock.advance(TimeDelta::milliseconds(2));
+            let patient = staff.create_patient(patient()).await.id;
+            made.push(staff.assign(&patient, &doctor).await.id);
+        }
+        let mut request = ListAssignmentsRequest {
+            status: AssignmentStatus::Active.into(),
+            page_size: 2,
+            ..Default::default()
+        };
+        let mut seen = Vec::new();
+        loop {
+            let page = staff.assignments().list_assignments(request.clone()).await.unwrap();
+            let page = page.into_inner();
+            seen.extend(page.assignments.into_iter().map(|assignment| assignment.id));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+            // One that was seen and, at first, the last but one of all.
+            for id in [&seen[seen.len() - 1], &made[5]] {
+                let request = EndAssignmentRequest { id: id.clone(), ..Default::default() };
+                staff.assignments().end_assignment(request).await.unwrap();
+            }
+        }
+        made.remove(5);
+        assert_eq!(seen, made);
+    }
+}

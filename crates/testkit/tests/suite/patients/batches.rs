@@ -1,0 +1,55 @@
+//! Many patients by their ids.
+
+use clinic_proto::records::v1::{BatchGetPatientsRequest, Patient};
+use clinic_testkit::{Account, fields, on_both, patient, refusal};
+
+use super::{delete, get};
+
+async fn batch(by: &Account, ids: &[&str], allow_missing: bool) -> Vec<Patient> {
+    let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    let request = BatchGetPatientsRequest { ids, allow_missing, ..Default::default() };
+    by.patients().batch_get_patients(request).await.unwrap().into_inner().patients
+}
+
+on_both! {
+    async fn a_batch_comes_in_the_order_of_its_ids(suite: &Suite) {
+        let staff = suite.staff().await;
+        let a = staff.create_patient(patient()).await;
+        let b = staff.create_patient(patient()).await;
+        let c = staff.create_patient(patient()).await;
+        let ids = [c.id.as_str(), &a.id, &b.id, &a.id, &c.id.to_uppercase()];
+        let found = batch(&staff, &ids, false).await;
+        assert_eq!(found, [c.clone(), a.clone(), b, a, c]);
+    }
+
+    async fn one_that_is_missing_fails_the_batch_unless_it_may_be_missing(suite: &Suite) {
+        let (staff, other) = (suite.staff().await, suite.staff().await);
+        let mine = staff.create_patient(patient()).await;
+        let theirs = other.create_patient(patient()).await;
+        let gone = staff.create_patient(patient()).await;
+        staff.patients().delete_patient(delete(&gone.id)).await.unwrap();
+        let never = suite.clock.new_id().to_string();
+        let not_found = refusal(staff.patients().get_patient(get(&never)).await);
+        for missing in [&theirs.id, &gone.id, &never] {
+            let ids = vec![mine.id.clone(), missing.clone()];
+            let request = BatchGetPatientsRequest { ids, ..Default::default() };
+            let answer = staff.patients().batch_get_patients(request).await;
+            assert_eq!(refusal(answer), not_found);
+        }
+        let ids = [theirs.id.as_str(), &mine.id, &gone.id, &never];
+        assert_eq!(batch(&staff, &ids, true).await, [mine]);
+    }
+
+    async fn a_batch_has_one_to_five_hundred_ids(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_patient(patient()).await;
+        let request = |count| BatchGetPatientsRequest {
+            ids: vec![made.id.clone(); count],
+            ..Default::default()
+        };
+        assert_eq!(fields(staff.patients().batch_get_patients(request(0)).await), ["ids"]);
+        assert_eq!(fields(staff.patients().batch_get_patients(request(501)).await), ["ids"]);
+        let all = staff.patients().batch_get_patients(request(500)).await.unwrap().into_inner();
+        assert_eq!(all.patients.len(), 500);
+    }
+}

@@ -1,0 +1,220 @@
+//! What a patient may be made of.
+
+use chrono::TimeDelta;
+use clinic_proto::records::v1::{
+    BatchGetPatientsRequest, CreatePatientRequest, DeletePatientRequest, ListPatientsRequest,
+    Patient, UndeletePatientRequest, UpdatePatientRequest,
+};
+use clinic_testkit::{fields, on_both, patient};
+
+use super::{get, list, named, update};
+
+fn create(patient: Patient) -> CreatePatientRequest {
+    CreatePatientRequest { patient: Some(patient), ..Default::default() }
+}
+
+/// A field, and what spoils it.
+const BAD: [(&str, fn(&mut Patient)); 26] = [
+    ("first_name", |p| p.first_name.clear()),
+    ("first_name", |p| p.first_name = "  ".into()),
+    ("first_name", |p| p.first_name = "a".repeat(101)),
+    ("first_name", |p| p.first_name = "A\nda".into()),
+    ("first_name", |p| p.first_name = "\u{1b}[31mAda".into()),
+    ("last_name", |p| p.last_name.clear()),
+    ("last_name", |p| p.last_name = "é".repeat(101)),
+    ("last_name", |p| p.last_name = "Love\0lace".into()),
+    ("last_name", |p| p.last_name = "Love\u{85}lace".into()),
+    ("date_of_birth", |p| p.date_of_birth = "2999-01-01".into()),
+    ("date_of_birth", |p| p.date_of_birth = "1800-01-01".into()),
+    ("date_of_birth", |p| p.date_of_birth = "2001-02-29".into()),
+    ("date_of_birth", |p| p.date_of_birth = "15.05.1985".into()),
+    ("date_of_birth", |p| p.date_of_birth = "1985-5-15".into()),
+    ("gender", |p| p.gender = "X".into()),
+    ("gender", |p| p.gender = "f".into()),
+    ("phone_number", |p| p.phone_number = "call me".into()),
+    ("phone_number", |p| p.phone_number = "5".repeat(21)),
+    ("phone_number", |p| p.phone_number = "555\0123".into()),
+    ("email", |p| p.email = "nobody".into()),
+    ("email", |p| p.email = format!("{}@example.com", "a".repeat(250))),
+    ("email", |p| p.email = "a\n@example.com".into()),
+    ("address", |p| p.address = "a".repeat(501)),
+    ("address", |p| p.address = "Oak\u{8}St".into()),
+    ("medical_history", |p| p.medical_history = "a".repeat(20_001)),
+    ("medical_history", |p| p.medical_history = "BP\0".into()),
+];
+
+on_both! {
+    async fn every_bad_field_is_named_at_once_and_nothing_is_written(suite: &Suite) {
+        let staff = suite.staff().await;
+        let bad = Patient {
+            etag: "e".repeat(65),
+            user_id: "7".into(),
+            first_name: "a".repeat(101),
+            last_name: " ".into(),
+            date_of_birth: "2999-01-01".into(),
+            gender: "X".into(),
+            phone_number: "call me".into(),
+            email: "nobody".into(),
+            address: "Oak\u{8}St".into(),
+            medical_history: "a".repeat(20_001),
+            ..Default::default()
+        };
+        let all = [
+            "patient.etag",
+            "patient.user_id",
+            "patient.first_name",
+            "patient.last_name",
+            "patient.date_of_birth",
+            "patient.gender",
+            "patient.phone_number",
+            "patient.email",
+            "patient.address",
+            "patient.medical_history",
+        ];
+        let request = CreatePatientRequest { patient: Some(bad.clone()), request_id: "7".into() };
+        let answer = staff.patients().create_patient(request).await;
+        assert_eq!(fields(answer), [&all[..], &["request_id"]].concat());
+        assert!(list(&staff, ListPatientsRequest::default()).await.is_empty());
+
+        let made = staff.create_patient(patient()).await;
+        let answer = staff.patients().update_patient(update(&made.id, bad, &["*"])).await;
+        assert_eq!(fields(answer), all);
+        assert_eq!(list(&staff, ListPatientsRequest::default()).await, [made]);
+    }
+
+    async fn each_field_is_judged_by_itself_in_a_create_and_in_an_update(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_patient(patient()).await;
+        for (field, spoil) in BAD {
+            let mut bad = patient();
+            spoil(&mut bad);
+            let answer = staff.patients().create_patient(create(bad.clone())).await;
+            assert_eq!(fields(answer), [format!("patient.{field}")]);
+            let answer = staff.patients().update_patient(update(&made.id, bad, &[field])).await;
+            assert_eq!(fields(answer), [format!("patient.{field}")]);
+        }
+        assert_eq!(list(&staff, ListPatientsRequest::default()).await, [made]);
+    }
+
+    async fn the_longest_texts_are_taken_and_come_back_as_they_were_given(suite: &Suite) {
+        let staff = suite.staff().await;
+        let given = Patient {
+            first_name: "é".repeat(100),
+            last_name: "山".repeat(100),
+            phone_number: format!("+{}", "5".repeat(20)),
+            address: "\u{1F3E0}".repeat(500),
+            medical_history: "\u{1F9EC}".repeat(20_000),
+            ..patient()
+        };
+        let made = staff.create_patient(given.clone()).await;
+        let read = staff.patients().get_patient(get(&made.id)).await.unwrap().into_inner();
+        assert_eq!(read, made);
+        assert_eq!(
+            (read.first_name, read.last_name, read.phone_number),
+            (given.first_name, given.last_name, given.phone_number)
+        );
+        assert_eq!((read.address, read.medical_history), (given.address, given.medical_history));
+    }
+
+    async fn text_is_stored_as_it_was_given_but_for_the_space_around_it(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff
+            .create_patient(Patient {
+                first_name: "  Zoë <b>'; DROP TABLE patients; --  ".into(),
+                last_name: " O'Neil & \"Sons\" ".into(),
+                address: "\n 1 Main St\n\tRear \r\n".into(),
+                medical_history: "  BP <120\n\n%_\\ 100 µg &amp; \u{202e}ok\t".into(),
+                ..patient()
+            })
+            .await;
+        let read = staff.patients().get_patient(get(&made.id)).await.unwrap().into_inner();
+        assert_eq!(read.first_name, "Zoë <b>'; DROP TABLE patients; --");
+        assert_eq!(read.last_name, "O'Neil & \"Sons\"");
+        assert_eq!(read.address, "1 Main St\n\tRear");
+        assert_eq!(read.medical_history, "BP <120\n\n%_\\ 100 µg &amp; \u{202e}ok");
+        let change = Patient { address: " 2 Main St ".into(), ..Default::default() };
+        let read = staff.patients().update_patient(update(&made.id, change, &[])).await.unwrap();
+        assert_eq!(read.into_inner().address, "2 Main St");
+    }
+
+    async fn only_the_names_are_required(suite: &Suite) {
+        let staff = suite.staff().await;
+        let made = staff.create_patient(named("Ann", "Lee")).await;
+        let rest = Patient {
+            first_name: String::new(),
+            last_name: String::new(),
+            id: String::new(),
+            etag: String::new(),
+            owner_id: String::new(),
+            created_at: None,
+            updated_at: None,
+            view: 0,
+            ..made
+        };
+        assert_eq!(rest, Patient::default());
+    }
+
+    async fn nobody_is_born_after_today(suite: &Suite) {
+        let staff = suite.staff().await;
+        let day = |days| (suite.clock.now() + TimeDelta::days(days)).date_naive().to_string();
+        let born = |day: String| create(Patient { date_of_birth: day, ..patient() });
+        staff.patients().create_patient(born(day(0))).await.unwrap();
+        staff.patients().create_patient(born(day(-149 * 366))).await.unwrap();
+        // Not tomorrow, which may have begun when it is judged.
+        let answer = staff.patients().create_patient(born(day(2))).await;
+        assert_eq!(fields(answer), ["patient.date_of_birth"]);
+        let answer = staff.patients().create_patient(born(day(-151 * 366))).await;
+        assert_eq!(fields(answer), ["patient.date_of_birth"]);
+    }
+
+    async fn only_internal_services_tie_a_record_to_an_account(suite: &Suite) {
+        let (staff, admin) = (suite.staff().await, suite.admin().await);
+        let mine = Patient { user_id: staff.user.id.clone(), ..patient() };
+        for account in [&staff, &admin] {
+            let answer = account.patients().create_patient(create(mine.clone())).await;
+            assert_eq!(fields(answer), ["patient.user_id"]);
+        }
+        let mut auth = suite.as_service("intake").patients;
+        assert_eq!(fields(auth.create_patient(create(patient())).await), ["patient.user_id"]);
+        let made = auth.create_patient(create(mine)).await.unwrap().into_inner();
+        assert_eq!((made.owner_id, made.user_id), (String::new(), staff.user.id.clone()));
+    }
+
+    async fn what_is_missing_or_malformed_around_the_patient_is_named(suite: &Suite) {
+        let staff = suite.staff().await;
+        let mut patients = staff.patients();
+        assert_eq!(
+            fields(patients.create_patient(CreatePatientRequest::default()).await),
+            ["patient"]
+        );
+        for id in ["", "7", "ME", "01890a5dac96774bbcceb302099a8057----"] {
+            assert_eq!(fields(patients.get_patient(get(id)).await), ["id"]);
+            let request = UpdatePatientRequest { id: id.into(), ..Default::default() };
+            assert_eq!(fields(patients.update_patient(request).await), ["id", "patient"]);
+        }
+        let etag = "e".repeat(65);
+        for id in ["", "7", "me"] {
+            let request = DeletePatientRequest { id: id.into(), etag: etag.clone() };
+            assert_eq!(fields(patients.delete_patient(request).await), ["id", "etag"]);
+            let request = UndeletePatientRequest { id: id.into(), etag: etag.clone() };
+            assert_eq!(fields(patients.undelete_patient(request).await), ["id", "etag"]);
+        }
+        let ids = vec!["me".into(), staff.user.id.clone(), "7".into()];
+        let request = BatchGetPatientsRequest { ids, view: 9, ..Default::default() };
+        assert_eq!(
+            fields(patients.batch_get_patients(request).await),
+            ["ids[0]", "ids[2]", "view"]
+        );
+        let request = ListPatientsRequest {
+            page_size: 501,
+            page_token: "t".repeat(2049),
+            query: "a\0".into(),
+            view: 9,
+            ..Default::default()
+        };
+        assert_eq!(
+            fields(patients.list_patients(request).await),
+            ["page_size", "page_token", "query", "view"]
+        );
+    }
+}
