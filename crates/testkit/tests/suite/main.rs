@@ -1,6 +1,14 @@
 //! What the suite does, seen from outside: through the generated clients, at the gateway or
 //! straight at a service, on SQLite and on PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
 mod access_matrix;
 mod assignments;
 mod concurrency;

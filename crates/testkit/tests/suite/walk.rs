@@ -22,7 +22,7 @@ on_both! {
         assert_eq!(read, made);
 
         let list = staff.patients.list_patients(ListPatientsRequest::default()).await.unwrap();
-        assert_eq!(list.into_inner().patients, [made.clone()]);
+        assert_eq!(list.into_inner().patients, std::slice::from_ref(&made));
 
         let change = Patient { phone_number: "5557654321".into(), etag: made.etag.clone(), ..Default::default() };
         let request = UpdatePatientRequest { id: made.id.clone(), patient: Some(change), update_mask: None };

@@ -9,6 +9,9 @@ use clinic_testkit::{assignment, fields, on_both};
 
 use super::{a_pair, list, update};
 
+/// A field, and what spoils it.
+type Bad = (&'static str, fn(&mut Assignment));
+
 on_both! {
     async fn every_bad_field_is_named_at_once_and_nothing_is_written(suite: &Suite) {
         let staff = suite.staff().await;
@@ -43,7 +46,7 @@ on_both! {
     async fn each_text_is_judged_by_itself(suite: &Suite) {
         let staff = suite.staff().await;
         let [patient, doctor] = a_pair(&staff).await;
-        let bad: [(&str, fn(&mut Assignment)); 7] = [
+        let bad: [Bad; 7] = [
             ("patient_id", |a| a.patient_id.clear()),
             ("doctor_id", |a| a.doctor_id.clear()),
             ("doctor_id", |a| a.doctor_id = "me".into()),

@@ -1,5 +1,7 @@
 //! Many doctors by their ids.
 
+use std::slice::from_ref;
+
 use clinic_proto::records::v1::BatchGetDoctorsRequest;
 use clinic_testkit::{doctor, fields, on_both, refusal};
 
@@ -29,7 +31,7 @@ on_both! {
             assert_eq!(refusal(answer), not_found);
             request.allow_missing = true;
             let found = staff.doctors().batch_get_doctors(request).await.unwrap().into_inner();
-            assert_eq!(found.doctors, [kept.clone()]);
+            assert_eq!(found.doctors, from_ref(&kept));
         }
     }
 

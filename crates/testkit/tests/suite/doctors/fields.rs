@@ -13,7 +13,9 @@ fn create(doctor: Doctor) -> CreateDoctorRequest {
 }
 
 /// A field, and what spoils it.
-const BAD: [(&str, fn(&mut Doctor)); 26] = [
+type Bad = (&'static str, fn(&mut Doctor));
+
+const BAD: [Bad; 26] = [
     ("first_name", |d| d.first_name.clear()),
     ("first_name", |d| d.first_name = "a".repeat(101)),
     ("first_name", |d| d.first_name = "Greg\tory".into()),

@@ -14,7 +14,9 @@ fn create(patient: Patient) -> CreatePatientRequest {
 }
 
 /// A field, and what spoils it.
-const BAD: [(&str, fn(&mut Patient)); 26] = [
+type Bad = (&'static str, fn(&mut Patient));
+
+const BAD: [Bad; 26] = [
     ("first_name", |p| p.first_name.clear()),
     ("first_name", |p| p.first_name = "  ".into()),
     ("first_name", |p| p.first_name = "a".repeat(101)),
@@ -33,7 +35,7 @@ const BAD: [(&str, fn(&mut Patient)); 26] = [
     ("gender", |p| p.gender = "f".into()),
     ("phone_number", |p| p.phone_number = "call me".into()),
     ("phone_number", |p| p.phone_number = "5".repeat(21)),
-    ("phone_number", |p| p.phone_number = "555\0123".into()),
+    ("phone_number", |p| p.phone_number = "555\u{0}123".into()),
     ("email", |p| p.email = "nobody".into()),
     ("email", |p| p.email = format!("{}@example.com", "a".repeat(250))),
     ("email", |p| p.email = "a\n@example.com".into()),
