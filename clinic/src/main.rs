@@ -22,7 +22,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Starts everything in this process (the default)
-    Up(up::Args),
+    Up(Box<up::Args>),
     /// Administrators
     #[command(subcommand)]
     Admin(admin::Command),
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
         let args = Args::parse();
         telemetry::start(&args.process.log)?;
         match args.command {
-            None => up::run(up::Args::default_args()).await,
-            Some(Command::Up(args)) => up::run(args).await,
+            None => up::run(&up::Args::default_args()).await,
+            Some(Command::Up(args)) => up::run(&args).await,
             Some(Command::Admin(command)) => admin::run(command).await,
             Some(Command::Keys(command)) => keys::run(&command),
             Some(Command::Migrate(args)) => migrate::run(args).await,

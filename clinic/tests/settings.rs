@@ -8,7 +8,7 @@ use clinic_chassis::settings;
 fn variables<A: Args>() -> BTreeSet<String> {
     let command = A::augment_args(Command::new("any"));
     let variables = command.get_arguments().filter_map(|argument| argument.get_env());
-    variables.map(|name| name.to_str().unwrap().to_owned()).collect()
+    variables.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Args {
     }
 }
 
-pub(crate) async fn run(args: Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let told = until_told()?;
     let suite = start(&args.config, Clock::system()).await?;
     if let Some(admin) = &suite.new_admin {
