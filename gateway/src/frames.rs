@@ -1,4 +1,4 @@
-//! Bodies on their way through: gRPC frames are measured, not read.
+//! Bodies on their way in: gRPC frames are measured, not read.
 //!
 //! A frame is a flag byte, four bytes of length, and the message (the gRPC protocol over HTTP/2).
 

@@ -7,6 +7,7 @@
 
 mod config;
 mod connections;
+mod deadline;
 mod frames;
 mod health;
 mod http;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clinic_chassis::{Error, format_timeout, parse_timeout};
 use clinic_identity::{Access, Caller, ClaimsSigner, Denied, Policy, TokenError, VerifiedAccess};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
@@ -19,7 +20,7 @@ use tower::{Service, ServiceExt as _};
 use crate::config::Limits;
 use crate::keyring::{Keyring, Refused};
 use crate::routes::{Routes, TargetAccess};
-use crate::{frames, health, metadata, reflection};
+use crate::{deadline, frames, health, metadata, reflection};
 
 /// What the HTTP side knows of a request; in its extensions.
 #[derive(Clone)]
@@ -93,8 +94,9 @@ impl Proxy {
         };
         let claims = claims.map_err(Error::internal)?;
 
-        let deadline = this.deadline(request.headers(), &target.access);
-        let timeout = deadline.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
+        let left = this.time(request.headers(), &target.access);
+        let deadline = left.and_then(|left| Instant::now().checked_add(left));
+        let timeout = left.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::strip(request.headers_mut())?;
         metadata::add(request.headers_mut(), claims, origin.request_id, timeout);
         // What came over HTTP/1.1 goes on over HTTP/2, as gRPC must.
@@ -104,7 +106,7 @@ impl Proxy {
         let (body, too_large) = frames::limited(body, this.limits.message_bytes);
         let answer = target.upstream.send(Request::from_parts(parts, body));
         let answer = match deadline {
-            Some(left) => match tokio::time::timeout(left, answer).await {
+            Some(deadline) => match timeout_at(deadline, answer).await {
                 Ok(answer) => answer,
                 Err(_) => return Err(Error::deadline_exceeded()),
             },
@@ -113,7 +115,10 @@ impl Proxy {
         if too_large.happened() {
             return Err(Error::message_too_large(this.limits.message_bytes));
         }
-        answer
+        match deadline {
+            Some(deadline) => Ok(answer?.map(|body| deadline::until(deadline, body))),
+            None => answer,
+        }
     }
 }
 
@@ -135,7 +140,7 @@ impl Inner {
 
     /// The time that a call has. An operator's own stream may go on for ever unless its client
     /// says otherwise.
-    fn deadline(&self, headers: &HeaderMap, access: &TargetAccess) -> Option<Duration> {
+    fn time(&self, headers: &HeaderMap, access: &TargetAccess) -> Option<Duration> {
         let asked = headers.get("grpc-timeout").and_then(|v| parse_timeout(v.to_str().ok()?));
         match (asked, access) {
             (Some(asked), _) => Some(asked.min(self.limits.max_deadline)),

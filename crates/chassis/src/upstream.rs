@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tower::Service;
 
 use crate::Error;
@@ -127,7 +127,7 @@ impl Shared {
     }
 
     fn failed(&self, replica: &Arc<Replica>, error: tonic::transport::Error) -> Error {
-        let cause = describe(&error);
+        let (cause, timed_out) = (describe(&error), timed_out(&error));
         let status = Status::from_error(Box::new(error));
         // A stream that was reset says nothing about the replica; a connection that cannot be
         // made, or broke, does.
@@ -137,10 +137,8 @@ impl Shared {
             let probe = probe(self.name, replica.clone());
             tokio::spawn(self.ended.clone().run_until_cancelled_owned(probe));
         }
-        match status.code() {
-            Code::Cancelled | Code::DeadlineExceeded => Error::deadline_exceeded(),
-            _ => self.unavailable(cause),
-        }
+        // A request that a closing connection gave back is CANCELLED for tonic too, but no deadline.
+        if timed_out { Error::deadline_exceeded() } else { self.unavailable(cause) }
     }
 
     /// Keeps the replicas that are still named, with their connections, and adds the new ones.
@@ -228,6 +226,13 @@ async fn probe(name: &'static str, replica: Arc<Replica>) {
             return;
         }
     }
+}
+
+/// Whether it was the channel's own clock, which keeps the `grpc-timeout` of the request.
+fn timed_out(error: &tonic::transport::Error) -> bool {
+    let mut causes =
+        std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.any(|cause| cause.is::<TimeoutExpired>())
 }
 
 fn describe(error: &tonic::transport::Error) -> String {
