@@ -49,7 +49,7 @@ impl Interceptor for Metadata {
 
 impl Clients {
     /// Clients that call these addresses (of auth, records and assignment) with this metadata.
-    fn new(addresses: [SocketAddr; 3], metadata: &[(&'static str, &str)]) -> Self {
+    pub fn new(addresses: [SocketAddr; 3], metadata: &[(&'static str, &str)]) -> Self {
         let mut map = MetadataMap::new();
         for (key, value) in metadata {
             map.insert(*key, AsciiMetadataValue::try_from(*value).unwrap());

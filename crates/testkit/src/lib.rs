@@ -17,7 +17,8 @@ pub use failures::{Failure, failure, fields, refusal};
 pub use samples::{assignment, doctor, email, mask, patient};
 pub use suite::{Backend, Suite, run, run_with};
 
-/// A test that runs on both databases: `on_both! { async fn the_rule(suite: &Suite) { … } }`.
+/// A test that runs on both databases: `on_both! { async fn the_rule(suite: &Suite) { … } }`. One
+/// that needs other settings starts its suite itself: `async fn the_rule(backend: Backend) { … }`.
 #[macro_export]
 macro_rules! on_both {
     ($($(#[$meta:meta])* async fn $name:ident($suite:ident: &Suite) $body:block)+) => {$(
@@ -36,6 +37,25 @@ macro_rules! on_both {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
                 $crate::run($crate::Backend::Postgres, async |suite| test(suite).await).await;
+            }
+        }
+    )+};
+    ($($(#[$meta:meta])* async fn $name:ident($backend:ident: Backend) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn test($backend: $crate::Backend) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                test($crate::Backend::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                test($crate::Backend::Postgres).await;
             }
         }
     )+};

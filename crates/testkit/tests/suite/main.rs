@@ -11,11 +11,14 @@
 
 mod access_matrix;
 mod assignments;
+mod auth;
 mod concurrency;
 mod doctors;
+mod edge;
 mod not_found;
 mod paging;
 mod patients;
+mod ports;
 mod privacy;
 mod request_ids;
 mod roles;

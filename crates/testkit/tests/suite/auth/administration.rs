@@ -1,0 +1,145 @@
+//! What administrators do with accounts.
+
+use chrono::TimeDelta;
+use clinic_proto::access::v1::Role;
+use clinic_proto::auth::v1::{
+    DeactivateUserRequest, ListUsersRequest, ReactivateUserRequest, SetUserRolesRequest,
+};
+use clinic_testkit::{Account, PASSWORD, Suite, failure, fields, on_both};
+use tonic::Code;
+
+use super::{login, refresh};
+
+fn roles(account: &Account, roles: &[Role]) -> SetUserRolesRequest {
+    SetUserRolesRequest {
+        id: account.user.id.clone(),
+        roles: roles.iter().map(|role| (*role).into()).collect(),
+        ..Default::default()
+    }
+}
+
+fn close(account: &Account) -> DeactivateUserRequest {
+    DeactivateUserRequest { id: account.user.id.clone(), ..Default::default() }
+}
+
+async fn second_admin(suite: &Suite) -> Account {
+    let account = suite.staff().await;
+    suite.give_roles(&account, &[Role::Admin]).await
+}
+
+on_both! {
+    async fn new_roles_come_with_the_next_refresh(suite: &Suite) {
+        let account = suite.staff().await;
+        let mut users = account.clients.users.clone();
+        let list = ListUsersRequest::default();
+        assert_eq!(failure(users.list_users(list.clone()).await).reason, "ROLE_REQUIRED");
+
+        let admin = suite.admin().await;
+        let wanted = roles(&account, &[Role::Staff, Role::Admin]);
+        let changed = admin.clients.users.clone().set_user_roles(wanted).await.unwrap().into_inner();
+        assert_eq!(changed.roles.len(), 2);
+        assert_ne!(changed.etag, account.user.etag);
+        let tokens = refresh(suite, &account.tokens.refresh).await.unwrap();
+        suite.with_token(&tokens.access).users.list_users(list).await.unwrap();
+    }
+
+    async fn roles_that_no_account_can_have_are_refused(suite: &Suite) {
+        let account = suite.staff().await;
+        let mut users = suite.admin().await.clients.users;
+        for bad in [&[][..], &[Role::Service], &[Role::Unspecified], &[Role::Staff, Role::Staff]] {
+            let named = fields(users.set_user_roles(roles(&account, bad)).await);
+            assert!(named[0].starts_with("roles"), "{named:?}");
+        }
+    }
+
+    async fn the_last_active_administrator_stays(suite: &Suite) {
+        let admin = suite.admin().await;
+        let mut users = admin.clients.users.clone();
+        let demoted = failure(users.set_user_roles(roles(&admin, &[Role::Staff])).await);
+        assert_eq!((demoted.code, demoted.reason.as_str()), (Code::FailedPrecondition, "LAST_ADMIN"));
+        assert_eq!(failure(users.deactivate_user(close(&admin)).await), demoted);
+
+        // With another one it can go; and then that one is the last, the closed one does not count.
+        let second = second_admin(suite).await;
+        users.deactivate_user(close(&admin)).await.unwrap();
+        let mut users = second.clients.users.clone();
+        assert_eq!(failure(users.deactivate_user(close(&second)).await), demoted);
+        users.set_user_roles(roles(&second, &[Role::Admin, Role::Staff])).await.unwrap();
+    }
+
+    async fn of_two_administrators_who_remove_each_other_at_once_one_stays(suite: &Suite) {
+        let (one, two) = (suite.admin().await, second_admin(suite).await);
+        let (mut by_one, mut by_two) = (one.clients.users.clone(), two.clients.users.clone());
+        let (first, second) = tokio::join!(
+            by_one.deactivate_user(close(&two)),
+            by_two.set_user_roles(roles(&one, &[Role::Staff])),
+        );
+        assert_ne!(first.is_ok(), second.is_ok(), "exactly one must fail");
+        let refused = if first.is_ok() { failure(second) } else { failure(first) };
+        assert_eq!(refused.reason, "LAST_ADMIN");
+    }
+
+    async fn a_closed_account_cannot_go_on_until_it_is_opened_again(suite: &Suite) {
+        let account = suite.staff().await;
+        let mut users = suite.admin().await.clients.users;
+        let closed = users.deactivate_user(close(&account)).await.unwrap().into_inner();
+        assert!(!closed.active);
+        assert!(refresh(suite, &account.tokens.refresh).await.is_err());
+        assert!(login(suite, &account.user.email, PASSWORD).await.is_err());
+
+        let request = ReactivateUserRequest { id: account.user.id.clone(), ..Default::default() };
+        assert!(users.reactivate_user(request).await.unwrap().into_inner().active);
+        let again = login(suite, &account.user.email, PASSWORD).await.unwrap();
+        refresh(suite, &again.tokens.refresh).await.unwrap();
+        // The sessions of before stay ended.
+        assert!(refresh(suite, &account.tokens.refresh).await.is_err());
+    }
+
+    async fn the_access_token_of_a_closed_account_ends_with_its_life(suite: &Suite) {
+        let account = suite.staff().await;
+        suite.admin().await.clients.users.deactivate_user(close(&account)).await.unwrap();
+        suite.clock.advance(TimeDelta::minutes(15) + TimeDelta::seconds(1));
+        let request = clinic_proto::auth::v1::GetUserRequest { id: "me".into() };
+        let answer = account.clients.auth.clone().get_user(request).await;
+        assert_eq!(failure(answer).code, Code::Unauthenticated);
+    }
+
+    async fn a_stale_etag_changes_no_standing(suite: &Suite) {
+        let account = suite.staff().await;
+        let mut users = suite.admin().await.clients.users;
+        let etag = account.user.etag.clone();
+        let request = SetUserRolesRequest { etag: etag.clone(), ..roles(&account, &[Role::Doctor]) };
+        users.set_user_roles(request.clone()).await.unwrap();
+        let again = SetUserRolesRequest { etag: etag.clone(), ..roles(&account, &[Role::Staff]) };
+        assert_eq!(failure(users.set_user_roles(again).await).reason, "STALE_ETAG");
+        let request = DeactivateUserRequest { etag: etag.clone(), ..close(&account) };
+        assert_eq!(failure(users.deactivate_user(request).await).reason, "STALE_ETAG");
+        let request = ReactivateUserRequest { id: account.user.id.clone(), etag };
+        assert_eq!(failure(users.reactivate_user(request).await).reason, "STALE_ETAG");
+    }
+
+    async fn accounts_are_listed_in_pages_in_the_order_in_which_they_were_made(suite: &Suite) {
+        let mut made = vec![suite.admin().await.user.id];
+        for _ in 0..4 {
+            made.push(suite.staff().await.user.id);
+        }
+        let mut users = suite.admin().await.clients.users;
+        let (mut seen, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = ListUsersRequest { page_size: 2, page_token, include_total_size: true };
+            let page = users.list_users(request).await.unwrap().into_inner();
+            assert_eq!(page.total_size, Some(5));
+            assert!(page.users.len() <= 2);
+            seen.extend(page.users.into_iter().map(|user| user.id));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, made);
+        let bad = ListUsersRequest { page_size: 501, ..Default::default() };
+        assert_eq!(fields(users.list_users(bad).await), ["page_size"]);
+        let bad = ListUsersRequest { page_token: "nonsense".into(), ..Default::default() };
+        assert_eq!(failure(users.list_users(bad).await).reason, "INVALID_PAGE_TOKEN");
+    }
+}

@@ -1,0 +1,92 @@
+//! Signing in.
+
+use clinic_proto::auth::v1::{DeactivateUserRequest, LoginRequest, RegisterRequest};
+use clinic_testkit::{PASSWORD, failure, fields, on_both, refusal};
+use tonic::Code;
+
+use super::{login, registration};
+
+on_both! {
+    async fn an_account_signs_in_by_email_or_username_whatever_the_case(suite: &Suite) {
+        let request = RegisterRequest { username: "Front.Desk".into(), ..registration() };
+        let made = suite.anonymous().auth.register(request.clone()).await.unwrap().into_inner();
+        let by_email = |email: String| LoginRequest { email, ..Default::default() };
+        let by_name = |username: String| LoginRequest { username, ..Default::default() };
+        for request in [
+            by_email(request.email.clone()),
+            by_email(request.email.to_uppercase()),
+            by_email(format!(" {} ", request.email)),
+            by_name("Front.Desk".into()),
+            by_name("fRONT.dESK".into()),
+            // What is typed into the one field of a form.
+            by_name(request.email.to_uppercase()),
+        ] {
+            let request = LoginRequest { password: PASSWORD.into(), ..request };
+            let answer = suite.anonymous().auth.login(request).await.unwrap().into_inner();
+            assert_eq!(answer.user, made.user);
+            let tokens = answer.tokens.unwrap();
+            let (access, refresh) = (tokens.access_expires_at.unwrap(), tokens.refresh_expires_at.unwrap());
+            assert!(access.seconds > suite.clock.unix() + 14 * 60);
+            assert!(refresh.seconds > suite.clock.unix() + 6 * 24 * 60 * 60);
+        }
+    }
+
+    async fn nobody_learns_why_a_sign_in_was_refused(suite: &Suite) {
+        let (known, closed) = (suite.staff().await, suite.staff().await);
+        let request = DeactivateUserRequest { id: closed.user.id.clone(), ..Default::default() };
+        suite.admin().await.clients.users.deactivate_user(request).await.unwrap();
+
+        let mut auth = suite.anonymous().auth;
+        let mut refused = Vec::new();
+        for (email, password) in [
+            (known.user.email.as_str(), "wrong-password-7"),
+            (known.user.email.as_str(), "x"),
+            ("nobody-at-all@example.com", PASSWORD),
+            (closed.user.email.as_str(), PASSWORD),
+            (closed.user.email.as_str(), "wrong-password-7"),
+        ] {
+            let request = LoginRequest {
+                email: email.into(),
+                password: password.into(),
+                ..Default::default()
+            };
+            refused.push(refusal(auth.login(request).await));
+        }
+        let request = LoginRequest {
+            username: "nobody-at-all".into(),
+            password: PASSWORD.into(),
+            ..Default::default()
+        };
+        refused.push(refusal(auth.login(request.clone()).await));
+        assert_eq!(refused[0].0, Code::Unauthenticated);
+        assert!(refused.iter().all(|one| *one == refused[0]), "{refused:?}");
+        assert_eq!(failure(auth.login(request).await).reason, "INVALID_CREDENTIALS");
+    }
+
+    async fn a_sign_in_names_one_account(suite: &Suite) {
+        let mut auth = suite.anonymous().auth;
+        let neither = LoginRequest { password: PASSWORD.into(), ..Default::default() };
+        assert_eq!(fields(auth.login(neither).await), ["email", "username"]);
+        let both = LoginRequest {
+            email: "a@example.com".into(),
+            username: "a".into(),
+            password: PASSWORD.into(),
+        };
+        assert_eq!(fields(auth.login(both).await), ["email", "username"]);
+        let name_as_email = LoginRequest {
+            email: "front.desk".into(),
+            password: PASSWORD.into(),
+            ..Default::default()
+        };
+        assert_eq!(fields(auth.login(name_as_email).await), ["email"]);
+        let without = LoginRequest { email: "a@example.com".into(), ..Default::default() };
+        assert_eq!(fields(auth.login(without).await), ["password"]);
+    }
+
+    async fn the_administrator_of_the_first_start_signs_in(suite: &Suite) {
+        let admin = suite.admin().await;
+        assert_eq!(admin.user.email, "admin@clinic.local");
+        assert!(admin.user.email_verified);
+        assert!(login(suite, "ADMIN@clinic.local", PASSWORD).await.is_err());
+    }
+}

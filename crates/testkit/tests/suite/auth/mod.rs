@@ -1,0 +1,51 @@
+//! Accounts, sessions and tokens, as a client sees them.
+
+mod accounts;
+mod administration;
+mod keys;
+mod login;
+mod profiles;
+mod refreshing;
+mod registration;
+mod secrets;
+mod sessions;
+
+use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest, Tokens};
+use clinic_testkit::{Account, PASSWORD, Suite, email};
+use tonic::{Code, Response, Status};
+use tonic_types::StatusExt as _;
+
+/// A registration that passes every rule.
+fn registration() -> RegisterRequest {
+    RegisterRequest {
+        email: email(),
+        name: "Robin Miller".to_owned(),
+        password: PASSWORD.to_owned(),
+        ..RegisterRequest::default()
+    }
+}
+
+/// The field that an ALREADY_EXISTS names.
+fn taken<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> String {
+    let status = answer.unwrap_err();
+    assert_eq!(status.code(), Code::AlreadyExists, "{status:?}");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(info.reason, "ALREADY_EXISTS");
+    info.metadata["field"].clone()
+}
+
+async fn login(suite: &Suite, email: &str, password: &str) -> Result<Account, Status> {
+    let request = LoginRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+        ..LoginRequest::default()
+    };
+    let answer = suite.anonymous().auth.login(request).await?.into_inner();
+    Ok(suite.account(answer.user.unwrap(), answer.tokens.unwrap()))
+}
+
+async fn refresh(suite: &Suite, token: &str) -> Result<Tokens, Status> {
+    let request = RefreshRequest { refresh: token.to_owned() };
+    let answer = suite.anonymous().auth.refresh(request).await?.into_inner();
+    Ok(answer.tokens.unwrap())
+}

@@ -1,0 +1,165 @@
+//! What a browser asks beside the call itself: permission, and safe answers.
+
+use clinic_proto::auth::v1::{GetJwksRequest, GetJwksResponse};
+use clinic_testkit::{Backend, Suite, run, run_with};
+
+use super::http1::{Answer, send};
+use super::web::Form;
+
+const JWKS: &str = "/clinic.auth.v1.TokenService/GetJwks";
+const APP: &str = "https://app.example";
+
+async fn preflight(suite: &Suite, origin: &str) -> Answer {
+    let headers = [
+        ("origin", origin),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,content-type,x-grpc-web,grpc-timeout"),
+    ];
+    send(suite.gateway, "OPTIONS", JWKS, &headers, b"").await
+}
+
+async fn jwks(suite: &Suite, headers: &[(&str, &str)]) -> Answer {
+    let form = Form::Binary;
+    let headers = [&[("content-type", form.content_type())], headers].concat();
+    send(suite.gateway, "POST", JWKS, &headers, &form.encode(&GetJwksRequest {})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_origins_on_the_list_may_call() {
+    let configure = |config: &mut clinic::Config| {
+        config.settings.gateway.cors_origin = vec![APP.into(), "http://localhost:5173".into()];
+    };
+    run_with(Backend::Sqlite, configure, async |suite| {
+        for origin in [APP, "http://localhost:5173"] {
+            let allowed = preflight(suite, origin).await;
+            assert_eq!(allowed.status, 200);
+            assert_eq!(allowed.header("access-control-allow-origin"), Some(origin));
+            assert_eq!(allowed.header("access-control-allow-methods"), Some("POST"));
+            let headers = allowed.header("access-control-allow-headers").unwrap();
+            for header in ["authorization", "content-type", "x-grpc-web", "grpc-timeout"] {
+                assert!(headers.split(',').any(|one| one == header), "{headers}");
+            }
+            // Cookies are no credentials here, and must never be sent.
+            assert_eq!(allowed.header("access-control-allow-credentials"), None);
+            let answer = jwks(suite, &[("origin", origin)]).await;
+            assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
+            let read = answer.header("access-control-expose-headers").unwrap();
+            assert!(read.contains("grpc-status") && read.contains("x-request-id"), "{read}");
+            assert!(answer.header("vary").unwrap().contains("origin"));
+        }
+        for other in [
+            "https://evil.example",
+            "https://app.example.evil.example",
+            "null",
+            "http://app.example",
+            "https://app.example:8443",
+        ] {
+            for answer in [preflight(suite, other).await, jwks(suite, &[("origin", other)]).await] {
+                assert_eq!(answer.header("access-control-allow-origin"), None, "{other}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_list_no_origin_may_call() {
+    run(Backend::Sqlite, async |suite| {
+        let refused = preflight(suite, APP).await;
+        assert_eq!(refused.header("access-control-allow-origin"), None);
+    })
+    .await;
+}
+
+/// An answer of every kind.
+async fn answers(suite: &Suite) -> Vec<Answer> {
+    let grpc = [("content-type", "application/grpc-web+proto")];
+    vec![
+        jwks(suite, &[]).await,
+        send(suite.gateway, "POST", "/no.such.Service/Method", &grpc, b"").await,
+        send(suite.gateway, "POST", JWKS, &[("content-type", "application/json")], b"{}").await,
+        send(suite.gateway, "GET", "/", &[], b"").await,
+        send(suite.gateway, "GET", "/livez", &[], b"").await,
+        send(suite.gateway, "GET", "/.well-known/jwks.json", &[], b"").await,
+        send(suite.gateway, "PUT", "/livez", &[], b"").await,
+        preflight(suite, APP).await,
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_safe_in_a_browser() {
+    run(Backend::Sqlite, async |suite| {
+        for answer in answers(suite).await {
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+            assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{answer:?}");
+            let cached = answer.header("cache-control").unwrap();
+            assert!(["no-store", "public, max-age=60"].contains(&cached), "{answer:?}");
+            assert_eq!(answer.header("strict-transport-security"), None);
+            assert!(answer.header("x-request-id").is_some());
+            assert_eq!(answer.header("server"), None);
+            // Nothing that a browser would take for a page.
+            let kind = answer.header("content-type").unwrap_or_default();
+            assert!(!kind.contains("html") && !kind.contains("xml"), "{kind}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_browsers_are_told_to_stay_with_tls() {
+    let behind_proxy = |config: &mut clinic::Config| config.settings.gateway.behind_proxy = true;
+    run_with(Backend::Sqlite, behind_proxy, async |suite| {
+        for answer in answers(suite).await {
+            let age = answer.header("strict-transport-security").unwrap();
+            assert!(age.starts_with("max-age=31536000"), "{age}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_public_keys_are_there_for_everyone() {
+    run(Backend::Sqlite, async |suite| {
+        let answer = send(suite.gateway, "GET", "/.well-known/jwks.json", &[], b"").await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+        let web: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let request = GetJwksRequest {};
+        let GetJwksResponse { keys } =
+            suite.anonymous().tokens.get_jwks(request).await.unwrap().into_inner();
+        assert_eq!(web["keys"].as_array().unwrap().len(), keys.len());
+        let (key, known) = (&web["keys"][0], &keys[0]);
+        assert_eq!((key["kid"].as_str(), key["x"].as_str()), (Some(&*known.kid), Some(&*known.x)));
+        assert_eq!(key["use"], "sig");
+        assert_eq!(key.get("d"), None, "the private half");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_says_whether_the_suite_lives_and_is_ready() {
+    run(Backend::Sqlite, async |suite| {
+        for path in ["/livez", "/readyz"] {
+            let answer = send(suite.gateway, "GET", path, &[], b"").await;
+            assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok\n"[..]), "{path}");
+        }
+        let answer = send(suite.gateway, "GET", JWKS, &[], b"").await;
+        assert_eq!(answer.status, 404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_grpc_is_refused_before_anything_is_read() {
+    run(Backend::Sqlite, async |suite| {
+        for kind in
+            ["application/json", "text/html", "application/grpcish", "multipart/form-data", ""]
+        {
+            let headers = [("content-type", kind)];
+            let answer = send(suite.gateway, "POST", JWKS, &headers, b"{}").await;
+            assert!([400, 415].contains(&answer.status), "{kind}: {answer:?}");
+        }
+        let answer = send(suite.gateway, "POST", JWKS, &[], b"").await;
+        assert!([400, 415].contains(&answer.status), "{answer:?}");
+    })
+    .await;
+}

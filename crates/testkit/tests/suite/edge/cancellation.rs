@@ -1,0 +1,56 @@
+//! A client that goes away ends the work that was done for it.
+
+use super::echo::v1::EchoRequest;
+use super::http1::open;
+use super::web::Form;
+use super::{echo_client, signed_in, with_echo};
+
+fn hang() -> EchoRequest {
+    EchoRequest { hang: true, times: 1, ..EchoRequest::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_nobody_waits_for_any_more_is_given_up() {
+    with_echo(async |suite, echo| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await;
+        let request = signed_in(hang(), &access);
+        let call = tokio::spawn(async move { client.once(request).await });
+        echo.begun().await;
+        call.abort();
+        echo.dropped().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_reads_any_more_is_given_up() {
+    with_echo(async |suite, echo| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await;
+        let mut replies = client.repeat(signed_in(hang(), &access)).await.unwrap().into_inner();
+        replies.message().await.unwrap().unwrap();
+        echo.begun().await;
+        drop(replies);
+        echo.dropped().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_is_what_a_browser_left() {
+    with_echo(async |suite, echo| {
+        let bearer = format!("Bearer {}", suite.staff().await.tokens.access);
+        for (form, method) in [(Form::Binary, "Once"), (Form::Text, "Repeat")] {
+            let headers =
+                [("authorization", bearer.as_str()), ("content-type", form.content_type())];
+            let path = format!("/acme.echo.v1.EchoService/{method}");
+            let connection =
+                open(suite.gateway, "POST", &path, &headers, &form.encode(&hang())).await;
+            echo.begun().await;
+            drop(connection);
+            echo.dropped().await;
+        }
+    })
+    .await;
+}

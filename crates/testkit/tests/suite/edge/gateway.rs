@@ -1,0 +1,53 @@
+//! Another gateway beside the suite's own, with settings that a suite does not have.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use clinic_gateway::Config;
+use clinic_testkit::Suite;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+#[derive(Parser)]
+struct Defaults {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// A gateway that serves until it is dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    shutdown: CancellationToken,
+    _server: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// In front of the suite's services, unless it is told otherwise.
+    pub(crate) async fn start(suite: &Suite, configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Defaults::parse_from(["gateway"]).config;
+        config.auth_url = format!("http://{}", suite.auth);
+        config.records_url = format!("http://{}", suite.records);
+        config.assignment_url = format!("http://{}", suite.assignment);
+        config.keys.keys_dir = suite.keys().path().to_owned();
+        configure(&mut config);
+        let gateway = clinic_gateway::open(&config, suite.clock.clone()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let told = shutdown.clone();
+        let _server = tokio::spawn(async move { gateway.run(listener, told).await.unwrap() });
+        Self { address, shutdown, _server }
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}

@@ -1,0 +1,62 @@
+//! Whether everything serves, asked in one place.
+
+use clinic_testkit::{Backend, run};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::echo::{Echo, SERVICE};
+use super::gateway::Gateway;
+use super::http1::send;
+use crate::ports::{Port, records_at};
+
+const AUTH: &str = "clinic.auth.v1.AuthService";
+const PATIENTS: &str = "clinic.records.v1.PatientService";
+
+fn of(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest { service: service.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_serves_when_each_of_its_services_does() {
+    run(Backend::Sqlite, async |suite| {
+        let port = Port::reserve();
+        let echo = Echo::start().await;
+        let gateway = Gateway::start(suite, |config| {
+            config.records_url = port.url();
+            config.edge.routes.push(echo.route(false));
+        })
+        .await;
+        let mut health = HealthClient::new(gateway.channel().await);
+        let mut ask = async |service| {
+            health.check(of(service)).await.map(|answer| answer.into_inner().status())
+        };
+        assert_eq!(ask("").await.unwrap(), ServingStatus::NotServing);
+        assert_eq!(ask(PATIENTS).await.unwrap(), ServingStatus::NotServing);
+        assert_eq!(ask(AUTH).await.unwrap(), ServingStatus::Serving);
+        assert_eq!(ask("no.such.Service").await.unwrap_err().code(), Code::NotFound);
+        // A foreign service need not know the question.
+        assert!(ask(SERVICE).await.is_ok());
+        let ready = async || send(gateway.address, "GET", "/readyz", &[], b"").await.status;
+        assert_eq!(ready().await, 503);
+        assert_eq!(send(gateway.address, "GET", "/livez", &[], b"").await.status, 200);
+
+        let mut watcher = HealthClient::new(gateway.channel().await);
+        let mut states = watcher.watch(of("")).await.unwrap().into_inner();
+        let first = states.message().await.unwrap().unwrap();
+        assert_eq!(first.status(), ServingStatus::NotServing);
+        let records = records_at(suite, &port).await;
+        // The next that comes is the change.
+        let next = tokio::time::timeout(std::time::Duration::from_secs(20), states.message());
+        let next = next.await.unwrap().unwrap().unwrap();
+        assert_eq!(next.status(), ServingStatus::Serving);
+        assert_eq!(ask("").await.unwrap(), ServingStatus::Serving);
+        assert_eq!(ready().await, 200);
+        records.cancel();
+        let next = tokio::time::timeout(std::time::Duration::from_secs(20), states.message());
+        let next = next.await.unwrap().unwrap().unwrap();
+        assert_eq!(next.status(), ServingStatus::NotServing);
+    })
+    .await;
+}

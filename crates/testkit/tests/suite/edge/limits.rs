@@ -1,0 +1,148 @@
+//! How large a call may be.
+
+use clinic_proto::auth::v1::LoginRequest;
+use clinic_testkit::{Suite, failure};
+use http_body_util::BodyExt as _;
+use tonic::body::Body;
+use tonic::{Code, Request};
+use tower::{Service as _, ServiceExt as _};
+
+use super::echo::v1::{EchoReply, EchoRequest};
+use super::web::{Form, call};
+use super::{channel, echo_client, signed_in, with_echo};
+
+const LIMIT: usize = 4 * 1024 * 1024;
+
+fn long(bytes: usize) -> EchoRequest {
+    EchoRequest { text: "x".repeat(bytes), ..EchoRequest::default() }
+}
+
+/// Another call at once finds the service as it was.
+async fn assert_still_there(suite: &Suite, access: &str) {
+    let mut client = echo_client(suite).await;
+    client.once(signed_in(EchoRequest::default(), access)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_may_have_four_mebibytes() {
+    with_echo(async |suite, echo| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await.max_decoding_message_size(2 * LIMIT);
+        let most = signed_in(long(LIMIT - 1000), &access);
+        let reply = client.once(most).await.unwrap().into_inner();
+        assert_eq!(reply.texts[0].len(), LIMIT - 1000);
+        let calls = echo.calls();
+        for over in [LIMIT, 3 * LIMIT] {
+            let refused = failure(client.once(signed_in(long(over), &access)).await);
+            assert_eq!(refused.code, Code::ResourceExhausted);
+            assert_eq!(refused.reason, "MESSAGE_TOO_LARGE");
+            assert_still_there(suite, &access).await;
+        }
+        assert_eq!(echo.calls(), calls + 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browsers_message_too() {
+    with_echo(async |suite, _| {
+        let access = suite.staff().await.tokens.access;
+        let bearer = format!("Bearer {access}");
+        let headers = [("authorization", bearer.as_str())];
+        let path = "/acme.echo.v1.EchoService/Once";
+        for form in Form::BOTH {
+            let reply =
+                call::<EchoReply>(suite.gateway, form, path, &headers, &long(LIMIT - 1000)).await;
+            assert_eq!((reply.code, reply.messages.len()), (Code::Ok, 1));
+            let refused =
+                call::<EchoReply>(suite.gateway, form, path, &headers, &long(LIMIT)).await;
+            assert_eq!(refused.code, Code::ResourceExhausted, "{form:?}");
+            assert_still_there(suite, &access).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_stream_every_single_message_counts() {
+    with_echo(async |suite, _| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await.max_decoding_message_size(8 * LIMIT);
+        let many = futures::stream::iter((0..8).map(|_| long(LIMIT / 4)));
+        client.collect(signed_in(many, &access)).await.unwrap();
+        let one_too_large = futures::stream::iter([long(1), long(LIMIT + 1), long(1)]);
+        let refused = failure(client.collect(signed_in(one_too_large, &access)).await);
+        assert_eq!(refused.reason, "MESSAGE_TOO_LARGE");
+        assert_still_there(suite, &access).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_grpc_harms_nobody_else() {
+    with_echo(async |suite, _| {
+        let access = suite.staff().await.tokens.access;
+        let bearer = format!("Bearer {access}");
+        let path = "/acme.echo.v1.EchoService/Once";
+        for (kind, body) in [
+            ("application/grpc-web-text", &b"!!! this is no base64 !!!"[..]),
+            ("application/grpc-web-text", b"AAAA"),
+            ("application/grpc-web+proto", b"\0\0\0"),
+            ("application/grpc-web+proto", b"\0\0\0\0\x05ab"),
+            ("application/grpc-web+proto", b"\0\0\0\0\x02\xff\xff"),
+            ("application/grpc-web+proto", b"\x01\0\0\0\x02ab"),
+            ("application/grpc-web+proto", b"\x80\0\0\0\x02ab"),
+            ("application/grpc-web+proto", b""),
+        ] {
+            let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
+            let answer = super::http1::send(suite.gateway, "POST", path, &headers, body).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_still_there(suite, &access).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metadata_of_a_call_is_bounded() {
+    with_echo(async |suite, echo| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await;
+        let with = |bytes: usize| {
+            let mut request = signed_in(EchoRequest::default(), &access);
+            request.metadata_mut().insert("x-note", "n".repeat(bytes).parse().unwrap());
+            request
+        };
+        client.once(with(15 * 1024)).await.unwrap();
+        let calls = echo.calls();
+        let refused = failure(client.once(with(17 * 1024)).await);
+        assert_eq!(refused.code, Code::ResourceExhausted);
+        assert_eq!(echo.calls(), calls);
+        // So that what passes here passes at the suite's own services too.
+        let mut request = Request::new(LoginRequest::default());
+        request.metadata_mut().insert("x-note", "n".repeat(15 * 1024).parse().unwrap());
+        let answer = failure(suite.anonymous().auth.login(request).await);
+        assert_eq!(answer.code, Code::InvalidArgument);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_other_content_types_are_refused_too() {
+    with_echo(async |suite, echo| {
+        let access = suite.staff().await.tokens.access;
+        for kind in ["application/json", "text/plain", "application/grpcish"] {
+            let request = http::Request::post("/acme.echo.v1.EchoService/Once")
+                .header("content-type", kind)
+                .header("authorization", format!("Bearer {access}"))
+                .body(Body::empty())
+                .unwrap();
+            let mut channel = channel(suite).await;
+            let answer = channel.ready().await.unwrap().call(request).await.unwrap();
+            assert_eq!(answer.status(), 415, "{kind}");
+            assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+        }
+        assert_eq!(echo.calls(), 0);
+    })
+    .await;
+}

@@ -1,0 +1,167 @@
+//! What of a client's metadata reaches a service, and what the gateway adds.
+
+use std::collections::HashMap;
+
+use clinic_identity::{CLAIMS_HEADER, Caller, ClaimsVerifier, Kind};
+use clinic_testkit::{Backend, Suite, run_with};
+use tonic::metadata::BinaryMetadataValue;
+
+use super::echo::Echo;
+use super::echo::v1::{EchoReply, EchoRequest};
+use super::web::{Form, call};
+use super::{echo_client, signed_in, with_echo};
+
+const ONCE: &str = "/acme.echo.v1.EchoService/Once";
+
+/// The caller that the service was told of.
+fn caller(suite: &Suite, metadata: &HashMap<String, String>) -> Caller {
+    let verifier = ClaimsVerifier::open(&suite.keys(), suite.clock.clone()).unwrap();
+    (*verifier.verify(&metadata[CLAIMS_HEADER]).unwrap()).clone()
+}
+
+/// Nothing of it is the client's own but what it may say.
+fn assert_clean(metadata: &HashMap<String, String>) {
+    let own = ["x-clinic-claims"];
+    for (name, value) in metadata {
+        assert!(!value.contains("forged"), "{name}: {value}");
+        let reserved = name.starts_with("x-clinic-") || name.starts_with("x-forwarded-");
+        assert!(!reserved || own.contains(&name.as_str()), "{name}: {value}");
+        assert!(!["authorization", "cookie", "forwarded"].contains(&name.as_str()), "{name}");
+    }
+    assert!(!metadata[CLAIMS_HEADER].contains(','), "there is one, the gateway's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gateway_says_of_a_caller_the_caller_cannot_say() {
+    with_echo(async |suite, _| {
+        let account = suite.staff().await;
+        let mut request = signed_in(EchoRequest::default(), &account.tokens.access);
+        let metadata = request.metadata_mut();
+        for name in [
+            CLAIMS_HEADER,
+            "x-clinic-anything",
+            "x-clinic-roles",
+            "x-clinic-",
+            "x-forwarded-for",
+            "forwarded",
+            "cookie",
+            "x-clinic-claims-2",
+        ] {
+            metadata.append(name, "forged".parse().unwrap());
+            metadata.append(name, "forged again".parse().unwrap());
+        }
+        metadata.insert_bin("x-clinic-data-bin", BinaryMetadataValue::from_bytes(b"forged"));
+        metadata.insert("x-trace", "kept".parse().unwrap());
+        let reply = echo_client(suite).await.once(request).await.unwrap().into_inner();
+        assert_clean(&reply.metadata);
+        assert_eq!(reply.metadata["x-trace"], "kept");
+        let caller = caller(suite, &reply.metadata);
+        let Kind::User { id, .. } = caller.kind() else { panic!("{caller:?}") };
+        assert_eq!(id.to_string(), account.user.id);
+        assert_eq!(caller.client_ip().unwrap().to_string(), "127.0.0.1");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_can_a_browser() {
+    with_echo(async |suite, _| {
+        let account = suite.staff().await;
+        let bearer = format!("Bearer {}", account.tokens.access);
+        for form in Form::BOTH {
+            let headers = [
+                ("authorization", bearer.as_str()),
+                ("X-Clinic-Claims", "forged"),
+                ("X-CLINIC-Anything", "forged"),
+                ("x-clinic-claims", "forged"),
+                ("cookie", "forged"),
+                ("x-trace", "kept"),
+            ];
+            let nothing = EchoRequest::default();
+            let reply = call::<EchoReply>(suite.gateway, form, ONCE, &headers, &nothing).await;
+            let reply = &reply.messages[0];
+            assert_clean(&reply.metadata);
+            assert_eq!(reply.metadata["x-trace"], "kept");
+            assert!(matches!(caller(suite, &reply.metadata).kind(), Kind::User { .. }));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_public_route_nobody_is_nobody_and_who_signed_in_is_known() {
+    let echo = Echo::start().await;
+    let route = echo.route(true);
+    let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
+    run_with(Backend::Sqlite, configure, async |suite| {
+        let mut client = echo_client(suite).await;
+        let mut request = tonic::Request::new(EchoRequest::default());
+        request.metadata_mut().insert(CLAIMS_HEADER, "forged".parse().unwrap());
+        let reply = client.once(request).await.unwrap().into_inner();
+        assert_clean(&reply.metadata);
+        assert_eq!(*caller(suite, &reply.metadata).kind(), Kind::Anonymous);
+
+        let account = suite.staff().await;
+        let request = signed_in(EchoRequest::default(), &account.tokens.access);
+        let reply = client.once(request).await.unwrap().into_inner();
+        assert!(matches!(caller(suite, &reply.metadata).kind(), Kind::User { .. }));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_id_goes_through_all_hops_when_it_is_fit_for_a_log() {
+    with_echo(async |suite, _| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await;
+        let mut send = async |id: Option<&str>| {
+            let mut request = signed_in(EchoRequest::default(), &access);
+            if let Some(id) = id {
+                request.metadata_mut().insert("x-request-id", id.parse().unwrap());
+            }
+            let answer = client.once(request).await.unwrap();
+            let echoed =
+                answer.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
+            assert_eq!(answer.into_inner().metadata["x-request-id"], echoed);
+            echoed
+        };
+        assert_eq!(send(Some("abc-123_4.5")).await, "abc-123_4.5");
+        let first = send(None).await;
+        assert_ne!(first, send(None).await);
+        let long = "x".repeat(65);
+        for unfit in ["", "a b", "a\"b", "<script>", "a/b", "a,b", long.as_str()] {
+            let echoed = send(Some(unfit)).await;
+            assert_ne!(echoed, unfit);
+            assert_eq!(echoed.len(), first.len(), "{echoed}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_client_is_believed_from_a_proxy_in_front_only() {
+    for (behind_proxy, expected) in [(false, "127.0.0.1"), (true, "192.0.2.44")] {
+        let echo = Echo::start().await;
+        let route = echo.route(true);
+        let configure = |config: &mut clinic::Config| {
+            config.settings.gateway.routes.push(route);
+            config.settings.gateway.behind_proxy = behind_proxy;
+        };
+        run_with(Backend::Sqlite, configure, async |suite| {
+            // The client writes what it likes; the proxy appends the address that it saw.
+            let headers = [("x-forwarded-for", "10.9.8.7, 192.0.2.44")];
+            let reply = call::<EchoReply>(
+                suite.gateway,
+                Form::Binary,
+                ONCE,
+                &headers,
+                &EchoRequest::default(),
+            )
+            .await;
+            let reply = &reply.messages[0];
+            let caller = caller(suite, &reply.metadata);
+            assert_eq!(caller.client_ip().unwrap().to_string(), expected);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,51 @@
+//! What the gateway does for those who call from outside, and against them. None of it depends on
+//! the database, so these run on SQLite only.
+
+mod browsers;
+mod cancellation;
+mod claims;
+mod deadlines;
+mod echo;
+mod forgery;
+mod gateway;
+mod health;
+mod http1;
+mod limits;
+mod metadata;
+mod reflection;
+mod routes;
+mod tls;
+mod tokens;
+mod upstreams;
+mod web;
+
+use clinic::Config;
+use clinic_testkit::{Backend, Suite, run_with};
+use tonic::transport::Channel;
+
+use self::echo::Echo;
+use self::echo::v1::echo_service_client::EchoServiceClient;
+
+/// Runs a test on a suite with a foreign service that signed-in callers may call.
+async fn with_echo(test: impl AsyncFnOnce(&Suite, &Echo)) {
+    let echo = Echo::start().await;
+    let route = echo.route(false);
+    let configure = |config: &mut Config| config.settings.gateway.routes.push(route);
+    run_with(Backend::Sqlite, configure, async |suite| test(suite, &echo).await).await;
+}
+
+async fn channel(suite: &Suite) -> Channel {
+    Channel::from_shared(format!("http://{}", suite.gateway)).unwrap().connect().await.unwrap()
+}
+
+/// A client of the foreign service through the gateway.
+async fn echo_client(suite: &Suite) -> EchoServiceClient<Channel> {
+    EchoServiceClient::new(channel(suite).await)
+}
+
+/// A request with an access token.
+fn signed_in<M>(message: M, token: &str) -> tonic::Request<M> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}

@@ -1,0 +1,138 @@
+//! What tools like grpcurl find out, in both versions of the protocol.
+
+use clinic_testkit::{Backend, Suite, run_with};
+use futures::stream;
+use prost::Message as _;
+use prost_types::FileDescriptorProto;
+use tokio::net::TcpListener;
+use tonic::Code;
+
+use super::channel;
+use super::echo::{Echo, Reflection, SERVICE};
+
+const PATIENTS: &str = "clinic.records.v1.PatientService";
+
+/// One question and its answer, in a version of the protocol; both have the same names.
+macro_rules! asking {
+    ($version:ident) => {
+        mod $version {
+            use tonic_reflection::pb::$version::ServerReflectionRequest;
+            use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+            use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+            use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+
+            use super::*;
+
+            async fn ask(suite: &Suite, question: MessageRequest) -> MessageResponse {
+                let request = ServerReflectionRequest {
+                    host: String::new(),
+                    message_request: Some(question),
+                };
+                let mut client = ServerReflectionClient::new(channel(suite).await);
+                let once = stream::iter([request]);
+                let mut answers = client.server_reflection_info(once).await.unwrap().into_inner();
+                answers.message().await.unwrap().unwrap().message_response.unwrap()
+            }
+
+            pub(super) async fn services(suite: &Suite) -> Vec<String> {
+                match ask(suite, MessageRequest::ListServices(String::new())).await {
+                    MessageResponse::ListServicesResponse(list) => {
+                        list.service.into_iter().map(|service| service.name).collect()
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+
+            /// The files that define a symbol, or the error's code.
+            pub(super) async fn files(suite: &Suite, symbol: &str) -> Result<Vec<Vec<u8>>, i32> {
+                match ask(suite, MessageRequest::FileContainingSymbol(symbol.to_owned())).await {
+                    MessageResponse::FileDescriptorResponse(found) => {
+                        Ok(found.file_descriptor_proto)
+                    }
+                    MessageResponse::ErrorResponse(error) => Err(error.error_code),
+                    other => panic!("{other:?}"),
+                }
+            }
+
+            pub(super) async fn file_named(suite: &Suite, name: &str) -> Vec<Vec<u8>> {
+                match ask(suite, MessageRequest::FileByFilename(name.to_owned())).await {
+                    MessageResponse::FileDescriptorResponse(found) => found.file_descriptor_proto,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    };
+}
+
+asking!(v1);
+asking!(v1alpha);
+
+fn names(files: &[Vec<u8>]) -> Vec<String> {
+    let name =
+        |file: &Vec<u8>| FileDescriptorProto::decode(file.as_slice()).unwrap().name().to_owned();
+    files.iter().map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_and_routed_services_are_listed_and_described() {
+    for version in [Reflection::V1, Reflection::V1Alpha] {
+        // The routed service speaks one version only; who asks need not know which.
+        let echo = Echo::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), version);
+        let route = echo.route(false);
+        let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
+        run_with(Backend::Sqlite, configure, async |suite| {
+            for listed in [v1::services(suite).await, v1alpha::services(suite).await] {
+                for service in [
+                    PATIENTS,
+                    "clinic.records.v1.DoctorService",
+                    "clinic.auth.v1.AuthService",
+                    "clinic.auth.v1.UserAdminService",
+                    "clinic.auth.v1.TokenService",
+                    "clinic.assignment.v1.AssignmentService",
+                    SERVICE,
+                    "grpc.health.v1.Health",
+                    "grpc.reflection.v1.ServerReflection",
+                ] {
+                    assert!(listed.iter().any(|one| one == service), "{service} in {listed:?}");
+                }
+                let mut once = listed.clone();
+                once.sort();
+                once.dedup();
+                assert_eq!(once.len(), listed.len(), "each is listed once");
+            }
+            for (symbol, file) in [
+                (PATIENTS, "clinic/records/v1/patient.proto"),
+                ("clinic.records.v1.PatientService.GetPatient", "clinic/records/v1/patient.proto"),
+                ("clinic.access.v1.Role", "clinic/access/v1/access.proto"),
+                ("grpc.health.v1.Health", "health.proto"),
+                (SERVICE, "acme/echo/v1/echo.proto"),
+                ("acme.echo.v1.EchoRequest", "acme/echo/v1/echo.proto"),
+            ] {
+                for found in [v1::files(suite, symbol).await, v1alpha::files(suite, symbol).await] {
+                    let found = names(&found.unwrap());
+                    assert!(found.iter().any(|name| name.ends_with(file)), "{symbol}: {found:?}");
+                }
+            }
+            for file in ["acme/echo/v1/echo.proto", "buf/validate/validate.proto"] {
+                assert_eq!(names(&v1::file_named(suite, file).await), [file]);
+                assert_eq!(names(&v1alpha::file_named(suite, file).await), [file]);
+            }
+            let nothing = v1::files(suite, "acme.echo.v1.Nothing").await;
+            assert_eq!(nothing, Err(Code::NotFound.into()));
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routed_service_that_is_down_hides_nothing_of_the_others() {
+    let port = crate::ports::Port::reserve();
+    let route = clinic_gateway::Route { service: SERVICE.into(), url: port.url(), public: true };
+    let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
+    run_with(Backend::Sqlite, configure, async |suite| {
+        assert!(v1::services(suite).await.iter().any(|one| one == PATIENTS));
+        assert!(v1::files(suite, PATIENTS).await.is_ok());
+        assert_eq!(v1::files(suite, SERVICE).await, Err(Code::NotFound.into()));
+    })
+    .await;
+}

@@ -1,0 +1,184 @@
+//! Access tokens that do not count: none of them brings a call to a service.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
+use clinic_proto::auth::v1::{GetJwksRequest, GetUserRequest};
+use clinic_proto::records::v1::ListPatientsRequest;
+use clinic_testkit::{Account, Suite, failure};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde_json::json;
+use tonic::Code;
+
+use super::echo::Echo;
+use super::echo::v1::EchoRequest;
+use super::forgery::{Forged, strange_key};
+use super::{echo_client, signed_in, with_echo};
+
+/// UNAUTHENTICATED with the answer that everybody gets, and nothing reached the service.
+async fn assert_refused(suite: &Suite, echo: &Echo, what: &str, authorization: &str) {
+    let before = echo.calls();
+    let mut request = tonic::Request::new(EchoRequest::default());
+    request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+    let refused = failure(echo_client(suite).await.once(request).await);
+    assert_eq!(refused.code, Code::Unauthenticated, "{what}");
+    assert_eq!(refused.reason, "INVALID_TOKEN", "{what}");
+    assert_eq!(echo.calls(), before, "{what}");
+
+    let mut clients = suite.at_gateway(&[("authorization", authorization)]);
+    let list = clients.patients.list_patients(ListPatientsRequest::default()).await;
+    assert_eq!(failure(list), refused, "{what}");
+    // Not even where everyone may call: who shows a token that is none is not nobody.
+    let jwks = clients.tokens.get_jwks(GetJwksRequest {}).await;
+    if what != "expired" {
+        assert_eq!(failure(jwks), refused, "{what}");
+    }
+}
+
+async fn assert_counts(suite: &Suite, token: &str) {
+    let mut clients = suite.with_token(token);
+    clients.auth.get_user(GetUserRequest { id: "me".into() }).await.unwrap();
+}
+
+async fn public_key(suite: &Suite) -> (String, Vec<u8>) {
+    let jwks = suite.anonymous().tokens.get_jwks(GetJwksRequest {}).await.unwrap().into_inner();
+    let x = jwks.keys[0].x.clone();
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(&x).unwrap();
+    (x, bytes)
+}
+
+fn forged(suite: &Suite, account: &Account) -> Forged {
+    Forged::access(suite, &account.user.id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_not_signed_with_the_right_key_and_algorithm_is_refused() {
+    with_echo(async |suite, echo| {
+        let account = suite.staff().await;
+        let good = || forged(suite, &account);
+        // What follows is refused for what is wrong with it, and for nothing else.
+        assert_counts(suite, &good().sign()).await;
+
+        for none in ["none", "None", "NONE", "nOnE", ""] {
+            let token = good().unsigned(none);
+            assert_refused(suite, echo, none, &format!("Bearer {token}")).await;
+        }
+        let (text, bytes) = public_key(suite).await;
+        for secret in [bytes.as_slice(), text.as_bytes()] {
+            for algorithm in [Algorithm::HS256, Algorithm::HS512] {
+                let token =
+                    good().algorithm(algorithm).key(EncodingKey::from_secret(secret)).sign();
+                assert_refused(suite, echo, "HMAC", &format!("Bearer {token}")).await;
+            }
+        }
+        let strange = good().key(strange_key()).sign();
+        assert_refused(suite, echo, "strange key", &format!("Bearer {strange}")).await;
+        let unknown = suite.clock.new_id().to_string();
+        for kid in [Some(unknown.as_str()), Some("../../etc/passwd"), Some(""), None] {
+            let token = good().kid(kid).sign();
+            assert_refused(suite, echo, "unknown kid", &format!("Bearer {token}")).await;
+        }
+        // The claims of one token with the signature of another.
+        let (one, two) = (good().sign(), good().with("roles", json!(["admin"])).sign());
+        let (claims, _) = two.rsplit_once('.').unwrap();
+        let (_, signature) = one.rsplit_once('.').unwrap();
+        assert_refused(suite, echo, "mixed", &format!("Bearer {claims}.{signature}")).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_with_a_wrong_type_issuer_audience_or_time_is_refused() {
+    with_echo(async |suite, echo| {
+        let account = suite.staff().await;
+        let good = || forged(suite, &account);
+        assert_counts(suite, &good().sign()).await;
+        let now = suite.clock.unix();
+        for (what, bad) in [
+            ("typ", good().typ(Some("JWT"))),
+            ("typ", good().typ(Some("clinic-claims+jwt"))),
+            ("typ", good().typ(None)),
+            ("iss", good().with("iss", json!("clinic2"))),
+            ("iss", good().with("iss", json!(["clinic"]))),
+            ("iss", good().without("iss")),
+            ("aud", good().with("aud", json!("clinic-internal"))),
+            ("aud", good().with("aud", json!(["clinic", "other"]))),
+            ("aud", good().without("aud")),
+            ("expired", good().with("exp", json!(now - 1))),
+            ("exp", good().without("exp")),
+            ("exp", good().with("exp", json!("never"))),
+            ("nbf", good().with("nbf", json!(now + 3600))),
+            ("nbf", good().without("nbf")),
+            ("sub", good().without("sub")),
+            ("sub", good().with("sub", json!("me"))),
+            ("sid", good().without("sid")),
+            ("roles", good().with("roles", json!(["service"]))),
+            ("roles", good().with("roles", json!("admin"))),
+        ] {
+            assert_refused(suite, echo, what, &format!("Bearer {}", bad.sign())).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_damaged_or_no_access_token_is_refused() {
+    with_echo(async |suite, echo| {
+        let account = suite.staff().await;
+        let (access, refresh) = (account.tokens.access, account.tokens.refresh);
+        assert_counts(suite, &access).await;
+        let parts: Vec<_> = access.split('.').collect();
+        for authorization in [
+            format!("Bearer {}", &access[..access.len() - 1]),
+            format!("Bearer {}", &access[..access.len() / 2]),
+            format!("Bearer {}.{}", parts[0], parts[1]),
+            format!("Bearer {}..{}", parts[0], parts[2]),
+            format!("Bearer {access}.x"),
+            format!("Bearer {access}="),
+            format!("Bearer {}", "A".repeat(100_000)),
+            format!("Bearer {access}{}", "A".repeat(100_000)),
+            format!("Bearer {refresh}"),
+            format!("Bearer {access} {access}"),
+            "Bearer ".to_owned(),
+            "Bearer".to_owned(),
+            format!("Basic {access}"),
+            access.clone(),
+        ] {
+            assert_refused(
+                suite,
+                echo,
+                &authorization[..20.min(authorization.len())],
+                &authorization,
+            )
+            .await;
+        }
+        // The scheme is written as one likes (RFC 9110).
+        let mut clients = suite.at_gateway(&[("authorization", &format!("bearer {access}"))]);
+        clients.auth.get_user(GetUserRequest { id: "me".into() }).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_ends_with_its_life_also_when_it_was_believed_before() {
+    with_echo(async |suite, echo| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await;
+        client.once(signed_in(EchoRequest::default(), &access)).await.unwrap();
+        suite.clock.advance(TimeDelta::minutes(15) + TimeDelta::seconds(1));
+        assert_refused(suite, echo, "expired", &format!("Bearer {access}")).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_only_what_is_public_can_be_called() {
+    with_echo(async |suite, echo| {
+        let refused = failure(echo_client(suite).await.once(EchoRequest::default()).await);
+        assert_eq!((refused.code, echo.calls()), (Code::Unauthenticated, 0));
+        let list = suite.anonymous().patients.list_patients(ListPatientsRequest::default()).await;
+        assert_eq!(failure(list).code, Code::Unauthenticated);
+        suite.anonymous().tokens.get_jwks(GetJwksRequest {}).await.unwrap();
+    })
+    .await;
+}
