@@ -71,7 +71,9 @@ impl Edge {
         mut request: Request<Incoming>,
         peer: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
-        let request_id = self.request_id(request.headers());
+        let mut request_id = self.request_id(request.headers());
+        // Not secret, but never the same: HPACK need not remember it.
+        request_id.set_sensitive(true);
         let client_ip = Some(self.client_ip(request.headers(), peer));
         let span = tracing::info_span!(
             "call",

@@ -70,10 +70,15 @@ fn is_reserved(name: &HeaderName) -> bool {
 /// Adds what the gateway says of the call.
 pub(crate) fn add(
     headers: &mut HeaderMap,
-    claims: HeaderValue,
-    request_id: HeaderValue,
+    mut claims: HeaderValue,
+    mut request_id: HeaderValue,
     timeout: Option<HeaderValue>,
 ) {
+    // HPACK remembers what is not sensitive. On the connections within the suite the claims are the
+    // same for every call of a session, and half of a head's bytes: worth remembering. A request
+    // id never comes again, and would only push them out.
+    claims.set_sensitive(false);
+    request_id.set_sensitive(true);
     headers.insert(HeaderName::from_static(CLAIMS_HEADER), claims);
     headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), request_id);
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
