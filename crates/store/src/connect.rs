@@ -163,6 +163,10 @@ pub(crate) async fn try_postgres(options: &PgConnectOptions) -> Result<PgConnect
         Err(_) => return Err(ConnectError::Unreachable { server }),
     };
     Err(match &error {
+        // A handshake that fails is an I/O error of this kind: rustls says so of a certificate.
+        sqlx::Error::Io(source) if source.kind() == io::ErrorKind::InvalidData => {
+            ConnectError::Tls { server, source: Cause::new(source.to_string()) }
+        }
         sqlx::Error::Io(_) => ConnectError::Unreachable { server },
         sqlx::Error::Tls(source) => {
             ConnectError::Tls { server, source: Cause::new(source.to_string()) }
