@@ -15,6 +15,7 @@ mod auth;
 mod concurrency;
 mod doctors;
 mod edge;
+mod failures;
 mod not_found;
 mod paging;
 mod patients;

@@ -22,6 +22,10 @@ impl Port {
         Self { address: held.local_addr().unwrap(), held }
     }
 
+    pub(crate) fn number(&self) -> u16 {
+        self.address.port()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
