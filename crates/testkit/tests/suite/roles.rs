@@ -25,6 +25,7 @@ async fn everyone(by: &Account, query: &str) -> Vec<(String, PatientView)> {
             let view = patient.view();
             (patient.id, view)
         }));
+        assert!(seen.len() < 100, "the pages end");
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             assert_eq!(page.total_size, i64::try_from(seen.len()).ok());
@@ -128,6 +129,7 @@ on_both! {
             let page = page.into_inner();
             assert_eq!(page.total_size, Some(2));
             seen.extend(page.assignments.into_iter().map(|assignment| assignment.id));
+            assert!(seen.len() < 100, "the pages end");
             request.page_token = page.next_page_token;
             if request.page_token.is_empty() {
                 break;

@@ -37,6 +37,7 @@ async fn turn_pages(staff: &Account, query: &str) {
     loop {
         let page = staff.patients().list_patients(request.clone()).await.unwrap().into_inner();
         seen.extend(page.patients.into_iter().map(|patient| patient.id));
+        assert!(seen.len() < 100, "the pages end");
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             break;
@@ -49,7 +50,6 @@ async fn turn_pages(staff: &Account, query: &str) {
         }
         // New ones with names before and after those on the page.
         staff.create_patient(names(seen.len())).await;
-        assert!(seen.len() < 100, "the pages end");
     }
     let once: BTreeSet<String> = seen.iter().cloned().collect();
     assert_eq!(once.len(), seen.len(), "nothing is seen twice");
@@ -99,6 +99,7 @@ on_both! {
             loop {
                 let page = list.page(&staff, 3, &token, false).await.unwrap().into_inner();
                 seen.extend(page.ids);
+                assert!(seen.len() < 100, "the pages end");
                 token = page.next;
                 if token.is_empty() {
                     break;
@@ -138,6 +139,7 @@ on_both! {
             let page = staff.assignments().list_assignments(request.clone()).await.unwrap();
             let page = page.into_inner();
             seen.extend(page.assignments.into_iter().map(|assignment| assignment.id));
+            assert!(seen.len() < 100, "the pages end");
             request.page_token = page.next_page_token;
             if request.page_token.is_empty() {
                 break;

@@ -147,6 +147,7 @@ on_both! {
                     let full = page.ids.len() == usize::try_from(size).unwrap();
                     assert!(full || page.next.is_empty(), "a page that is not the last is full");
                     ids.extend(page.ids);
+                    assert!(ids.len() < 100, "the pages end");
                     token = page.next;
                     if token.is_empty() {
                         break;

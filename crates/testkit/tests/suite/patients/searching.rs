@@ -19,6 +19,7 @@ async fn find(by: &Account, query: &str, page_size: i32) -> Vec<String> {
         let page = by.patients().list_patients(request.clone()).await.unwrap().into_inner();
         let names = page.patients.iter().map(|p| format!("{} {}", p.first_name, p.last_name));
         found.extend(names);
+        assert!(found.len() < 100, "the pages end");
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             assert_eq!(page.total_size, i64::try_from(found.len()).ok(), "{query}");
