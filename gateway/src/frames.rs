@@ -4,35 +4,51 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use clinic_chassis::Error;
 use http_body::{Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
 
-/// Set once a message was larger than the limit.
+/// What turned out to be wrong with a body while it was passed on.
 #[derive(Clone, Default)]
-pub(crate) struct TooLarge(Arc<AtomicBool>);
+pub(crate) struct Fault(Arc<AtomicU8>);
 
-impl TooLarge {
-    pub(crate) fn happened(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+impl Fault {
+    const TOO_LARGE: u8 = 1;
+    const MALFORMED: u8 = 2;
+
+    /// What the client is to be told, if it is the client's fault that the call failed.
+    pub(crate) fn error(&self, limit: u32) -> Option<Error> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::TOO_LARGE => Some(Error::message_too_large(limit)),
+            Self::MALFORMED => Some(Error::malformed_call()),
+            _ => None,
+        }
+    }
+
+    /// Notes it, and what ends the body.
+    fn note(&self, fault: u8) -> Status {
+        self.0.store(fault, Ordering::Relaxed);
+        Status::cancelled("the body of the request cannot be passed on")
     }
 }
 
-/// The body of a request, which fails at the first message above `limit` bytes.
-pub(crate) fn limited(body: Body, limit: u32) -> (Body, TooLarge) {
-    let too_large = TooLarge::default();
-    let limited = Limited { body, meter: Meter::new(limit), too_large: too_large.clone() };
-    (Body::new(limited), too_large)
+/// The body of a request, which fails at the first message above `limit` bytes, and when it cannot
+/// be read or ends in the middle of a message.
+pub(crate) fn limited(body: Body, limit: u32) -> (Body, Fault) {
+    let fault = Fault::default();
+    let limited = Limited { body, meter: Meter::new(limit), fault: fault.clone() };
+    (Body::new(limited), fault)
 }
 
 struct Limited {
     body: Body,
     meter: Meter,
-    too_large: TooLarge,
+    fault: Fault,
 }
 
 impl http_body::Body for Limited {
@@ -44,18 +60,20 @@ impl http_body::Body for Limited {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && !self.meter.admits(data)
-        {
-            self.too_large.0.store(true, Ordering::Relaxed);
-            return Poll::Ready(Some(Err(Status::resource_exhausted("message too large"))));
-        }
-        Poll::Ready(frame)
+        let fault = match frame {
+            Some(Ok(frame)) if frame.data_ref().is_none_or(|data| self.meter.admits(data)) => {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            None if !self.meter.is_inside() => return Poll::Ready(None),
+            Some(Ok(_)) => Fault::TOO_LARGE,
+            Some(Err(_)) | None => Fault::MALFORMED,
+        };
+        Poll::Ready(Some(Err(self.fault.note(fault))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        // What ends in the middle of a message is to be asked for more, so that it can say so.
+        self.body.is_end_stream() && !self.meter.is_inside()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -77,6 +95,11 @@ struct Meter {
 impl Meter {
     fn new(limit: u32) -> Self {
         Self { limit, message: 0, header: [0; 5], header_len: 0 }
+    }
+
+    /// Whether a message has begun that is not complete.
+    fn is_inside(&self) -> bool {
+        self.message > 0 || self.header_len > 0
     }
 
     /// Whether no message that begins in or before this chunk is too large.

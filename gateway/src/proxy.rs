@@ -12,7 +12,7 @@ use std::time::Duration;
 use clinic_chassis::{Error, format_timeout, parse_timeout};
 use clinic_identity::{Access, Caller, ClaimsSigner, Denied, Policy, TokenError, VerifiedAccess};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
@@ -21,6 +21,9 @@ use crate::config::Limits;
 use crate::keyring::{Keyring, Refused};
 use crate::routes::{Routes, TargetAccess};
 use crate::{deadline, frames, health, metadata, reflection};
+
+/// In less time nothing can be asked of anybody: it is what timers count in.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What the HTTP side knows of a request; in its extensions.
 #[derive(Clone)]
@@ -95,6 +98,9 @@ impl Proxy {
         let claims = claims.map_err(Error::internal)?;
 
         let left = this.time(request.headers(), &target.access);
+        if left.is_some_and(|left| left < SHORTEST) {
+            return Err(Error::deadline_exceeded());
+        }
         let deadline = left.and_then(|left| Instant::now().checked_add(left));
         let timeout = left.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::strip(request.headers_mut())?;
@@ -103,17 +109,19 @@ impl Proxy {
         *request.version_mut() = Version::HTTP_2;
 
         let (parts, body) = request.into_parts();
-        let (body, too_large) = frames::limited(body, this.limits.message_bytes);
+        let (body, fault) = frames::limited(body, this.limits.message_bytes);
         let answer = target.upstream.send(Request::from_parts(parts, body));
         let answer = match deadline {
-            Some(deadline) => match timeout_at(deadline, answer).await {
-                Ok(answer) => answer,
-                Err(_) => return Err(Error::deadline_exceeded()),
+            // The clock first: a service keeps the same time, and many say CANCELLED when it is up.
+            Some(deadline) => tokio::select! {
+                biased;
+                () = sleep_until(deadline) => return Err(Error::deadline_exceeded()),
+                answer = answer => answer,
             },
             None => answer.await,
         };
-        if too_large.happened() {
-            return Err(Error::message_too_large(this.limits.message_bytes));
+        if let Some(error) = fault.error(this.limits.message_bytes) {
+            return Err(error);
         }
         match deadline {
             Some(deadline) => Ok(answer?.map(|body| deadline::until(deadline, body))),

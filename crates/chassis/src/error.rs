@@ -170,6 +170,15 @@ impl Error {
         )
     }
 
+    /// INVALID_ARGUMENT: what was sent is not gRPC.
+    pub fn malformed_call() -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            ErrorReason::InvalidField,
+            "the body of the call is damaged or incomplete",
+        )
+    }
+
     /// RESOURCE_EXHAUSTED: the call's metadata is larger than `limit` bytes.
     pub fn metadata_too_large(limit: usize) -> Self {
         Self::new(

@@ -123,7 +123,7 @@ async fn no_time_at_all_is_a_deadline_too() {
             let late = ask(suite, &access, "Once", Some(zero), &hang()).await;
             assert_eq!(late.code, Code::DeadlineExceeded, "{zero}");
         }
-        assert!(echo.calls() <= 3);
+        assert_eq!(echo.calls(), 0);
         let mut request = tonic::Request::new(clinic_proto::auth::v1::GetJwksRequest {});
         request.metadata_mut().insert("grpc-timeout", "0S".parse().unwrap());
         let late = suite.anonymous().tokens.get_jwks(request).await;

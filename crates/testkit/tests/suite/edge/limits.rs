@@ -84,19 +84,23 @@ async fn a_body_that_is_no_grpc_harms_nobody_else() {
         let access = suite.staff().await.tokens.access;
         let bearer = format!("Bearer {access}");
         let path = "/acme.echo.v1.EchoService/Once";
-        for (kind, body) in [
-            ("application/grpc-web-text", &b"!!! this is no base64 !!!"[..]),
-            ("application/grpc-web-text", b"AAAA"),
-            ("application/grpc-web+proto", b"\0\0\0"),
-            ("application/grpc-web+proto", b"\0\0\0\0\x05ab"),
-            ("application/grpc-web+proto", b"\0\0\0\0\x02\xff\xff"),
-            ("application/grpc-web+proto", b"\x01\0\0\0\x02ab"),
-            ("application/grpc-web+proto", b"\x80\0\0\0\x02ab"),
-            ("application/grpc-web+proto", b""),
+        // What the gateway sees to be no gRPC, and what only the service can.
+        for (incomplete, kind, body) in [
+            (true, "application/grpc-web-text", &b"!!! this is no base64 !!!"[..]),
+            (true, "application/grpc-web-text", b"AAAA"),
+            (true, "application/grpc-web+proto", b"\0\0\0"),
+            (true, "application/grpc-web+proto", b"\0\0\0\0\x05ab"),
+            (false, "application/grpc-web+proto", b"\0\0\0\0\x02\xff\xff"),
+            (false, "application/grpc-web+proto", b"\x01\0\0\0\x02ab"),
+            (false, "application/grpc-web+proto", b"\x80\0\0\0\x02ab"),
+            (false, "application/grpc-web+proto", b""),
         ] {
             let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
             let answer = super::http1::send(suite.gateway, "POST", path, &headers, body).await;
             assert_eq!(answer.status, 200, "{answer:?}");
+            let outcome = super::web::read::<EchoReply>(Form::Binary, answer);
+            let code = if incomplete { Code::InvalidArgument } else { Code::Internal };
+            assert_eq!(outcome.code, code, "{body:?}");
             assert_still_there(suite, &access).await;
         }
     })
