@@ -64,6 +64,13 @@ pub struct Edge {
     pub routes: Vec<Route>,
 }
 
+impl Edge {
+    /// How clients begin the URL: `http`, or `https` with a certificate.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() { "https" } else { "http" }
+    }
+}
+
 /// What the proxy must hold every call to.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {

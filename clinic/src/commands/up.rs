@@ -27,6 +27,6 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         say(&format!("admin account: {}", admin.email));
         say(&format!("admin password: {}", admin.password.expose_secret()));
     }
-    ready("clinic", suite.gateway);
+    ready("clinic", args.config.settings.gateway.scheme(), suite.gateway);
     suite.run(told).await
 }

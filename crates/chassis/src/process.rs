@@ -46,14 +46,16 @@ pub fn read_env_file() -> Result<()> {
 
 /// Serves until SIGTERM or Ctrl-C, after printing `<name> ready: http://ADDRESS`.
 pub async fn serve(server: Server, address: &str) -> Result<()> {
+    // Whoever reads that it is ready may end it at once, in order.
+    let told = until_told()?;
     let listener = bind(address).await?;
-    ready(server.name(), listener.local_addr()?);
-    server.run(listener, until_told()?).await
+    ready(server.name(), "http", listener.local_addr()?);
+    server.run(listener, told).await
 }
 
-/// Says on stdout where the process serves.
-pub fn ready(name: &str, address: std::net::SocketAddr) {
-    say(&format!("{name} ready: http://{address}"));
+/// Says on stdout where the process serves; the scheme is `http` or `https`.
+pub fn ready(name: &str, scheme: &str, address: std::net::SocketAddr) {
+    say(&format!("{name} ready: {scheme}://{address}"));
 }
 
 /// A line on stdout, at once. A closed stdout is no reason to end.

@@ -36,6 +36,9 @@ pub enum ConnectError {
     /// Not a URL of a database that Clinic knows.
     #[error("the database URL must be postgres://… or sqlite:path/to/file.db")]
     UnknownScheme,
+    /// Not the URL of a server that can have several databases.
+    #[error("the URL of the database server must be postgres://…: leave it out for SQLite")]
+    NotAServer,
     /// A URL that cannot be read.
     #[error(
         "the database URL cannot be read: write it as postgres://user:password@host:5432/database"
@@ -129,7 +132,7 @@ impl Db {
     /// is not usable now; a database that goes away later is [`Error::Unavailable`] until it is back.
     pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
         let url = options.url.expose_secret();
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        if is_postgres(url) {
             postgres(url, options.max_connections).await
         } else if let Some(path) = url.strip_prefix("sqlite:") {
             sqlite(Path::new(path.strip_prefix("//").unwrap_or(path)), options.max_connections)
@@ -138,6 +141,10 @@ impl Db {
             Err(ConnectError::UnknownScheme)
         }
     }
+}
+
+pub(crate) fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {

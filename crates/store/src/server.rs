@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::connect::{ConnectError, parse_postgres, try_postgres};
+use crate::connect::{ConnectError, is_postgres, parse_postgres, try_postgres};
 
 /// The URL of one database of a server: `postgres://host/?sslmode=require` and `clinic_auth` give
 /// `postgres://host/clinic_auth?sslmode=require`. A database in the server's URL is replaced.
@@ -35,6 +35,10 @@ pub async fn create_database_if_missing(
 ) -> Result<(), ConnectError> {
     if name.is_empty() || !name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
         return Err(ConnectError::Malformed);
+    }
+    // The driver takes any scheme for its own.
+    if !is_postgres(server_url.expose_secret()) {
+        return Err(ConnectError::NotAServer);
     }
     let options = parse_postgres(server_url.expose_secret())?;
     // Asking for the database itself needs no right on any other one.

@@ -1,0 +1,59 @@
+//! `clinic admin create`: no SQL by hand.
+
+use clinic_proto::auth::v1::ListUsersRequest;
+
+use crate::on_both;
+use crate::operator::{Operator, end_of};
+
+on_both! {
+    async fn an_administrator_made_by_the_command_signs_in(operator: &Operator) {
+        let migrated = operator.run(&["migrate"]);
+        assert!(migrated.status.success(), "{migrated:?}");
+        assert_eq!(migrated.stdout.lines().count(), 3, "{migrated:?}");
+        let given = ["admin", "create", "--email", "boss@example.com", "--password-stdin"];
+        let made = end_of(&mut operator.command(&given), "a-rather-long-secret\n");
+        assert!(made.status.success(), "{made:?}");
+        assert_eq!(made.stdout, "admin account: boss@example.com\n");
+        let generated = operator.run(&["admin", "create", "--email", "vice@example.com", "--name", "Vice"]);
+        let password = generated.stdout.lines().nth(1).unwrap();
+        let password = password.strip_prefix("admin password: ").unwrap();
+
+        let running = operator.up(&[]);
+        assert_eq!(running.said, Vec::<String>::new(), "there are administrators already");
+        for (email, password) in [("boss@example.com", "a-rather-long-secret"), ("vice@example.com", password)] {
+            let mut users = running.clients(&running.access(email, password).await).users;
+            let list = users.list_users(ListUsersRequest::default()).await.unwrap().into_inner();
+            assert_eq!(list.users.len(), 2);
+        }
+        // The same once more, while everything runs.
+        let again = end_of(&mut operator.command(&given), "a-rather-long-secret\n");
+        assert_eq!(again.status.code(), Some(1));
+        assert!(again.stderr.contains("exists already"), "{again:?}");
+        running.kill();
+    }
+}
+
+mod bad_input_is_explained {
+    use super::*;
+
+    #[test]
+    fn sqlite() {
+        let operator = Operator::with_sqlite();
+        let create = ["admin", "create", "--email", "boss@example.com", "--password-stdin"];
+        let early = end_of(&mut operator.command(&create), "a-rather-long-secret");
+        assert_eq!(early.status.code(), Some(1));
+        assert!(early.stderr.contains("run `clinic migrate`"), "{early:?}");
+
+        operator.run(&["migrate"]);
+        let common = end_of(&mut operator.command(&create), "password");
+        assert!(common.stderr.contains("must not be a common password"), "{common:?}");
+        let empty = end_of(&mut operator.command(&create), "");
+        assert!(empty.stderr.contains("8 to 128"), "{empty:?}");
+        let nonsense = operator.run(&["admin", "create", "--email", "nonsense"]);
+        assert!(nonsense.stderr.contains("the email"), "{nonsense:?}");
+        for refused in [common, empty, nonsense] {
+            assert_eq!(refused.status.code(), Some(1));
+            assert_eq!(refused.stdout, "");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The end, which comes within bounds whatever clients do.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use clinic_proto::auth::v1::{GetJwksRequest, RegisterRequest};
+use clinic_testkit::{PASSWORD, email};
+
+use crate::operator::Operator;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_it_in_order_while_connections_are_held_open() {
+    let operator = Operator::with_sqlite();
+    let running = operator.up(&["--shutdown-grace", "2s"]);
+    // One that says nothing, one that stops in the middle, one that is idle after a call.
+    let silent = TcpStream::connect(running.address).unwrap();
+    let mut half = TcpStream::connect(running.address).unwrap();
+    half.write_all(b"POST /clinic.auth.v1.TokenService/GetJwks HTTP/1.1\r\nhost: x\r\n").unwrap();
+    let mut body = TcpStream::connect(running.address).unwrap();
+    body.write_all(
+        b"POST /clinic.auth.v1.TokenService/GetJwks HTTP/1.1\r\nhost: x\r\n\
+          content-type: application/grpc-web+proto\r\ncontent-length: 5\r\n\r\n\0",
+    )
+    .unwrap();
+    let mut idle = running.anonymous().tokens;
+    idle.get_jwks(GetJwksRequest {}).await.unwrap();
+
+    let began = Instant::now();
+    let ended = running.terminate(Duration::from_secs(30));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    // The grace of the edge, that of the services behind it, and some time to spare.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    for mut connection in [silent, half, body] {
+        connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // Whatever was said to it, it is over.
+        let mut rest = Vec::new();
+        let _ = connection.read_to_end(&mut rest);
+    }
+    assert!(idle.get_jwks(GetJwksRequest {}).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_runs_is_answered_before_the_end() {
+    let operator = Operator::with_sqlite();
+    let running = operator.up(&[]);
+    let mut calls = Vec::new();
+    for _ in 0..8 {
+        let mut auth = running.anonymous().auth;
+        // On a connection that is there already: new ones are refused from now on.
+        auth.refresh(clinic_proto::auth::v1::RefreshRequest { refresh: "x".into() })
+            .await
+            .unwrap_err();
+        let request = RegisterRequest {
+            email: email(),
+            name: "Robin Miller".into(),
+            password: PASSWORD.into(),
+            ..Default::default()
+        };
+        let (tell, begun) = tokio::sync::oneshot::channel();
+        calls.push(tokio::spawn(async move {
+            tell.send(()).unwrap();
+            auth.register(request).await
+        }));
+        begun.await.unwrap();
+    }
+    let began = Instant::now();
+    let ended = running.terminate(Duration::from_secs(30));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    for call in calls {
+        // Each was answered, or refused because it came too late; none was left in the air.
+        if let Err(status) = call.await.unwrap() {
+            assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The real `clinic`, as an operator starts and stops it: what it says, what it keeps, and how it
+//! ends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod administrators;
+mod durability;
+mod ending;
+mod keys;
+mod logs;
+mod operator;
+mod refusals;
+mod schema;
+mod settings;
+mod starting;
+
+/// A test that runs on both databases, with an operator for each.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($operator:ident: &Operator) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            use super::*;
+
+            async fn test($operator: &Operator) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                test(&Operator::with_sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                let operator = Operator::with_postgres();
+                test(&operator).await;
+                operator.drop_databases().await;
+            }
+        }
+    )+};
+}
+pub(crate) use on_both;

@@ -1,0 +1,220 @@
+//! Who starts the program: in a folder of his own, with an environment of his own.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use clinic_proto::auth::v1::{LoginRequest, LoginResponse};
+use clinic_testkit::Clients;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
+use tonic::Status;
+
+/// Longer than any start or end takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const ADMIN: &str = "admin@clinic.local";
+
+pub(crate) struct Operator {
+    folder: TempDir,
+    /// The server, and how the names of the databases on it begin.
+    postgres: Option<(String, String)>,
+}
+
+/// What a command that ended left.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Operator {
+    pub(crate) fn with_sqlite() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), postgres: None }
+    }
+
+    pub(crate) fn with_postgres() -> Self {
+        let server = std::env::var("CLINIC_TEST_POSTGRES_URL");
+        let server = server.expect("run the tests by `cargo xtask test`");
+        let prefix = format!("test_{}_", clinic_clock::Clock::system().new_id().simple());
+        Self { postgres: Some((server, prefix)), ..Self::with_sqlite() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn databases(&self) -> clinic::Databases {
+        clinic::Databases {
+            data_dir: self.path("data"),
+            database_url: self.postgres.as_ref().map(|(server, _)| server.as_str().into()),
+            database_prefix: self.postgres.as_ref().map_or("clinic_", |(_, p)| p.as_str()).into(),
+        }
+    }
+
+    /// The program, in the operator's folder, with nothing in the environment but where the
+    /// databases are.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
+        command.current_dir(self.folder.path()).env_clear().args(arguments);
+        if let Some((server, prefix)) = &self.postgres {
+            command.env("DATABASE_URL", server).env("CLINIC_DATABASE_PREFIX", prefix);
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        end_of(&mut self.command(arguments), "")
+    }
+
+    /// Starts everything on a free port, and waits until it is ready.
+    pub(crate) fn up(&self, arguments: &[&str]) -> Running {
+        let arguments = [&["up", "--listen", "127.0.0.1:0"], arguments].concat();
+        Running::start(&mut self.command(&arguments))
+    }
+
+    pub(crate) async fn drop_databases(&self) {
+        let Some((server, prefix)) = &self.postgres else { return };
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        for service in ["auth", "records", "assignment"] {
+            let drop = format!("DROP DATABASE IF EXISTS {prefix}{service} WITH (FORCE)");
+            connection.execute(AssertSqlSafe(drop)).await.unwrap();
+        }
+    }
+}
+
+/// Runs a command with that on its standard input.
+pub(crate) fn end_of(command: &mut Command, input: &str) -> Ended {
+    let mut child = piped(command).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let stdout = read_all(child.stdout.take().unwrap());
+    let stderr = read_all(child.stderr.take().unwrap());
+    let status = wait(&mut child, PATIENCE);
+    Ended { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if began.elapsed() > patience {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A program that serves.
+pub(crate) struct Running {
+    child: Child,
+    /// The lines on stdout before the one that says it is ready.
+    pub(crate) said: Vec<String>,
+    /// `http` or `https`.
+    pub(crate) scheme: String,
+    pub(crate) address: SocketAddr,
+    stdout: Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = piped(command).spawn().unwrap();
+        let stderr = read_all(child.stderr.take().unwrap());
+        let (tell, stdout) = channel();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        std::thread::spawn(move || lines.for_each(|line| tell.send(line.unwrap()).unwrap_or(())));
+        let mut said = Vec::new();
+        loop {
+            let Ok(line) = stdout.recv_timeout(PATIENCE) else {
+                let _ = child.kill();
+                panic!("it does not start: {said:?}\n{}", stderr.join().unwrap());
+            };
+            let Some(url) = line.strip_prefix("clinic ready: ") else {
+                said.push(line);
+                continue;
+            };
+            let (scheme, address) = url.split_once("://").unwrap();
+            let (scheme, address) = (scheme.to_owned(), address.parse().unwrap());
+            return Self { child, said, scheme, address, stdout, stderr: Some(stderr) };
+        }
+    }
+
+    /// The password that the first start printed.
+    pub(crate) fn admin_password(&self) -> &str {
+        assert_eq!(self.said[0], format!("admin account: {ADMIN}"));
+        self.said[1].strip_prefix("admin password: ").unwrap()
+    }
+
+    pub(crate) fn clients(&self, access: &str) -> Clients {
+        Clients::new([self.address; 3], &[("authorization", &format!("Bearer {access}"))])
+    }
+
+    pub(crate) fn anonymous(&self) -> Clients {
+        Clients::new([self.address; 3], &[])
+    }
+
+    pub(crate) async fn login(&self, email: &str, password: &str) -> Result<LoginResponse, Status> {
+        let request = LoginRequest {
+            email: email.to_owned(),
+            password: password.to_owned(),
+            ..LoginRequest::default()
+        };
+        Ok(self.anonymous().auth.login(request).await?.into_inner())
+    }
+
+    /// The access token of an account.
+    pub(crate) async fn access(&self, email: &str, password: &str) -> String {
+        self.login(email, password).await.unwrap().tokens.unwrap().access
+    }
+
+    /// As if the power had gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), None);
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(mut self, patience: Duration) -> Ended {
+        let id = self.child.id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap();
+        assert!(sent.success());
+        let status = wait(&mut self.child, patience);
+        let stderr = self.stderr.take().unwrap().join().unwrap();
+        Ended { status, stdout: self.stdout.iter().collect::<Vec<_>>().join("\n"), stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // When the test has ended it already there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Who else may do what with a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}

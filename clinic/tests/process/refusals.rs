@@ -1,0 +1,146 @@
+//! What it cannot start with: one sentence that says what to do, and an exit code that is not 0.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::operator::{Ended, Operator, end_of};
+
+/// One line that begins with `error:` and says this.
+fn assert_one_sentence(refused: &Ended, says: &str) {
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(refused.stdout, "", "{refused:?}");
+    let lines: Vec<_> = refused.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{refused:?}");
+    assert!(lines[0].starts_with("error: ") && lines[0].contains(says), "{says}: {refused:?}");
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let operator = Operator::with_sqlite();
+    let refused = operator.run(&["up", "--listen", &address]);
+    assert_one_sentence(&refused, "is taken by another program");
+    assert_one_sentence(&refused, "choose another address with --listen");
+    assert!(!operator.path("data").exists(), "nothing was made");
+    for nowhere in ["nonsense", "127.0.0.1", "192.0.2.1:0", "127.0.0.1:99999"] {
+        let refused = operator.run(&["up", "--listen", nowhere]);
+        assert_one_sentence(&refused, "give --listen as HOST:PORT of this machine");
+    }
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made() {
+    let operator = Operator::with_sqlite();
+    fs::write(operator.path("file"), "in the way").unwrap();
+    // Root may write everywhere but here.
+    for directory in ["file", "file/data", "/proc/clinic/data"] {
+        let refused = operator.run(&["up", "--listen", "127.0.0.1:0", "--data-dir", directory]);
+        assert_one_sentence(&refused, "the data directory");
+        assert_one_sentence(&refused, "--data-dir");
+    }
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written() {
+    let operator = Operator::with_sqlite();
+    let up = ["up", "--listen", "127.0.0.1:0"];
+    fs::create_dir_all(operator.path("data/auth.db")).unwrap();
+    let refused = operator.run(&up);
+    assert_one_sentence(&refused, "the data directory ./data cannot be written");
+
+    let operator = Operator::with_sqlite();
+    fs::create_dir_all(operator.path("data")).unwrap();
+    fs::write(operator.path("data/keys"), "in the way").unwrap();
+    assert_one_sentence(&operator.run(&up), "data/keys");
+
+    let operator = Operator::with_sqlite();
+    fs::create_dir_all(operator.path("data")).unwrap();
+    fs::write(operator.path("data/records.db"), "this is no database, but long enough".repeat(100))
+        .unwrap();
+    assert_one_sentence(&operator.run(&up), "move it away, or choose another");
+}
+
+#[test]
+fn keys_that_others_can_read_or_that_are_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let operator = Operator::with_sqlite();
+    operator.run(&["keys", "init", "--keys-dir", "data/keys"]);
+    let keys = fs::read_dir(operator.path("data/keys/access")).unwrap();
+    let key = keys.map(|entry| entry.unwrap().path()).next().unwrap();
+    let up = ["up", "--listen", "127.0.0.1:0"];
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_one_sentence(&operator.run(&up), "is open to other users: run `chmod 600");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&key, "no key").unwrap();
+    let refused = operator.run(&up);
+    assert_one_sentence(&refused, "is not a usable key file");
+    assert!(!refused.stderr.contains("no key\""), "{refused:?}");
+}
+
+#[test]
+fn a_database_that_is_none_or_does_not_answer() {
+    let operator = Operator::with_sqlite();
+    for (url, says) in [
+        ("mysql://u:s3cret-word@127.0.0.1", "must be postgres://"),
+        ("nonsense", "must be postgres://"),
+        ("sqlite:clinic.db", "leave it out for SQLite"),
+        ("postgres://u:s3cret-word@127.0.0.1:1", "does not answer at 127.0.0.1:1"),
+        ("postgres://u:s3cret-word@127.0.0.1:port", "cannot be read"),
+    ] {
+        let up = ["up", "--listen", "127.0.0.1:0", "--database-url", url];
+        let refused = operator.run(&up);
+        assert_one_sentence(&refused, says);
+        assert!(!refused.stderr.contains("s3cret-word"), "{refused:?}");
+    }
+}
+
+#[test]
+fn settings_that_fit_together_in_no_way() {
+    let operator = Operator::with_sqlite();
+    for (arguments, says) in [
+        (&["--cors-origin", "app.example"][..], "is not of the form https://app.example"),
+        (&["--cors-origin", "*"], "is not of the form https://app.example"),
+        (&["--log", "clinic=noise"], "is not of the form"),
+        (&["--tls-cert", "none.crt", "--tls-key", "none.key"], "none.crt"),
+        (
+            &["--route", "a.B=http://127.0.0.1:1", "--route", "a.B=http://127.0.0.1:2"],
+            "give each service one --route",
+        ),
+        (&["--route", "a.B=127.0.0.1:1"], "is not of the form http://HOST:PORT"),
+    ] {
+        let arguments = [&["up", "--listen", "127.0.0.1:0"], arguments].concat();
+        let refused = operator.run(&arguments);
+        let last = refused.stderr.lines().last().unwrap_or_default();
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(last.starts_with("error: ") && last.contains(says), "{says}: {refused:?}");
+        assert!(!refused.stdout.contains("ready"), "{refused:?}");
+    }
+}
+
+#[test]
+fn flags_with_values_that_mean_nothing() {
+    let operator = Operator::with_sqlite();
+    for (arguments, says) in [
+        (&["--access-ttl", "soon"][..], "--access-ttl"),
+        (&["--access-ttl", "0s"], "must be 1s to 366d"),
+        (&["--refresh-ttl", "367d"], "must be 1s to 366d"),
+        (&["--shutdown-grace", "10"], "is not of the form 30s"),
+        (&["--registration-roles", "staff,admin"], "must be staff, doctor or patient"),
+        (&["--doctor-patient-view", "all"], "basic"),
+        (&["--route", "nonsense"], "package.v1.Service=http://HOST:PORT"),
+        (&["--route", "clinic.auth.v1.AuthService=http://x"], "the suite's own"),
+        (&["--tls-cert", "a.crt"], "--tls-key"),
+        (&["--max-message-bytes=-1"], "--max-message-bytes"),
+        (&["--no-such-flag"], "--no-such-flag"),
+    ] {
+        let refused = operator.run(&[&["up", "--listen", "127.0.0.1:0"], arguments].concat());
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(refused.stderr.starts_with("error: "), "{refused:?}");
+        assert!(refused.stderr.contains(says), "{says}: {refused:?}");
+    }
+    let mut command = operator.command(&["up"]);
+    let refused = end_of(command.env("CLINIC_ACCESS_TTL", "soon"), "");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!operator.path("data").exists());
+}

@@ -1,0 +1,66 @@
+//! Flags, the environment, and `.env`.
+
+use std::fs;
+
+use crate::operator::{ADMIN, Operator, Running};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_come_from_dotenv_then_the_environment_then_flags() {
+    let operator = Operator::with_sqlite();
+    let dotenv = "# where things are\nCLINIC_LISTEN=127.0.0.1:0\nCLINIC_DATA_DIR=by-dotenv\n";
+    fs::write(operator.path(".env"), dotenv).unwrap();
+    // Without a command it is `up`, as `cargo run` has it.
+    let running = Running::start(&mut operator.command(&[]));
+    running.access(ADMIN, running.admin_password()).await;
+    assert!(operator.path("by-dotenv/auth.db").exists());
+    running.kill();
+
+    let running =
+        Running::start(operator.command(&["up"]).env("CLINIC_DATA_DIR", "by-environment"));
+    assert!(operator.path("by-environment/auth.db").exists());
+    running.kill();
+
+    let mut command = operator.command(&["up", "--data-dir", "by-flag"]);
+    let running = Running::start(command.env("CLINIC_DATA_DIR", "by-neither"));
+    assert!(operator.path("by-flag/auth.db").exists());
+    assert!(!operator.path("by-neither").exists() && !operator.path("data").exists());
+    running.kill();
+}
+
+#[test]
+fn a_dotenv_that_cannot_be_read_is_said_and_not_guessed_at() {
+    let operator = Operator::with_sqlite();
+    fs::write(operator.path(".env"), "this is = no \"setting\n").unwrap();
+    let refused = operator.run(&["up"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stderr.starts_with("error: .env cannot be read"), "{refused:?}");
+    assert!(!operator.path("data").exists());
+}
+
+#[test]
+fn help_names_every_setting_and_shows_no_secret() {
+    let operator = Operator::with_sqlite();
+    let mut command = operator.command(&["up", "--help"]);
+    let secret = "postgres://user:s3cret-word@localhost";
+    let help = crate::operator::end_of(command.env("DATABASE_URL", secret), "");
+    assert!(help.status.success());
+    assert!(!help.stdout.contains("s3cret-word"), "{help:?}");
+    for setting in [
+        "--listen",
+        "--data-dir",
+        "--database-url",
+        "--access-ttl",
+        "--refresh-ttl",
+        "--route",
+        "--cors-origin",
+        "--tls-cert",
+        "--registration-roles",
+        "--doctor-patient-view",
+        "CLINIC_LISTEN",
+        "CLINIC_DATA_DIR",
+        "DATABASE_URL",
+        "CLINIC_LOG",
+    ] {
+        assert!(help.stdout.contains(setting), "{setting}");
+    }
+}

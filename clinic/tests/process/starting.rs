@@ -1,0 +1,86 @@
+//! The first start and the second.
+
+use std::time::Duration;
+
+use clinic_proto::records::v1::{CreatePatientRequest, GetPatientRequest};
+use clinic_testkit::patient;
+
+use crate::on_both;
+use crate::operator::{ADMIN, Operator, mode};
+
+on_both! {
+    async fn the_first_start_prints_a_password_once_and_the_second_has_its_data(operator: &Operator) {
+        let first = operator.up(&[]);
+        assert_eq!(first.said.len(), 2, "{:?}", first.said);
+        let password = first.admin_password().to_owned();
+        assert!(password.len() >= 20, "{password}");
+        let mut patients = first.clients(&first.access(ADMIN, &password).await).patients;
+        let request = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
+        let made = patients.create_patient(request).await.unwrap().into_inner();
+        let ended = first.terminate(Duration::from_secs(20));
+        assert!(ended.status.success(), "{ended:?}");
+        assert_eq!(ended.stdout, "", "nothing more is said");
+
+        let second = operator.up(&[]);
+        assert_eq!(second.said, Vec::<String>::new());
+        let mut patients = second.clients(&second.access(ADMIN, &password).await).patients;
+        let request = GetPatientRequest { id: made.id.clone(), ..Default::default() };
+        assert_eq!(patients.get_patient(request).await.unwrap().into_inner(), made);
+        let ended = second.terminate(Duration::from_secs(20));
+        assert!(ended.status.success(), "{ended:?}");
+        assert!(!ended.stderr.contains(&password));
+    }
+}
+
+mod what_it_makes_is_for_its_own_user_only {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite() {
+        let operator = Operator::with_sqlite();
+        let running = operator.up(&[]);
+        running.access(ADMIN, running.admin_password()).await;
+        let (mut folders, mut files) = (vec![operator.path("data")], 0);
+        while let Some(folder) = folders.pop() {
+            assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    assert_eq!(mode(&path), 0o600, "{}", path.display());
+                    files += 1;
+                }
+            }
+        }
+        assert!(files >= 3 + 1 + 4 + 4, "three databases, and the keys");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_may_be_chosen_and_health_is_asked_on_it() {
+    let operator = Operator::with_sqlite();
+    let running = operator.up(&[]);
+    assert_eq!(running.scheme, "http");
+    let url = format!("http://{}", running.address);
+    let asked = operator.run(&["health", "--url", &url]);
+    assert!(asked.status.success(), "{asked:?}");
+    assert_eq!(asked.stdout, "serving\n");
+    running.kill();
+    let asked = operator.run(&["health", "--url", &url]);
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(asked.stderr.contains("does not answer"), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_certificate_it_says_so_and_may_be_ended_at_once() {
+    let operator = Operator::with_sqlite();
+    let names = vec!["localhost".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    std::fs::write(operator.path("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(operator.path("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let running = operator.up(&["--tls-cert", "tls.crt", "--tls-key", "tls.key"]);
+    assert_eq!(running.scheme, "https");
+    let ended = running.terminate(Duration::from_secs(20));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
