@@ -1,18 +1,20 @@
 //! Connections: how many, how slow, and with TLS or without.
 
-use std::net::IpAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clinic_chassis::drain;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -21,10 +23,18 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::activity::Activity;
 use crate::http::Edge;
 
-/// How long a client may take until its first request's head is here.
+/// How long a client may take to shake hands, and until its first request's head is here.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an HTTP/1.1 connection is kept for a next request: longer than the minute of most
+/// proxies, so that it is they who close it, and no request meets a closing connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a connection may have nothing to do.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+/// How long a client may take to agree that a connection ends.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// Larger than any token that could be meant seriously, so that the answer to a monstrous one is
 /// still about the token.
 const MAX_HEAD: usize = 128 * 1024;
@@ -56,13 +66,13 @@ impl Connections {
     }
 
     pub(crate) async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
-        let graceful = GracefulShutdown::new();
         let this = Arc::new(self);
+        let mut open = JoinSet::new();
         loop {
             // Who finds no place waits in the system's queue.
-            let Ok(place) = this.places.clone().acquire_owned().await else { break };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (place, accepted) = tokio::select! {
+                next = next(&this.places, &listener) => next,
+                Some(_) = open.join_next() => continue,
                 () = shutdown.cancelled() => break,
             };
             let (stream, peer) = match accepted {
@@ -74,34 +84,32 @@ impl Connections {
                     continue;
                 }
             };
-            let (this, watcher) = (this.clone(), graceful.watcher());
-            tokio::spawn(async move {
-                if let Err(error) = this.serve(stream, peer.ip(), watcher).await {
+            let (this, shutdown) = (this.clone(), shutdown.clone());
+            open.spawn(async move {
+                if let Err(error) = this.serve(stream, peer.ip(), shutdown).await {
                     tracing::debug!(error = format!("{error:#}"), "a connection ended");
                 }
                 drop(place);
             });
         }
         drop(listener);
-        drain(graceful.shutdown(), &shutdown, this.grace).await;
+        // What is left after the grace ends with `open`.
+        drain(async { while open.join_next().await.is_some() {} }, &shutdown, this.grace).await;
     }
 
     async fn serve(
         &self,
         stream: TcpStream,
         peer: IpAddr,
-        watcher: hyper_util::server::graceful::Watcher,
+        shutdown: CancellationToken,
     ) -> Result<()> {
         stream.set_nodelay(true)?;
         match &self.tls {
             Some(tls) => {
                 let stream = timeout(HEAD_PATIENCE, tls.accept(stream)).await??;
-                self.speak(stream, peer, watcher).await
+                self.speak(stream, peer, shutdown).await
             }
-            None => {
-                timeout(HEAD_PATIENCE, stream.readable()).await??;
-                self.speak(stream, peer, watcher).await
-            }
+            None => self.speak(stream, peer, shutdown).await,
         }
     }
 
@@ -109,12 +117,40 @@ impl Connections {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: IpAddr,
-        watcher: hyper_util::server::graceful::Watcher,
+        shutdown: CancellationToken,
     ) -> Result<()> {
-        let edge = self.edge.clone();
-        let service = service_fn(move |request| edge.clone().answer(request, peer));
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        watcher.watch(connection.into_owned()).await.map_err(|error| anyhow::anyhow!(error))
+        let (edge, activity) = (self.edge.clone(), Arc::new(Activity::default()));
+        let service = service_fn(|request| {
+            let (edge, running) = (edge.clone(), activity.begin());
+            async move {
+                let answer = edge.answer(request, peer).await?;
+                Ok::<_, Infallible>(answer.map(|body| running.until_sent(body)))
+            }
+        });
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome.map_err(|error| anyhow!(error)),
+            () = activity.ceased(HEAD_PATIENCE, IDLE) => {}
+            () = shutdown.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        // Calls may go on as long as they need, but a client need not agree to the end.
+        tokio::select! {
+            outcome = connection => outcome.map_err(|error| anyhow!(error)),
+            () = async { activity.idle().await; sleep(GOODBYE).await } => Ok(()),
+        }
+    }
+}
+
+/// The next connection, and a place for it.
+async fn next(
+    places: &Arc<Semaphore>,
+    listener: &TcpListener,
+) -> (OwnedSemaphorePermit, std::io::Result<(TcpStream, SocketAddr)>) {
+    match places.clone().acquire_owned().await {
+        Ok(place) => (place, listener.accept().await),
+        // Nobody closes it.
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -122,7 +158,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(KEEP_ALIVE)
         .max_buf_size(MAX_HEAD + 16 * 1024);
     http.http2()
         .timer(TokioTimer::new())

@@ -2,62 +2,129 @@
 //! head, and has no more time for that.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use clinic_chassis::Error;
 use http::HeaderMap;
-use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::body::Body;
 
+type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
+
 /// The body of an answer, which ends with DEADLINE_EXCEEDED when it is not complete by then.
 pub(crate) fn until(deadline: Instant, body: Body) -> Body {
-    if http_body::Body::is_end_stream(&body) {
+    if body.is_end_stream() {
         return body;
     }
-    Body::new(Until { body: Some(body), deadline, alarm: None })
+    Body::new(Until { answer: Answer::Begun(body), deadline, messages: 0 })
 }
 
 struct Until {
-    /// None once it has ended: dropping it ends the work upstream.
-    body: Option<Body>,
+    answer: Answer,
     deadline: Instant,
-    /// Set when there is something to wait for, which an answer of one message rarely has.
-    alarm: Option<Pin<Box<Sleep>>>,
+    messages: u32,
+}
+
+enum Answer {
+    /// Most answers are one message and its trailers, which are there at once: no clock is set.
+    Begun(Body),
+    Timed {
+        body: Arc<Timed>,
+        _clock: AbortOnDropHandle<()>,
+    },
+    Ended,
+}
+
+/// A body that ends by the clock, also when the client reads nothing and nobody asks for more.
+struct Timed(Mutex<Reading>);
+
+struct Reading {
+    /// None when the time was over: dropping it ends the work upstream.
+    body: Option<Body>,
+    reader: Option<Waker>,
+}
+
+impl Timed {
+    fn start(deadline: Instant, body: Body, reader: Waker) -> Answer {
+        let reading = Reading { body: Some(body), reader: Some(reader) };
+        let body = Arc::new(Self(Mutex::new(reading)));
+        let timed = body.clone();
+        let clock = tokio::spawn(async move {
+            sleep_until(deadline).await;
+            timed.end();
+        });
+        Answer::Timed { body, _clock: AbortOnDropHandle::new(clock) }
+    }
+
+    fn end(&self) {
+        let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (body, reader) = (reading.body.take(), reading.reader.take());
+        drop(reading);
+        drop(body);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// None when the time was over.
+    fn poll(&self, cx: &mut Context<'_>) -> Option<Polled> {
+        let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let polled = Pin::new(reading.body.as_mut()?).poll_frame(cx);
+        if polled.is_pending() {
+            reading.reader = Some(cx.waker().clone());
+        }
+        Some(polled)
+    }
 }
 
 impl http_body::Body for Until {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        let deadline = this.deadline;
-        let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if alarm.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        this.body = None;
-        let mut trailers = HeaderMap::new();
-        let status = Status::from(Error::deadline_exceeded());
-        Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+        let polled = match &mut this.answer {
+            Answer::Begun(body) => {
+                let polled = Pin::new(body).poll_frame(cx);
+                this.messages += u32::from(is_data(&polled));
+                if (polled.is_pending() || this.messages > 1)
+                    && let Answer::Begun(body) = std::mem::replace(&mut this.answer, Answer::Ended)
+                {
+                    this.answer = Timed::start(this.deadline, body, cx.waker().clone());
+                }
+                Some(polled)
+            }
+            Answer::Timed { body, .. } => body.poll(cx),
+            Answer::Ended => return Poll::Ready(None),
+        };
+        polled.unwrap_or_else(|| {
+            this.answer = Answer::Ended;
+            let mut trailers = HeaderMap::new();
+            let status = Status::from(Error::deadline_exceeded());
+            Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+        match &self.answer {
+            Answer::Begun(body) => body.is_end_stream(),
+            // Asking for more tells.
+            Answer::Timed { .. } => false,
+            Answer::Ended => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         // Never the length of the whole: it may end earlier.
         SizeHint::default()
     }
+}
+
+fn is_data(polled: &Polled) -> bool {
+    matches!(polled, Poll::Ready(Some(Ok(frame))) if frame.is_data())
 }

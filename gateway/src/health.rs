@@ -1,5 +1,9 @@
 //! `grpc.health.v1` for the whole suite: the gateway serves when every service of it does.
+//!
+//! The services are asked in the background, so that those who ask the gateway, and need no token
+//! for it, cost the services nothing.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,25 +11,36 @@ use std::time::Duration;
 use clinic_chassis::Upstream;
 use futures::future::join_all;
 use futures::stream::{self, Stream, StreamExt as _};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::routes::Routes;
+use crate::routes::{Routes, TargetAccess};
 
 const PATIENCE: Duration = Duration::from_secs(2);
-const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How old an answer gets while all is well.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The same while something is not: who waits for the suite waits for this.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
-pub(crate) struct Merged(Arc<Routes>);
+pub(crate) struct Merged {
+    routes: Arc<Routes>,
+    /// None until all were asked for the first time.
+    known: watch::Sender<Option<States>>,
+}
+
+/// The state of each service, and of the suite under the empty name.
+type States = HashMap<String, ServingStatus>;
 
 impl Merged {
     pub(crate) fn new(routes: Arc<Routes>) -> Self {
-        Self(routes)
+        Self { routes, known: watch::Sender::default() }
     }
 
     pub(crate) fn server(self) -> HealthServer<Self> {
@@ -34,27 +49,51 @@ impl Merged {
 
     /// Whether every service of the suite serves.
     pub(crate) async fn all_serve(&self) -> bool {
-        let all = self.0.own().iter().map(|upstream| ask(upstream, String::new()));
-        join_all(all).await.into_iter().all(|status| status == ServingStatus::Serving)
+        self.state("").await == Some(ServingStatus::Serving)
     }
 
     /// The state of one service, or of the suite (the empty name); none for an unknown service.
-    async fn status(&self, service: &str) -> Option<ServingStatus> {
-        if service.is_empty() {
-            return Some(match self.all_serve().await {
-                true => ServingStatus::Serving,
-                false => ServingStatus::NotServing,
+    async fn state(&self, service: &str) -> Option<ServingStatus> {
+        let mut known = self.known.subscribe();
+        let known = known.wait_for(Option::is_some).await.ok()?;
+        known.as_ref()?.get(service).copied()
+    }
+
+    /// Asks the services again and again.
+    pub(crate) async fn keep_fresh(self) {
+        loop {
+            let states = Some(self.ask_all().await);
+            self.known.send_if_modified(|known| {
+                let changed = *known != states;
+                *known = states;
+                changed
             });
+            sleep(if self.all_serve().await { ASK_EVERY } else { ASK_AGAIN }).await;
         }
-        let target = self.0.get(service)?;
-        Some(ask(&target.upstream, service.to_owned()).await)
+    }
+
+    async fn ask_all(&self) -> States {
+        let asked = self.routes.iter().map(async |(name, target)| {
+            let state = ask(&target.upstream, name).await;
+            (name.to_owned(), state, matches!(target.access, TargetAccess::Contract))
+        });
+        let answers = join_all(asked).await;
+        let suite = answers.iter().all(|(_, state, own)| !own || *state == ServingStatus::Serving);
+        let suite = if suite { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let states = answers.into_iter().map(|(name, state, _)| (name, state));
+        states.chain([(String::new(), suite)]).collect()
     }
 }
 
-async fn ask(upstream: &Upstream, service: String) -> ServingStatus {
+async fn ask(upstream: &Upstream, service: &str) -> ServingStatus {
     let mut client = HealthClient::new(upstream.clone());
-    match timeout(PATIENCE, client.check(HealthCheckRequest { service })).await {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    match timeout(PATIENCE, client.check(request)).await {
         Ok(Ok(answer)) => answer.into_inner().status(),
+        // It answers, and has no word for how it is: an operator's own service need not have.
+        Ok(Err(status)) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => {
+            ServingStatus::Unknown
+        }
         Ok(Err(_)) | Err(_) => ServingStatus::NotServing,
     }
 }
@@ -65,9 +104,9 @@ impl Health for Merged {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let status = self.status(&request.get_ref().service).await;
-        let status = status.ok_or_else(|| Status::not_found("there is no such service here"))?;
-        Ok(Response::new(answer(status)))
+        let state = self.state(&request.get_ref().service).await;
+        let state = state.ok_or_else(|| Status::not_found("there is no such service here"))?;
+        Ok(Response::new(answer(state)))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
@@ -76,19 +115,15 @@ impl Health for Merged {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let (health, service) = (self.clone(), request.into_inner().service);
-        let states = stream::unfold(None, move |last| {
-            let (health, service) = (health.clone(), service.clone());
-            async move {
-                loop {
-                    let status =
-                        health.status(&service).await.unwrap_or(ServingStatus::ServiceUnknown);
-                    if last != Some(status) {
-                        return Some((Ok(answer(status)), Some(status)));
-                    }
-                    sleep(WATCH_EVERY).await;
-                }
-            }
+        let service = request.into_inner().service;
+        let known = self.known.subscribe();
+        let state = move |known: &Option<States>| {
+            let unknown = ServingStatus::ServiceUnknown;
+            known.as_ref().map(|known| known.get(&service).copied().unwrap_or(unknown))
+        };
+        let states = stream::unfold((known, state, None), async |(mut known, state, last)| {
+            let now = state(&*known.wait_for(|known| state(known) != last).await.ok()?);
+            Some((Ok(answer(now?)), (known, state, now)))
         });
         Ok(Response::new(states.boxed()))
     }

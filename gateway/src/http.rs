@@ -2,20 +2,23 @@
 //! paths that are plain HTTP.
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::net::IpAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use clinic_chassis::REQUEST_ID_HEADER;
 use clinic_clock::Clock;
+use futures::future::Either;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
-use tower::{Layer as _, ServiceExt as _};
+use tower::{Layer as _, Service, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 use tracing::Instrument as _;
 
@@ -43,7 +46,7 @@ const CORS_READ: [&str; 5] =
 /// See the module. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Edge {
-    grpc: Cors<GrpcWebService<Proxy>>,
+    grpc: Cors<OnlyGrpc<GrpcWebService<Proxy>>>,
     keyring: std::sync::Arc<keyring::Keyring>,
     health: health::Merged,
     clock: Clock,
@@ -60,7 +63,8 @@ impl Edge {
         clock: Clock,
     ) -> Result<Self> {
         let edge = &config.edge;
-        let grpc = cors(&edge.cors_origin)?.layer(GrpcWebLayer::new().layer(proxy));
+        let grpc = OnlyGrpc(GrpcWebLayer::new().layer(proxy));
+        let grpc = cors(&edge.cors_origin)?.layer(grpc);
         let hsts = edge.behind_proxy || edge.tls_cert.is_some();
         Ok(Self { grpc, keyring, health, clock, behind_proxy: edge.behind_proxy, hsts })
     }
@@ -154,6 +158,48 @@ impl Edge {
         };
         if self.behind_proxy { forwarded().unwrap_or(peer) } else { peer }
     }
+}
+
+/// Turns away what is not gRPC, in words for whoever tries the gateway by hand.
+#[derive(Clone)]
+struct OnlyGrpc<S>(S);
+
+impl<S> Service<Request<Body>> for OnlyGrpc<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let refused = if *request.method() != Method::POST {
+            text(StatusCode::METHOD_NOT_ALLOWED, "gRPC and gRPC-Web calls are POST requests\n")
+        } else if !is_grpc(request.headers()) {
+            text(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "This is a gRPC and gRPC-Web gateway: the content-type is application/grpc or \
+                 application/grpc-web+proto.\n",
+            )
+        } else {
+            return Either::Left(self.0.call(request));
+        };
+        Either::Right(ready(Ok(refused)))
+    }
+}
+
+/// Whether it is gRPC with any codec, or one of the four forms of gRPC-Web.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let Some(form) = kind.and_then(|kind| kind.strip_prefix("application/grpc")) else {
+        return false;
+    };
+    let web = ["-web", "-web+proto", "-web-text", "-web-text+proto"];
+    form.is_empty() || form.starts_with(['+', ';']) || web.contains(&form)
 }
 
 fn cors(origins: &[String]) -> Result<CorsLayer> {

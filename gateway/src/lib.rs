@@ -5,6 +5,7 @@
 //! security headers, plain HTTP) → gRPC-Web translation → [`proxy`] (access token, access rule,
 //! claims, deadline, upstream).
 
+mod activity;
 mod config;
 mod connections;
 mod deadline;
@@ -39,6 +40,7 @@ const ISSUER: &str = "gateway";
 pub struct Gateway {
     connections: Connections,
     keyring: Arc<Keyring>,
+    health: health::Merged,
 }
 
 /// Puts the gateway together.
@@ -64,8 +66,8 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
         config.limits(),
         (health.clone(), reflection),
     );
-    let http = http::Edge::new(config, proxy, keyring.clone(), health, clock)?;
-    Ok(Gateway { connections: Connections::new(config, http)?, keyring })
+    let http = http::Edge::new(config, proxy, keyring.clone(), health.clone(), clock)?;
+    Ok(Gateway { connections: Connections::new(config, http)?, keyring, health })
 }
 
 impl Gateway {
@@ -73,7 +75,8 @@ impl Gateway {
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
-        tokio::spawn(ended.run_until_cancelled_owned(self.keyring.keep_fresh()));
+        tokio::spawn(ended.clone().run_until_cancelled_owned(self.keyring.keep_fresh()));
+        tokio::spawn(ended.run_until_cancelled_owned(self.health.keep_fresh()));
         tracing::info!(name = "clinic-gateway", address = %listener.local_addr()?, "serving");
         self.connections.run(listener, shutdown).await;
         tracing::info!(name = "clinic-gateway", "stopped");

@@ -8,7 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 const MAX_METADATA: usize = 16 * 1024;
 
 /// What belongs to the connection or to the edge, and ends here.
-const DROPPED: [HeaderName; 13] = [
+const DROPPED: [HeaderName; 16] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::HOST,
@@ -22,6 +22,10 @@ const DROPPED: [HeaderName; 13] = [
     header::REFERER,
     header::CONTENT_LENGTH,
     HeaderName::from_static("keep-alive"),
+    // Where a client says it comes from: the claims tell services what the gateway saw.
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
 ];
 
 /// The access token of `authorization: Bearer …`.
@@ -107,6 +111,7 @@ mod tests {
             ("x-clinic-anything", "forged"),
             ("authorization", "Bearer x"),
             ("x-forwarded-for", "10.0.0.1"),
+            ("x-real-ip", "10.0.0.1"),
             ("cookie", "a=b"),
             ("x-trace", "kept"),
         ]);

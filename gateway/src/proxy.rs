@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use clinic_chassis::{Error, format_timeout, parse_timeout};
+use clinic_chassis::{Error, format_timeout, logged, parse_timeout};
 use clinic_identity::{Access, Caller, ClaimsSigner, Denied, Policy, TokenError, VerifiedAccess};
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
@@ -125,7 +125,7 @@ impl Proxy {
         }
         match deadline {
             Some(deadline) => Ok(answer?.map(|body| deadline::until(deadline, body))),
-            None => answer,
+            None => Ok(answer?),
         }
     }
 }
@@ -187,21 +187,11 @@ impl Service<Request<Body>> for Proxy {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let proxy = self.clone();
+        let (proxy, began) = (self.clone(), std::time::Instant::now());
         Box::pin(async move {
-            if !is_grpc(request.headers()) {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                return Ok(response);
-            }
-            Ok(proxy.forward(request).await.unwrap_or_else(|error| Status::from(error).into_http()))
+            let answer = proxy.forward(request).await;
+            let answer = answer.unwrap_or_else(|error| Status::from(error).into_http());
+            Ok(logged(answer, began))
         })
     }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    kind == "application/grpc"
-        || kind.starts_with("application/grpc+")
-        || kind.starts_with("application/grpc;")
 }

@@ -1,6 +1,7 @@
 //! Server reflection over the whole suite, in v1 and in the v1alpha that older tools speak. What is
-//! not of the suite's contract is asked of the services that an operator routed here.
+//! not of the suite's contract is asked of the services that an operator routed here, all at once.
 
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clinic_chassis::{Call, Upstream};
 use clinic_identity::ClaimsSigner;
-use futures::stream::{self, Stream, StreamExt as _};
+use futures::stream::{self, FuturesUnordered, Stream, StreamExt as _};
 use prost::Message;
 use prost_reflect::{DescriptorPool, FileDescriptor};
 use tokio::time::timeout;
@@ -28,6 +29,10 @@ use tonic_reflection::pb::v1alpha;
 use crate::routes::Routes;
 
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of a name that can be meant seriously.
+const MAX_NAME: usize = 512;
+/// Questions in one stream: far more than there are files and services to ask for.
+const MAX_QUESTIONS: usize = 10_000;
 const OWN: [&str; 3] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
@@ -68,11 +73,11 @@ impl Merged {
     async fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
         let answer = match &request.message_request {
             Some(MessageRequest::ListServices(_)) => Some(self.services()),
-            Some(asked) => match self.own(asked) {
+            Some(asked) if name(asked).len() <= MAX_NAME => match self.own(asked) {
                 Some(answer) => Some(answer),
                 None => self.foreign(&request).await,
             },
-            None => None,
+            Some(_) | None => None,
         };
         let answer = answer.unwrap_or_else(|| {
             MessageResponse::ErrorResponse(ErrorResponse {
@@ -123,14 +128,14 @@ impl Merged {
 
     /// What the first routed service that knows it says.
     async fn foreign(&self, request: &ServerReflectionRequest) -> Option<MessageResponse> {
-        for target in self.0.routes.foreign() {
-            let asked = timeout(PATIENCE, self.ask(&target.upstream, request.clone()));
-            match asked.await.ok().and_then(Result::ok).flatten() {
-                None | Some(MessageResponse::ErrorResponse(_)) => {}
-                found => return found,
+        let asked = self.0.routes.foreign().map(|target| async {
+            match self.ask(&target.upstream, request.clone()).await {
+                Err(_) | Ok(None | Some(MessageResponse::ErrorResponse(_))) => None,
+                Ok(found) => found,
             }
-        }
-        None
+        });
+        let mut answers = asked.collect::<FuturesUnordered<_>>().filter_map(std::future::ready);
+        timeout(PATIENCE, answers.next()).await.ok().flatten()
     }
 
     async fn ask(
@@ -166,14 +171,27 @@ fn same<A: Message, B: Message + Default>(message: &A) -> Result<B, Status> {
         .map_err(|_| Status::internal("reflection versions differ"))
 }
 
-/// The file that defines a message, enum, service, method, field or extension.
+/// What is asked for.
+fn name(asked: &MessageRequest) -> &str {
+    match asked {
+        MessageRequest::FileByFilename(name)
+        | MessageRequest::FileContainingSymbol(name)
+        | MessageRequest::AllExtensionNumbersOfType(name)
+        | MessageRequest::ListServices(name) => name,
+        MessageRequest::FileContainingExtension(extension) => &extension.containing_type,
+    }
+}
+
+/// The file that defines a message, enum, service or extension, or one's method or field.
 fn file_with(pool: &DescriptorPool, symbol: &str) -> Option<FileDescriptor> {
-    pool.get_message_by_name(symbol)
-        .map(|m| m.parent_file())
-        .or_else(|| pool.get_service_by_name(symbol).map(|s| s.parent_file()))
-        .or_else(|| pool.get_enum_by_name(symbol).map(|e| e.parent_file()))
-        .or_else(|| pool.get_extension_by_name(symbol).map(|e| e.parent_file()))
-        .or_else(|| symbol.rsplit_once('.').and_then(|(parent, _)| file_with(pool, parent)))
+    let outwards = iter::successors(Some(symbol), |symbol| Some(symbol.rsplit_once('.')?.0));
+    outwards.into_iter().find_map(|symbol| {
+        pool.get_message_by_name(symbol)
+            .map(|m| m.parent_file())
+            .or_else(|| pool.get_service_by_name(symbol).map(|s| s.parent_file()))
+            .or_else(|| pool.get_enum_by_name(symbol).map(|e| e.parent_file()))
+            .or_else(|| pool.get_extension_by_name(symbol).map(|e| e.parent_file()))
+    })
 }
 
 #[tonic::async_trait]
@@ -185,7 +203,7 @@ impl ServerReflection for Merged {
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let merged = self.clone();
-        let answers = request.into_inner().then(move |request| {
+        let answers = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
             let merged = merged.clone();
             async move { Ok(merged.answer(request?).await) }
         });
@@ -202,7 +220,7 @@ impl v1alpha::server_reflection_server::ServerReflection for Merged {
         request: Request<Streaming<v1alpha::ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let merged = self.clone();
-        let answers = request.into_inner().then(move |request| {
+        let answers = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
             let merged = merged.clone();
             async move { same(&merged.answer(same(&request?)?).await) }
         });

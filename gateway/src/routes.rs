@@ -28,13 +28,12 @@ pub(crate) struct Routes {
     targets: HashMap<String, Target>,
     /// In the order in which they are listed to whoever asks.
     names: Vec<String>,
-    own: [Upstream; 3],
 }
 
 impl Routes {
     /// The suite's services (auth, records and assignment) and an operator's own.
     pub(crate) fn new(own: &[Upstream; 3], foreign: &[Route]) -> Result<Self> {
-        let mut routes = Self { targets: HashMap::new(), names: Vec::new(), own: own.clone() };
+        let mut routes = Self { targets: HashMap::new(), names: Vec::new() };
         let [auth, records, assignment] = own;
         let own = [
             (service_of::<auth::v1::auth_service_server::AuthServiceServer<()>>(), auth),
@@ -77,13 +76,12 @@ impl Routes {
         self.names.iter().map(String::as_str)
     }
 
-    pub(crate) fn foreign(&self) -> impl Iterator<Item = &Target> {
-        self.targets.values().filter(|t| matches!(t.access, TargetAccess::Foreign { .. }))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Target)> {
+        self.targets.iter().map(|(name, target)| (name.as_str(), target))
     }
 
-    /// The services without which the suite does not serve.
-    pub(crate) fn own(&self) -> &[Upstream] {
-        &self.own
+    pub(crate) fn foreign(&self) -> impl Iterator<Item = &Target> {
+        self.targets.values().filter(|t| matches!(t.access, TargetAccess::Foreign { .. }))
     }
 }
 

@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::call::CURRENT;
-use crate::{Call, Error, REQUEST_ID_HEADER, parse_timeout};
+use crate::{Call, Error, REQUEST_ID_HEADER, logged, parse_timeout};
 
 /// What the guard knows.
 #[derive(Clone)]
@@ -91,16 +91,18 @@ where
             method = request.uri().path(),
             request_id = call.request_id.to_str().unwrap_or_default(),
         );
-        let deadline = call.deadline;
-        let answer = CURRENT.scope(call, self.inner.call(request)).instrument(span);
-        match deadline {
-            None => Box::pin(answer),
-            Some(deadline) => Box::pin(async move {
-                timeout_at(deadline, answer)
+        let (began, deadline) = (std::time::Instant::now(), call.deadline);
+        let answer = CURRENT.scope(call, self.inner.call(request));
+        let answer = async move {
+            let answer = match deadline {
+                None => answer.await?,
+                Some(deadline) => timeout_at(deadline, answer)
                     .await
-                    .unwrap_or_else(|_| Ok(Status::from(Error::deadline_exceeded()).into_http()))
-            }),
-        }
+                    .unwrap_or_else(|_| Ok(Status::from(Error::deadline_exceeded()).into_http()))?,
+            };
+            Ok(logged(answer, began))
+        };
+        Box::pin(answer.instrument(span))
     }
 }
 

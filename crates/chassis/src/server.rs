@@ -106,6 +106,9 @@ impl Server {
         let serve = tonic::transport::Server::builder()
             // The metadata that the gateway lets through, and the claims.
             .http2_max_header_list_size(32 * 1024)
+            // A peer that vanished without a word is noticed.
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .layer(self.guard.clone())
             .add_routes(self.routes.routes())
             .serve_with_incoming_shutdown(

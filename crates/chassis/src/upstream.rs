@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,11 +21,18 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status, TimeoutExpired};
 use tower::Service;
 
-use crate::Error;
-
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const PROBE_EVERY: Duration = Duration::from_millis(100);
+/// How soon a replica that is down is tried again, at first and at last.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_LAST: Duration = Duration::from_secs(1);
+
+/// What a replica may send of one answer before somebody reads it.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// The same of all answers: so much that those whom nobody reads do not hold up the others.
+const CONNECTION_WINDOW: u32 = 1024 * STREAM_WINDOW;
+/// Larger than the head of any answer of the suite.
+const MAX_HEAD: u32 = 64 * 1024;
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
@@ -71,7 +78,10 @@ impl Upstream {
     }
 
     /// Sends a request to a replica that is up.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    ///
+    /// What fails on the way is a status without details: it becomes an answer, and a line in the
+    /// log, as [`crate::Error`].
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let shared = &self.0.shared;
         let Some(replica) = shared.pick() else {
             return Err(shared.unavailable("no replica is up"));
@@ -101,7 +111,7 @@ impl Service<Request<Body>> for Upstream {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let upstream = self.clone();
-        Box::pin(async move { upstream.send(request).await.map_err(Status::from) })
+        Box::pin(async move { upstream.send(request).await })
     }
 }
 
@@ -119,14 +129,11 @@ impl Shared {
             .cloned()
     }
 
-    fn unavailable(&self, cause: impl std::fmt::Display) -> Error {
-        Error::unavailable(
-            "a service is not reachable: try again soon",
-            format!("{}: {cause}", self.name),
-        )
+    fn unavailable(&self, cause: impl std::fmt::Display) -> Status {
+        Status::unavailable(format!("{}: {cause}", self.name))
     }
 
-    fn failed(&self, replica: &Arc<Replica>, error: tonic::transport::Error) -> Error {
+    fn failed(&self, replica: &Arc<Replica>, error: tonic::transport::Error) -> Status {
         let (cause, timed_out) = (describe(&error), timed_out(&error));
         let status = Status::from_error(Box::new(error));
         // A stream that was reset says nothing about the replica; a connection that cannot be
@@ -134,11 +141,14 @@ impl Shared {
         let lost = matches!(status.code(), Code::Unavailable | Code::Unknown);
         if lost && !replica.down.swap(true, Ordering::Relaxed) {
             tracing::warn!(name = self.name, address = %replica.address, "replica is down");
-            let probe = probe(self.name, replica.clone());
+            let probe = probe(self.name, Arc::downgrade(replica));
             tokio::spawn(self.ended.clone().run_until_cancelled_owned(probe));
         }
         // A request that a closing connection gave back is CANCELLED for tonic too, but no deadline.
-        if timed_out { Error::deadline_exceeded() } else { self.unavailable(cause) }
+        match timed_out {
+            true => Status::deadline_exceeded("the time of the call is over"),
+            false => self.unavailable(cause),
+        }
     }
 
     /// Keeps the replicas that are still named, with their connections, and adds the new ones.
@@ -167,7 +177,10 @@ impl Replica {
             .origin(url.clone())
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_adaptive_window(true)
+            // Not the adaptive window, which is the same for one answer and for all of them.
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_max_header_list_size(MAX_HEAD)
             // A peer that vanished without a word is noticed, also while calls wait for it.
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(5));
@@ -216,15 +229,18 @@ async fn resolve(shared: Arc<Shared>) {
     }
 }
 
-async fn probe(name: &'static str, replica: Arc<Replica>) {
+/// Tries until it accepts connections again, or is not named any more.
+async fn probe(name: &'static str, replica: Weak<Replica>) {
+    let mut pause = PROBE_FIRST;
     loop {
-        sleep(PROBE_EVERY).await;
-        if matches!(timeout(CONNECT_TIMEOUT, TcpStream::connect(replica.address)).await, Ok(Ok(_)))
-        {
-            replica.down.store(false, Ordering::Relaxed);
-            tracing::info!(name, address = %replica.address, "replica is up again");
-            return;
-        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PROBE_LAST);
+        let Some(address) = replica.upgrade().map(|replica| replica.address) else { return };
+        let answers = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        let (Ok(Ok(_)), Some(replica)) = (answers, replica.upgrade()) else { continue };
+        replica.down.store(false, Ordering::Relaxed);
+        tracing::info!(name, %address, "replica is up again");
+        return;
     }
 }
 

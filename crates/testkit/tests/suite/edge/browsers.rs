@@ -156,10 +156,10 @@ async fn what_is_not_grpc_is_refused_before_anything_is_read() {
         {
             let headers = [("content-type", kind)];
             let answer = send(suite.gateway, "POST", JWKS, &headers, b"{}").await;
-            assert!([400, 415].contains(&answer.status), "{kind}: {answer:?}");
+            assert_eq!(answer.status, 415, "{kind}: {answer:?}");
         }
         let answer = send(suite.gateway, "POST", JWKS, &[], b"").await;
-        assert!([400, 415].contains(&answer.status), "{answer:?}");
+        assert_eq!(answer.status, 415, "{answer:?}");
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! A foreign service behind the gateway, which tells what reached it.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -136,11 +137,14 @@ impl Heard {
         self.calls.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Never ends by itself.
-    async fn hang(self) -> Result<EchoReply, Status> {
-        let _dropped = OnDrop(self.dropped.clone());
-        self.begun.add_permits(1);
-        std::future::pending().await
+    /// Never ends by itself; may be given up before it has begun.
+    fn hang(&self) -> impl Future<Output = Result<EchoReply, Status>> + Send + use<> {
+        let (begun, dropped) = (self.begun.clone(), OnDrop(self.dropped.clone()));
+        async move {
+            let _dropped = dropped;
+            begun.add_permits(1);
+            std::future::pending().await
+        }
     }
 }
 
@@ -169,7 +173,7 @@ impl EchoService for Heard {
         let metadata = told(request.metadata());
         let EchoRequest { text, hang, .. } = request.into_inner();
         if hang {
-            self.clone().hang().await?;
+            self.hang().await?;
         }
         if text == "fail" {
             return Err(Status::data_loss("as you wished"));
@@ -199,7 +203,7 @@ impl EchoService for Heard {
         let reply = EchoReply { texts: vec![text], metadata };
         let replies = stream::iter(vec![Ok(reply); usize::try_from(times).unwrap()]);
         if hang {
-            return Ok(Response::new(replies.chain(stream::once(self.clone().hang())).boxed()));
+            return Ok(Response::new(replies.chain(stream::once(self.hang())).boxed()));
         }
         Ok(Response::new(replies.boxed()))
     }

@@ -1,13 +1,14 @@
 //! Another gateway beside the suite's own, with settings that a suite does not have.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Parser;
 use clinic_gateway::Config;
 use clinic_testkit::Suite;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 
 #[derive(Parser)]
@@ -19,8 +20,8 @@ struct Defaults {
 /// A gateway that serves until it is dropped.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
-    shutdown: CancellationToken,
-    _server: JoinHandle<()>,
+    shutdown: DropGuard,
+    server: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -37,17 +38,18 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let told = shutdown.clone();
-        let _server = tokio::spawn(async move { gateway.run(listener, told).await.unwrap() });
-        Self { address, shutdown, _server }
+        let server = tokio::spawn(async move { gateway.run(listener, told).await.unwrap() });
+        Self { address, shutdown: shutdown.drop_guard(), server }
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(self) {
+        drop(self.shutdown);
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.server);
+        ended.await.expect("it must end").unwrap();
     }
 
     pub(crate) async fn channel(&self) -> Channel {
         Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
     }
 }

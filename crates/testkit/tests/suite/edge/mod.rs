@@ -4,6 +4,7 @@
 mod browsers;
 mod cancellation;
 mod claims;
+mod connections;
 mod deadlines;
 mod echo;
 mod forgery;
@@ -14,6 +15,7 @@ mod limits;
 mod metadata;
 mod reflection;
 mod routes;
+mod stalled;
 mod tls;
 mod tokens;
 mod upstreams;

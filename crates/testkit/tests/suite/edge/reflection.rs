@@ -117,8 +117,11 @@ async fn own_and_routed_services_are_listed_and_described() {
                 assert_eq!(names(&v1::file_named(suite, file).await), [file]);
                 assert_eq!(names(&v1alpha::file_named(suite, file).await), [file]);
             }
-            let nothing = v1::files(suite, "acme.echo.v1.Nothing").await;
-            assert_eq!(nothing, Err(Code::NotFound.into()));
+            let dots = ".".repeat(3 * 1024 * 1024);
+            for nothing in ["acme.echo.v1.Nothing", "", &dots, &dots[..512]] {
+                let found = v1::files(suite, nothing).await;
+                assert_eq!(found, Err(Code::NotFound.into()), "{} bytes", nothing.len());
+            }
         })
         .await;
     }

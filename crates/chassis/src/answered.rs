@@ -1,0 +1,131 @@
+//! A line in the log for every call that has ended. Off unless it is asked for
+//! (`--log info,clinic::calls=debug`): writing it takes longer than many a call.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::{Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+use tracing::{Level, Span};
+
+const TARGET: &str = "clinic::calls";
+
+/// The answer to a call that began then, which is logged at its end within the current span.
+pub fn logged(answer: Response<Body>, began: Instant) -> Response<Body> {
+    if !tracing::enabled!(target: TARGET, Level::DEBUG) {
+        return answer;
+    }
+    let mut call = Ended { began, span: Span::current(), code: None };
+    call.note(answer.headers());
+    answer.map(|body| Body::new(Logged { body, call }))
+}
+
+/// Logs what it knows at its end.
+struct Ended {
+    began: Instant,
+    span: Span,
+    code: Option<i32>,
+}
+
+impl Ended {
+    fn note(&mut self, headers: &HeaderMap) {
+        let code = headers.get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok());
+        self.code = code.or(self.code);
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let code = self.code.map(tonic::Code::from);
+        // Without a code nobody waited for the end.
+        self.span.in_scope(|| {
+            tracing::debug!(target: TARGET, code = code.map(tracing::field::debug), micros, "call");
+        });
+    }
+}
+
+struct Logged {
+    body: Body,
+    call: Ended,
+}
+
+impl http_body::Body for Logged {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.call.note(trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_line_of_a_call_says_how_it_ended_and_which_it_was() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let logs = tracing_subscriber::fmt()
+            .with_max_level(Level::DEBUG)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _logs = tracing::subscriber::set_default(logs);
+        let began = Instant::now();
+        let refused = tracing::info_span!("call", request_id = "one")
+            .in_scope(|| logged(Status::not_found("").into_http(), began));
+        refused.into_body().collect().await.unwrap();
+        let mut trailers = HeaderMap::new();
+        Status::ok("").add_header(&mut trailers).unwrap();
+        let body = http_body_util::Full::new(Bytes::from_static(b"x"));
+        let body = Body::new(body.with_trailers(std::future::ready(Some(Ok(trailers)))));
+        let answered = tracing::info_span!("call", request_id = "two")
+            .in_scope(|| logged(Response::new(body), began));
+        answered.into_body().collect().await.unwrap();
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let [one, two] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
+        assert!(one.contains("NotFound") && one.contains("request_id=\"one\""), "{one}");
+        assert!(two.contains("Ok") && two.contains("request_id=\"two\""), "{two}");
+    }
+}
