@@ -61,10 +61,10 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                     .items
                     .as_deref()
                     .ok_or_else(|| fail("a repeated text needs rules for its items"))?;
-                code.push_str(&repeated(field));
                 let _ = write!(
                     code,
-                    "for (i, text) in self.{}.iter().enumerate() {{ out.item({:?}, i, text, &{}); }}",
+                    "if {} {{ for (i, text) in self.{}.iter().enumerate() {{ out.item({:?}, i, text, &{}); }} }}",
+                    repeated(field).ok_or_else(|| fail(UNBOUNDED))?,
                     field.name,
                     field.name,
                     text_rules(items)?
@@ -90,11 +90,12 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                 let items = field.rules.items.as_deref().ok_or("no items")?;
                 let allowed = allowed(numbers, items)
                     .ok_or_else(|| fail("an enum needs the rule defined_only"))?;
-                code.push_str(&repeated(field));
                 let _ = write!(
                     code,
-                    "for (i, number) in self.{}.iter().enumerate() {{ out.number(&format!(\"{}[{{i}}]\"), *number, &{allowed:?}); }}",
-                    field.name, field.name
+                    "if {} {{ for (i, number) in self.{}.iter().enumerate() {{ out.number(&format!(\"{}[{{i}}]\"), *number, &{allowed:?}); }} }}",
+                    repeated(field).ok_or_else(|| fail(UNBOUNDED))?,
+                    field.name,
+                    field.name
                 );
             }
             // Lists that only answers hold.
@@ -166,16 +167,15 @@ fn requirement(field: &Field) -> &'static str {
     }
 }
 
-fn repeated(field: &Field) -> String {
-    format!(
-        "out.repeated({:?}, &self.{}, {}, {:?}, {:?}, {});",
-        field.name,
-        field.name,
-        field.required,
-        field.rules.min_items,
-        field.rules.max_items,
-        field.rules.unique
-    )
+const UNBOUNDED: &str = "a list of a request needs the rule max_items";
+
+/// Whether the items are worth looking at, as code; none when there may be any number of them.
+fn repeated(field: &Field) -> Option<String> {
+    let max = field.rules.max_items?;
+    Some(format!(
+        "out.repeated({:?}, &self.{}, {}, {:?}, {max}, {})",
+        field.name, field.name, field.required, field.rules.min_items, field.rules.unique
+    ))
 }
 
 fn text_rules(rules: &Rules) -> Result<String> {

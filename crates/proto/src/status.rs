@@ -37,13 +37,24 @@ pub fn with_details(
     Status::with_error_details(code, message, details)
 }
 
-/// INVALID_ARGUMENT with every bad field.
+/// How many violations an answer names: they travel in a header, and a header that is too large
+/// breaks the connection for everyone on it.
+const MAX_VIOLATIONS: usize = 64;
+/// How many of them its message names, which is for people.
+const MAX_NAMED: usize = 8;
+
+/// INVALID_ARGUMENT with every bad field, or as many as anybody reads and how many more there are.
 pub fn invalid_fields(violations: Vec<Violation>) -> Status {
+    let count = violations.len();
     let message = match violations.as_slice() {
         [only] => format!("{}: {}", only.field, only.message),
         many => {
-            let fields: Vec<&str> = many.iter().map(|v| v.field.as_str()).collect();
-            format!("{} fields are invalid: {}", many.len(), fields.join(", "))
+            let named: Vec<&str> = many.iter().take(MAX_NAMED).map(|v| v.field.as_str()).collect();
+            let more = match count.saturating_sub(MAX_NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("{count} fields are invalid: {}{more}", named.join(", "))
         }
     };
     with_details(
@@ -52,8 +63,12 @@ pub fn invalid_fields(violations: Vec<Violation>) -> Status {
         message,
         HashMap::new(),
         |details| {
-            for violation in violations {
+            for violation in violations.into_iter().take(MAX_VIOLATIONS) {
                 details.add_bad_request_violation(violation.field, violation.message);
+            }
+            // Of the request as a whole, so it names no field.
+            if let more @ 1.. = count.saturating_sub(MAX_VIOLATIONS) {
+                details.add_bad_request_violation("", format!("and {more} more fields"));
             }
         },
     )

@@ -155,25 +155,27 @@ impl Violations {
         }
     }
 
+    /// The rules of the list itself; false when it is longer than anybody should look at.
     pub(crate) fn repeated<T: Eq + Hash>(
         &mut self,
         field: &str,
         items: &[T],
         required: bool,
         min: Option<u64>,
-        max: Option<u64>,
+        max: u64,
         unique: bool,
-    ) {
+    ) -> bool {
         let len = u64::try_from(items.len()).unwrap_or(u64::MAX);
         if required && items.is_empty() {
             self.add(field, "is required");
         } else if min.is_some_and(|min| len < min) {
             self.add(field, format!("must have at least {} items", min.unwrap_or_default()));
-        } else if max.is_some_and(|max| len > max) {
-            self.add(field, format!("must have at most {} items", max.unwrap_or_default()));
+        } else if len > max {
+            self.add(field, format!("must have at most {max} items"));
         } else if unique && items.iter().collect::<HashSet<_>>().len() < items.len() {
             self.add(field, "must not name anything twice");
         }
+        len <= max
     }
 
     pub(crate) fn message<M: Validate>(

@@ -52,4 +52,22 @@ on_both! {
         let all = staff.patients().batch_get_patients(request(500)).await.unwrap().into_inner();
         assert_eq!(all.patients.len(), 500);
     }
+
+    async fn a_batch_of_nonsense_is_refused_and_nobody_else_notices(suite: &Suite) {
+        let (staff, other) = (suite.staff().await, suite.staff().await);
+        let made = other.create_patient(patient()).await;
+        for (count, named) in [(100_000, 1), (500, 65)] {
+            let ids = (0..count).map(|n| format!("nonsense {n}")).collect();
+            let request = BatchGetPatientsRequest { ids, ..Default::default() };
+            let (mut by_staff, mut by_other) = (staff.patients(), other.patients());
+            // Both go over the one connection between the gateway and records.
+            let (refused, found) = tokio::join!(
+                by_staff.batch_get_patients(request),
+                by_other.get_patient(get(&made.id)),
+            );
+            assert_eq!(fields(refused).len(), named);
+            assert_eq!(found.unwrap().into_inner(), made);
+            staff.create_patient(patient()).await;
+        }
+    }
 }
