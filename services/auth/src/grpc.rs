@@ -79,7 +79,8 @@ impl AuthService for Grpc {
 #[async_trait]
 impl UserAdminService for Grpc {
     async fn list_users(&self, request: Request<ListUsersRequest>) -> Answer<ListUsersResponse> {
-        Ok(Response::new(self.0.list_users(request.into_inner()).await?))
+        let caller = caller(&request)?;
+        Ok(Response::new(self.0.list_users(&caller, request.into_inner()).await?))
     }
 
     async fn set_user_roles(&self, request: Request<SetUserRolesRequest>) -> Answer<User> {

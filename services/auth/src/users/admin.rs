@@ -16,9 +16,11 @@ use crate::{Auth, sessions};
 impl Auth {
     pub(crate) async fn list_users(
         &self,
+        caller: &Caller,
         request: ListUsersRequest,
     ) -> Result<ListUsersResponse, Error> {
         let ListUsersRequest { page_size, page_token, include_total_size } = request;
+        still_admin(store::find(&self.db, caller.id()).await?)?;
         let fingerprint = page::fingerprint(&[b"ListUsers"]);
         let after = page::after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
         let size = page::size(page_size);
@@ -74,13 +76,15 @@ impl Auth {
         let id = named(id, caller)?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let user = store::lock_admins_and_find(&mut tx, id).await?.ok_or_else(Error::not_found)?;
+        store::lock_admins(&mut tx).await?;
+        still_admin(store::find_in(&mut tx, caller.id()).await?)?;
+        let user = store::find_in(&mut tx, id).await?.ok_or_else(Error::not_found)?;
         user.check_etag(etag)?;
         let (roles, active) = change(&user);
         if roles == user.roles() && active == user.active {
             return Ok(user);
         }
-        let was_admin = user.active && user.roles().has(Role::Admin);
+        let was_admin = user.is_admin();
         let user = store::update_standing(&mut tx, &user, roles, active, now)
             .await?
             .ok_or_else(Error::conflict)?;
@@ -96,4 +100,10 @@ impl Auth {
         tx.commit().await?;
         Ok(user)
     }
+}
+
+/// The caller as he is now: his access token says what he was when it was made, and who was demoted
+/// or closed since must not undo it.
+fn still_admin(caller: Option<User>) -> Result<(), Error> {
+    caller.filter(User::is_admin).map(drop).ok_or_else(Error::role_required)
 }

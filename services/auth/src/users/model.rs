@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use clinic_chassis::Error;
 use clinic_identity::{Caller, Roles};
+use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1 as proto;
 use clinic_proto::time::timestamp;
 use clinic_store::etag::{etag, is_current};
@@ -28,6 +29,11 @@ pub(crate) struct User {
 impl User {
     pub(crate) fn roles(&self) -> Roles {
         Roles::from_bits(self.roles)
+    }
+
+    /// Whether this is an ADMIN whose account is open.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.active && self.roles().has(Role::Admin)
     }
 
     /// Refuses an etag that is given and not the current one.

@@ -131,10 +131,11 @@ pub(crate) async fn update_name(
     Ok(db.write_optional(query).await?)
 }
 
-/// Whoever might take the last ADMIN away waits here for the others; then the account is read.
-pub(crate) async fn lock_admins_and_find(tx: &mut Tx, id: Uuid) -> Result<Option<User>, Error> {
+/// Whoever changes what somebody may waits here for the others: so the last ADMIN stays, and what
+/// is read from now on is what they left.
+pub(crate) async fn lock_admins(tx: &mut Tx) -> Result<(), Error> {
     tx.execute(Query::new("UPDATE admin_guard SET changes = changes + 1 WHERE id = 1")).await?;
-    find_in(tx, id).await
+    Ok(())
 }
 
 /// Changes what an account that still has that version is.

@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
-    DeactivateUserRequest, ListUsersRequest, ReactivateUserRequest, SetUserRolesRequest,
+    ChangePasswordRequest, DeactivateUserRequest, GetUserRequest, ListUsersRequest,
+    ReactivateUserRequest, SetUserRolesRequest, UpdateUserRequest, User,
 };
 use clinic_testkit::{Account, PASSWORD, Suite, failure, fields, on_both};
 use tonic::Code;
@@ -20,6 +21,15 @@ fn roles(account: &Account, roles: &[Role]) -> SetUserRolesRequest {
 
 fn close(account: &Account) -> DeactivateUserRequest {
     DeactivateUserRequest { id: account.user.id.clone(), ..Default::default() }
+}
+
+fn get(account: &Account) -> GetUserRequest {
+    GetUserRequest { id: account.user.id.clone() }
+}
+
+fn rename(account: &Account) -> UpdateUserRequest {
+    let user = Some(User { name: "Somebody Else".into(), ..Default::default() });
+    UpdateUserRequest { id: account.user.id.clone(), user, update_mask: None }
 }
 
 async fn second_admin(suite: &Suite) -> Account {
@@ -76,7 +86,66 @@ on_both! {
         );
         assert_ne!(first.is_ok(), second.is_ok(), "exactly one must fail");
         let refused = if first.is_ok() { failure(second) } else { failure(first) };
-        assert_eq!(refused.reason, "LAST_ADMIN");
+        assert_eq!(refused.reason, "ROLE_REQUIRED");
+    }
+
+    async fn who_was_demoted_or_closed_cannot_undo_it_with_an_old_token(suite: &Suite) {
+        let mut users = suite.admin().await.clients.users;
+        for close_it in [false, true] {
+            let former = second_admin(suite).await;
+            let changed = match close_it {
+                false => users.set_user_roles(roles(&former, &[Role::Staff])).await,
+                true => users.deactivate_user(close(&former)).await,
+            };
+            let changed = changed.unwrap().into_inner();
+            let victim = suite.staff().await;
+            let id = former.user.id.clone();
+            let reopen = ReactivateUserRequest { id: id.clone(), ..Default::default() };
+            let mut old = former.clients.users.clone();
+            for refused in [
+                failure(old.set_user_roles(roles(&former, &[Role::Admin])).await),
+                failure(old.set_user_roles(roles(&victim, &[Role::Admin])).await),
+                failure(old.reactivate_user(reopen).await),
+                failure(old.deactivate_user(close(&victim)).await),
+                failure(old.list_users(ListUsersRequest::default()).await),
+            ] {
+                assert_eq!(refused.code, Code::PermissionDenied);
+                assert_eq!(refused.reason, "ROLE_REQUIRED");
+            }
+            // Nor see or rename others by the other service.
+            let code = if close_it { Code::Unauthenticated } else { Code::NotFound };
+            let mut auth = former.clients.auth.clone();
+            assert_eq!(failure(auth.get_user(get(&victim)).await).code, code);
+            assert_eq!(failure(auth.update_user(rename(&victim)).await).code, code);
+            // Nothing has changed.
+            let admin = suite.admin().await.clients.auth;
+            for (account, expected) in [(&former, &changed), (&victim, &victim.user)] {
+                assert_eq!(admin.clone().get_user(get(account)).await.unwrap().get_ref(), expected);
+            }
+        }
+    }
+
+    async fn a_closed_account_changes_nothing_with_its_old_token(suite: &Suite) {
+        let account = suite.staff().await;
+        let mut admin = suite.admin().await.clients;
+        let closed = admin.users.deactivate_user(close(&account)).await.unwrap().into_inner();
+        let password = ChangePasswordRequest {
+            current_password: PASSWORD.into(),
+            new_password: "another-word-77".into(),
+        };
+        let mut auth = account.clients.auth.clone();
+        for refused in [
+            failure(auth.get_user(get(&account)).await),
+            failure(auth.update_user(rename(&account)).await),
+            failure(auth.change_password(password).await),
+        ] {
+            assert_eq!(refused.code, Code::Unauthenticated);
+            assert_eq!(refused.reason, "INVALID_TOKEN");
+        }
+        assert_eq!(admin.auth.get_user(get(&account)).await.unwrap().into_inner(), closed);
+        let reopen = ReactivateUserRequest { id: closed.id, ..Default::default() };
+        admin.users.reactivate_user(reopen).await.unwrap();
+        login(suite, &account.user.email, PASSWORD).await.unwrap();
     }
 
     async fn a_closed_account_cannot_go_on_until_it_is_opened_again(suite: &Suite) {
@@ -99,7 +168,7 @@ on_both! {
         let account = suite.staff().await;
         suite.admin().await.clients.users.deactivate_user(close(&account)).await.unwrap();
         suite.clock.advance(TimeDelta::minutes(15) + TimeDelta::seconds(1));
-        let request = clinic_proto::auth::v1::GetUserRequest { id: "me".into() };
+        let request = GetUserRequest { id: "me".into() };
         let answer = account.clients.auth.clone().get_user(request).await;
         assert_eq!(failure(answer).code, Code::Unauthenticated);
     }
