@@ -1,7 +1,7 @@
 //! What patients and doctors have in common as rows: they are made once or by a request id, found
 //! within a scope, changed under an etag, deleted and undeleted. One statement each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use clinic_identity::Caller;
@@ -159,7 +159,7 @@ pub(crate) async fn get<T: Row>(
 
 /// The records with these ids, in the order of the ids. One that is not there is an error, or left
 /// out when it may be missing.
-pub(crate) async fn batch_get<T: Listed + Clone>(
+pub(crate) async fn batch_get<T: Listed>(
     db: &Db,
     table: Table,
     ids: &[String],
@@ -167,13 +167,17 @@ pub(crate) async fn batch_get<T: Listed + Clone>(
     allow_missing: bool,
 ) -> Result<Vec<T>, Error> {
     let ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+    // The contract compares texts; the same id in upper and lower case is its hole.
+    if ids.iter().collect::<HashSet<_>>().len() < ids.len() {
+        return Err(Error::Invalid { field: "ids", message: "must not name anything twice" });
+    }
     let mut query = Query::new("SELECT ");
     query.push(table.columns).push(" FROM ").push(table.name).push(" WHERE id IN ");
     query.push_list(ids.iter().copied()).push(" AND ");
     scope.push_shown(&mut query, false);
     let found: Vec<T> = db.fetch_all(query).await?;
-    let found: HashMap<Uuid, T> = found.into_iter().map(|row| (row.id(), row)).collect();
-    let rows: Vec<T> = ids.iter().filter_map(|id| found.get(id).cloned()).collect();
+    let mut found: HashMap<Uuid, T> = found.into_iter().map(|row| (row.id(), row)).collect();
+    let rows: Vec<T> = ids.iter().filter_map(|id| found.remove(id)).collect();
     if rows.len() < ids.len() && !allow_missing { Err(Error::NotFound) } else { Ok(rows) }
 }
 

@@ -54,12 +54,9 @@ async fn everybody_sees_doctors_and_their_owners_change_them(records: Records) {
     let made = records.add_doctor(&staff(), a_doctor("Lee", "L1")).await;
     for caller in [staff(), other_staff(), admin(), doctor(), patient()] {
         assert!(records.doctors.get(&caller, get(&made.id)).await.unwrap() == made);
-        let batch = BatchGetDoctorsRequest {
-            ids: vec![made.id.clone(), made.id.clone()],
-            ..Default::default()
-        };
+        let batch = BatchGetDoctorsRequest { ids: vec![made.id.clone()], ..Default::default() };
         let batch = records.doctors.batch_get(&caller, batch).await.unwrap();
-        assert!(batch.doctors == [made.clone(), made.clone()]);
+        assert!(batch.doctors == std::slice::from_ref(&made));
         assert_eq!(list(&records, &caller, ListDoctorsRequest::default()).await, ["Lee"]);
     }
     let change = |etag: &str| {

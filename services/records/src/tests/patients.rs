@@ -268,9 +268,12 @@ async fn a_batch_comes_in_the_order_of_its_ids(records: Records) {
         view: 0,
         allow_missing,
     };
-    let got = batch(&[&b.id, &a.id, &b.id], false);
+    let got = batch(&[&b.id, &a.id], false);
     let got = records.patients.batch_get(&staff(), got).await.unwrap().patients;
-    assert!(got == [b.clone(), a.clone(), b.clone()]);
+    assert!(got == [b.clone(), a.clone()]);
+    let twice = batch(&[&b.id, &a.id, &b.id.to_uppercase()], true);
+    let twice = records.patients.batch_get(&staff(), twice).await;
+    assert_fails!(twice, Error::Invalid { field: "ids", .. });
     let missing = records.patients.batch_get(&staff(), batch(&[&a.id, &foreign.id], false)).await;
     assert_fails!(missing, Error::NotFound);
     let got = records.patients.batch_get(&staff(), batch(&[&foreign.id, &a.id], true)).await;
