@@ -10,6 +10,14 @@ use crate::Result;
 pub(crate) struct Message {
     pub(crate) full_name: String,
     pub(crate) fields: Vec<Field>,
+    pub(crate) choices: Vec<Choice>,
+}
+
+/// `buf.validate.MessageOneofRule`: fields of which only one may be given.
+#[derive(Default)]
+pub(crate) struct Choice {
+    pub(crate) fields: Vec<String>,
+    pub(crate) required: bool,
 }
 
 impl Message {
@@ -92,15 +100,51 @@ fn message(descriptor: &MessageDescriptor) -> Result<Message> {
     if descriptor.parent_message().is_some() {
         return Err(format!("{}: nested messages are not supported", descriptor.full_name()).into());
     }
-    if descriptor.options().extensions().next().is_some() {
-        return Err(
-            format!("{}: rules on messages are not supported", descriptor.full_name()).into()
-        );
+    let mut choices = Vec::new();
+    for (extension, value) in descriptor.options().extensions() {
+        match (extension.full_name(), value) {
+            ("buf.validate.message", Value::Message(rules)) => {
+                choices =
+                    self::choices(rules).map_err(|e| format!("{}: {e}", descriptor.full_name()))?;
+            }
+            (name, _) => {
+                return Err(format!("{}: {name} is not supported", descriptor.full_name()).into());
+            }
+        }
     }
     Ok(Message {
         full_name: descriptor.full_name().to_owned(),
         fields: descriptor.fields().map(|f| field(&f)).collect::<Result<_>>()?,
+        choices,
     })
+}
+
+/// `buf.validate.MessageRules`.
+fn choices(rules: &DynamicMessage) -> Result<Vec<Choice>> {
+    let mut choices = Vec::new();
+    for (rule, value) in rules.fields() {
+        match (rule.name(), value) {
+            ("oneof", Value::List(list)) => {
+                choices.extend(list.iter().filter_map(Value::as_message).map(choice));
+            }
+            (name, _) => return Err(format!("the rule {name} is not supported").into()),
+        }
+    }
+    Ok(choices)
+}
+
+fn choice(rule: &DynamicMessage) -> Choice {
+    let mut choice = Choice::default();
+    for (field, value) in rule.fields() {
+        match (field.name(), value) {
+            ("fields", Value::List(names)) => {
+                choice.fields =
+                    names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect();
+            }
+            (_, value) => choice.required = value.as_bool() == Some(true),
+        }
+    }
+    choice
 }
 
 fn field(descriptor: &FieldDescriptor) -> Result<Field> {

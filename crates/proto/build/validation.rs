@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::Result;
-use crate::options::{Field, Message, Rules, Shape, Type};
+use crate::options::{Choice, Field, Message, Rules, Shape, Type};
 
 pub(crate) fn generate(messages: &[Message]) -> Result<String> {
     let mut code = String::new();
@@ -28,6 +28,9 @@ pub(crate) fn generate(messages: &[Message]) -> Result<String> {
 fn body(message: &Message, all: &[Message]) -> Result<String> {
     let mut code = String::new();
     let masked = message.fields.iter().any(|f| f.name == "update_mask");
+    for choice in &message.choices {
+        code.push_str(&self::choice(choice, message)?);
+    }
     for field in &message.fields {
         let scalar = !matches!(field.kind, Type::Message(_));
         if field.output_only || (scalar && !field.required && !has_rules(&field.rules)) {
@@ -140,6 +143,20 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
         }
     }
     Ok(code)
+}
+
+fn choice(choice: &Choice, message: &Message) -> Result<String> {
+    let mut given = String::new();
+    for name in &choice.fields {
+        let is_text = |f: &&Field| {
+            f.name == *name && matches!((&f.kind, f.shape), (Type::Text, Shape::Implicit))
+        };
+        message.fields.iter().find(is_text).ok_or_else(|| {
+            format!("{}.{name}: the rule oneof is for text only yet", message.full_name)
+        })?;
+        let _ = write!(given, "({name:?}, !self.{name}.is_empty()),");
+    }
+    Ok(format!("out.choice(&[{given}], {});", choice.required))
 }
 
 /// The resource beside an update mask, and the paths that a mask may name.

@@ -135,6 +135,21 @@ impl Violations {
         }
     }
 
+    /// Fields of which only one may be given.
+    pub(crate) fn choice(&mut self, given: &[(&str, bool)], required: bool) {
+        let count = given.iter().filter(|(_, given)| *given).count();
+        let rule = match count {
+            0 if required => "is required, unless",
+            0 | 1 => return,
+            _ => "must be empty when",
+        };
+        for (field, _) in given.iter().filter(|(_, given)| *given || count == 0) {
+            let others: Vec<_> =
+                given.iter().filter(|(f, _)| f != field).map(|(f, _)| format!("`{f}`")).collect();
+            self.add(field, format!("{rule} {} is given", others.join(" or ")));
+        }
+    }
+
     pub(crate) fn int32(&mut self, field: &str, value: i32, gte: Option<i32>, lte: Option<i32>) {
         if gte.is_some_and(|least| value < least) || lte.is_some_and(|most| value > most) {
             let mut message = "must be".to_owned();

@@ -1,9 +1,10 @@
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::auth::v1::{RegisterRequest, SetUserRolesRequest};
+use crate::auth::v1::{ListUsersResponse, LoginRequest, RegisterRequest, SetUserRolesRequest};
 use crate::records::v1::{
-    BatchGetPatientsRequest, CreatePatientRequest, Patient, UpdatePatientRequest,
+    BatchGetPatientsRequest, CreatePatientRequest, ListPatientsRequest, Patient,
+    UpdatePatientRequest,
 };
 
 fn fields(message: &impl Validate) -> Vec<String> {
@@ -96,6 +97,28 @@ fn lists_are_bounded_and_their_items_checked() {
 }
 
 #[test]
+fn of_two_fields_one_must_be_given_and_everything_else_is_said_with_it() {
+    let login = |email: &str, username: &str, password: &str| LoginRequest {
+        email: email.into(),
+        username: username.into(),
+        password: password.into(),
+    };
+    assert_eq!(fields(&login("", "", "")), ["email", "username", "password"]);
+    assert_eq!(fields(&login("a@b", "ann", "x")), ["email", "username"]);
+    assert_eq!(fields(&login("a@b\0", "", "x")), ["email"]);
+    assert_eq!(fields(&login("", "an\0n", "x")), ["username"]);
+    assert!(fields(&login(" a@b ", "", "x")).is_empty());
+    assert!(fields(&login("", "ann", "x")).is_empty());
+}
+
+#[test]
+fn a_list_that_may_not_repeat_says_so() {
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
+    let request = BatchGetPatientsRequest { ids: vec![id; 2], ..Default::default() };
+    assert_eq!(fields(&request), ["ids"]);
+}
+
+#[test]
 fn the_items_of_a_list_that_is_too_long_are_not_looked_at() {
     let ids = vec!["nonsense".to_owned(); 501];
     assert_eq!(fields(&BatchGetPatientsRequest { ids, ..Default::default() }), ["ids"]);
@@ -143,6 +166,12 @@ fn private_fields_do_not_print() {
     assert!(!text.contains("ann") && !text.contains("Ann") && !text.contains("horse"), "{text}");
     let text = format!("{:?}", Patient { last_name: "Lovelace".into(), ..Default::default() });
     assert!(text.contains("last_name: [private]") && !text.contains("Lovelace"), "{text}");
+    // The token of a page that is sorted by name holds one, readable for everybody.
+    let (page_token, next_page_token) = ("TG92ZWxhY2U".to_owned(), "TG92ZWxhY2U".to_owned());
+    let request = ListPatientsRequest { page_token, ..Default::default() };
+    let response = ListUsersResponse { next_page_token, ..Default::default() };
+    let text = format!("{request:?} {response:?}");
+    assert!(text.contains("page_token: [private]") && !text.contains("TG92"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,6 @@ use clinic_chassis::Error;
 use clinic_identity::Caller;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::auth::v1::{LoginRequest, LoginResponse};
-use clinic_proto::validation::Violation;
 use secrecy::SecretString;
 
 use super::model::Client;
@@ -46,21 +45,13 @@ impl Auth {
     }
 }
 
-/// The one of the two that is given.
+/// The one of the two that is given, as the contract demands.
 fn login_name<'a>(email: &'a str, username: &'a str) -> Result<&'a str, Error> {
     match (email.trim(), username.trim()) {
-        ("", "") => Err(Error::invalid_fields(vec![
-            Violation::new("email", "is required, unless a username is given"),
-            Violation::new("username", "is required, unless an e-mail address is given"),
-        ])),
         ("", username) => Ok(username),
-        (email, "") if email.contains('@') => Ok(email),
+        (email, _) if email.contains('@') => Ok(email),
         // Never taken for a username: what was said to be an address must be one.
-        (_, "") => Err(Error::invalid_field("email", "must be an e-mail address")),
-        _ => Err(Error::invalid_fields(vec![
-            Violation::new("email", "must be empty when a username is given"),
-            Violation::new("username", "must be empty when an e-mail address is given"),
-        ])),
+        _ => Err(Error::invalid_field("email", "must be an e-mail address")),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Signing in.
 
-use clinic_proto::auth::v1::{DeactivateUserRequest, LoginRequest, RegisterRequest};
+use clinic_proto::auth::v1::{
+    DeactivateUserRequest, LoginRequest, LogoutRequest, RefreshRequest, RegisterRequest,
+};
 use clinic_testkit::{PASSWORD, failure, fields, on_both, refusal};
 use tonic::Code;
 
@@ -81,6 +83,38 @@ on_both! {
         assert_eq!(fields(auth.login(name_as_email).await), ["email"]);
         let without = LoginRequest { email: "a@example.com".into(), ..Default::default() };
         assert_eq!(fields(auth.login(without).await), ["password"]);
+        let nothing = LoginRequest::default();
+        assert_eq!(fields(auth.login(nothing).await), ["email", "username", "password"]);
+    }
+
+    async fn what_no_database_takes_is_refused_before_it(suite: &Suite) {
+        let mut auth = suite.anonymous().auth;
+        for (email, username, bad) in
+            [("a\0@example.com", "", "email"), ("", "a\0", "username"), ("", " \u{1b}", "username")]
+        {
+            let request = LoginRequest {
+                email: email.into(),
+                username: username.into(),
+                password: PASSWORD.into(),
+            };
+            assert_eq!(fields(auth.login(request).await), [bad]);
+        }
+        for (change, bad) in [
+            (RegisterRequest { email: "a\0@example.com".into(), ..registration() }, "email"),
+            (RegisterRequest { name: "A\0".into(), ..registration() }, "name"),
+            (RegisterRequest { username: "ann\0".into(), ..registration() }, "username"),
+        ] {
+            assert_eq!(fields(auth.register(change).await), [bad]);
+        }
+        // These never get there: a password is hashed and a token decoded before.
+        let password = "correct\0horse".to_owned();
+        let request = RegisterRequest { password: password.clone(), ..registration() };
+        auth.register(request.clone()).await.unwrap();
+        let request = LoginRequest { email: request.email, password, ..Default::default() };
+        auth.login(request).await.unwrap();
+        let request = RefreshRequest { refresh: "a\0".into() };
+        assert_eq!(failure(auth.refresh(request).await).code, Code::Unauthenticated);
+        auth.logout(LogoutRequest { refresh: "a\0".into() }).await.unwrap();
     }
 
     async fn the_administrator_of_the_first_start_signs_in(suite: &Suite) {
