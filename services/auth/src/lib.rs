@@ -58,19 +58,21 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
     let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
     let signer = AccessSigner::open(&keys.open(), issuer, ttl, clock.clone())?;
     let hasher = password::Hasher::new().map_err(|_| anyhow!("argon2 cannot be set up"))?;
-    let grpc = grpc::Grpc(Arc::new(Auth {
+    let auth = Arc::new(Auth {
         db: db.clone(),
         clock: clock.clone(),
         hasher: hasher.clone(),
         signer,
         profiles: users::Profiles::new(records, keys.signer(NAME, &clock)?),
         settings: settings.clone(),
-    }));
+    });
+    let grpc = grpc::Grpc(Arc::clone(&auth));
     Ok(Server::new("clinic-auth", keys.guard(&clock)?, serving.shutdown_grace)
         .service(AuthServiceServer::new(grpc.clone()))
         .service(UserAdminServiceServer::new(grpc.clone()))
         .service(TokenServiceServer::new(grpc))
         .background(hasher.give_memory_back())
         .background(sessions::clean_up(db.clone(), clock))
+        .background(auth.sweep_registrations())
         .database(db))
 }

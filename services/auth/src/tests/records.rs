@@ -1,31 +1,41 @@
-//! A records service that only makes and deletes, and fails when it is told to.
+//! A records service that only makes and deletes, and fails when it is told to. It answers by path,
+//! so that it need not grow with the contract.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use clinic_identity::{CLAIMS_HEADER, Caller, ClaimsVerifier};
-use clinic_proto::records::v1::doctor_service_server::{DoctorService, DoctorServiceServer};
-use clinic_proto::records::v1::patient_service_server::{PatientService, PatientServiceServer};
-use clinic_proto::records::v1::*;
-use tonic::{Request, Response, Status, async_trait};
+use clinic_proto::codec::ValidatingCodec;
+use clinic_proto::records::v1::{
+    CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
+    Patient,
+};
+use clinic_proto::validation::Validate;
+use futures::future::BoxFuture;
+use tonic::body::Body;
+use tonic::server::{Grpc, NamedService};
+use tonic::{Request, Response, Status};
+use tower::{Service, service_fn};
 
 #[derive(Default)]
 pub(crate) struct Kept {
+    /// As they were made, also those that were deleted.
     pub(crate) patients: Vec<Patient>,
     pub(crate) doctors: Vec<Doctor>,
     pub(crate) deleted: Vec<String>,
     pub(crate) refusal: Option<Status>,
+    /// What becomes of the answers to what was done.
+    pub(crate) lost: Option<Status>,
+    /// The first request and its record, by request id.
+    seen: HashMap<String, (CreateDoctorRequest, Doctor)>,
 }
 
 pub(crate) struct Records {
     pub(crate) url: String,
     pub(crate) kept: Arc<Mutex<Kept>>,
     server: tokio::task::JoinHandle<()>,
-}
-
-#[derive(Clone)]
-struct Fake {
-    kept: Arc<Mutex<Kept>>,
-    claims: Arc<ClaimsVerifier>,
 }
 
 impl Records {
@@ -35,8 +45,8 @@ impl Records {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let fake = Fake { kept: Arc::clone(&kept), claims: Arc::new(claims) };
         let server = tonic::transport::Server::builder()
-            .add_service(PatientServiceServer::new(fake.clone()))
-            .add_service(DoctorServiceServer::new(fake))
+            .add_service(Patients(fake.clone()))
+            .add_service(Doctors(fake))
             .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
         let server = tokio::spawn(async move { server.await.unwrap() });
         Self { url, kept, server }
@@ -50,93 +60,137 @@ impl Records {
     pub(crate) fn refuse(&self, status: Status) {
         self.kept.lock().unwrap().refusal = Some(status);
     }
+
+    /// From now on everything is done and answered so.
+    pub(crate) fn lose_answers(&self, status: Option<Status>) {
+        self.kept.lock().unwrap().lost = status;
+    }
+
+    /// The accounts whose records are there.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let kept = self.kept.lock().unwrap();
+        let patients = kept.patients.iter().map(|p| (&p.id, &p.user_id));
+        let all = patients.chain(kept.doctors.iter().map(|d| (&d.id, &d.user_id)));
+        all.filter(|(id, _)| !kept.deleted.contains(id)).map(|(_, user)| user.clone()).collect()
+    }
+}
+
+#[derive(Clone)]
+struct Fake {
+    kept: Arc<Mutex<Kept>>,
+    claims: Arc<ClaimsVerifier>,
 }
 
 impl Fake {
-    fn admit<M>(&self, request: &Request<M>) -> Result<(), Status> {
-        let claims = request.metadata().get(CLAIMS_HEADER).unwrap().to_str().unwrap();
-        assert_eq!(*self.claims.verify(claims).unwrap(), Caller::service("auth"));
-        self.kept.lock().unwrap().refusal.clone().map_or(Ok(()), Err)
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        match request.uri().path() {
+            "/clinic.records.v1.PatientService/CreatePatient" => {
+                self.unary(request, Kept::create_patient).await
+            }
+            "/clinic.records.v1.PatientService/DeletePatient" => {
+                self.unary(request, |kept, m: DeletePatientRequest| {
+                    kept.delete(m.id).map(|()| Patient::default())
+                })
+                .await
+            }
+            "/clinic.records.v1.DoctorService/CreateDoctor" => {
+                self.unary(request, Kept::create_doctor).await
+            }
+            "/clinic.records.v1.DoctorService/DeleteDoctor" => {
+                self.unary(request, |kept, m: DeleteDoctorRequest| {
+                    kept.delete(m.id).map(|()| Doctor::default())
+                })
+                .await
+            }
+            path => Status::unimplemented(path).into_http(),
+        }
     }
 
-    fn deleted(&self, id: String) {
-        self.kept.lock().unwrap().deleted.push(id);
+    async fn unary<M, A>(
+        self,
+        request: http::Request<Body>,
+        answer: impl Fn(&mut Kept, M) -> Result<A, Status> + Send + Sync + Clone + 'static,
+    ) -> http::Response<Body>
+    where
+        M: prost::Message + Validate + Default + 'static,
+        A: prost::Message + 'static,
+    {
+        let answer = service_fn(move |request: Request<M>| {
+            let claims = request.metadata().get(CLAIMS_HEADER).unwrap().to_str().unwrap();
+            assert_eq!(*self.claims.verify(claims).unwrap(), Caller::service("auth"));
+            let kept = &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = match kept.refusal.clone() {
+                Some(refusal) => Err(refusal),
+                None => answer(kept, request.into_inner()),
+            };
+            let answer = kept.lost.clone().map_or(answer, Err);
+            std::future::ready(answer.map(Response::new))
+        });
+        Grpc::new(ValidatingCodec::<A, M>::default()).unary(answer, request).await
     }
 }
 
-type Answer<T> = Result<Response<T>, Status>;
-
-#[async_trait]
-impl PatientService for Fake {
-    async fn create_patient(&self, request: Request<CreatePatientRequest>) -> Answer<Patient> {
-        self.admit(&request)?;
-        let mut patient = request.into_inner().patient.unwrap();
+impl Kept {
+    fn create_patient(&mut self, request: CreatePatientRequest) -> Result<Patient, Status> {
+        let mut patient = request.patient.unwrap();
         patient.id = patient.user_id.clone();
-        self.kept.lock().unwrap().patients.push(patient.clone());
-        Ok(Response::new(patient))
+        if !self.patients.contains(&patient) {
+            self.patients.push(patient.clone());
+        }
+        Ok(patient)
     }
 
-    async fn delete_patient(&self, request: Request<DeletePatientRequest>) -> Answer<Patient> {
-        self.admit(&request)?;
-        self.deleted(request.into_inner().id);
-        Ok(Response::new(Patient::default()))
+    fn create_doctor(&mut self, request: CreateDoctorRequest) -> Result<Doctor, Status> {
+        if let Some((first, doctor)) = self.seen.get(&request.request_id) {
+            assert!(*first == request, "a request id stands for one request");
+            return Ok(doctor.clone());
+        }
+        let mut doctor = request.doctor.clone().unwrap();
+        let live = self.doctors.iter().filter(|d| !self.deleted.contains(&d.id));
+        if live.clone().any(|d| d.license_number == doctor.license_number) {
+            return Err(clinic_chassis::Error::already_exists("license_number", "taken").into());
+        }
+        doctor.id = doctor.user_id.clone();
+        self.doctors.push(doctor.clone());
+        self.seen.insert(request.request_id.clone(), (request, doctor.clone()));
+        Ok(doctor)
     }
 
-    async fn get_patient(&self, _: Request<GetPatientRequest>) -> Answer<Patient> {
-        Err(Status::unimplemented(""))
-    }
-    async fn batch_get_patients(
-        &self,
-        _: Request<BatchGetPatientsRequest>,
-    ) -> Answer<BatchGetPatientsResponse> {
-        Err(Status::unimplemented(""))
-    }
-    async fn list_patients(&self, _: Request<ListPatientsRequest>) -> Answer<ListPatientsResponse> {
-        Err(Status::unimplemented(""))
-    }
-    async fn update_patient(&self, _: Request<UpdatePatientRequest>) -> Answer<Patient> {
-        Err(Status::unimplemented(""))
-    }
-    async fn undelete_patient(&self, _: Request<UndeletePatientRequest>) -> Answer<Patient> {
-        Err(Status::unimplemented(""))
+    fn delete(&mut self, id: String) -> Result<(), Status> {
+        if self.deleted.contains(&id) {
+            return Err(clinic_chassis::Error::not_found().into());
+        }
+        self.deleted.push(id);
+        Ok(())
     }
 }
 
-#[async_trait]
-impl DoctorService for Fake {
-    async fn create_doctor(&self, request: Request<CreateDoctorRequest>) -> Answer<Doctor> {
-        self.admit(&request)?;
-        let mut doctor = request.into_inner().doctor.unwrap();
-        doctor.id = doctor.user_id.clone();
-        self.kept.lock().unwrap().doctors.push(doctor.clone());
-        Ok(Response::new(doctor))
-    }
+macro_rules! named {
+    ($($type:ident $name:literal)*) => {$(
+        #[derive(Clone)]
+        struct $type(Fake);
 
-    async fn delete_doctor(&self, request: Request<DeleteDoctorRequest>) -> Answer<Doctor> {
-        self.admit(&request)?;
-        self.deleted(request.into_inner().id);
-        Ok(Response::new(Doctor::default()))
-    }
+        impl NamedService for $type {
+            const NAME: &'static str = $name;
+        }
 
-    async fn get_doctor(&self, _: Request<GetDoctorRequest>) -> Answer<Doctor> {
-        Err(Status::unimplemented(""))
-    }
-    async fn batch_get_doctors(
-        &self,
-        _: Request<BatchGetDoctorsRequest>,
-    ) -> Answer<BatchGetDoctorsResponse> {
-        Err(Status::unimplemented(""))
-    }
-    async fn list_doctors(&self, _: Request<ListDoctorsRequest>) -> Answer<ListDoctorsResponse> {
-        Err(Status::unimplemented(""))
-    }
-    async fn update_doctor(&self, _: Request<UpdateDoctorRequest>) -> Answer<Doctor> {
-        Err(Status::unimplemented(""))
-    }
-    async fn undelete_doctor(&self, _: Request<UndeleteDoctorRequest>) -> Answer<Doctor> {
-        Err(Status::unimplemented(""))
-    }
-    async fn verify_doctor(&self, _: Request<VerifyDoctorRequest>) -> Answer<Doctor> {
-        Err(Status::unimplemented(""))
-    }
+        impl Service<http::Request<Body>> for $type {
+            type Response = http::Response<Body>;
+            type Error = Infallible;
+            type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+                let answer = self.0.clone().answer(request);
+                Box::pin(async move { Ok(answer.await) })
+            }
+        }
+    )*};
+}
+named! {
+    Patients "clinic.records.v1.PatientService"
+    Doctors "clinic.records.v1.DoctorService"
 }

@@ -4,8 +4,11 @@ mod admin;
 mod model;
 mod profile;
 mod register;
+mod registrations;
 mod service;
 pub(crate) mod store;
 
 pub(crate) use model::User;
 pub(crate) use profile::Profiles;
+#[cfg(test)]
+pub(crate) use registrations::settle;

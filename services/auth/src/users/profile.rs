@@ -8,27 +8,48 @@ use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
     Patient,
 };
+use prost::Message as _;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 /// What a new account brings along.
 pub(super) enum Profile {
-    None,
     Patient(Box<Patient>),
     Doctor(Box<Doctor>),
 }
 
+impl Profile {
+    /// Its kind, and its message.
+    pub(super) fn encode(&self) -> (&'static str, Vec<u8>) {
+        match self {
+            Self::Patient(patient) => (PATIENT, patient.encode_to_vec()),
+            Self::Doctor(doctor) => (DOCTOR, doctor.encode_to_vec()),
+        }
+    }
+
+    pub(super) fn decode(kind: &str, message: &[u8]) -> Result<Self, Error> {
+        match kind {
+            PATIENT => Patient::decode(message).map(|patient| Self::Patient(patient.into())),
+            DOCTOR => Doctor::decode(message).map(|doctor| Self::Doctor(doctor.into())),
+            _ => return Err(Error::internal("a registration with a profile of no known kind")),
+        }
+        // The decoder's own text may quote the profile.
+        .map_err(|_| Error::internal("a registration with a damaged profile"))
+    }
+}
+
+const PATIENT: &str = "patient";
+const DOCTOR: &str = "doctor";
+
 /// A request to records that is ready to be sent, by whatever task.
 pub(super) enum Prepared {
-    None,
     Patient(Request<CreatePatientRequest>),
     Doctor(Request<CreateDoctorRequest>),
 }
 
 /// A record that was made.
 pub(super) enum Made {
-    None,
     Patient(String),
     Doctor(String),
 }
@@ -55,7 +76,6 @@ impl Profiles {
         let claims = || self.claims.as_service().map_err(Error::internal);
         let (user_id, request_id) = (user_id.to_string(), user_id.to_string());
         Ok(match profile {
-            Profile::None => Prepared::None,
             Profile::Patient(patient) => {
                 let patient = Some(Patient { user_id, ..*patient });
                 let message = CreatePatientRequest { patient, request_id };
@@ -71,7 +91,6 @@ impl Profiles {
 
     pub(super) async fn create(&self, request: Prepared) -> Result<Made, Error> {
         match request {
-            Prepared::None => Ok(Made::None),
             Prepared::Patient(request) => {
                 let made = self.patients.clone().create_patient(request).await.map_err(refused)?;
                 Ok(Made::Patient(made.into_inner().id))
@@ -83,29 +102,24 @@ impl Profiles {
         }
     }
 
-    /// Takes a record back whose account could not be made. Nothing more can be done when this
-    /// fails too: the log names the record, which belongs to nobody.
-    pub(super) async fn take_back(&self, made: Made) {
-        let claims = match self.claims.as_service() {
-            Ok(claims) => claims,
-            Err(error) => return tracing::error!(%error, "a profile could not be taken back"),
-        };
+    /// Takes a record back whose account was not made.
+    pub(super) async fn take_back(&self, made: Made) -> Result<(), Error> {
+        let claims = self.claims.as_service().map_err(Error::internal)?;
         let etag = String::new();
-        let (id, outcome) = match made {
-            Made::None => return,
+        let outcome = match made {
             Made::Patient(id) => {
-                let message = DeletePatientRequest { id: id.clone(), etag };
-                let request = Call::outbound_as(claims, message);
-                (id, self.patients.clone().delete_patient(request).await.map(drop))
+                let request = Call::outbound_as(claims, DeletePatientRequest { id, etag });
+                self.patients.clone().delete_patient(request).await.map(drop)
             }
             Made::Doctor(id) => {
-                let message = DeleteDoctorRequest { id: id.clone(), etag };
-                let request = Call::outbound_as(claims, message);
-                (id, self.doctors.clone().delete_doctor(request).await.map(drop))
+                let request = Call::outbound_as(claims, DeleteDoctorRequest { id, etag });
+                self.doctors.clone().delete_doctor(request).await.map(drop)
             }
         };
-        if let Err(status) = outcome {
-            tracing::error!(record = id, code = ?status.code(), "a profile could not be taken back");
+        match outcome {
+            // Not there any more: it was taken back before.
+            Err(status) if status.code() != Code::NotFound => Err(refused(status)),
+            _ => Ok(()),
         }
     }
 }

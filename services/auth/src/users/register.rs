@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
 
 use super::profile::{Prepared, Profile};
-use super::{User, store};
+use super::{User, registrations, store};
 use crate::password::{Person, problems};
 use crate::sessions::{Client, SignIn};
 use crate::{Auth, sessions};
@@ -28,7 +28,7 @@ struct Registration {
     name: String,
     password: SecretString,
     role: Role,
-    profile: Profile,
+    profile: Option<Profile>,
 }
 
 impl Auth {
@@ -64,10 +64,17 @@ impl Auth {
             created_at: now,
             updated_at: now,
         };
-        let profile = self.profiles.prepare(profile, user.id)?;
+        let profile = match profile {
+            None => None,
+            Some(profile) => {
+                self.withdraw_earlier(&user.email).await?;
+                registrations::begin(&self.db, user.id, &user.email, &profile, now).await?;
+                Some(self.profiles.prepare(profile, user.id)?)
+            }
+        };
         let (auth, client) = (Arc::clone(self), client.at(caller.client_ip()));
-        // A task of its own: when the client goes away in the middle, both halves are still made,
-        // or neither.
+        // A task of its own: when the client goes away in the middle, it is still done at once, or
+        // undone.
         let made = async move { auth.create(user, profile, client).await }.in_current_span();
         let (user, sign_in) = tokio::spawn(made).await.map_err(Error::internal)??;
         let tokens = self.tokens(&user, &sign_in)?;
@@ -85,27 +92,46 @@ impl Auth {
         ))
     }
 
-    /// The record first, since it cannot be made in the transaction; it is taken back when the
-    /// account is not made.
+    /// The record first, since it cannot be made in the transaction.
     async fn create(
-        &self,
+        self: &Arc<Self>,
         user: User,
-        profile: Prepared,
+        profile: Option<Prepared>,
         client: Client,
     ) -> Result<(User, SignIn), Error> {
-        let made = self.profiles.create(profile).await?;
-        match self.insert(&user, &client).await {
+        let Some(profile) = profile else {
+            let sign_in = self.insert(&user, false, &client).await?;
+            return Ok((user, sign_in));
+        };
+        let made = match self.profiles.create(profile).await {
+            Ok(_) => self.insert(&user, true, &client).await,
+            Err(error) if registrations::is_refusal(&error) => {
+                // Should this fail, the sweep finds it.
+                let _ = registrations::forget(&self.db, user.id).await;
+                return Err(error);
+            }
+            Err(error) => Err(error),
+        };
+        match made {
             Ok(sign_in) => Ok((user, sign_in)),
             Err(error) => {
-                self.profiles.take_back(made).await;
+                self.spawn_withdraw(user.id);
                 Err(error)
             }
         }
     }
 
-    async fn insert(&self, user: &User, client: &Client) -> Result<SignIn, Error> {
+    async fn insert(
+        &self,
+        user: &User,
+        has_profile: bool,
+        client: &Client,
+    ) -> Result<SignIn, Error> {
         let sign_in = self.new_sign_in();
         let mut tx = self.db.begin().await?;
+        if has_profile {
+            registrations::settle(&mut tx, user.id).await?;
+        }
         store::insert(&mut tx, user).await?;
         sessions::store::insert(&mut tx, user.id, &sign_in, client).await?;
         tx.commit().await?;
@@ -141,22 +167,22 @@ impl Registration {
             }
         };
         let profile = match (role, profile) {
-            (Role::Patient, None) => Profile::Patient(Box::new(patient(&name, &email))),
-            (Role::Patient, Some(Given::Patient(patient))) => Profile::Patient(Box::new(patient)),
-            (Role::Doctor, Some(Given::Doctor(doctor))) => Profile::Doctor(Box::new(doctor)),
+            (Role::Patient, None) => Some(Profile::Patient(Box::new(patient(&name, &email)))),
+            (Role::Patient, Some(Given::Patient(it))) => Some(Profile::Patient(Box::new(it))),
+            (Role::Doctor, Some(Given::Doctor(it))) => Some(Profile::Doctor(Box::new(it))),
             (Role::Doctor, None) => {
                 bad.push(Violation::new("doctor", "is required for the role DOCTOR"));
-                Profile::None
+                None
             }
             (_, Some(Given::Patient(_))) => {
                 bad.push(Violation::new("patient", "is for the role PATIENT only"));
-                Profile::None
+                None
             }
             (_, Some(Given::Doctor(_))) => {
                 bad.push(Violation::new("doctor", "is for the role DOCTOR only"));
-                Profile::None
+                None
             }
-            (_, None) => Profile::None,
+            (_, None) => None,
         };
         if !bad.is_empty() {
             return Err(bad);
@@ -209,7 +235,7 @@ mod tests {
         assert_eq!(registration.role, Role::Staff);
         assert_eq!(registration.email, "test@example.com");
         assert_eq!(registration.username, None);
-        assert!(matches!(registration.profile, Profile::None));
+        assert!(registration.profile.is_none());
     }
 
     #[test]
