@@ -1,5 +1,5 @@
 //! Argon2id in a bounded pool. A hash takes a core and 19 MiB for some ten milliseconds, so as many
-//! run at once as there are cores, each in memory that is used again (allocating it anew costs a
+//! run at once as there are cores, the others wait or are sent away, each in memory that is used again (allocating it anew costs a
 //! sixth of the time), and given back once nobody has signed in for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,9 @@ const OUTPUT: usize = 32;
 /// larger than 32 MiB the C library always gives back to the system when it is freed; smaller ones
 /// it learns to keep (`M_MMAP_THRESHOLD` in mallopt(3)): 20 MiB for a service that does nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
+/// How many hashes there may be for each core, with those that wait: no more than a core does in a
+/// second. Who would wait longer is told to come again, instead of making everybody wait longer.
+const QUEUE: usize = 64;
 /// How long memory is kept that nobody uses.
 const KEEP: Duration = Duration::from_secs(10);
 
@@ -30,6 +33,7 @@ pub(crate) struct Hasher(Arc<Pool>);
 
 struct Pool {
     cores: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     spare: Mutex<Vec<Vec<Block>>>,
     used: AtomicBool,
     /// No password's hash, for accounts that do not exist.
@@ -53,6 +57,7 @@ impl Hasher {
         let output = Output::new(&random::<OUTPUT>()).map_err(failed)?;
         Ok(Self(Arc::new(Pool {
             cores: Arc::new(Semaphore::new(cores)),
+            queue: Arc::new(Semaphore::new(cores.saturating_mul(QUEUE))),
             spare: Mutex::default(),
             used: AtomicBool::new(false),
             decoy: phc(salt, output)?.to_string(),
@@ -98,6 +103,9 @@ impl Hasher {
         work: impl FnOnce(&mut Vec<Block>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let pool = Arc::clone(&self.0);
+        let place = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| {
+            Error::unavailable("too many sign-ins at once: try again soon", "the queue is full")
+        })?;
         let core = Arc::clone(&pool.cores).acquire_owned().await.map_err(Error::internal)?;
         let task = tokio::task::spawn_blocking(move || {
             let spare = pool.spare().pop();
@@ -107,7 +115,7 @@ impl Hasher {
             pool.spare().push(memory);
             pool.used.store(true, Ordering::Relaxed);
             // Held by the work, not by who waits for it: a client that goes away frees no core.
-            drop(core);
+            drop((core, place));
             result
         });
         task.await.map_err(Error::internal)?
@@ -198,6 +206,21 @@ mod tests {
         let hasher = Hasher::new().unwrap();
         assert_eq!(hasher.verify(secret("testpass123"), None).await.unwrap(), Verdict::Wrong);
         assert!(is_current(&PasswordHash::new(&hasher.0.decoy).unwrap()));
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_too_long_is_told_to_come_again() {
+        use tonic_types::StatusExt as _;
+        let hasher = Hasher::new().unwrap();
+        let cores = hasher.0.cores.available_permits();
+        assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
+        let others = hasher.0.queue.try_acquire_many(u32::try_from(cores * QUEUE).unwrap());
+        let refused = hasher.verify(secret("testpass123"), None).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+        assert!(tonic::Status::from(refused).get_details_retry_info().is_some());
+        drop(others);
+        assert!(hasher.verify(secret("testpass123"), None).await.is_ok());
+        assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
     }
 
     #[tokio::test]
