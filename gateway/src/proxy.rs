@@ -131,8 +131,8 @@ impl Proxy {
 }
 
 impl Inner {
-    /// The verified token, if there is one. On public methods an expired one counts as none: the
-    /// client that comes to refresh it must not be turned away for that.
+    /// The verified token, if there is one. On public methods one that has expired, or whose key is
+    /// gone, counts as none: the client that comes to refresh it must not be turned away for that.
     async fn token(
         &self,
         headers: &HeaderMap,
@@ -141,7 +141,11 @@ impl Inner {
         let Some(token) = metadata::bearer(headers)? else { return Ok(None) };
         match self.keyring.verify(token).await {
             Ok(access) => Ok(Some(access)),
-            Err(Refused::Token(TokenError::Expired)) if access == Access::Public => Ok(None),
+            Err(Refused::Token(TokenError::Expired | TokenError::UnknownKey))
+                if access == Access::Public =>
+            {
+                Ok(None)
+            }
             Err(refused) => Err(refused.into()),
         }
     }
