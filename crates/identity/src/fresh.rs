@@ -13,6 +13,9 @@ const MAX_AGE: i64 = 30_000_000;
 /// stranger can invent as many unknown key ids as he likes.
 const MIN_AGE: i64 = 1_000_000;
 
+/// Reads the value, with what was read before.
+type Read<T> = dyn Fn(Option<&T>) -> Result<T, KeyError> + Send + Sync;
+
 /// A value from the keys directory.
 ///
 /// Reading is synchronous, on whatever thread finds the value too old: a handful of files of some
@@ -20,16 +23,16 @@ const MIN_AGE: i64 = 1_000_000;
 pub(crate) struct Fresh<T> {
     value: RwLock<Arc<T>>,
     read_at: AtomicI64,
-    read: Box<dyn Fn() -> Result<T, KeyError> + Send + Sync>,
+    read: Box<Read<T>>,
     clock: Clock,
 }
 
 impl<T: PartialEq> Fresh<T> {
     pub(crate) fn open(
         clock: Clock,
-        read: impl Fn() -> Result<T, KeyError> + Send + Sync + 'static,
+        read: impl Fn(Option<&T>) -> Result<T, KeyError> + Send + Sync + 'static,
     ) -> Result<Self, KeyError> {
-        let value = RwLock::new(Arc::new(read()?));
+        let value = RwLock::new(Arc::new(read(None)?));
         let read_at = AtomicI64::new(clock.now().timestamp_micros());
         Ok(Self { value, read_at, read: Box::new(read), clock })
     }
@@ -62,9 +65,10 @@ impl<T: PartialEq> Fresh<T> {
         if !mine {
             return;
         }
-        match (self.read)() {
+        let current = self.current();
+        match (self.read)(Some(&current)) {
             // The same `Arc` as long as nothing changed: what was verified by it stays so.
-            Ok(value) if value == *self.current() => {}
+            Ok(value) if value == *current => {}
             Ok(value) => {
                 *self.value.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
             }

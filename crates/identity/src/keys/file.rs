@@ -73,6 +73,16 @@ pub(super) fn make_directory(path: &Path) -> Result<(), KeyError> {
         .map_err(|source| KeyError::Unwritable { path: path.to_owned(), source })
 }
 
+/// Makes the directory if need be, and keeps other processes that would change it waiting until
+/// the lock is dropped. The directory is locked itself: that needs no right to write in it.
+pub(super) fn lock(path: &Path) -> Result<File, KeyError> {
+    make_directory(path)?;
+    let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };
+    let directory = File::open(path).map_err(unwritable)?;
+    directory.lock().map_err(unwritable)?;
+    Ok(directory)
+}
+
 /// The entries of a directory with that extension, by name without it, sorted; none when the
 /// directory does not exist.
 pub(super) fn list(directory: &Path, extension: &str) -> Result<Vec<(String, PathBuf)>, KeyError> {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A key id is a UUIDv7, so that the newest sorts last. Nothing is ever changed in place: a file
-//! appears whole, and taking a key away is deleting its file (and its entry in `trusted`).
+//! appears whole, and taking a key away is deleting its file (and its entry in `trusted`). Whoever
+//! adds keys locks the directory, since adding one reads and writes several files.
 
 mod file;
 mod jwk;
@@ -106,12 +107,13 @@ impl KeyDir {
     /// # Errors
     /// When the directory cannot be read or written, or holds something that is no key.
     pub fn init(&self, clock: &Clock) -> Result<Vec<String>, KeyError> {
+        let _lock = file::lock(&self.root)?;
         let mut made = Vec::new();
         if file::list(&self.access(), "pem")?.is_empty() {
             made.push(self.add_access_key(clock)?);
         }
         for (name, acts_for) in ISSUERS {
-            made.extend(self.add_issuer(name, acts_for, clock)?);
+            made.extend(self.add_missing_issuer(name, acts_for, clock)?);
         }
         Ok(made)
     }
@@ -126,6 +128,7 @@ impl KeyDir {
         if file::list(&self.access(), "pem")?.is_empty() {
             return Err(KeyError::Missing { path: self.access() });
         }
+        let _lock = file::lock(&self.root)?;
         let mut made = vec![self.add_access_key(clock)?];
         for name in file::directories(&self.root.join("issuers"))? {
             let issuer = self.trusted_issuer(&name)?;
@@ -147,6 +150,16 @@ impl KeyDir {
         clock: &Clock,
     ) -> Result<Option<String>, KeyError> {
         check_name(name)?;
+        let _lock = file::lock(&self.root)?;
+        self.add_missing_issuer(name, acts_for, clock)
+    }
+
+    fn add_missing_issuer(
+        &self,
+        name: &str,
+        acts_for: ActsFor,
+        clock: &Clock,
+    ) -> Result<Option<String>, KeyError> {
         let keys = file::list(&self.issuer(name), "pem")?;
         let known = self.trusted_issuer(name)?;
         let mut issuer = known.clone().unwrap_or_else(|| TrustedIssuer::new(name, acts_for));
@@ -201,20 +214,31 @@ impl KeyDir {
         self.root.join("trusted").join(format!("{name}.json"))
     }
 
-    /// The keys that sign access tokens.
-    pub(crate) fn access_keys(&self) -> Result<SigningKeys, KeyError> {
-        SigningKeys::read(&self.access())
+    /// The keys that sign access tokens. Where there were keys before, a file that cannot be used
+    /// any more counts as it was: it must not keep the other files' changes out.
+    pub(crate) fn access_keys(
+        &self,
+        before: Option<&SigningKeys>,
+    ) -> Result<SigningKeys, KeyError> {
+        SigningKeys::read(&self.access(), before)
     }
 
-    /// The keys that sign claims as that issuer.
-    pub(crate) fn issuer_keys(&self, name: &str) -> Result<SigningKeys, KeyError> {
+    /// The keys that sign claims as that issuer; `before` as in [`KeyDir::access_keys`].
+    pub(crate) fn issuer_keys(
+        &self,
+        name: &str,
+        before: Option<&SigningKeys>,
+    ) -> Result<SigningKeys, KeyError> {
         check_name(name)?;
-        SigningKeys::read(&self.issuer(name))
+        SigningKeys::read(&self.issuer(name), before)
     }
 
-    /// The keys of everyone who is believed.
-    pub(crate) fn trusted_keys(&self) -> Result<TrustedKeys, KeyError> {
-        TrustedKeys::read(&self.root.join("trusted"))
+    /// The keys of everyone who is believed; `before` as in [`KeyDir::access_keys`].
+    pub(crate) fn trusted_keys(
+        &self,
+        before: Option<&TrustedKeys>,
+    ) -> Result<TrustedKeys, KeyError> {
+        TrustedKeys::read(&self.root.join("trusted"), before)
     }
 }
 

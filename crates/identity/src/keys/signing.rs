@@ -11,12 +11,13 @@ use uuid::Uuid;
 use super::file::{self, Secrecy};
 use super::{Jwk, KeyError};
 
-/// How old a key must be before it signs while an older one can. Whoever verifies looks for an
-/// unknown key at most once a second; with this delay a token of a new key never comes before the
-/// verifier may look.
-pub(super) const SETTLE_SECONDS: i64 = 5;
+/// How old a key must be before it signs while an older one can. Every process has read the files
+/// again by then (30 s), and a little more: whichever auth the gateway asks for a key that it does
+/// not know, it is published there before anything is signed with it.
+pub(super) const SETTLE_SECONDS: i64 = 35;
 
 /// A private key. No `Debug`: it would only be a way to print it.
+#[derive(Clone)]
 pub(crate) struct SigningKey {
     pub(crate) kid: String,
     pub(crate) key: EncodingKey,
@@ -34,10 +35,17 @@ impl PartialEq for SigningKeys {
 }
 
 impl SigningKeys {
-    pub(super) fn read(directory: &Path) -> Result<Self, KeyError> {
+    pub(super) fn read(directory: &Path, before: Option<&Self>) -> Result<Self, KeyError> {
         let mut keys = Vec::new();
         for (kid, path) in file::list(directory, "pem")?.into_iter().rev() {
-            keys.push(read(&kid, &path)?);
+            match (read(&kid, &path), before) {
+                (Ok(key), _) => keys.push(key),
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(before)) => {
+                    tracing::warn!(%error, "a key counts as it was before");
+                    keys.extend(before.0.iter().find(|key| key.kid == kid).cloned());
+                }
+            }
         }
         if keys.is_empty() {
             return Err(KeyError::Missing { path: directory.to_owned() });

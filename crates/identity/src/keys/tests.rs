@@ -44,8 +44,8 @@ fn init_makes_good_what_is_missing() {
     keys.init(&clock).unwrap();
     fs::remove_file(keys.trusted("records")).unwrap();
     assert_eq!(keys.init(&clock).unwrap(), ["trusted/records.json"]);
-    let kid = &keys.issuer_keys("records").unwrap().public()[0].kid;
-    assert!(keys.trusted_keys().unwrap().get(kid).is_some());
+    let kid = &keys.issuer_keys("records", None).unwrap().public()[0].kid;
+    assert!(keys.trusted_keys(None).unwrap().get(kid).is_some());
 }
 
 #[test]
@@ -61,13 +61,13 @@ fn rotation_adds_a_key_that_signs_once_it_has_settled_and_keeps_the_old_one_trus
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     clock.advance(TimeDelta::hours(1));
-    let old = keys.issuer_keys("gateway").unwrap().at(clock.unix()).unwrap().kid.clone();
+    let old = keys.issuer_keys("gateway", None).unwrap().at(clock.unix()).unwrap().kid.clone();
     assert_eq!(keys.rotate(&clock).unwrap().len(), 5);
-    let both = keys.issuer_keys("gateway").unwrap();
+    let both = keys.issuer_keys("gateway", None).unwrap();
     assert_eq!(both.at(clock.unix()).unwrap().kid, old);
     let new = both.at(clock.unix() + signing::SETTLE_SECONDS + 1).unwrap().kid.clone();
     assert!(new > old);
-    let trusted = keys.trusted_keys().unwrap();
+    let trusted = keys.trusted_keys(None).unwrap();
     assert!(trusted.get(&old).is_some() && trusted.get(&new).is_some());
     let order: Vec<_> = both.public().into_iter().map(|jwk| jwk.kid).collect();
     assert_eq!(order, [new, old]);
@@ -77,7 +77,7 @@ fn rotation_adds_a_key_that_signs_once_it_has_settled_and_keeps_the_old_one_trus
 fn a_new_key_signs_at_once_when_it_is_the_only_one() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
-    assert!(keys.access_keys().unwrap().at(clock.unix()).is_some());
+    assert!(keys.access_keys(None).unwrap().at(clock.unix()).is_some());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_private_key_that_others_may_read_is_refused() {
     let (_, path) = file::list(&keys.access(), "pem").unwrap().remove(0);
     for open in [0o640, 0o604, 0o620] {
         fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
-        assert!(matches!(keys.access_keys(), Err(KeyError::TooOpen { .. })), "{open:o}");
+        assert!(matches!(keys.access_keys(None), Err(KeyError::TooOpen { .. })), "{open:o}");
     }
 }
 
@@ -96,18 +96,18 @@ fn a_trusted_file_that_others_may_change_is_refused_but_they_may_read_it() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     fs::set_permissions(keys.trusted("auth"), fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(keys.trusted_keys().is_ok());
+    assert!(keys.trusted_keys(None).is_ok());
     fs::set_permissions(keys.trusted("auth"), fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(keys.trusted_keys(), Err(KeyError::TooOpen { .. })));
+    assert!(matches!(keys.trusted_keys(None), Err(KeyError::TooOpen { .. })));
 }
 
 #[test]
 fn a_directory_without_keys_says_what_to_run() {
     let (_directory, keys, clock) = directory();
     for error in [
-        keys.access_keys().err().unwrap(),
-        keys.issuer_keys("gateway").err().unwrap(),
-        keys.trusted_keys().err().unwrap(),
+        keys.access_keys(None).err().unwrap(),
+        keys.issuer_keys("gateway", None).err().unwrap(),
+        keys.trusted_keys(None).err().unwrap(),
         keys.rotate(&clock).err().unwrap(),
     ] {
         assert!(error.to_string().contains("run `clinic keys init`"), "{error}");
@@ -122,7 +122,7 @@ fn a_damaged_key_is_refused_without_showing_it() {
     for text in ["", "sesame", "-----BEGIN PRIVATE KEY-----\nc2VzYW1l\n-----END PRIVATE KEY-----\n"]
     {
         fs::write(&path, text).unwrap();
-        let error = keys.access_keys().err().unwrap();
+        let error = keys.access_keys(None).err().unwrap();
         assert!(matches!(error, KeyError::Invalid { .. }));
         assert!(!error.to_string().contains("sesame"));
     }
@@ -135,7 +135,7 @@ fn one_key_under_two_names_is_refused() {
     let text = fs::read_to_string(keys.trusted("auth")).unwrap();
     let copied = text.replace("\"auth\"", "\"gateway\"");
     file::write(&keys.trusted("gateway"), &copied, &clock).unwrap();
-    assert!(matches!(keys.trusted_keys(), Err(KeyError::Invalid { .. })));
+    assert!(matches!(keys.trusted_keys(None), Err(KeyError::Invalid { .. })));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_trusted_file_under_another_name_than_its_issuer_is_refused() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     fs::rename(keys.trusted("auth"), keys.trusted("other")).unwrap();
-    assert!(matches!(keys.trusted_keys(), Err(KeyError::Invalid { .. })));
+    assert!(matches!(keys.trusted_keys(None), Err(KeyError::Invalid { .. })));
 }
 
 #[test]
@@ -152,5 +152,28 @@ fn names_that_could_leave_the_directory_are_refused() {
     for name in ["", "..", "a/b", "A", "1a", "a.b", &"a".repeat(64)] {
         let added = keys.add_issuer(name, ActsFor::Itself, &clock);
         assert!(matches!(added, Err(KeyError::Name)), "{name}");
+    }
+}
+
+#[test]
+fn processes_that_make_keys_at_once_make_them_once() {
+    let (_directory, keys, clock) = directory();
+    let made: usize = std::thread::scope(|scope| {
+        let init = || keys.init(&clock).unwrap().len();
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(init)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    assert_eq!(made, 5);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| keys.rotate(&clock).unwrap());
+        }
+    });
+    // Every private key is trusted: no process wrote over what another one had added.
+    let trusted = keys.trusted_keys(None).unwrap();
+    for (name, _) in ISSUERS {
+        let public = keys.issuer_keys(name, None).unwrap().public();
+        assert_eq!(public.len(), 9);
+        assert!(public.iter().all(|jwk| trusted.get(&jwk.kid).is_some()));
     }
 }

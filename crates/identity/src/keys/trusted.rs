@@ -68,6 +68,7 @@ impl TrustedIssuer {
 }
 
 /// A key that is believed.
+#[derive(Clone)]
 pub(crate) struct TrustedKey {
     pub(crate) issuer: Arc<str>,
     pub(crate) acts_for: ActsFor,
@@ -87,28 +88,45 @@ impl PartialEq for TrustedKey {
 pub(crate) struct TrustedKeys(HashMap<String, TrustedKey>);
 
 impl TrustedKeys {
-    pub(super) fn read(directory: &Path) -> Result<Self, KeyError> {
-        let mut keys = HashMap::new();
+    pub(super) fn read(directory: &Path, before: Option<&Self>) -> Result<Self, KeyError> {
+        let mut all = Self(HashMap::new());
         for (name, path) in file::list(directory, "json")? {
-            super::check_name(&name)?;
-            let TrustedIssuer { issuer, acts_for, keys: public } =
-                TrustedIssuer::read(&name, &path)?;
-            let issuer: Arc<str> = issuer.into();
-            for jwk in public {
-                let invalid = |problem| KeyError::Invalid { path: path.clone(), problem };
-                let kid = jwk.kid.clone();
-                let key = TrustedKey::new(Arc::clone(&issuer), acts_for, jwk)
-                    .ok_or_else(|| invalid(format!("key `{kid}` is not an Ed25519 key")))?;
-                // Two issuers with one key could speak for each other.
-                if keys.insert(kid.clone(), key).is_some() {
-                    return Err(invalid(format!("key `{kid}` is there twice")));
+            let added = all.keys_of(&name, &path);
+            let keys = match (added, before) {
+                (Ok(keys), _) => keys,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(before)) => {
+                    tracing::warn!(%error, "an issuer counts as it was before");
+                    let of_file = before.0.values().filter(|key| *key.issuer == *name);
+                    of_file.filter(|key| all.get(&key.public.kid).is_none()).cloned().collect()
                 }
-            }
+            };
+            all.0.extend(keys.into_iter().map(|key| (key.public.kid.clone(), key)));
         }
-        if keys.is_empty() {
+        if all.0.is_empty() {
             return Err(KeyError::Missing { path: directory.to_owned() });
         }
-        Ok(Self(keys))
+        Ok(all)
+    }
+
+    /// The keys in a file, none of which may be there already.
+    fn keys_of(&self, name: &str, path: &Path) -> Result<Vec<TrustedKey>, KeyError> {
+        super::check_name(name)?;
+        let TrustedIssuer { issuer, acts_for, keys } = TrustedIssuer::read(name, path)?;
+        let issuer: Arc<str> = issuer.into();
+        let invalid = |problem| KeyError::Invalid { path: path.to_owned(), problem };
+        let mut found: Vec<TrustedKey> = Vec::new();
+        for jwk in keys {
+            let kid = jwk.kid.clone();
+            // Two issuers with one key could speak for each other.
+            if self.get(&kid).is_some() || found.iter().any(|key| key.public.kid == kid) {
+                return Err(invalid(format!("key `{kid}` is there twice")));
+            }
+            let key = TrustedKey::new(Arc::clone(&issuer), acts_for, jwk)
+                .ok_or_else(|| invalid(format!("key `{kid}` is not an Ed25519 key")))?;
+            found.push(key);
+        }
+        Ok(found)
     }
 
     pub(crate) fn get(&self, kid: &str) -> Option<&TrustedKey> {

@@ -63,7 +63,7 @@ impl AccessSigner {
         clock: Clock,
     ) -> Result<Self, KeyError> {
         let directory = keys.clone();
-        let keys = Fresh::open(clock.clone(), move || directory.access_keys())?;
+        let keys = Fresh::open(clock.clone(), move |before| directory.access_keys(before))?;
         Ok(Self { keys, issuer: issuer.into(), ttl, clock })
     }
 

@@ -17,11 +17,11 @@ use crate::keys::{ActsFor, KeyDir, KeyError, SigningKeys, TrustedKey, TrustedKey
 
 const CLAIMS: Kind = Kind { typ: "clinic-claims+jwt", audience: "clinic-internal" };
 
-/// How long claims are valid, in seconds: long enough for a call and what it calls.
-const LIFE: i64 = 60;
-/// With how little time left claims are signed anew, in seconds, so that nobody gets claims that
-/// end while the call runs.
-const RENEW: i64 = 30;
+/// How long a call may run, in seconds: the gateway's longest deadline and some more. A service
+/// that calls another passes the claims on, so they must not end while the call runs.
+const CALL: i64 = 70;
+/// How long claims are valid, in seconds. They are signed anew once they would end within a call.
+const LIFE: i64 = 120;
 
 /// Who calls, on the wire.
 #[derive(Clone, Serialize, Deserialize)]
@@ -71,7 +71,8 @@ impl ClaimsSigner {
     /// When there are no usable keys.
     pub fn open(keys: &KeyDir, name: &str, clock: Clock) -> Result<Self, KeyError> {
         let (directory, issuer) = (keys.clone(), name.to_owned());
-        let keys = Fresh::open(clock.clone(), move || directory.issuer_keys(&issuer))?;
+        let keys =
+            Fresh::open(clock.clone(), move |before| directory.issuer_keys(&issuer, before))?;
         Ok(Self { keys, cache: Cache::new(CACHED), name: name.to_owned(), clock })
     }
 
@@ -80,8 +81,8 @@ impl ClaimsSigner {
         &self.name
     }
 
-    /// Claims for a signed-in account; they end with its access token at the latest. Only an
-    /// issuer that may act for users is believed with them.
+    /// Claims for a signed-in account; they outlive its access token by no more than a call that
+    /// it began. Only an issuer that may act for users is believed with them.
     ///
     /// # Errors
     /// When the cryptographic library refuses.
@@ -124,14 +125,14 @@ impl ClaimsSigner {
             Asked::Anonymous(ip) => (Forwarded::new(Subject::Anonymous, None, *ip), full),
             Asked::Service => (Forwarded::new(Subject::Service, None, None), full),
             Asked::User(VerifiedAccess { claims, exp }, ip) => {
-                (Forwarded::new(Subject::User, Some(claims.clone()), *ip), full.min(*exp))
+                let last = if *exp > now { exp.saturating_add(CALL) } else { *exp };
+                (Forwarded::new(Subject::User, Some(claims.clone()), *ip), full.min(last))
             }
         };
         let token = CLAIMS.sign(key, &self.name, claims, exp, &self.clock)?;
         let mut header = HeaderValue::try_from(token).map_err(|_| KeyError::Crypto)?;
         header.set_sensitive(true);
-        // What ends with the access token cannot be had for longer by signing it again.
-        let renew_at = if exp < full { exp } else { exp.saturating_sub(RENEW) };
+        let renew_at = exp.saturating_sub(CALL);
         let kid = key.kid.as_str().into();
         self.cache.insert(asked, Signed { header: header.clone(), kid, renew_at });
         Ok(header)
@@ -171,7 +172,7 @@ impl ClaimsVerifier {
     /// When nobody is, or a file there cannot be used.
     pub fn open(keys: &KeyDir, clock: Clock) -> Result<Self, KeyError> {
         let directory = keys.clone();
-        let keys = Fresh::open(clock.clone(), move || directory.trusted_keys())?;
+        let keys = Fresh::open(clock.clone(), move |before| directory.trusted_keys(before))?;
         Ok(Self { keys, cache: Cache::new(CACHED), clock })
     }
 

@@ -68,12 +68,12 @@ impl Suite {
 
     /// A token with another header and payload, signed with the key that auth signs with.
     fn forged(&self, change: impl FnOnce(&mut Header, &mut Value)) -> String {
-        let keys = self.keys.access_keys().unwrap();
+        let keys = self.keys.access_keys(None).unwrap();
         forged(&self.token(), &keys.at(self.clock.unix()).unwrap().key, change)
     }
 
     fn forged_claims(&self, change: impl FnOnce(&mut Header, &mut Value)) -> String {
-        let keys = self.keys.issuer_keys("gateway").unwrap();
+        let keys = self.keys.issuer_keys("gateway", None).unwrap();
         forged(&self.forwarded(), &keys.at(self.clock.unix()).unwrap().key, change)
     }
 }
@@ -222,10 +222,10 @@ fn each_kind_of_token_is_refused_where_the_other_belongs() {
     let typ = |typ: &str, token: &str, key| {
         forged(token, key, |header, _| header.typ = Some(typ.to_owned()))
     };
-    let keys = suite.keys.access_keys().unwrap();
+    let keys = suite.keys.access_keys(None).unwrap();
     let token = typ("clinic-claims+jwt", &suite.token(), &keys.at(suite.clock.unix()).unwrap().key);
     assert_eq!(suite.service.verify(&token), Err(TokenError::UnknownKey));
-    let keys = suite.keys.issuer_keys("gateway").unwrap();
+    let keys = suite.keys.issuer_keys("gateway", None).unwrap();
     let token = typ("at+jwt", &suite.forwarded(), &keys.at(suite.clock.unix()).unwrap().key);
     assert_eq!(suite.gateway.verify(&token), Err(TokenError::UnknownKey));
     // A refresh token is no token of this kind at all.
@@ -254,7 +254,7 @@ fn a_service_speaks_for_itself_only() {
     let nobody = text(&records.anonymous(IP).unwrap());
     assert_eq!(suite.service.verify(&nobody), Err(TokenError::NotAllowed));
     // Nor under another's name.
-    let keys = suite.keys.issuer_keys("records").unwrap();
+    let keys = suite.keys.issuer_keys("records", None).unwrap();
     let key = &keys.at(suite.clock.unix()).unwrap().key;
     let other = forged(&text(&records.as_service().unwrap()), key, |_, payload| {
         payload["iss"] = json!("gateway");
@@ -275,10 +275,10 @@ fn what_is_remembered_ends_with_its_token() {
     let suite = suite();
     let (token, claims) = (suite.token(), suite.forwarded());
     assert!(suite.service.verify(&claims).is_ok());
-    suite.clock.advance(TimeDelta::seconds(60));
+    suite.clock.advance(TimeDelta::seconds(120));
     assert_eq!(suite.service.verify(&claims), Err(TokenError::Expired));
     assert!(suite.gateway.verify(&token).is_ok());
-    suite.clock.advance(TimeDelta::minutes(14));
+    suite.clock.advance(TimeDelta::minutes(13));
     assert_eq!(suite.gateway.verify(&token), Err(TokenError::Expired));
 }
 
@@ -303,29 +303,35 @@ fn what_is_remembered_is_bounded_and_refused_tokens_are_not() {
 }
 
 #[test]
-fn claims_are_signed_again_when_half_their_time_is_over() {
+fn claims_are_signed_again_before_they_would_end_within_a_call() {
     let suite = suite();
     let access = suite.verified();
     let first = suite.forward.for_user(&access, IP).unwrap();
-    suite.clock.advance(TimeDelta::seconds(29));
+    suite.clock.advance(TimeDelta::seconds(49));
     assert_eq!(suite.forward.for_user(&access, IP).unwrap(), first);
     suite.clock.advance(TimeDelta::seconds(1));
     let second = suite.forward.for_user(&access, IP).unwrap();
     assert_ne!(second, first);
+    // Whoever got the first a moment ago has more than the minute that his call may take.
+    suite.clock.advance(TimeDelta::seconds(65));
     assert!(suite.service.verify(&text(&first)).is_ok());
+    suite.clock.advance(TimeDelta::seconds(-65));
     assert_ne!(suite.forward.for_user(&access, None).unwrap(), second);
 }
 
 #[test]
-fn claims_end_with_the_access_token_at_the_latest() {
+fn claims_outlive_the_access_token_by_the_call_that_it_began() {
     let suite = suite();
     let access = suite.verified();
     suite.clock.advance(TimeDelta::seconds(15 * 60 - 20));
     let header = suite.forward.for_user(&access, IP).unwrap();
-    assert_eq!(payload(&text(&header))["exp"], json!(access.exp));
+    assert_eq!(payload(&text(&header))["exp"], json!(access.exp + 70));
     assert_eq!(suite.forward.for_user(&access, IP).unwrap(), header);
-    suite.clock.advance(TimeDelta::seconds(20));
+    suite.clock.advance(TimeDelta::seconds(20 + 69));
+    assert!(suite.service.verify(&text(&header)).is_ok());
+    suite.clock.advance(TimeDelta::seconds(1));
     assert_eq!(suite.service.verify(&text(&header)), Err(TokenError::Expired));
+    // Another call does not begin with a token that is over.
     let late = suite.forward.for_user(&access, IP).unwrap();
     assert_eq!(suite.service.verify(&text(&late)), Err(TokenError::Expired));
 }
@@ -335,7 +341,12 @@ fn rotated_keys_are_taken_up_without_a_restart() {
     let suite = suite();
     let (token, claims) = (suite.token(), suite.forwarded());
     suite.keys.rotate(&suite.clock).unwrap();
+    let old = jsonwebtoken::decode_header(&token).unwrap().kid;
+    // Published first: whoever reads the keys every 30 s has them before they sign.
     suite.clock.advance(TimeDelta::seconds(31));
+    assert_eq!(suite.access.jwks().len(), 2);
+    assert_eq!(jsonwebtoken::decode_header(suite.token()).unwrap().kid, old);
+    suite.clock.advance(TimeDelta::seconds(5));
     let (new_token, new_claims) = (suite.token(), suite.access.jwks());
     assert_eq!(new_claims.len(), 2);
     assert_eq!(suite.gateway.verify(&new_token), Err(TokenError::UnknownKey));
@@ -374,6 +385,38 @@ fn an_issuer_that_is_taken_away_is_not_believed_half_a_minute_later() {
     fs::remove_file(suite.directory.path().join("trusted/records.json")).unwrap();
     suite.clock.advance(TimeDelta::seconds(31));
     assert_eq!(suite.service.verify(&claims), Err(TokenError::UnknownKey));
+}
+
+#[test]
+fn a_broken_file_keeps_no_other_change_out() {
+    let suite = suite();
+    let claims = |name: &str| {
+        let signer = ClaimsSigner::open(&suite.keys, name, suite.clock.clone()).unwrap();
+        text(&signer.as_service().unwrap())
+    };
+    let (records, assignment) = (claims("records"), claims("assignment"));
+    let trusted = suite.directory.path().join("trusted");
+    fs::write(trusted.join("auth.json"), "{").unwrap();
+    fs::write(trusted.join("assignment.json"), "{").unwrap();
+    fs::remove_file(trusted.join("records.json")).unwrap();
+    suite.clock.advance(TimeDelta::seconds(31));
+    assert_eq!(suite.service.verify(&records), Err(TokenError::UnknownKey));
+    assert_eq!(*suite.service.verify(&assignment).unwrap(), Caller::service("assignment"));
+
+    // So with private keys: one that is taken away is not published any more.
+    let old = suite.access.jwks();
+    fs::remove_file(trusted.join("auth.json")).unwrap();
+    fs::remove_file(trusted.join("assignment.json")).unwrap();
+    suite.keys.init(&suite.clock).unwrap();
+    suite.keys.rotate(&suite.clock).unwrap();
+    suite.clock.advance(TimeDelta::seconds(31));
+    let both = suite.access.jwks();
+    let file = |kid: &str| suite.directory.path().join(format!("access/{kid}.pem"));
+    fs::write(file(&both[0].kid), "").unwrap();
+    fs::remove_file(file(&old[0].kid)).unwrap();
+    suite.clock.advance(TimeDelta::seconds(31));
+    assert_eq!(suite.access.jwks(), both[..1]);
+    assert!(both[..1] != old[..]);
 }
 
 #[test]
