@@ -6,9 +6,12 @@ use clinic_identity::{CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::auth::v1::register_request::Profile;
-use clinic_proto::records::v1::{Doctor, GetDoctorRequest, GetPatientRequest};
+use clinic_proto::records::v1::{Doctor, GetDoctorRequest, GetPatientRequest, ListDoctorsRequest};
 use clinic_testkit::{Clients, PASSWORD, Suite, doctor, failure, on_both, patient};
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -39,7 +42,7 @@ async fn auth_with_records_at(suite: &Suite, records: &Port) -> (Clients, Cancel
         },
     };
     let server = clinic_auth::open(&config, suite.clock.clone()).await.unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn(server.run(listener, shutdown.clone()));
@@ -128,6 +131,58 @@ on_both! {
         account.clients.doctors.clone().get_doctor(me).await.unwrap();
         records.cancel();
         shutdown.cancel();
+    }
+
+    async fn a_profile_whose_answer_was_lost_is_taken_back_and_the_same_request_succeeds(suite: &Suite) {
+        let port = Port::reserve();
+        let lossy = tokio::spawn(swallow_answers(port.listen(), suite.records));
+        let (clients, shutdown) = auth_with_records_at(suite, &port).await;
+        let mut auth = clients.auth.clone();
+        let given = doctor();
+        let request = with(Profile::Doctor(given.clone()));
+        let mut hasty = tonic::Request::new(request.clone());
+        hasty.set_timeout(Duration::from_secs(2));
+        // It may be the client's own clock that says so.
+        let late = auth.register(hasty).await.unwrap_err().code();
+        assert!(matches!(late, Code::DeadlineExceeded | Code::Cancelled), "{late:?}");
+        let mut doctors = suite.admin().await.clients.doctors;
+        let everyone = ListDoctorsRequest { show_deleted: true, ..Default::default() };
+        let made = doctors.list_doctors(everyone.clone()).await.unwrap().into_inner().doctors;
+        assert_eq!(made.len(), 1, "records has done what nobody knows of");
+
+        lossy.abort();
+        let _ = lossy.await;
+        let records = crate::ports::records_at(suite, &port).await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while let Err(status) = auth.register(request.clone()).await {
+            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+            assert!(tokio::time::Instant::now() < deadline, "records is not seen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let account = login(suite, &request.email, PASSWORD).await.unwrap();
+        let all = doctors.list_doctors(everyone).await.unwrap().into_inner().doctors;
+        let left: Vec<_> = all.iter().filter(|doctor| doctor.deleted_at.is_none()).collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!((&left[0].user_id, &left[0].license_number), (&account.user.id, &given.license_number));
+        records.cancel();
+        shutdown.cancel();
+    }
+}
+
+/// Passes what comes in on to that service, and nothing back; its connections end with it.
+async fn swallow_answers(listener: TcpListener, service: SocketAddr) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        connections.spawn(async move {
+            let (mut from, _to) = client.into_split();
+            let (mut answers, mut requests) =
+                TcpStream::connect(service).await.unwrap().into_split();
+            let mut nowhere = tokio::io::sink();
+            let _ = tokio::join!(
+                tokio::io::copy(&mut from, &mut requests),
+                tokio::io::copy(&mut answers, &mut nowhere),
+            );
+        });
     }
 }
 
