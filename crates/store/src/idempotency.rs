@@ -1,4 +1,5 @@
-//! Creates that may be sent twice: the same request id and content again gives the first result.
+//! Creates that may be sent twice: the same request id and content again gives the first result, as
+//! far as the caller may still see it.
 //!
 //! Each service with Creates has this table in its migrations:
 //! ```sql
@@ -21,91 +22,146 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clinic_clock::Clock;
 use uuid::Uuid;
 
-use crate::db::Db;
+use crate::db::{Db, Row};
 use crate::error::Error;
 use crate::query::Query;
 use crate::tx::Tx;
 
-/// What makes a request id unique: one caller's, for one method.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// The account or service that calls.
-    pub caller: Uuid,
-    /// The method's short name, such as `CreatePatient`.
-    pub method: &'static str,
-    /// The caller's choice.
-    pub request_id: Uuid,
+/// A request that may be sent twice: one caller's, for one method, by the id that he chose.
+#[derive(Clone, Debug)]
+pub struct Request {
+    caller: Uuid,
+    method: &'static str,
+    request_id: Uuid,
+    payload_hash: Vec<u8>,
 }
 
-/// What a request id turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// New: make the resource, with the id that was offered, in this transaction.
-    New,
-    /// Seen with the same content: answer with this resource.
-    Replay(Uuid),
-    /// Seen with other content: refuse.
-    Reused,
-}
+impl Request {
+    /// The account or service that calls, the method's short name (`CreatePatient`), the request's
+    /// id, and its encoding with the id cleared. None when there is no id.
+    pub fn of(
+        caller: Uuid,
+        method: &'static str,
+        request_id: &str,
+        payload: &[u8],
+    ) -> Option<Self> {
+        let request_id = Uuid::parse_str(request_id).ok()?;
+        let payload_hash = digest::digest(&digest::SHA256, payload).as_ref().to_vec();
+        Some(Self { caller, method, request_id, payload_hash })
+    }
 
-/// Claims a request id within the transaction that makes the resource. Of two at the same time the
-/// second waits here until the first has committed, and then is a replay.
-pub async fn claim(
-    tx: &mut Tx,
-    key: &Key,
-    payload_hash: &[u8],
-    new_resource_id: Uuid,
-    now: DateTime<Utc>,
-) -> Result<Claim, Error> {
-    let claimed = tx
-        .execute(
-            Query::new(
-                "INSERT INTO requests \
-                 (caller, method, request_id, payload_hash, resource_id, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) \
-                 ON CONFLICT (caller, method, request_id) DO NOTHING",
+    /// What the request made before, if it was here: as `get` finds it, which names the resource
+    /// and holds the caller's rights. New ones must still be claimed: another may come in between.
+    pub async fn find<T: Row>(
+        &self,
+        db: &Db,
+        get: impl FnOnce(Uuid) -> Query,
+    ) -> Result<Option<T>, CreateError> {
+        let Some(id) = self.judge(db.fetch_optional(self.first()).await?)? else {
+            return Ok(None);
+        };
+        db.fetch_optional(get(id)).await?.map(Some).ok_or(CreateError::Gone)
+    }
+
+    /// Claims the id within the transaction that makes the resource; gives the resource that the
+    /// request made before. Of two at the same time the second waits here until the first has
+    /// committed.
+    async fn claim(
+        &self,
+        tx: &mut Tx,
+        new_resource_id: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Uuid>, CreateError> {
+        let claimed = tx
+            .execute(
+                Query::new(
+                    "INSERT INTO requests \
+                     (caller, method, request_id, payload_hash, resource_id, created_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6) \
+                     ON CONFLICT (caller, method, request_id) DO NOTHING",
+                )
+                .bind(self.caller)
+                .bind(self.method)
+                .bind(self.request_id)
+                .bind(self.payload_hash.clone())
+                .bind(new_resource_id)
+                .bind(now),
             )
-            .bind(key.caller)
-            .bind(key.method)
-            .bind(key.request_id)
-            .bind(payload_hash.to_vec())
-            .bind(new_resource_id)
-            .bind(now),
+            .await?;
+        if claimed == 1 {
+            return Ok(None);
+        }
+        match self.judge(tx.fetch_optional(self.first()).await?)? {
+            // It was forgotten between the two statements.
+            None => Err(Error::Conflict.into()),
+            made => Ok(made),
+        }
+    }
+
+    /// The request that had this id first.
+    fn first(&self) -> Query {
+        Query::new(
+            "SELECT payload_hash, resource_id FROM requests \
+             WHERE caller = $1 AND method = $2 AND request_id = $3",
         )
-        .await?;
-    if claimed == 1 {
-        return Ok(Claim::New);
+        .bind(self.caller)
+        .bind(self.method)
+        .bind(self.request_id)
     }
-    match judge(tx.fetch_optional(first(key)).await?, payload_hash) {
-        // It was forgotten between the two statements.
-        Claim::New => Err(Error::Conflict),
-        seen => Ok(seen),
+
+    fn judge(&self, first: Option<(Vec<u8>, Uuid)>) -> Result<Option<Uuid>, CreateError> {
+        match first {
+            None => Ok(None),
+            Some((hash, id)) if hash == self.payload_hash => Ok(Some(id)),
+            Some(_) => Err(CreateError::Reused),
+        }
     }
 }
 
-/// What a request id is before anything is done for it. New ones must still be claimed: another
-/// request may come in between.
-pub async fn look_up(db: &Db, key: &Key, payload_hash: &[u8]) -> Result<Claim, Error> {
-    Ok(judge(db.fetch_optional(first(key)).await?, payload_hash))
+/// Why a Create gives no row.
+#[derive(Debug)]
+pub enum CreateError {
+    /// What the request made before is not there, or not for this caller, any more.
+    Gone,
+    /// The id was used for a request with other content.
+    Reused,
+    /// The database.
+    Store(Error),
 }
 
-/// The request that had this id first.
-fn first(key: &Key) -> Query {
-    Query::new(
-        "SELECT payload_hash, resource_id FROM requests \
-         WHERE caller = $1 AND method = $2 AND request_id = $3",
-    )
-    .bind(key.caller)
-    .bind(key.method)
-    .bind(key.request_id)
-}
-
-fn judge(first: Option<(Vec<u8>, Uuid)>, payload_hash: &[u8]) -> Claim {
-    match first {
-        None => Claim::New,
-        Some((hash, id)) if hash == payload_hash => Claim::Replay(id),
-        Some(_) => Claim::Reused,
+impl From<Error> for CreateError {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
     }
+}
+
+/// A resource to be made.
+pub struct New {
+    /// Its id.
+    pub id: Uuid,
+    /// When it is made.
+    pub now: DateTime<Utc>,
+    /// The INSERT … RETURNING.
+    pub insert: Query,
+}
+
+/// Makes the resource, or gives what the same request made before, as [`Request::find`] does.
+pub async fn create<T: Row>(
+    db: &Db,
+    request: Option<&Request>,
+    new: New,
+    get: impl FnOnce(Uuid) -> Query,
+) -> Result<T, CreateError> {
+    let Some(request) = request else {
+        return Ok(db.write_one(new.insert).await?);
+    };
+    let mut tx = db.begin().await?;
+    let row = match request.claim(&mut tx, new.id, new.now).await? {
+        None => tx.fetch_one(new.insert).await?,
+        Some(made) => tx.fetch_optional(get(made)).await?.ok_or(CreateError::Gone)?,
+    };
+    tx.commit().await?;
+    Ok(row)
 }
 
 /// Forgets the request ids claimed before `time`; gives how many.
@@ -128,9 +184,4 @@ pub async fn keep_forgetting(db: Db, clock: Clock) {
             Err(error) => tracing::warn!(%error, "old request ids are still there"),
         }
     }
-}
-
-/// The `payload_hash` of a request, from its encoding with the request id cleared.
-pub fn payload_hash(request: &[u8]) -> Vec<u8> {
-    digest::digest(&digest::SHA256, request).as_ref().to_vec()
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clinic_clock::Clock;
-use clinic_store::idempotency::{self, Claim, Key};
+use clinic_store::idempotency::{self, CreateError, New, Request};
 use clinic_store::{
     Backend, ConnectError, Db, Error, Options, Query, SchemaError, check_schema,
     create_database_if_missing, database_url, migrate,
@@ -125,6 +125,7 @@ on_both! {
     other_errors_do_not_show_what_was_written
     concurrent_creates_with_one_request_id_make_one_row
     a_request_id_is_new_or_a_replay_or_reused
+    a_replay_gives_what_can_be_seen_now
     migrating_twice_at_once_works
     a_schema_that_is_not_the_programs_is_refused
     a_failed_migration_leaves_nothing_behind
@@ -283,24 +284,21 @@ async fn other_errors_do_not_show_what_was_written(scratch: &Scratch) {
     assert_eq!(error.to_string(), "the database refused a statement");
 }
 
-fn key(request_id: u128) -> Key {
-    Key {
-        caller: Uuid::from_u128(9),
-        method: "CreateThing",
-        request_id: Uuid::from_u128(request_id),
-    }
+fn request(caller: u128, request_id: u128, payload: &[u8]) -> Request {
+    let request_id = Uuid::from_u128(request_id).to_string();
+    Request::of(Uuid::from_u128(caller), "CreateThing", &request_id, payload).unwrap()
 }
 
-async fn create(db: &Db, id: u128) -> Claim {
-    let mut tx = db.begin().await.unwrap();
-    let now = Clock::system().now();
-    let claim =
-        idempotency::claim(&mut tx, &key(1), b"hash", Uuid::from_u128(id), now).await.unwrap();
-    if claim == Claim::New {
-        tx.execute(insert(id, "a", None, 0)).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    claim
+fn live(id: Uuid) -> Query {
+    Query::new("SELECT id FROM things WHERE deleted_at IS NULL AND id = $1").bind(id)
+}
+
+async fn create(db: &Db, request: &Request, id: u128) -> Result<u128, CreateError> {
+    let mut insert = insert(id, "a", None, i64::try_from(id).unwrap());
+    insert.push(" RETURNING id");
+    let new = New { id: Uuid::from_u128(id), now: Clock::system().now(), insert };
+    let (id,): (Uuid,) = idempotency::create(db, Some(request), new, live).await?;
+    Ok(id.as_u128())
 }
 
 async fn concurrent_creates_with_one_request_id_make_one_row(scratch: &Scratch) {
@@ -308,37 +306,47 @@ async fn concurrent_creates_with_one_request_id_make_one_row(scratch: &Scratch) 
     let tasks: Vec<_> = (1..=10)
         .map(|id| {
             let db = db.clone();
-            tokio::spawn(async move { (id, create(&db, id).await) })
+            tokio::spawn(async move { create(&db, &request(9, 1, b"a"), id).await.unwrap() })
         })
         .collect();
     let mut made = Vec::new();
-    let mut replayed = Vec::new();
     for task in tasks {
-        match task.await.unwrap() {
-            (id, Claim::New) => made.push(Uuid::from_u128(id)),
-            (_, Claim::Replay(id)) => replayed.push(id),
-            (_, Claim::Reused) => panic!("the content was the same"),
-        }
+        made.push(task.await.unwrap());
     }
-    assert_eq!((made.len(), replayed.len(), count(&db).await), (1, 9, 1));
-    assert!(replayed.iter().all(|id| *id == made[0]));
+    made.dedup();
+    assert_eq!((made.len(), count(&db).await), (1, 1));
 }
 
 async fn a_request_id_is_new_or_a_replay_or_reused(scratch: &Scratch) {
     let db = scratch.db().await;
-    let (now, id) = (Clock::system().now(), Uuid::from_u128(5));
-    let mut tx = db.begin().await.unwrap();
-    for (request, hash, claim) in [
-        (1, b"a", Claim::New),
-        (1, b"a", Claim::Replay(id)),
-        (1, b"b", Claim::Reused),
-        (2, b"b", Claim::New),
-    ] {
-        assert_eq!(idempotency::claim(&mut tx, &key(request), hash, id, now).await.unwrap(), claim);
-    }
-    tx.commit().await.unwrap();
-    assert_eq!(idempotency::forget_before(&db, now).await.unwrap(), 0);
-    assert_eq!(idempotency::forget_before(&db, now + TimeDelta::hours(1)).await.unwrap(), 2);
+    let first = request(9, 1, b"a");
+    assert!(matches!(first.find::<(Uuid,)>(&db, live).await, Ok(None)));
+    assert_eq!(create(&db, &first, 5).await.unwrap(), 5);
+    assert_eq!(create(&db, &first, 6).await.unwrap(), 5);
+    let found = first.find::<(Uuid,)>(&db, live).await.unwrap();
+    assert_eq!(found, Some((Uuid::from_u128(5),)));
+    let reused = request(9, 1, b"b");
+    assert!(matches!(create(&db, &reused, 6).await, Err(CreateError::Reused)));
+    let found = reused.find::<(Uuid,)>(&db, live).await;
+    assert!(matches!(found, Err(CreateError::Reused)));
+    // Another id, and the same id of somebody else.
+    assert_eq!(create(&db, &request(9, 2, b"b"), 6).await.unwrap(), 6);
+    assert_eq!(create(&db, &request(8, 1, b"b"), 7).await.unwrap(), 7);
+    let now = Clock::system().now();
+    assert_eq!(idempotency::forget_before(&db, now - TimeDelta::hours(1)).await.unwrap(), 0);
+    assert_eq!(idempotency::forget_before(&db, now + TimeDelta::hours(1)).await.unwrap(), 3);
+}
+
+async fn a_replay_gives_what_can_be_seen_now(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let first = request(9, 1, b"a");
+    create(&db, &first, 5).await.unwrap();
+    let now = Clock::system().now();
+    let delete = Query::new("UPDATE things SET deleted_at = $1").bind(now);
+    assert_eq!(db.execute(delete).await.unwrap(), 1);
+    assert!(matches!(create(&db, &first, 6).await, Err(CreateError::Gone)));
+    assert!(matches!(first.find::<(Uuid,)>(&db, live).await, Err(CreateError::Gone)));
+    assert_eq!(count(&db).await, 1);
 }
 
 async fn migrating_twice_at_once_works(scratch: &Scratch) {

@@ -1,4 +1,4 @@
-//! Which rows a caller may see and change: the table of the design's section 6, as SQL.
+//! Which rows a caller may see and change: `docs/access-matrix.md`, as SQL.
 //!
 //! Roles are checked against the method's rule before a handler runs; here it is only about rows.
 //! A caller with several roles has the union of what each gives.

@@ -1,6 +1,7 @@
 //! Why a call to this service fails.
 
 use clinic_proto::access::v1::ErrorReason;
+use clinic_store::idempotency::CreateError;
 use clinic_store::page::InvalidPageToken;
 use tonic::{Code, Status};
 
@@ -39,6 +40,16 @@ pub(crate) enum Error {
 impl From<InvalidPageToken> for Error {
     fn from(_: InvalidPageToken) -> Self {
         Self::PageToken
+    }
+}
+
+impl From<CreateError> for Error {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Gone => Self::NotFound,
+            CreateError::Reused => Self::RequestIdReused,
+            CreateError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which rows a caller may see and change: the table of the design's section 6, as SQL.
+//! Which rows a caller may see and change: `docs/access-matrix.md`, as SQL.
 //!
 //! Roles are checked against the method's rule before a handler runs; here it is only about rows.
 //! A caller with several roles has the union of what each gives.
@@ -22,6 +22,11 @@ pub enum DoctorPatientView {
 
 /// The service that makes the records of accounts.
 const REGISTRAR: &str = "auth";
+
+/// Whether the caller is the service that makes the records of accounts.
+pub(crate) fn is_registrar(caller: &Caller) -> bool {
+    matches!(caller.kind(), Kind::Service { name, .. } if **name == *REGISTRAR)
+}
 
 /// A part of the rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +97,15 @@ impl Scope {
         Self(parts)
     }
 
+    /// To see a patient again by the request that made it: those that Get shows. Auth, which gets
+    /// nobody, sees those of the kind that it makes.
+    pub(crate) fn see_patients_again(caller: &Caller, view: DoctorPatientView) -> Self {
+        match is_registrar(caller) {
+            true => Self(vec![Part::Unowned]),
+            false => Self::see_patients(caller, view),
+        }
+    }
+
     /// To change patients.
     pub(crate) fn change_patients(caller: &Caller) -> Self {
         let mut parts = owned(caller);
@@ -123,7 +137,7 @@ impl Scope {
     /// come to be; no other service deletes anything.
     pub(crate) fn delete(caller: &Caller) -> Self {
         let mut parts = owned(caller);
-        if matches!(caller.kind(), Kind::Service { name, .. } if **name == *REGISTRAR) {
+        if is_registrar(caller) {
             parts.push(Part::Unowned);
         }
         Self(parts)

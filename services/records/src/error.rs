@@ -1,5 +1,6 @@
 //! Why a call to this service fails.
 
+use clinic_store::idempotency::CreateError;
 use clinic_store::page::InvalidPageToken;
 use tonic::Status;
 
@@ -23,6 +24,8 @@ pub(crate) enum Error {
         /// What it must be.
         message: &'static str,
     },
+    /// A service that makes no records.
+    RoleRequired,
     /// The page token is damaged or belongs to another query.
     PageToken,
     /// The request id was used for other content.
@@ -34,6 +37,16 @@ pub(crate) enum Error {
 impl From<InvalidPageToken> for Error {
     fn from(_: InvalidPageToken) -> Self {
         Self::PageToken
+    }
+}
+
+impl From<CreateError> for Error {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Gone => Self::NotFound,
+            CreateError::Reused => Self::RequestIdReused,
+            CreateError::Store(error) => error.into(),
+        }
     }
 }
 
@@ -65,6 +78,7 @@ impl From<Error> for Status {
                 Answer::already_exists("license_number", "another doctor has this license number")
             }
             Error::Invalid { field, message } => Answer::invalid_field(field, message),
+            Error::RoleRequired => Answer::role_required(),
             Error::PageToken => Answer::invalid_page_token(),
             Error::RequestIdReused => Answer::request_id_reused(),
             Error::Store(error) => error.into(),

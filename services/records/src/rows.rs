@@ -5,12 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use clinic_identity::Caller;
-use clinic_store::idempotency::{self, Claim, Key};
+use clinic_store::idempotency::{self, Request};
 use clinic_store::{Db, Query, Row};
-use prost::Message;
 use uuid::Uuid;
 
-use crate::access::Scope;
+use crate::access::{self, Scope};
 use crate::columns::Column;
 use crate::error::Error;
 use crate::listing::Listed;
@@ -49,30 +48,8 @@ impl Which {
     }
 }
 
-/// A request id, when a Create has one.
-pub(crate) struct Request {
-    key: Key,
-    payload_hash: Vec<u8>,
-}
-
-impl Request {
-    /// `request` is the message with its request id cleared.
-    pub(crate) fn of(
-        caller: &Caller,
-        method: &'static str,
-        request_id: &str,
-        request: &impl Message,
-    ) -> Option<Self> {
-        let request_id = Uuid::parse_str(request_id).ok()?;
-        Some(Self {
-            key: Key { caller: caller.id(), method, request_id },
-            payload_hash: idempotency::payload_hash(&request.encode_to_vec()),
-        })
-    }
-}
-
-/// Owner and account of a new record. An account's record is made by an internal service and owned
-/// by nobody; everybody else owns what he makes, and ties it to no account.
+/// Owner and account of a new record. An account's record is made by auth and owned by nobody;
+/// people own what they make, and tie it to no account. No other service makes records.
 pub(crate) fn whose(
     caller: &Caller,
     user_id: &str,
@@ -81,6 +58,7 @@ pub(crate) fn whose(
     match (caller.user_id(), user_id) {
         (Some(owner), "") => Ok((Some(owner), None)),
         (Some(_), _) => Err(Error::Invalid { field, message: "is set by internal services only" }),
+        (None, _) if !access::is_registrar(caller) => Err(Error::RoleRequired),
         (None, user_id) => match Uuid::parse_str(user_id) {
             Ok(user) => Ok((None, Some(user))),
             Err(_) => Err(Error::Invalid { field, message: "is required of internal services" }),
@@ -115,31 +93,18 @@ impl New {
     }
 }
 
-/// Makes a record, or answers with the one that the same request made before.
+/// Makes a record, or answers with the one that the same request made before, when it is there and
+/// in the scope.
 pub(crate) async fn create<T: Row>(
     db: &Db,
     table: Table,
     request: Option<Request>,
+    scope: &Scope,
     new: New,
 ) -> Result<T, Error> {
-    let Some(request) = request else {
-        return Ok(db.write_one(new.insert(table)).await?);
-    };
-    let mut tx = db.begin().await?;
-    let claim =
-        idempotency::claim(&mut tx, &request.key, &request.payload_hash, new.id, new.now).await?;
-    let row = match claim {
-        Claim::New => tx.fetch_one(new.insert(table)).await?,
-        Claim::Replay(id) => {
-            let mut query = Query::new("SELECT ");
-            query.push(table.columns).push(" FROM ").push(table.name).push(" WHERE id = ");
-            query.push_bind(id);
-            tx.fetch_one(query).await?
-        }
-        Claim::Reused => return Err(Error::RequestIdReused),
-    };
-    tx.commit().await?;
-    Ok(row)
+    let new = idempotency::New { id: new.id, now: new.now, insert: new.insert(table) };
+    let get = |id| live(table, Which::Id(id), scope);
+    Ok(idempotency::create(db, request.as_ref(), new, get).await?)
 }
 
 /// A record that is not deleted.
@@ -149,12 +114,16 @@ pub(crate) async fn get<T: Row>(
     which: Which,
     scope: &Scope,
 ) -> Result<T, Error> {
+    db.fetch_optional(live(table, which, scope)).await?.ok_or(Error::NotFound)
+}
+
+fn live(table: Table, which: Which, scope: &Scope) -> Query {
     let mut query = Query::new("SELECT ");
     query.push(table.columns).push(" FROM ").push(table.name).push(" WHERE ");
     which.push(&mut query);
     query.push(" AND ");
     scope.push_shown(&mut query, false);
-    db.fetch_optional(query).await?.ok_or(Error::NotFound)
+    query
 }
 
 /// The records with these ids, in the order of the ids. One that is not there is an error, or left

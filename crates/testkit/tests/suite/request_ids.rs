@@ -3,12 +3,13 @@
 use std::fmt::Debug;
 
 use chrono::TimeDelta;
-use clinic_proto::assignment::v1::{Assignment, CreateAssignmentRequest};
+use clinic_proto::access::v1::Role;
+use clinic_proto::assignment::v1::{Assignment, CreateAssignmentRequest, GetAssignmentRequest};
 use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
-    ListPatientsRequest, Patient,
+    GetPatientRequest, ListPatientsRequest, Patient, UndeletePatientRequest,
 };
-use clinic_testkit::{assignment, doctor, failure, on_both, patient};
+use clinic_testkit::{assignment, doctor, failure, on_both, patient, refusal};
 use tonic::{Code, Response, Status};
 
 fn assert_reused<T: Debug>(answer: Result<Response<T>, Status>) {
@@ -74,6 +75,48 @@ on_both! {
         let theirs = other.patients().create_patient(request).await.unwrap().into_inner();
         assert_ne!(mine.id, theirs.id);
         assert_eq!(theirs.owner_id, other.user.id);
+    }
+
+    async fn a_retry_shows_no_more_than_get(suite: &Suite) {
+        let staff = suite.staff().await;
+        let request_id = suite.clock.new_id().to_string();
+        let create = CreatePatientRequest {
+            patient: Some(patient()),
+            request_id: request_id.clone(),
+        };
+        let made = staff.patients().create_patient(create.clone()).await.unwrap().into_inner();
+        let delete = DeletePatientRequest { id: made.id.clone(), ..Default::default() };
+        staff.patients().delete_patient(delete).await.unwrap();
+        let get = GetPatientRequest { id: made.id.clone(), ..Default::default() };
+        let unseen = refusal(staff.patients().get_patient(get).await);
+        assert_eq!(refusal(staff.patients().create_patient(create.clone()).await), unseen);
+        // The same patient, once he is back.
+        let undelete = UndeletePatientRequest { id: made.id.clone(), ..Default::default() };
+        staff.patients().undelete_patient(undelete).await.unwrap();
+        let again = staff.patients().create_patient(create).await.unwrap().into_inner();
+        assert_eq!(again.id, made.id);
+
+        let create = CreateDoctorRequest { doctor: Some(doctor()), request_id };
+        let made = staff.doctors().create_doctor(create.clone()).await.unwrap().into_inner();
+        let delete = DeleteDoctorRequest { id: made.id, ..Default::default() };
+        staff.doctors().delete_doctor(delete).await.unwrap();
+        assert_eq!(refusal(staff.doctors().create_doctor(create).await), unseen);
+    }
+
+    async fn a_retry_by_who_has_lost_the_right_finds_nothing(suite: &Suite) {
+        let (staff, deputy) = (suite.staff().await, suite.staff().await);
+        let p = staff.create_patient(patient()).await.id;
+        let d = staff.create_doctor(doctor()).await.id;
+        let deputy = suite.give_roles(&deputy, &[Role::Admin]).await;
+        let request_id = suite.clock.new_id().to_string();
+        let create = CreateAssignmentRequest { assignment: Some(assignment(&p, &d)), request_id };
+        let made =
+            deputy.assignments().create_assignment(create.clone()).await.unwrap().into_inner();
+        let deputy = suite.give_roles(&deputy, &[Role::Staff]).await;
+        let unseen =
+            refusal(deputy.assignments().get_assignment(GetAssignmentRequest { id: made.id }).await);
+        assert_eq!(unseen.0, Code::NotFound);
+        assert_eq!(refusal(deputy.assignments().create_assignment(create).await), unseen);
     }
 
     async fn an_invalid_request_does_not_use_up_its_id(suite: &Suite) {

@@ -9,7 +9,9 @@ use clinic_proto::assignment::v1::{
     ListDoctorPatientsRequest, ListDoctorPatientsResponse, ListPatientDoctorsRequest,
     ListPatientDoctorsResponse, PatientDoctor, UpdateAssignmentRequest,
 };
+use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Db, page};
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -54,9 +56,11 @@ impl Assignments {
         mut request: CreateAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay = store::Request::of(caller, "CreateAssignment", &request_id, &request);
+        let replay =
+            Replay::of(caller.id(), "CreateAssignment", &request_id, &request.encode_to_vec());
+        let scope = Scope::see(caller);
         if let Some(request) = &replay
-            && let Some(made) = store::find_made_by(&self.db, request).await?
+            && let Some(made) = store::find_made_by(&self.db, request, &scope).await?
         {
             // Whatever has become of patient and doctor since: the client asks what came of it.
             return Ok(made.into_proto());
@@ -87,7 +91,7 @@ impl Assignments {
             reason_for_visit: asked.reason_for_visit,
             notes: asked.notes,
         };
-        Ok(store::create(&self.db, replay, new).await?.into_proto())
+        Ok(store::create(&self.db, replay, &scope, new).await?.into_proto())
     }
 
     pub(crate) async fn get(

@@ -2,10 +2,8 @@
 //! etag. One statement each; the pages are in `listing`.
 
 use chrono::{DateTime, Utc};
-use clinic_identity::Caller;
-use clinic_store::idempotency::{self, Claim, Key};
+use clinic_store::idempotency::{self, Request};
 use clinic_store::{Db, Query};
-use prost::Message;
 use uuid::Uuid;
 
 use super::model::{Assignment, Changes};
@@ -16,28 +14,6 @@ use clinic_store::etag;
 /// What is read of a row. Whose it is decides the statement, and nobody after it.
 pub(super) const COLUMNS: &str = "id, version, created_at, updated_at, patient_id, doctor_id, \
     assigned_by, reason_for_visit, notes, started_at, ended_at";
-
-/// A request id, when a Create has one.
-pub(super) struct Request {
-    key: Key,
-    payload_hash: Vec<u8>,
-}
-
-impl Request {
-    /// `request` is the message with its request id cleared.
-    pub(super) fn of(
-        caller: &Caller,
-        method: &'static str,
-        request_id: &str,
-        request: &impl Message,
-    ) -> Option<Self> {
-        let request_id = Uuid::parse_str(request_id).ok()?;
-        Some(Self {
-            key: Key { caller: caller.id(), method, request_id },
-            payload_hash: idempotency::payload_hash(&request.encode_to_vec()),
-        })
-    }
-}
 
 /// An assignment to be made.
 pub(super) struct New {
@@ -76,13 +52,13 @@ impl New {
     }
 }
 
-/// The assignment that the same request made before, if there was one.
-pub(super) async fn find_made_by(db: &Db, request: &Request) -> Result<Option<Assignment>, Error> {
-    match idempotency::look_up(db, &request.key, &request.payload_hash).await? {
-        Claim::New => Ok(None),
-        Claim::Replay(id) => Ok(Some(db.fetch_one(by_id(id)).await?)),
-        Claim::Reused => Err(Error::RequestIdReused),
-    }
+/// The assignment of the scope that the same request made before, if the request was here.
+pub(super) async fn find_made_by(
+    db: &Db,
+    request: &Request,
+    scope: &Scope,
+) -> Result<Option<Assignment>, Error> {
+    Ok(request.find(db, |id| by_id(id, scope)).await?)
 }
 
 /// Makes an assignment, or answers with the one that the same request made before: also when that
@@ -90,34 +66,22 @@ pub(super) async fn find_made_by(db: &Db, request: &Request) -> Result<Option<As
 pub(super) async fn create(
     db: &Db,
     request: Option<Request>,
+    scope: &Scope,
     new: New,
 ) -> Result<Assignment, Error> {
-    let Some(request) = request else {
-        return Ok(db.write_one(new.insert()).await?);
-    };
-    let mut tx = db.begin().await?;
-    let claim =
-        idempotency::claim(&mut tx, &request.key, &request.payload_hash, new.id, new.now).await?;
-    let row = match claim {
-        Claim::New => tx.fetch_one(new.insert()).await?,
-        Claim::Replay(id) => tx.fetch_one(by_id(id)).await?,
-        Claim::Reused => return Err(Error::RequestIdReused),
-    };
-    tx.commit().await?;
-    Ok(row)
+    let new = idempotency::New { id: new.id, now: new.now, insert: new.insert() };
+    Ok(idempotency::create(db, request.as_ref(), new, |id| by_id(id, scope)).await?)
 }
 
 /// An assignment of the scope.
 pub(super) async fn get(db: &Db, id: Uuid, scope: &Scope) -> Result<Assignment, Error> {
-    let mut query = by_id(id);
-    query.push(" AND ");
-    scope.push(&mut query);
-    db.fetch_optional(query).await?.ok_or(Error::NotFound)
+    db.fetch_optional(by_id(id, scope)).await?.ok_or(Error::NotFound)
 }
 
-fn by_id(id: Uuid) -> Query {
+fn by_id(id: Uuid, scope: &Scope) -> Query {
     let mut query = Query::new("SELECT ");
-    query.push(COLUMNS).push(" FROM assignments WHERE id = ").push_bind(id);
+    query.push(COLUMNS).push(" FROM assignments WHERE id = ").push_bind(id).push(" AND ");
+    scope.push(&mut query);
     query
 }
 

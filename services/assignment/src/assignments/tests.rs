@@ -103,7 +103,7 @@ impl Scratch {
     }
 
     async fn create(&self, patient: u128, doctor: u128) -> Result<Assignment, Error> {
-        store::create(&self.db, None, self.unmade(patient, doctor)).await
+        store::create(&self.db, None, &admin(), self.unmade(patient, doctor)).await
     }
 
     fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {

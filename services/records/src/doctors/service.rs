@@ -8,7 +8,9 @@ use clinic_proto::records::v1::{
     DeleteDoctorRequest, GetDoctorRequest, ListDoctorsRequest, ListDoctorsResponse,
     UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
 };
+use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Db, page};
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::model::{self, Doctor};
@@ -39,7 +41,7 @@ impl Doctors {
         mut request: CreateDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay = rows::Request::of(caller, "CreateDoctor", &request_id, &request);
+        let replay = Replay::of(caller.id(), "CreateDoctor", &request_id, &request.encode_to_vec());
         let doctor = request.doctor.unwrap_or_default();
         let (owner_id, user_id) = rows::whose(caller, &doctor.user_id, "doctor.user_id")?;
         let new = New {
@@ -49,7 +51,8 @@ impl Doctors {
             user_id,
             columns: model::columns(doctor),
         };
-        let row: Doctor = rows::create(&self.db, TABLE, replay, new).await?;
+        let scope = Scope::see_doctors(caller, false);
+        let row: Doctor = rows::create(&self.db, TABLE, replay, &scope, new).await?;
         Ok(row.into())
     }
 

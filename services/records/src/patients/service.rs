@@ -6,9 +6,11 @@ use clinic_proto::records::v1::patient_service_server::PatientService;
 use clinic_proto::records::v1::{
     self as proto, BatchGetPatientsRequest, BatchGetPatientsResponse, CreatePatientRequest,
     DeletePatientRequest, GetPatientRequest, ListPatientsRequest, ListPatientsResponse,
-    UndeletePatientRequest, UpdatePatientRequest,
+    PatientView, UndeletePatientRequest, UpdatePatientRequest,
 };
+use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Db, page};
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::model::{self, Patient};
@@ -40,7 +42,8 @@ impl Patients {
         mut request: CreatePatientRequest,
     ) -> Result<proto::Patient, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay = rows::Request::of(caller, "CreatePatient", &request_id, &request);
+        let replay =
+            Replay::of(caller.id(), "CreatePatient", &request_id, &request.encode_to_vec());
         let patient = request.patient.unwrap_or_default();
         let (owner_id, user_id) = rows::whose(caller, &patient.user_id, "patient.user_id")?;
         let new = New {
@@ -50,8 +53,9 @@ impl Patients {
             user_id,
             columns: model::columns(patient)?,
         };
-        let row: Patient = rows::create(&self.db, FULL, replay, new).await?;
-        Ok(row.into_full())
+        let scope = Scope::see_patients_again(caller, self.doctor_view);
+        let row: Patient = rows::create(&self.db, FULL, replay, &scope, new).await?;
+        Ok(row.into_proto(&scope, PatientView::Unspecified))
     }
 
     pub(crate) async fn get(

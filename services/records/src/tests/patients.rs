@@ -18,7 +18,7 @@ on_both! {
     a_patient_is_seen_by_who_may_and_is_not_there_for_others
     me_is_the_callers_own_record
     text_stays_as_it_was_but_for_surrounding_space
-    only_services_tie_a_record_to_an_account
+    only_auth_ties_a_record_to_an_account
     the_same_request_id_gives_the_first_result
     concurrent_creates_with_one_request_id_make_one_patient
     a_mask_decides_what_an_update_changes
@@ -132,7 +132,7 @@ async fn text_stays_as_it_was_but_for_surrounding_space(records: Records) {
     assert_eq!((made.date_of_birth.as_str(), made.created_at), ("1980-02-29", made.updated_at));
 }
 
-async fn only_services_tie_a_record_to_an_account(records: Records) {
+async fn only_auth_ties_a_record_to_an_account(records: Records) {
     let create = |user_id: String| CreatePatientRequest {
         patient: Some(Patient { user_id, ..a_patient("A", "B") }),
         ..Default::default()
@@ -141,6 +141,11 @@ async fn only_services_tie_a_record_to_an_account(records: Records) {
     for caller in [staff(), admin()] {
         let made = records.patients.create(&caller, create(mine.clone())).await;
         assert_fails!(made, Error::Invalid { field: "patient.user_id", .. });
+    }
+    for user_id in ["", &mine] {
+        let reporting = Caller::service("reporting");
+        let made = records.patients.create(&reporting, create(user_id.into())).await;
+        assert_fails!(made, Error::RoleRequired);
     }
     let nobodys = records.patients.create(&auth(), create(String::new())).await;
     assert_fails!(nobodys, Error::Invalid { field: "patient.user_id", .. });

@@ -23,10 +23,7 @@ on_both! {
             std::fs::write(&path, &matrix).unwrap();
         }
         let documented = std::fs::read_to_string(&path).unwrap();
-        for (is, was) in matrix.lines().zip(documented.lines()) {
-            assert_eq!(is, was, "left: the suite, right: docs/access-matrix.md");
-        }
-        assert_eq!(matrix.len(), documented.len(), "docs/access-matrix.md has more or fewer lines");
+        assert!(matrix == documented, "{}", difference(&documented, &matrix));
     }
 }
 
@@ -36,7 +33,27 @@ fn every_rpc_of_the_contract_has_a_case() {
     let declared: BTreeSet<&str> = policy.methods().map(|(path, _)| path).collect();
     let cases = cases();
     let covered: BTreeSet<&str> = cases.iter().map(|case| case.path).collect();
-    assert_eq!(covered, declared);
+    let missing: Vec<_> = declared.difference(&covered).collect();
+    let extra: Vec<_> = covered.difference(&declared).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "no case: {missing:?}; no RPC: {extra:?}");
+}
+
+/// The lines that only one of them has.
+fn difference(documented: &str, matrix: &str) -> String {
+    let mut text = "-: docs/access-matrix.md, +: the suite\n".to_owned();
+    for (sign, these, those) in [('-', documented, matrix), ('+', matrix, documented)] {
+        let those: BTreeSet<&str> = those.lines().collect();
+        for line in these.lines().filter(|line| !those.contains(line)) {
+            let _ = writeln!(text, "{sign}{line}");
+        }
+    }
+    text
+}
+
+#[test]
+fn a_difference_shows_the_changed_lines_only() {
+    let text = difference("same\nold\n", "same\nnew\n");
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), ["-old", "+new"]);
 }
 
 async fn matrix(suite: &clinic_testkit::Suite) -> String {
@@ -91,6 +108,7 @@ RPC is missing here. To accept a change: `CLINIC_UPDATE_ACCESS_MATRIX=1 cargo xt
 
 The patients, doctors and assignments in question are those of the *STAFF owner*, unless it says
 otherwise; the assignment is to the *verified DOCTOR*. `yes` means that it is done, `FULL` and `BASIC`
-name the view of a patient, `sees it` and `sees nothing` what a list shows. SERVICE calls the
-services directly, past the gateway.
+name the view of a patient, `sees it` and `sees nothing` what a list shows. SERVICE and *auth* call
+the services directly, past the gateway; auth is the service that makes the records of accounts, and
+SERVICE is any other.
 ";

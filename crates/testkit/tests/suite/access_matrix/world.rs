@@ -15,10 +15,11 @@ pub(crate) enum Kind {
     OtherStaff,
     Admin,
     Service,
+    Registrar,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Anonymous,
         Self::Patient,
         Self::UnverifiedDoctor,
@@ -27,6 +28,7 @@ impl Kind {
         Self::OtherStaff,
         Self::Admin,
         Self::Service,
+        Self::Registrar,
     ];
 
     pub(crate) fn title(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Kind {
             Self::OtherStaff => "other STAFF",
             Self::Admin => "ADMIN",
             Self::Service => "SERVICE",
+            Self::Registrar => "auth",
         }
     }
 }
@@ -59,6 +62,7 @@ pub(crate) struct World<'a> {
     other: Account,
     admin: Account,
     service: Clients,
+    registrar: Clients,
 }
 
 impl<'a> World<'a> {
@@ -72,6 +76,7 @@ impl<'a> World<'a> {
             other: suite.staff().await,
             admin: suite.admin().await,
             service: suite.as_service("reporting"),
+            registrar: suite.as_service("auth"),
         }
     }
 
@@ -81,6 +86,9 @@ impl<'a> World<'a> {
                 return Caller { kind, clients: self.suite.anonymous(), account: None };
             }
             Kind::Service => return Caller { kind, clients: self.service.clone(), account: None },
+            Kind::Registrar => {
+                return Caller { kind, clients: self.registrar.clone(), account: None };
+            }
             Kind::Admin => self.suite.admin().await,
             Kind::Patient => self.sign_in(&self.patient).await,
             Kind::UnverifiedDoctor => self.sign_in(&self.unverified).await,
@@ -107,6 +115,20 @@ impl<'a> World<'a> {
     pub(crate) async fn patient(&self) -> Patient {
         let request = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
         self.owner.clients.patients.clone().create_patient(request).await.unwrap().into_inner()
+    }
+
+    /// A patient as auth makes it for an account.
+    pub(crate) async fn accounts_patient(&self) -> Patient {
+        let patient = Patient { user_id: self.suite.clock.new_id().to_string(), ..patient() };
+        let request = CreatePatientRequest { patient: Some(patient), ..Default::default() };
+        self.registrar.patients.clone().create_patient(request).await.unwrap().into_inner()
+    }
+
+    /// A doctor as auth makes it for an account.
+    pub(crate) async fn accounts_doctor(&self) -> Doctor {
+        let doctor = Doctor { user_id: self.suite.clock.new_id().to_string(), ..doctor() };
+        let request = CreateDoctorRequest { doctor: Some(doctor), ..Default::default() };
+        self.registrar.doctors.clone().create_doctor(request).await.unwrap().into_inner()
     }
 
     /// A doctor of the owner.

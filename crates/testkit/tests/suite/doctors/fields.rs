@@ -4,7 +4,7 @@ use clinic_proto::records::v1::{
     BatchGetDoctorsRequest, CreateDoctorRequest, DeleteDoctorRequest, Doctor, ListDoctorsRequest,
     UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
 };
-use clinic_testkit::{doctor, fields, on_both};
+use clinic_testkit::{doctor, failure, fields, on_both};
 
 use super::{get, list, update};
 
@@ -129,13 +129,22 @@ on_both! {
         }
     }
 
-    async fn only_internal_services_tie_a_record_to_an_account(suite: &Suite) {
+    async fn only_auth_ties_a_record_to_an_account(suite: &Suite) {
         let staff = suite.staff().await;
         let mine = Doctor { user_id: staff.user.id.clone(), ..doctor() };
-        let answer = staff.doctors().create_doctor(create(mine)).await;
+        let answer = staff.doctors().create_doctor(create(mine.clone())).await;
         assert_eq!(fields(answer), ["doctor.user_id"]);
-        let mut auth = suite.as_service("intake").doctors;
+        let mut intake = suite.as_service("intake").doctors;
+        for given in [doctor(), mine.clone()] {
+            let refused = failure(intake.create_doctor(create(given)).await);
+            assert_eq!(refused.reason, "ROLE_REQUIRED");
+        }
+        let mut auth = suite.as_service("auth").doctors;
         assert_eq!(fields(auth.create_doctor(create(doctor())).await), ["doctor.user_id"]);
+        let again = CreateDoctorRequest { request_id: staff.user.id.clone(), ..create(mine) };
+        let made = auth.create_doctor(again.clone()).await.unwrap().into_inner();
+        assert_eq!((&made.owner_id, &made.user_id), (&String::new(), &staff.user.id));
+        assert_eq!(auth.create_doctor(again).await.unwrap().into_inner(), made);
     }
 
     async fn what_is_missing_or_malformed_around_the_doctor_is_named(suite: &Suite) {

@@ -5,7 +5,7 @@ use clinic_proto::records::v1::{
     BatchGetPatientsRequest, CreatePatientRequest, DeletePatientRequest, ListPatientsRequest,
     Patient, UndeletePatientRequest, UpdatePatientRequest,
 };
-use clinic_testkit::{fields, on_both, patient};
+use clinic_testkit::{failure, fields, on_both, patient};
 
 use super::{get, list, named, update};
 
@@ -169,17 +169,25 @@ on_both! {
         assert_eq!(fields(answer), ["patient.date_of_birth"]);
     }
 
-    async fn only_internal_services_tie_a_record_to_an_account(suite: &Suite) {
+    async fn only_auth_ties_a_record_to_an_account(suite: &Suite) {
         let (staff, admin) = (suite.staff().await, suite.admin().await);
         let mine = Patient { user_id: staff.user.id.clone(), ..patient() };
         for account in [&staff, &admin] {
             let answer = account.patients().create_patient(create(mine.clone())).await;
             assert_eq!(fields(answer), ["patient.user_id"]);
         }
-        let mut auth = suite.as_service("intake").patients;
+        let mut intake = suite.as_service("intake").patients;
+        for given in [patient(), mine.clone()] {
+            let refused = failure(intake.create_patient(create(given)).await);
+            assert_eq!(refused.reason, "ROLE_REQUIRED");
+        }
+        let mut auth = suite.as_service("auth").patients;
         assert_eq!(fields(auth.create_patient(create(patient())).await), ["patient.user_id"]);
-        let made = auth.create_patient(create(mine)).await.unwrap().into_inner();
-        assert_eq!((made.owner_id, made.user_id), (String::new(), staff.user.id.clone()));
+        let again =
+            CreatePatientRequest { request_id: staff.user.id.clone(), ..create(mine.clone()) };
+        let made = auth.create_patient(again.clone()).await.unwrap().into_inner();
+        assert_eq!((&made.owner_id, &made.user_id), (&String::new(), &staff.user.id));
+        assert_eq!(auth.create_patient(again).await.unwrap().into_inner(), made);
     }
 
     async fn what_is_missing_or_malformed_around_the_patient_is_named(suite: &Suite) {

@@ -8,11 +8,14 @@ use super::super::model::{Assignment, Changes};
 use super::super::store;
 use super::*;
 use clinic_store::etag::etag;
+use clinic_store::idempotency::Request;
+use prost::Message as _;
 
 on_both! {
     there_is_one_assignment_in_force_per_patient_and_doctor
     of_concurrent_creates_of_a_pair_one_is_made
     a_request_sent_twice_makes_one_row_and_has_one_answer
+    a_request_sent_twice_shows_no_more_than_may_be_seen
     a_refused_create_does_not_use_up_its_request_id
     who_may_not_see_an_assignment_does_not_find_it
     an_update_changes_what_it_names_and_the_etag
@@ -22,7 +25,7 @@ on_both! {
     only_who_owns_the_patient_changes_an_assignment
 }
 
-fn request(scratch: &Scratch, request_id: u128, doctor: u128) -> (Option<store::Request>, New) {
+fn request(scratch: &Scratch, request_id: u128, doctor: u128) -> (Option<Request>, New) {
     let content = CreateAssignmentRequest {
         assignment: Some(proto::Assignment {
             doctor_id: Uuid::from_u128(doctor).to_string(),
@@ -31,8 +34,8 @@ fn request(scratch: &Scratch, request_id: u128, doctor: u128) -> (Option<store::
         request_id: String::new(),
     };
     let request_id = Uuid::from_u128(request_id).to_string();
-    let caller = caller(OWNER, &[Role::Staff]);
-    let request = store::Request::of(&caller, "CreateAssignment", &request_id, &content);
+    let caller = Uuid::from_u128(OWNER);
+    let request = Request::of(caller, "CreateAssignment", &request_id, &content.encode_to_vec());
     assert!(request.is_some());
     (request, scratch.unmade(1, doctor))
 }
@@ -58,7 +61,7 @@ async fn of_concurrent_creates_of_a_pair_one_is_made(scratch: &Scratch) {
             let (db, new) = (scratch.db.clone(), scratch.unmade(1, 1));
             // With and without a request id.
             let request = if n % 2 == 0 { None } else { request(scratch, n, 1).0 };
-            tokio::spawn(async move { store::create(&db, request, new).await })
+            tokio::spawn(async move { store::create(&db, request, &admin(), new).await })
         })
         .collect();
     let mut made = 0;
@@ -75,7 +78,7 @@ async fn a_request_sent_twice_makes_one_row_and_has_one_answer(scratch: &Scratch
     let tasks: Vec<_> = (0..8)
         .map(|_| {
             let (db, (request, new)) = (scratch.db.clone(), request(scratch, 7, 1));
-            tokio::spawn(async move { store::create(&db, request, new).await })
+            tokio::spawn(async move { store::create(&db, request, &admin(), new).await })
         })
         .collect();
     let mut answers = Vec::new();
@@ -85,17 +88,35 @@ async fn a_request_sent_twice_makes_one_row_and_has_one_answer(scratch: &Scratch
     assert_eq!(scratch.count().await, 1);
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     let (request, new) = request(scratch, 7, 2);
-    let reused = store::create(&scratch.db, request, new).await;
+    let reused = store::create(&scratch.db, request, &admin(), new).await;
     assert!(matches!(error(reused), Error::RequestIdReused));
+}
+
+async fn a_request_sent_twice_shows_no_more_than_may_be_seen(scratch: &Scratch) {
+    let make = async |scope: &Scope| {
+        let (request, new) = request(scratch, 7, 1);
+        store::create(&scratch.db, request, scope, new).await
+    };
+    let made = make(&admin()).await.ok().unwrap();
+    let owner = scope(OWNER + 1, Role::Staff);
+    assert!(make(&owner).await.ok().unwrap().id == made.id);
+    let other = scope(OWNER, Role::Staff);
+    assert!(matches!(error(make(&other).await), Error::NotFound));
+    let request = request(scratch, 7, 1).0.unwrap();
+    let found = store::find_made_by(&scratch.db, &request, &other).await;
+    assert!(matches!(error(found), Error::NotFound));
 }
 
 async fn a_refused_create_does_not_use_up_its_request_id(scratch: &Scratch) {
     let first = scratch.create(1, 1).await.ok().unwrap();
     let (again, new) = request(scratch, 7, 1);
-    assert!(matches!(error(store::create(&scratch.db, again, new).await), Error::AlreadyAssigned));
+    assert!(matches!(
+        error(store::create(&scratch.db, again, &admin(), new).await),
+        Error::AlreadyAssigned
+    ));
     scratch.end(first.id).await;
     let (again, new) = request(scratch, 7, 1);
-    let made = store::create(&scratch.db, again, new).await.ok().unwrap();
+    let made = store::create(&scratch.db, again, &admin(), new).await.ok().unwrap();
     assert_ne!(made.id, first.id);
 }
 

@@ -34,7 +34,7 @@ impl Clone for Case {
 
 impl Caller {
     fn is_service(&self) -> bool {
-        self.kind == Kind::Service
+        matches!(self.kind, Kind::Service | Kind::Registrar)
     }
 }
 

@@ -166,6 +166,17 @@ pub(super) fn cases() -> Vec<Case> {
             },
         },
         Case {
+            path: "/clinic.records.v1.PatientService/DeletePatient",
+            label: "the record of an account",
+            call: |w, mut c| {
+                Box::pin(async move {
+                    let id = w.accounts_patient().await.id;
+                    let request = DeletePatientRequest { id, ..Default::default() };
+                    c.clients.patients.delete_patient(request).await.map(yes)
+                })
+            },
+        },
+        Case {
             path: "/clinic.records.v1.PatientService/UndeletePatient",
             label: "a deleted patient",
             call: |w, mut c| {
@@ -275,6 +286,17 @@ pub(super) fn cases() -> Vec<Case> {
                 Box::pin(async move {
                     let request =
                         DeleteDoctorRequest { id: w.doctor().await.id, ..Default::default() };
+                    c.clients.doctors.delete_doctor(request).await.map(yes)
+                })
+            },
+        },
+        Case {
+            path: "/clinic.records.v1.DoctorService/DeleteDoctor",
+            label: "the record of an account",
+            call: |w, mut c| {
+                Box::pin(async move {
+                    let id = w.accounts_doctor().await.id;
+                    let request = DeleteDoctorRequest { id, ..Default::default() };
                     c.clients.doctors.delete_doctor(request).await.map(yes)
                 })
             },
