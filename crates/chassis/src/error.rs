@@ -234,6 +234,9 @@ impl From<clinic_store::Error> for Error {
     fn from(error: clinic_store::Error) -> Self {
         match error {
             clinic_store::Error::Conflict => Self::conflict(),
+            error @ clinic_store::Error::Busy => {
+                Self::unavailable("the service is busy: try again soon", error)
+            }
             clinic_store::Error::Unavailable(cause) => {
                 Self::unavailable("the database is not reachable: try again soon", cause)
             }

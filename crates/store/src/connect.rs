@@ -148,11 +148,25 @@ pub(crate) fn is_postgres(url: &str) -> bool {
 }
 
 async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
-    let options = parse_postgres(url)?;
+    let options = bounded(parse_postgres(url)?);
     // One connection outside of the pool tells what is wrong; the pool would only say that its
     // time was up.
     try_postgres(&options).await?.close().await.ok();
     Ok(Db(Pools::Postgres(Postgres::new(options, max_connections))))
+}
+
+/// No statement, and no transaction between two statements, outlives the call that began it by
+/// much: else one whose client is gone would keep its locks. A statement waits for a lock no longer
+/// than it may run, so that needs no bound of its own. Migrations are exempt.
+const BOUNDS: [(&str, &str); 2] =
+    [("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "60s")];
+
+/// The settings of the pool's sessions. What the URL says (`?options[statement_timeout]=…`) goes
+/// before.
+fn bounded(options: PgConnectOptions) -> PgConnectOptions {
+    let given = options.get_options().unwrap_or_default().to_owned();
+    let bounds = BOUNDS.into_iter().filter(|(name, _)| !given.contains(name));
+    options.options(bounds)
 }
 
 pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError> {

@@ -153,10 +153,16 @@ impl Db {
 
     /// Whether the database answers, for readiness probes. Takes at most two seconds.
     pub async fn ping(&self) -> Result<(), Error> {
-        // `1` is an int4 on PostgreSQL: nothing is read from the row.
-        let answer = self.fetch_optional::<()>(Query::new("SELECT 1"));
+        let answer = async {
+            match &self.0 {
+                Pools::Postgres(pool) => pool.ping().await,
+                Pools::Sqlite { .. } => {
+                    self.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop)
+                }
+            }
+        };
         match tokio::time::timeout(PING_TIMEOUT, answer).await {
-            Ok(answer) => answer.map(|_| ()),
+            Ok(answer) => answer,
             Err(_) => Err(Error::Unavailable(Cause::new("no answer in time"))),
         }
     }

@@ -20,6 +20,9 @@ pub enum Error {
     /// Two writes met (serialization failure, deadlock, locked file). The same may succeed now.
     #[error("two writes met")]
     Conflict,
+    /// All connections were at work for as long as one waits. The same may succeed later.
+    #[error("all connections to the database are at work")]
+    Busy,
     /// The database cannot be reached or takes no more work. The same may succeed later.
     #[error("the database is not available")]
     Unavailable(#[source] Cause),
@@ -70,9 +73,10 @@ impl From<sqlx::Error> for Error {
                     Self::Internal(Cause::new("an error of an unknown driver"))
                 }
             }
+            // SQLite's: its connections are opened at once, so the time went by in the queue.
+            sqlx::Error::PoolTimedOut => Self::Busy,
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Unavailable(Cause::new(error.to_string())),
             _ => Self::Internal(Cause::new(error.to_string())),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Acquire as _;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::{Acquire as _, Executor as _};
 
 use crate::db::{Backend, Db, Pools};
 use crate::error::{Cause, Error};
@@ -43,13 +43,12 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
         Pools::Postgres(pool) => {
             let mut lease = pool.lease().await.map_err(SchemaError::Database)?;
             let connection = lease.connection().map_err(SchemaError::Database)?;
+            // A migration takes as long as it takes, and so does waiting for another process's.
+            connection.execute("SET statement_timeout = 0").await.map_err(database)?;
             let done = migrator.run(connection).await;
-            if done.is_ok() {
-                lease.seen(Ok(())).map_err(SchemaError::Database)?;
-            } else {
-                // sqlx does not give its advisory lock back after an error; the session's end does.
-                lease.discard();
-            }
+            // The setting ends with the session, and so does sqlx's advisory lock, which it does
+            // not give back after an error.
+            lease.discard();
             done
         }
         Pools::Sqlite { write, .. } => {

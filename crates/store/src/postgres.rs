@@ -8,7 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
+use deadpool::managed::{
+    self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
+};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::runtime::Handle;
@@ -84,9 +86,35 @@ impl Postgres {
 
     /// A connection for some statements.
     pub(crate) async fn lease(&self) -> Result<Lease, Error> {
-        let connection = self.pool.get().await.map_err(|error| match error {
+        self.lease_within(&self.pool.timeouts()).await
+    }
+
+    /// Whether the server answers, also while all connections are at work.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() };
+        match self.lease_within(&at_once).await {
+            Ok(mut lease) => {
+                let answer = lease.connection()?.ping().await;
+                lease.seen(answer)
+            }
+            // That it lets one more in says as much.
+            Err(Error::Busy) => {
+                let options = &self.pool.manager().options;
+                PgConnection::connect_with(options).await?.close().await.ok();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn lease_within(&self, timeouts: &Timeouts) -> Result<Lease, Error> {
+        let connection = self.pool.timeout_get(timeouts).await.map_err(|error| match error {
             PoolError::Backend(error) => self.suspicion.raise(error),
-            PoolError::Timeout(_) => self.suspicion.raise(sqlx::Error::PoolTimedOut),
+            // That others are at work says nothing against the server.
+            PoolError::Timeout(TimeoutType::Wait) => Error::Busy,
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
+                self.suspicion.raise(Error::Unavailable(Cause::new("no connection in time")))
+            }
             PoolError::Closed => Error::from(sqlx::Error::PoolClosed),
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 Error::Internal(Cause::new("the pool is not set up"))

@@ -21,8 +21,8 @@ impl Default for Suspicion {
 
 impl Suspicion {
     /// Classifies the error; when it is the connection's, those idle now are tested before use.
-    pub(crate) fn raise(&self, error: sqlx::Error) -> Error {
-        let error = Error::from(error);
+    pub(crate) fn raise(&self, error: impl Into<Error>) -> Error {
+        let error = error.into();
         if matches!(error, Error::Unavailable(_)) {
             self.raised.store(self.now().max(1), Ordering::Relaxed);
         }
@@ -51,7 +51,9 @@ mod tests {
         assert!(!suspicion.covers(Duration::from_secs(60)));
         assert!(matches!(suspicion.raise(sqlx::Error::RowNotFound), Error::Internal(_)));
         assert!(!suspicion.covers(Duration::from_secs(60)));
-        assert!(matches!(suspicion.raise(sqlx::Error::PoolTimedOut), Error::Unavailable(_)));
+        assert!(matches!(suspicion.raise(Error::Busy), Error::Busy));
+        assert!(!suspicion.covers(Duration::from_secs(60)));
+        assert!(matches!(suspicion.raise(sqlx::Error::PoolClosed), Error::Unavailable(_)));
         assert!(suspicion.covers(Duration::from_secs(60)));
         std::thread::sleep(Duration::from_millis(20));
         assert!(!suspicion.covers(Duration::from_millis(1)));

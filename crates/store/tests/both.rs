@@ -440,7 +440,56 @@ async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
 
 mod only_on {
     mod postgres {
-        use crate::{ConnectError, Db, Options, database_url, postgres_server};
+        use clinic_store::{Query, migrate};
+        use sqlx::migrate::Migrator;
+
+        use crate::{
+            ConnectError, Db, Error, Options, count, database_url, insert, migration,
+            postgres_server, schema, scratch,
+        };
+
+        async fn setting(db: &Db, show: &'static str) -> String {
+            db.fetch_one::<(String,)>(Query::new(show)).await.unwrap().0
+        }
+
+        #[tokio::test]
+        async fn sessions_are_bounded_in_time_and_migrations_are_not() {
+            let scratch = scratch(Some(&postgres_server())).await;
+            let db = scratch.db().await;
+            assert_eq!(setting(&db, "SHOW statement_timeout").await, "1min");
+            assert_eq!(setting(&db, "SHOW idle_in_transaction_session_timeout").await, "1min");
+            let note = "INSERT INTO things (id, name, good, n, at) \
+                 SELECT gen_random_uuid(), current_setting('statement_timeout'), TRUE, 1, now()";
+            let two = vec![schema().migrations[0].clone(), migration(2, "note", note)];
+            migrate(&db, &Migrator::with_migrations(two)).await.unwrap();
+            assert_eq!(setting(&db, "SELECT name FROM things").await, "0");
+            assert_eq!(setting(&db, "SHOW statement_timeout").await, "1min");
+        }
+
+        #[tokio::test]
+        async fn the_url_may_set_other_bounds() {
+            let server = postgres_server();
+            let with = if server.contains('?') { '&' } else { '?' };
+            let url = format!("{server}{with}options[statement_timeout]=7s");
+            let db = Db::connect(&Options::new(url)).await.unwrap();
+            assert_eq!(setting(&db, "SHOW statement_timeout").await, "7s");
+            assert_eq!(setting(&db, "SHOW idle_in_transaction_session_timeout").await, "1min");
+        }
+
+        #[tokio::test]
+        async fn a_pool_at_work_is_busy_and_not_gone() {
+            let scratch = scratch(Some(&postgres_server())).await;
+            scratch.db().await.close().await;
+            let options = Options { max_connections: 1, ..Options::new(scratch.url.clone()) };
+            let db = Db::connect(&options).await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            tx.execute(insert(1, "a", None, 0)).await.unwrap();
+            let waited = db.execute(insert(2, "a", None, 1)).await;
+            assert!(matches!(waited, Err(Error::Busy)), "{waited:?}");
+            db.ping().await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(count(&db).await, 1);
+        }
 
         #[tokio::test]
         async fn a_missing_database_is_told_from_what_else_may_be_wrong() {
