@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow};
 use clap::Args;
 use clinic_chassis::settings::{self, Keys, Serving};
 use clinic_chassis::{bind, health};
 use clinic_clock::Clock;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::Databases;
@@ -63,7 +63,7 @@ pub struct NewAdmin {
     pub password: SecretString,
 }
 
-/// A suite that serves.
+/// A suite whose servers run.
 pub struct Running {
     /// Where the gateway serves.
     pub gateway: SocketAddr,
@@ -71,15 +71,16 @@ pub struct Running {
     pub auth: SocketAddr,
     pub records: SocketAddr,
     pub assignment: SocketAddr,
-    /// Set by the first start.
+    /// Set by the first start: to be told to the operator before anything else is done.
     pub new_admin: Option<NewAdmin>,
+    /// Whom to ask whether all of it serves.
+    asked: Vec<String>,
     servers: JoinSet<Result<()>>,
     edge: CancellationToken,
     services: CancellationToken,
 }
 
-/// Makes what is missing (keys, databases, the first administrator) and starts every server; done
-/// when all of them serve.
+/// Makes what is missing (keys, databases, the first administrator) and starts every server.
 pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     // First what most likely fails: a port that is taken should not have made a data directory.
     let listener = bind(&config.listen).await?;
@@ -87,7 +88,6 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     make_data_dir(&config.databases.data_dir)?;
     keys.open().init(&clock)?;
     config.databases.migrate().await?;
-    let new_admin = first_admin(&config.databases, &clock).await?;
 
     let auth_port = local().await?;
     let records_port = local().await?;
@@ -100,26 +100,26 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         database_connections: config.settings.database_connections,
     };
 
-    let auth_server = clinic_auth::Config {
+    let auth_config = clinic_auth::Config {
         serving: serving.clone(),
         keys: keys.clone(),
         database: database("auth"),
         records_url: url(records),
         settings: config.settings.auth.clone(),
     };
-    let records_server = clinic_records::Config {
+    let records_config = clinic_records::Config {
         serving: serving.clone(),
         keys: keys.clone(),
         database: database("records"),
         doctor_patient_view: config.settings.doctor_patient_view,
     };
-    let assignment_server = clinic_assignment::Config {
+    let assignment_config = clinic_assignment::Config {
         serving: serving.clone(),
         keys: keys.clone(),
         database: database("assignment"),
         records_url: url(records),
     };
-    let edge_server = clinic_gateway::Config {
+    let edge_config = clinic_gateway::Config {
         auth_url: url(auth),
         records_url: url(records),
         assignment_url: url(assignment),
@@ -129,45 +129,64 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         edge: config.settings.gateway.clone(),
     };
 
+    let auth_server = clinic_auth::open(&auth_config, clock.clone()).await?;
+    let records_server = clinic_records::open(&records_config, clock.clone()).await?;
+    let assignment_server = clinic_assignment::open(&assignment_config, clock.clone()).await?;
+    let edge_server = clinic_gateway::open(&edge_config, clock.clone()).await?;
+    // Last of what can fail: a password that is made is one that the operator is told.
+    let new_admin = first_admin(&config.databases, &clock).await?;
+
     let (edge, services) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
-    let server = clinic_auth::open(&auth_server, clock.clone()).await?;
-    servers.spawn(server.run(auth_port, services.clone()));
-    let server = clinic_records::open(&records_server, clock.clone()).await?;
-    servers.spawn(server.run(records_port, services.clone()));
-    let server = clinic_assignment::open(&assignment_server, clock.clone()).await?;
-    servers.spawn(server.run(assignment_port, services.clone()));
-    let server = clinic_gateway::open(&edge_server, clock).await?;
+    servers.spawn(auth_server.run(auth_port, services.clone()));
+    servers.spawn(records_server.run(records_port, services.clone()));
+    servers.spawn(assignment_server.run(assignment_port, services.clone()));
     let (stop_edge, stop_services) = (edge.clone(), services.clone());
     servers.spawn(async move {
-        let outcome = server.run(listener, stop_edge).await;
+        let outcome = edge_server.run(listener, stop_edge).await;
         // Behind a gateway that is gone nobody waits any more.
         stop_services.cancel();
         outcome
     });
-    let own = if edge_server.edge.tls_cert.is_some() { None } else { Some(url(gateway)) };
-    let all = [own, Some(url(auth)), Some(url(records)), Some(url(assignment))];
-    until_serving(all.into_iter().flatten()).await?;
-    Ok(Running { gateway, auth, records, assignment, new_admin, servers, edge, services })
+    // Not the gateway with a certificate, which need not be one for this address.
+    let own = config.settings.gateway.tls_cert.is_none().then_some(gateway);
+    let asked = own.into_iter().chain([auth, records, assignment]).map(url).collect();
+    Ok(Running { gateway, auth, records, assignment, new_admin, asked, servers, edge, services })
 }
 
 impl Running {
+    /// Waits until every server serves; an end of one before that is an error.
+    pub async fn until_serving(&mut self) -> Result<()> {
+        tokio::select! {
+            served = serving(&self.asked) => served,
+            ended = self.servers.join_next() => Err(by_itself(ended)),
+        }
+    }
+
     /// Serves until `shutdown`; an end of a server before that is an error.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
         let early = tokio::select! {
             () = shutdown.cancelled() => None,
-            ended = self.servers.join_next() => ended,
+            ended = self.servers.join_next() => Some(by_itself(ended)),
         };
         self.edge.cancel();
-        if let Some(outcome) = early {
+        if let Some(error) = early {
             self.services.cancel();
-            outcome??;
-            bail!("a server ended by itself");
+            return Err(error);
         }
         while let Some(outcome) = self.servers.join_next().await {
             outcome??;
         }
         Ok(())
+    }
+}
+
+/// Why a server ended whom nobody told to.
+fn by_itself(ended: Option<Result<Result<()>, JoinError>>) -> Error {
+    match ended {
+        Some(Err(error)) => error.into(),
+        Some(Ok(Err(error))) => error,
+        Some(Ok(Ok(()))) | None => anyhow!("a server ended by itself"),
     }
 }
 
@@ -184,9 +203,9 @@ async fn first_admin(databases: &Databases, clock: &Clock) -> Result<Option<NewA
     Ok(new_admin)
 }
 
-async fn until_serving(urls: impl Iterator<Item = String>) -> Result<()> {
+async fn serving(urls: &[String]) -> Result<()> {
     for url in urls {
-        tokio::time::timeout(START_PATIENCE, retry(|| health::check(&url)))
+        tokio::time::timeout(START_PATIENCE, retry(|| health::check(url)))
             .await
             .with_context(|| format!("{url} did not begin to serve in {START_PATIENCE:?}"))?;
     }
@@ -216,4 +235,29 @@ fn make_data_dir(path: &Path) -> Result<()> {
             path.display()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_dies_at_the_start_is_not_waited_for() {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut running = Running {
+            gateway: nobody,
+            auth: nobody,
+            records: nobody,
+            assignment: nobody,
+            new_admin: None,
+            asked: vec![url(nobody)],
+            servers: JoinSet::new(),
+            edge: CancellationToken::new(),
+            services: CancellationToken::new(),
+        };
+        running.servers.spawn(async { Err(anyhow!("the disk is gone")) });
+        let patience = Duration::from_secs(5);
+        let refused = tokio::time::timeout(patience, running.until_serving()).await.unwrap();
+        assert_eq!(refused.unwrap_err().to_string(), "the disk is gone");
+    }
 }

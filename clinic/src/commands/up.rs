@@ -22,11 +22,12 @@ impl Args {
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let told = until_told()?;
-    let suite = start(&args.config, Clock::system()).await?;
+    let mut suite = start(&args.config, Clock::system()).await?;
     if let Some(admin) = &suite.new_admin {
         say(&format!("admin account: {}", admin.email));
         say(&format!("admin password: {}", admin.password.expose_secret()));
     }
+    suite.until_serving().await?;
     ready("clinic", args.config.settings.gateway.scheme(), suite.gateway);
     suite.run(told).await
 }

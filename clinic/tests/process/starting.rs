@@ -32,6 +32,26 @@ on_both! {
     }
 }
 
+on_both! {
+    async fn a_start_that_fails_makes_no_password_that_nobody_is_told(operator: &Operator) {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        // What fails first, and what fails when everything else has been made.
+        let no_key = operator.path("data/keys/trusted/acme.json");
+        std::fs::create_dir_all(no_key.parent().unwrap()).unwrap();
+        std::fs::write(&no_key, "no key").unwrap();
+        for listen in [address.as_str(), "127.0.0.1:0"] {
+            let refused = operator.run(&["up", "--listen", listen]);
+            assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+            assert_eq!(refused.stdout, "", "{refused:?}");
+        }
+        std::fs::remove_file(&no_key).unwrap();
+        let running = operator.up(&[]);
+        running.access(ADMIN, running.admin_password()).await;
+        running.kill();
+    }
+}
+
 mod what_it_makes_is_for_its_own_user_only {
     use super::*;
 

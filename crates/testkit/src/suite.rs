@@ -75,7 +75,8 @@ impl Suite {
         config.databases.database_prefix = format!("test_{}_", clock.new_id().simple());
         config.settings.database_connections = 4;
         configure(&mut config);
-        let running = clinic::start(&config, clock.clone()).await.expect("the suite starts");
+        let mut running = clinic::start(&config, clock.clone()).await.expect("the suite starts");
+        running.until_serving().await.expect("the suite serves");
         let admin = running.new_admin.as_ref().expect("an empty database gets an administrator");
         let shutdown = CancellationToken::new();
         let (gateway, auth) = (running.gateway, running.auth);
