@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::operator::{ADMIN, Operator, Running};
+use crate::operator::{ADMIN, Operator, Running, end_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_come_from_dotenv_then_the_environment_then_flags() {
@@ -30,11 +30,37 @@ async fn settings_come_from_dotenv_then_the_environment_then_flags() {
 #[test]
 fn a_dotenv_that_cannot_be_read_is_said_and_not_guessed_at() {
     let operator = Operator::with_sqlite();
-    fs::write(operator.path(".env"), "this is = no \"setting\n").unwrap();
+    for (dotenv, says) in [
+        ("this is = no \"setting\n", "line 1 of .env is not of the form NAME=VALUE"),
+        ("CLINIC_LOG=info\n\n# s3cret\nPASSWORD s3cret\n", "line 4 of .env is not"),
+        ("\u{feff}A=1\r\nB='s3cret\r\n\r\nC=1\r\n", "line 2 of .env is not"),
+        ("A=1\nDATABASE_URL=postgres://u:s3cret word@h\n", "line 2 of .env is not"),
+    ] {
+        fs::write(operator.path(".env"), dotenv).unwrap();
+        let refused = operator.run(&["up"]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(
+            refused.stderr.starts_with("error: ") && refused.stderr.contains(says),
+            "{refused:?}"
+        );
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+        assert!(!refused.stderr.contains("s3cret"), "{refused:?}");
+    }
+    fs::write(operator.path(".env"), b"A=\xff\n").unwrap();
     let refused = operator.run(&["up"]);
-    assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stderr.starts_with("error: .env cannot be read"), "{refused:?}");
     assert!(!operator.path("data").exists());
+}
+
+#[test]
+fn a_dotenv_of_a_folder_above_is_somebody_elses() {
+    let operator = Operator::with_sqlite();
+    fs::write(operator.path(".env"), "CLINIC_DATA_DIR=by-parent\n").unwrap();
+    fs::create_dir(operator.path("within")).unwrap();
+    let migrated = end_of(operator.command(&["migrate"]).current_dir(operator.path("within")), "");
+    assert!(migrated.status.success(), "{migrated:?}");
+    assert!(operator.path("within/data/auth.db").exists());
+    assert!(!operator.path("within/by-parent").exists());
 }
 
 #[test]
@@ -42,7 +68,7 @@ fn help_names_every_setting_and_shows_no_secret() {
     let operator = Operator::with_sqlite();
     let mut command = operator.command(&["up", "--help"]);
     let secret = "postgres://user:s3cret-word@localhost";
-    let help = crate::operator::end_of(command.env("DATABASE_URL", secret), "");
+    let help = end_of(command.env("DATABASE_URL", secret), "");
     assert!(help.status.success());
     assert!(!help.stdout.contains("s3cret-word"), "{help:?}");
     for setting in [

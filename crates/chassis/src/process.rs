@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Server, bind};
@@ -37,11 +37,29 @@ where
 /// Reads `.env` of the working directory into the environment, where there is one. What is set
 /// already stays.
 pub fn read_env_file() -> Result<()> {
-    match dotenvy::dotenv() {
-        Ok(_) => Ok(()),
+    match dotenvy::from_path(ENV_FILE) {
+        Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
-        Err(error) => Err(error).context(".env cannot be read"),
+        // Nothing of the line is said: it may be the one with the password.
+        Err(dotenvy::Error::LineParse(..)) => {
+            let text = std::fs::read_to_string(ENV_FILE).unwrap_or_default();
+            bail!("line {} of {ENV_FILE} is not of the form NAME=VALUE", broken_line(&text))
+        }
+        Err(error) => Err(error).with_context(|| format!("{ENV_FILE} cannot be read")),
     }
+}
+
+const ENV_FILE: &str = ".env";
+
+/// Which line is broken: the one after all that can be read. A quote that is never closed begins
+/// there.
+fn broken_line(text: &str) -> usize {
+    let lines: Vec<_> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
+    let readable = |&count: &usize| {
+        let begin: String = lines.iter().take(count).copied().collect();
+        dotenvy::from_read_iter(begin.as_bytes()).all(|line| line.is_ok())
+    };
+    1 + (0..lines.len()).rev().find(readable).unwrap_or_default()
 }
 
 /// Serves until SIGTERM or Ctrl-C, after printing `<name> ready: http://ADDRESS`.
