@@ -4,12 +4,15 @@ mod commands;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use clinic_chassis::{process, settings, telemetry};
 
 use commands::{admin, health, keys, migrate, up};
 
 /// Clinic: accounts, patients, doctors and who treats whom, over gRPC
+///
+/// Without a command it is `up`, whose options may follow at once.
 #[derive(Parser)]
 #[command(name = "clinic", version)]
 struct Args {
@@ -37,7 +40,7 @@ enum Command {
 
 fn main() -> ExitCode {
     process::run(|| async {
-        let args = Args::parse();
+        let args = parse();
         telemetry::start(&args.process.log)?;
         match args.command {
             None => up::run(&up::Args::default_args()).await,
@@ -47,5 +50,20 @@ fn main() -> ExitCode {
             Some(Command::Migrate(args)) => migrate::run(args).await,
             Some(Command::Health(args)) => health::run(args).await,
         }
+    })
+}
+
+/// Options that stand alone are those of `up`. Not flattened here: what only `up` is told must not
+/// keep `clinic health` from asking.
+fn parse() -> Args {
+    Args::try_parse().unwrap_or_else(|error| {
+        let mut arguments: Vec<_> = std::env::args_os().collect();
+        let alone =
+            arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"-"));
+        if !alone || error.kind() != ErrorKind::UnknownArgument {
+            error.exit()
+        }
+        arguments.insert(1, "up".into());
+        Args::parse_from(arguments)
     })
 }

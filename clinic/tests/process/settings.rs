@@ -27,6 +27,25 @@ async fn settings_come_from_dotenv_then_the_environment_then_flags() {
     running.kill();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_without_a_command_are_those_of_up() {
+    let operator = Operator::with_sqlite();
+    let alone = ["--log", "warn", "--listen", "127.0.0.1:0", "--data-dir", "elsewhere"];
+    let running = Running::start(&mut operator.command(&alone));
+    running.access(ADMIN, running.admin_password()).await;
+    running.kill();
+    assert!(operator.path("elsewhere/auth.db").exists());
+
+    let refused = operator.run(&["--no-such-flag"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("'--no-such-flag'"), "{refused:?}");
+    assert!(refused.stderr.contains("clinic up"), "{refused:?}");
+    let refused = operator.run(&["keys", "init", "--listen", "127.0.0.1:0"]);
+    assert!(refused.stderr.contains("unexpected argument '--listen'"), "{refused:?}");
+    let version = operator.run(&["--version"]);
+    assert!(version.status.success() && version.stdout.starts_with("clinic "), "{version:?}");
+}
+
 #[test]
 fn a_dotenv_that_cannot_be_read_is_said_and_not_guessed_at() {
     let operator = Operator::with_sqlite();
