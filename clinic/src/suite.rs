@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow};
@@ -84,7 +84,7 @@ pub struct Running {
 pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     // First what most likely fails: a port that is taken should not have made a data directory.
     let listener = bind(&config.listen).await?;
-    let keys = Keys { keys_dir: config.databases.data_dir.join("keys") };
+    let keys = Keys { keys_dir: keys_dir(&config.databases.data_dir) };
     make_data_dir(&config.databases.data_dir)?;
     keys.open().init(&clock)?;
     config.databases.migrate().await?;
@@ -188,6 +188,11 @@ fn by_itself(ended: Option<Result<Result<()>, JoinError>>) -> Error {
         Some(Ok(Err(error))) => error,
         Some(Ok(Ok(()))) | None => anyhow!("a server ended by itself"),
     }
+}
+
+/// Where a suite in one process has its keys.
+pub fn keys_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("keys")
 }
 
 async fn first_admin(databases: &Databases, clock: &Clock) -> Result<Option<NewAdmin>> {

@@ -96,13 +96,19 @@ impl KeyDir {
         Self { root: path.as_ref().into() }
     }
 
+    /// Whether an issuer of that name is the suite's own, which no other may be.
+    pub fn is_of_the_suite(name: &str) -> bool {
+        ISSUERS.iter().any(|(own, _)| *own == name)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.root
     }
 
     /// Makes what is missing: a key for access tokens, and a trusted key for each issuer of the
-    /// suite. Returns what was made, as paths in the directory; nothing when all was there.
+    /// suite. Returns the files that were written, as paths in the directory; none when all was
+    /// there.
     ///
     /// # Errors
     /// When the directory cannot be read or written, or holds something that is no key.
@@ -120,7 +126,7 @@ impl KeyDir {
 
     /// Adds a key for access tokens and one for each issuer whose private keys are here. The new
     /// ones sign from now on (after [`signing::SETTLE_SECONDS`]); the old ones stay trusted.
-    /// Returns what was made.
+    /// Returns the files that were written.
     ///
     /// # Errors
     /// As [`KeyDir::init`], and when there is nothing to rotate.
@@ -129,17 +135,22 @@ impl KeyDir {
             return Err(KeyError::Missing { path: self.access() });
         }
         let _lock = file::lock(&self.root)?;
+        // All are read before anything is added.
+        let names = file::directories(&self.root.join("issuers"))?;
+        let issuers = names.iter().map(|name| {
+            let missing = || KeyError::Missing { path: self.trusted(name) };
+            self.trusted_issuer(name)?.ok_or_else(missing)
+        });
+        let issuers = issuers.collect::<Result<Vec<_>, _>>()?;
         let mut made = vec![self.add_access_key(clock)?];
-        for name in file::directories(&self.root.join("issuers"))? {
-            let issuer = self.trusted_issuer(&name)?;
-            let issuer = issuer.ok_or_else(|| KeyError::Missing { path: self.trusted(&name) })?;
-            made.push(self.add_issuer_key(issuer, clock)?);
+        for issuer in issuers {
+            made.extend(self.add_issuer_key(issuer, clock)?);
         }
         Ok(made)
     }
 
     /// Makes an issuer of forwarded claims, such as an operator's own internal service, unless it
-    /// is there. Returns what was made.
+    /// is there. Returns the files that were written.
     ///
     /// # Errors
     /// As [`KeyDir::init`], and when the name cannot be an issuer's.
@@ -148,7 +159,7 @@ impl KeyDir {
         name: &str,
         acts_for: ActsFor,
         clock: &Clock,
-    ) -> Result<Option<String>, KeyError> {
+    ) -> Result<Vec<String>, KeyError> {
         check_name(name)?;
         let _lock = file::lock(&self.root)?;
         self.add_missing_issuer(name, acts_for, clock)
@@ -159,42 +170,46 @@ impl KeyDir {
         name: &str,
         acts_for: ActsFor,
         clock: &Clock,
-    ) -> Result<Option<String>, KeyError> {
+    ) -> Result<Vec<String>, KeyError> {
         let keys = file::list(&self.issuer(name), "pem")?;
         let known = self.trusted_issuer(name)?;
         let mut issuer = known.clone().unwrap_or_else(|| TrustedIssuer::new(name, acts_for));
         if keys.is_empty() {
             return if known.is_some() {
                 // The private key is somewhere else, where only its holder can read it.
-                Ok(None)
+                Ok(Vec::new())
             } else {
-                self.add_issuer_key(issuer, clock).map(Some)
+                self.add_issuer_key(issuer, clock).map(Vec::from)
             };
         }
         for (kid, path) in keys {
             issuer.add(signing::read(&kid, &path)?.public);
         }
         if known.as_ref() == Some(&issuer) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         issuer.write(&self.trusted(name), clock)?;
-        Ok(Some(format!("trusted/{name}.json")))
+        Ok(vec![format!("trusted/{name}.json")])
     }
 
     fn add_access_key(&self, clock: &Clock) -> Result<String, KeyError> {
         let key = signing::generate(clock)?;
         file::write(&self.access().join(format!("{}.pem", key.kid)), &key.pem, clock)?;
-        Ok(format!("access/{}", key.kid))
+        Ok(format!("access/{}.pem", key.kid))
     }
 
     /// The public half first: a key must be trusted before anything is signed with it.
-    fn add_issuer_key(&self, mut issuer: TrustedIssuer, clock: &Clock) -> Result<String, KeyError> {
+    fn add_issuer_key(
+        &self,
+        mut issuer: TrustedIssuer,
+        clock: &Clock,
+    ) -> Result<[String; 2], KeyError> {
         let key = signing::generate(clock)?;
         let name = issuer.name().to_owned();
         issuer.add(key.public);
         issuer.write(&self.trusted(&name), clock)?;
         file::write(&self.issuer(&name).join(format!("{}.pem", key.kid)), &key.pem, clock)?;
-        Ok(format!("issuers/{name}/{}", key.kid))
+        Ok([format!("trusted/{name}.json"), format!("issuers/{name}/{}.pem", key.kid)])
     }
 
     fn trusted_issuer(&self, name: &str) -> Result<Option<TrustedIssuer>, KeyError> {
