@@ -1,12 +1,14 @@
 //! Where the three databases are, and bringing their schemas up to date.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::migrate::Migrator;
+use sqlx::postgres::PgConnectOptions;
 
 /// The services that have a database, and its schema's history.
 const SCHEMAS: [(&str, &Migrator); 3] = [
@@ -25,16 +27,40 @@ pub struct Databases {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<SecretString>,
     /// How the names of the databases on that server begin
-    #[arg(long, env = "CLINIC_DATABASE_PREFIX", default_value = "clinic_")]
+    #[arg(
+        long,
+        env = "CLINIC_DATABASE_PREFIX",
+        default_value = "clinic_",
+        value_parser = prefix
+    )]
     pub database_prefix: String,
 }
 
 impl Databases {
+    /// Finds what is wrong with the settings before anything is made by them. Not a value parser:
+    /// the message of one would show the password.
+    pub fn check(&self) -> Result<()> {
+        let Some(server) = &self.database_url else { return Ok(()) };
+        let url = server.expose_secret();
+        ensure!(
+            url.starts_with("postgres://") || url.starts_with("postgresql://"),
+            "--database-url (DATABASE_URL) must be that of a PostgreSQL server, \
+             postgres://USER:PASSWORD@HOST; without it the data is in SQLite files under --data-dir"
+        );
+        let readable = PgConnectOptions::from_str(url).is_ok();
+        ensure!(
+            readable,
+            "--database-url (DATABASE_URL) cannot be read: write it as \
+             postgres://USER:PASSWORD@HOST:5432, with %40 for an @ in the password"
+        );
+        Ok(())
+    }
+
     /// The URL of one service's database.
     pub fn url(&self, service: &str) -> SecretString {
         match &self.database_url {
             Some(server) => database_url(server, &self.name(service)),
-            None => sqlite(&self.data_dir, service),
+            None => format!("sqlite:{}", sqlite(&self.data_dir, service).display()).into(),
         }
     }
 
@@ -43,8 +69,22 @@ impl Databases {
         Ok(Db::connect(&Options::new(self.url(service))).await?)
     }
 
+    /// The same, when it is there. Opening one that is missing would make an empty one.
+    pub async fn open_existing(&self, service: &str) -> Result<Db> {
+        self.check()?;
+        if self.database_url.is_none() && !sqlite(&self.data_dir, service).exists() {
+            bail!(
+                "there is no database in {}: name the right one by --data-dir, or run `clinic migrate` \
+                 to make it",
+                self.data_dir.display()
+            );
+        }
+        self.open(service).await
+    }
+
     /// Makes what is missing and applies every migration. Returns the services' names.
     pub async fn migrate(&self) -> Result<Vec<&'static str>> {
+        self.check()?;
         let mut done = Vec::new();
         for (service, migrations) in SCHEMAS {
             if let Some(server) = &self.database_url {
@@ -65,6 +105,15 @@ impl Databases {
     }
 }
 
-fn sqlite(data_dir: &Path, service: &str) -> SecretString {
-    format!("sqlite:{}", data_dir.join(service).with_extension("db").display()).into()
+fn sqlite(data_dir: &Path, service: &str) -> PathBuf {
+    data_dir.join(service).with_extension("db")
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    if text.len() <= 40 && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be at most 40 of a to z, 0 to 9 and _".to_owned())
+    }
 }

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             None => up::run(&up::Args::default_args()).await,
             Some(Command::Up(args)) => up::run(&args).await,
             Some(Command::Admin(command)) => admin::run(command).await,
-            Some(Command::Keys(command)) => keys::run(command),
+            Some(Command::Keys(command)) => keys::run(&command),
             Some(Command::Migrate(args)) => migrate::run(args).await,
             Some(Command::Health(args)) => health::run(args).await,
         }

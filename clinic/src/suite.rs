@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow};
-use clap::Args;
+use clap::{Args, value_parser};
 use clinic_chassis::settings::{self, Keys, Serving};
 use clinic_chassis::{bind, health};
 use clinic_clock::Clock;
@@ -45,7 +45,12 @@ pub struct Settings {
     #[command(flatten)]
     pub serving: Serving,
     /// Connections to each PostgreSQL database at most
-    #[arg(long, env = "CLINIC_DATABASE_CONNECTIONS", default_value_t = 8)]
+    #[arg(
+        long,
+        env = "CLINIC_DATABASE_CONNECTIONS",
+        default_value_t = 8,
+        value_parser = value_parser!(u32).range(1..)
+    )]
     pub database_connections: u32,
     #[command(flatten)]
     pub auth: clinic_auth::Settings,
@@ -82,7 +87,10 @@ pub struct Running {
 
 /// Makes what is missing (keys, databases, the first administrator) and starts every server.
 pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
-    // First what most likely fails: a port that is taken should not have made a data directory.
+    // First what most likely fails: neither a wrong setting nor a port that is taken should have
+    // made a data directory.
+    config.databases.check()?;
+    config.settings.gateway.check()?;
     let listener = bind(&config.listen).await?;
     let keys = Keys { keys_dir: keys_dir(&config.databases.data_dir) };
     make_data_dir(&config.databases.data_dir)?;

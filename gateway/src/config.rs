@@ -1,11 +1,17 @@
 //! The gateway's settings.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
+use anyhow::ensure;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::{Args, value_parser};
 use clinic_chassis::settings::{self, duration};
+use http::Uri;
+
+use crate::connections;
 
 /// See `clinic-gateway --help`.
 #[derive(Args, Clone, Debug)]
@@ -19,8 +25,14 @@ pub struct Config {
     /// Where assignment answers
     #[arg(long, env = "CLINIC_ASSIGNMENT_URL", default_value = "http://127.0.0.1:50053")]
     pub assignment_url: String,
-    /// The `iss` of access tokens, as auth is told
-    #[arg(long, env = "CLINIC_ISSUER", default_value = clinic_identity::DEFAULT_ISSUER)]
+    /// Who issues access tokens, the `iss` in them: tokens with another one are refused. The same as
+    /// auth is told, such as https://clinic.example
+    #[arg(
+        long,
+        env = "CLINIC_ISSUER",
+        default_value = clinic_identity::DEFAULT_ISSUER,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub issuer: String,
     #[command(flatten)]
     pub keys: settings::Keys,
@@ -33,23 +45,41 @@ pub struct Config {
 /// What the outside sees.
 #[derive(Args, Clone, Debug)]
 pub struct Edge {
-    /// A web origin that may call, as https://app.example; may be given several times
-    #[arg(long, env = "CLINIC_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    /// A web origin that may call, as https://app.example; may be given several times, or with
+    /// commas between
+    #[arg(
+        long,
+        env = "CLINIC_CORS_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGIN",
+        value_parser = origin
+    )]
     pub cors_origin: Vec<String>,
     /// Bytes that a message may have
-    #[arg(long, env = "CLINIC_MAX_MESSAGE_BYTES", default_value_t = 4 * 1024 * 1024)]
+    #[arg(
+        long,
+        env = "CLINIC_MAX_MESSAGE_BYTES",
+        default_value_t = 4 * 1024 * 1024,
+        value_parser = value_parser!(u32).range(1..)
+    )]
     pub max_message_bytes: u32,
-    /// Time that a call has when the client does not say
-    #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = duration)]
+    /// Time that a call has when the client does not say, such as 30s or 500ms
+    #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = some_time)]
     pub default_deadline: Duration,
-    /// Time that a call has at most
-    #[arg(long, env = "CLINIC_MAX_DEADLINE", default_value = "60s", value_parser = duration)]
+    /// Time that a call has at most, whatever the client says, such as 60s
+    #[arg(long, env = "CLINIC_MAX_DEADLINE", default_value = "60s", value_parser = some_time)]
     pub max_deadline: Duration,
     /// Connections at most
-    #[arg(long, env = "CLINIC_MAX_CONNECTIONS", default_value_t = 10_000)]
+    #[arg(
+        long,
+        env = "CLINIC_MAX_CONNECTIONS",
+        default_value_t = 10_000,
+        value_parser = value_parser!(u32).range(1..)
+    )]
     pub max_connections: u32,
     /// A proxy in front terminates TLS and appends the client's address to X-Forwarded-For
-    #[arg(long, env = "CLINIC_BEHIND_PROXY")]
+    // As words, because in the environment people write 1, yes and on as well.
+    #[arg(long, env = "CLINIC_BEHIND_PROXY", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
     /// Certificate chain (PEM) for TLS
     #[arg(long, env = "CLINIC_TLS_CERT", requires = "tls_key")]
@@ -69,6 +99,17 @@ impl Edge {
     pub fn scheme(&self) -> &'static str {
         if self.tls_cert.is_some() { "https" } else { "http" }
     }
+
+    /// Finds what is wrong with the settings before anything is made that would have to be undone.
+    pub fn check(&self) -> anyhow::Result<()> {
+        connections::tls(self)?;
+        let mut routed = HashSet::new();
+        for Route { service, .. } in &self.routes {
+            let first = routed.insert(service);
+            ensure!(first, "{service} is routed twice: give each service one --route");
+        }
+        Ok(())
+    }
 }
 
 /// What the proxy must hold every call to.
@@ -87,6 +128,27 @@ impl Config {
             max_deadline: self.edge.max_deadline,
         }
     }
+}
+
+/// As a browser writes it in `origin`, for it is compared with that.
+fn origin(text: &str) -> Result<String, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let written = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
+    match written {
+        Some((scheme @ ("http" | "https"), authority))
+            if text == format!("{scheme}://{authority}").to_lowercase() =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("must be scheme and host in small letters, as https://app.example or \
+                  http://localhost:5173"
+            .to_owned()),
+    }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(time) }
 }
 
 /// An operator's own service: `SERVICE=URL[;public]`.
@@ -117,6 +179,7 @@ impl FromStr for Route {
         if service.is_empty() || url.is_empty() || !service.chars().all(named) {
             return Err(explain());
         }
+        settings::urls("a routed service", url).map_err(|error| error.to_string())?;
         for taken in ["clinic.", "grpc."] {
             if service.starts_with(taken) {
                 return Err(format!("{service} is the suite's own: a route cannot replace it"));
@@ -131,6 +194,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_origin_is_what_browsers_send() {
+        for text in ["https://app.example", "http://localhost:5173", "http://[::1]:3000"] {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        let bad = ["", "*", "null", "app.example", "https://app.example/", "https://app.example/x"];
+        for text in
+            bad.into_iter().chain(["https://App.example", "ftp://x", "https://", "https://x?"])
+        {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_route_names_a_service_and_a_url() {
         let route: Route = "acme.v1.Billing=http://localhost:1;public".parse().unwrap();
         assert_eq!((route.service.as_str(), route.public), ("acme.v1.Billing", true));
@@ -141,6 +217,7 @@ mod tests {
             "=http://x",
             "a=",
             "a=http://x;open",
+            "a=127.0.0.1:1",
             "a b=http://x",
             "clinic.auth.v1.AuthService=http://x",
             "grpc.health.v1.Health=http://x",

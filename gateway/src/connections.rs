@@ -22,9 +22,9 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
 use crate::activity::Activity;
 use crate::http::Edge;
+use crate::{Config, config};
 
 /// How long a client may take to shake hands, and until its first request's head is here.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -51,15 +51,11 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(config: &Config, edge: Edge) -> Result<Self> {
-        let tls = match (&config.edge.tls_cert, &config.edge.tls_key) {
-            (Some(cert), Some(key)) => Some(acceptor(cert, key)?),
-            _ => None,
-        };
         let places = usize::try_from(config.edge.max_connections)?;
         Ok(Self {
             edge,
             http: protocol(),
-            tls,
+            tls: tls(&config.edge)?,
             places: Arc::new(Semaphore::new(places)),
             grace: config.serving.shutdown_grace,
         })
@@ -170,7 +166,9 @@ fn protocol() -> auto::Builder<TokioExecutor> {
     http
 }
 
-fn acceptor(cert: &std::path::Path, key: &std::path::Path) -> Result<TlsAcceptor> {
+/// What the certificate and its key give, when there are any.
+pub(crate) fn tls(edge: &config::Edge) -> Result<Option<TlsAcceptor>> {
+    let (Some(cert), Some(key)) = (&edge.tls_cert, &edge.tls_key) else { return Ok(None) };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
         .with_context(|| format!("the certificate {} cannot be read as PEM", cert.display()))?;
@@ -184,5 +182,5 @@ fn acceptor(cert: &std::path::Path, key: &std::path::Path) -> Result<TlsAcceptor
         .with_single_cert(chain, key)
         .context("the certificate and the private key do not go together")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

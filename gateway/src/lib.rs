@@ -45,6 +45,7 @@ pub struct Gateway {
 
 /// Puts the gateway together.
 pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
+    config.edge.check()?;
     let auth = settings::upstream("auth", &config.auth_url)?;
     let records = settings::upstream("records", &config.records_url)?;
     let assignment = settings::upstream("assignment", &config.assignment_url)?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clinic_chassis::{Upstream, settings};
 use clinic_proto::{assignment, auth, records};
 use tonic::server::NamedService;
@@ -51,21 +51,18 @@ impl Routes {
             ),
         ];
         for (name, upstream) in own {
-            routes.add(name, upstream.clone(), TargetAccess::Contract)?;
+            routes.add(name, upstream.clone(), TargetAccess::Contract);
         }
         for Route { service, url, public } in foreign {
             let upstream = settings::upstream("a routed service", url)?;
-            routes.add(service, upstream, TargetAccess::Foreign { public: *public })?;
+            routes.add(service, upstream, TargetAccess::Foreign { public: *public });
         }
         Ok(routes)
     }
 
-    fn add(&mut self, name: &str, upstream: Upstream, access: TargetAccess) -> Result<()> {
-        if self.targets.insert(name.to_owned(), Target { upstream, access }).is_some() {
-            bail!("{name} is routed twice: give each service one --route");
-        }
+    fn add(&mut self, name: &str, upstream: Upstream, access: TargetAccess) {
+        self.targets.insert(name.to_owned(), Target { upstream, access });
         self.names.push(name.to_owned());
-        Ok(())
     }
 
     pub(crate) fn get(&self, service: &str) -> Option<&Target> {

@@ -31,7 +31,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     let Command::Create { email, name, password_stdin, databases } = command;
     let given = if password_stdin { Some(read_password()?) } else { None };
     let password = given.clone().unwrap_or_else(clinic_auth::generate_password);
-    let db = databases.open("auth").await?;
+    let db = databases.open_existing("auth").await?;
     clinic_store::check_schema(&db, &clinic_auth::MIGRATIONS).await?;
     clinic_auth::create_admin(&db, &Clock::system(), &email, &name, &password).await?;
     say(&format!("admin account: {email}"));

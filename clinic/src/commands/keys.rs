@@ -34,15 +34,15 @@ pub(crate) struct Place {
     data_dir: PathBuf,
 }
 
-pub(crate) fn run(command: Command) -> Result<()> {
+pub(crate) fn run(command: &Command) -> Result<()> {
     let clock = Clock::system();
     let (Command::Init(place) | Command::Rotate(place) | Command::AddService { place, .. }) =
-        &command;
+        command;
     let keys = match &place.keys_dir {
         Some(keys_dir) => KeyDir::new(keys_dir),
         None => KeyDir::new(clinic::keys_dir(&place.data_dir)),
     };
-    let made = match &command {
+    let made = match command {
         Command::Init(_) => keys.init(&clock)?,
         Command::Rotate(_) => keys.rotate(&clock)?,
         Command::AddService { name, .. } if KeyDir::is_of_the_suite(name) => {

@@ -42,7 +42,9 @@ mod bad_input_is_explained {
         let create = ["admin", "create", "--email", "boss@example.com", "--password-stdin"];
         let early = end_of(&mut operator.command(&create), "a-rather-long-secret");
         assert_eq!(early.status.code(), Some(1));
+        assert!(early.stderr.contains("there is no database in ./data"), "{early:?}");
         assert!(early.stderr.contains("run `clinic migrate`"), "{early:?}");
+        assert!(!operator.path("data").exists(), "nothing was made");
 
         operator.run(&["migrate"]);
         let common = end_of(&mut operator.command(&create), "password");

@@ -82,16 +82,23 @@ fn keys_that_others_can_read_or_that_are_none() {
 fn a_database_that_is_none_or_does_not_answer() {
     let operator = Operator::with_sqlite();
     for (url, says) in [
-        ("mysql://u:s3cret-word@127.0.0.1", "must be postgres://"),
-        ("nonsense", "must be postgres://"),
-        ("sqlite:clinic.db", "leave it out for SQLite"),
-        ("postgres://u:s3cret-word@127.0.0.1:1", "does not answer at 127.0.0.1:1"),
+        ("mysql://u:s3cret-word@127.0.0.1", "must be that of a PostgreSQL server, postgres://"),
+        ("nonsense", "must be that of a PostgreSQL server, postgres://"),
+        ("sqlite:clinic.db", "without it the data is in SQLite files under --data-dir"),
         ("postgres://u:s3cret-word@127.0.0.1:port", "cannot be read"),
+        ("postgres://u:s3cret-word@127.0.0.1:1", "does not answer at 127.0.0.1:1"),
     ] {
-        let up = ["up", "--listen", "127.0.0.1:0", "--database-url", url];
-        let refused = operator.run(&up);
-        assert_one_sentence(&refused, says);
-        assert!(!refused.stderr.contains("s3cret-word"), "{refused:?}");
+        for command in [
+            &["up", "--listen", "127.0.0.1:0"][..],
+            &["migrate"],
+            &["admin", "create", "--email", "boss@example.com"],
+        ] {
+            let refused = operator.run(&[command, &["--database-url", url]].concat());
+            assert_one_sentence(&refused, says);
+            assert!(!refused.stderr.contains("s3cret-word"), "{refused:?}");
+            let asked = says.contains("does not answer");
+            assert!(asked || !operator.path("data").exists(), "something was made");
+        }
     }
 }
 
@@ -99,15 +106,12 @@ fn a_database_that_is_none_or_does_not_answer() {
 fn settings_that_fit_together_in_no_way() {
     let operator = Operator::with_sqlite();
     for (arguments, says) in [
-        (&["--cors-origin", "app.example"][..], "is not of the form https://app.example"),
-        (&["--cors-origin", "*"], "is not of the form https://app.example"),
-        (&["--log", "clinic=noise"], "is not of the form"),
+        (&["--log", "clinic=noise"][..], "is not of the form"),
         (&["--tls-cert", "none.crt", "--tls-key", "none.key"], "none.crt"),
         (
             &["--route", "a.B=http://127.0.0.1:1", "--route", "a.B=http://127.0.0.1:2"],
             "give each service one --route",
         ),
-        (&["--route", "a.B=127.0.0.1:1"], "is not of the form http://HOST:PORT"),
     ] {
         let arguments = [&["up", "--listen", "127.0.0.1:0"], arguments].concat();
         let refused = operator.run(&arguments);
@@ -116,6 +120,7 @@ fn settings_that_fit_together_in_no_way() {
         assert!(last.starts_with("error: ") && last.contains(says), "{says}: {refused:?}");
         assert!(!refused.stdout.contains("ready"), "{refused:?}");
     }
+    assert!(!operator.path("data").exists(), "something was made");
 }
 
 #[test]
@@ -125,9 +130,22 @@ fn flags_with_values_that_mean_nothing() {
         (&["--access-ttl", "soon"][..], "--access-ttl"),
         (&["--access-ttl", "0s"], "must be 1s to 366d"),
         (&["--refresh-ttl", "367d"], "must be 1s to 366d"),
-        (&["--shutdown-grace", "10"], "is not of the form 30s"),
+        (&["--shutdown-grace", "10"], "is not of the form 500ms"),
         (&["--registration-roles", "staff,admin"], "must be staff, doctor or patient"),
         (&["--doctor-patient-view", "all"], "basic"),
+        (
+            &["--cors-origin", "app.example"],
+            "must be scheme and host in small letters, as https://",
+        ),
+        (&["--cors-origin", "*"], "must be scheme and host in small letters, as https://"),
+        (&["--issuer", ""], "--issuer"),
+        (&["--database-prefix", "Clinic-"], "must be at most 40 of a to z"),
+        (&["--database-connections", "0"], "0 is not in 1.."),
+        (&["--max-connections", "0"], "0 is not in 1.."),
+        (&["--max-message-bytes", "0"], "0 is not in 1.."),
+        (&["--default-deadline", "0s"], "must be more than 0"),
+        (&["--max-deadline", "0ms"], "must be more than 0"),
+        (&["--route", "a.B=127.0.0.1:1"], "is not of the form http://HOST:PORT"),
         (&["--route", "nonsense"], "package.v1.Service=http://HOST:PORT"),
         (&["--route", "clinic.auth.v1.AuthService=http://x"], "the suite's own"),
         (&["--tls-cert", "a.crt"], "--tls-key"),

@@ -1,6 +1,7 @@
 //! Flags, the environment, and `.env`.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 
 use crate::operator::{ADMIN, Operator, Running, end_of};
 
@@ -44,6 +45,29 @@ async fn options_without_a_command_are_those_of_up() {
     assert!(refused.stderr.contains("unexpected argument '--listen'"), "{refused:?}");
     let version = operator.run(&["--version"]);
     assert!(version.status.success() && version.stdout.starts_with("clinic "), "{version:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn yes_and_no_may_be_written_as_people_do() {
+    let operator = Operator::with_sqlite();
+    for (word, behind_proxy) in
+        [("1", true), ("true", true), ("YES", true), ("0", false), ("no", false)]
+    {
+        let mut command = operator.command(&["up", "--listen", "127.0.0.1:0"]);
+        let running = Running::start(command.env("CLINIC_BEHIND_PROXY", word));
+        let mut connection = std::net::TcpStream::connect(running.address).unwrap();
+        connection
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(answer.contains("strict-transport-security"), behind_proxy, "{word}: {answer}");
+        running.kill();
+    }
+    let mut command = operator.command(&["up"]);
+    let refused = end_of(command.env("CLINIC_BEHIND_PROXY", "perhaps"), "");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
 #[test]

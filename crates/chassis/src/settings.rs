@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use clap::Args;
+use anyhow::{Error, Result, anyhow};
+use clap::{Args, value_parser};
 use clinic_clock::Clock;
 use clinic_identity::{ClaimsSigner, ClaimsVerifier, KeyDir, Policy};
 use clinic_store::{Db, Options};
@@ -24,7 +24,7 @@ pub struct Process {
 /// For every server.
 #[derive(Args, Clone, Debug)]
 pub struct Serving {
-    /// Seconds that running calls get to finish at the end
+    /// How long running calls get to finish after SIGTERM or Ctrl-C, such as 10s; then they are cut
     #[arg(long, env = "CLINIC_SHUTDOWN_GRACE", default_value = "10s", value_parser = duration)]
     pub shutdown_grace: Duration,
 }
@@ -63,7 +63,12 @@ pub struct Database {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
     /// Connections to PostgreSQL at most; more are rarely faster
-    #[arg(long, env = "CLINIC_DATABASE_CONNECTIONS", default_value_t = 8)]
+    #[arg(
+        long,
+        env = "CLINIC_DATABASE_CONNECTIONS",
+        default_value_t = 8,
+        value_parser = value_parser!(u32).range(1..)
+    )]
     pub database_connections: u32,
 }
 
@@ -76,28 +81,31 @@ impl Database {
     }
 }
 
-/// The URLs behind one name: `http://records:50052`, or several with commas between.
+/// A channel to what is behind these [`urls`].
 pub fn upstream(name: &'static str, urls: &str) -> Result<Upstream> {
-    let urls = urls
-        .split(',')
+    Upstream::new(name, self::urls(name, urls)?)
+}
+
+/// The URLs behind one name: `http://records:50052`, or several with commas between.
+pub fn urls(name: &str, urls: &str) -> Result<Vec<Uri>> {
+    urls.split(',')
         .map(|url| {
-            let uri: Uri = url.trim().parse().with_context(|| not_a_url(name, url))?;
+            let uri: Uri = url.trim().parse().map_err(|_| not_a_url(name, url))?;
             let usable = uri.host().is_some()
                 && matches!(uri.scheme_str(), Some("http" | "https"))
                 && matches!(uri.path(), "" | "/");
-            usable.then_some(uri).with_context(|| not_a_url(name, url))
+            usable.then_some(uri).ok_or_else(|| not_a_url(name, url))
         })
-        .collect::<Result<Vec<_>>>()?;
-    Upstream::new(name, urls)
+        .collect()
 }
 
-fn not_a_url(name: &str, url: &str) -> String {
-    format!("the URL of {name}, {url:?}, is not of the form http://HOST:PORT")
+fn not_a_url(name: &str, url: &str) -> Error {
+    anyhow!("the URL of {name}, {url:?}, is not of the form http://HOST:PORT")
 }
 
-/// A duration as `15m`, `7d`, `30s`, `500ms` or `12h`.
+/// A duration as `500ms`, `30s`, `15m`, `12h` or `7d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let explain = || format!("{text:?} is not of the form 30s, 15m, 12h or 7d");
+    let explain = || format!("{text:?} is not of the form 500ms, 30s, 15m, 12h or 7d");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).ok_or_else(explain)?;
     let number: u64 = number.parse().map_err(|_| explain())?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use clinic_chassis::settings::{Database, Keys, Serving, duration};
 use clinic_identity::role_from_name;
 use clinic_proto::access::v1::Role;
@@ -31,8 +32,14 @@ pub struct Config {
 /// What only auth is told.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The `iss` of access tokens; the gateway must be told the same
-    #[arg(long, env = "CLINIC_ISSUER", default_value = clinic_identity::DEFAULT_ISSUER)]
+    /// Who issues access tokens, the `iss` in them, such as https://clinic.example; the gateway must
+    /// be told the same. Two suites with names of their own refuse one another's tokens
+    #[arg(
+        long,
+        env = "CLINIC_ISSUER",
+        default_value = clinic_identity::DEFAULT_ISSUER,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub issuer: String,
     /// How long an access token is valid, such as 15m
     #[arg(long, env = "CLINIC_ACCESS_TTL", default_value = "15m", value_parser = life)]
