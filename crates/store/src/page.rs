@@ -14,6 +14,9 @@ use uuid::Uuid;
 const DEFAULT_SIZE: i64 = 50;
 const MAX_SIZE: i64 = 500;
 const HASH: usize = 16;
+/// Bytes that the items of a page may have: clients of gRPC take 4 MiB unless they are told
+/// otherwise.
+const MAX_BYTES: usize = 3 << 20;
 
 /// How many rows a page has: the wish of the request, 50 without one, at most 500.
 pub fn size(wish: i32) -> i64 {
@@ -103,6 +106,27 @@ pub fn cut<T>(
     (rows, next)
 }
 
+/// As much of a page as fits into an answer, at least one item; the others come on the next one.
+pub fn fit<T>(
+    mut items: Vec<T>,
+    next: Option<Cursor>,
+    bytes: impl Fn(&T) -> usize,
+    cursor: impl FnOnce(&T) -> Cursor,
+) -> (Vec<T>, Option<Cursor>) {
+    let mut sum = 0;
+    let fitting = items.iter().take_while(|item| {
+        sum += bytes(item);
+        sum <= MAX_BYTES
+    });
+    let fitting = fitting.count().max(1);
+    if fitting >= items.len() {
+        return (items, next);
+    }
+    items.truncate(fitting);
+    let next = items.last().map(cursor);
+    (items, next)
+}
+
 fn hash(payload: &[u8], fingerprint: &[u8]) -> [u8; HASH] {
     let mut context = Context::new(&SHA256);
     context.update(&fingerprint.len().to_be_bytes());
@@ -162,5 +186,19 @@ mod tests {
         let to_cursor = |n: &u8| Cursor { branch: *n, id: Uuid::nil(), key: Vec::new() };
         assert_eq!(cut(vec![1, 2], 2, to_cursor), (vec![1, 2], None));
         assert_eq!(cut(vec![1, 2, 3], 2, to_cursor), (vec![1, 2], Some(to_cursor(&2))));
+    }
+    #[test]
+    fn what_does_not_fit_into_an_answer_comes_on_the_next_page() {
+        let to_cursor =
+            |n: &usize| Cursor { branch: 0, id: Uuid::from_u128(*n as u128), key: vec![] };
+        let fit = |items: &[usize]| {
+            let end = Some(to_cursor(&0));
+            let (items, next) = fit(items.to_vec(), end.clone(), |n| *n, to_cursor);
+            (items, next != end)
+        };
+        assert_eq!(fit(&[]), (vec![], false));
+        assert_eq!(fit(&[MAX_BYTES - 1, 1]), (vec![MAX_BYTES - 1, 1], false));
+        assert_eq!(fit(&[MAX_BYTES - 1, 2, 1]), (vec![MAX_BYTES - 1], true));
+        assert_eq!(fit(&[MAX_BYTES + 1, 1]), (vec![MAX_BYTES + 1], true));
     }
 }

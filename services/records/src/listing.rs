@@ -29,11 +29,16 @@ pub(crate) struct List<'a> {
     pub(crate) filter: &'a (dyn Fn(&mut Query) + Send + Sync),
 }
 
+/// Bytes in an answer for what is never long: ids, times, numbers.
+pub(crate) const FIXED_BYTES: usize = 512;
+
 /// A row that can be the last one of a page.
 pub(crate) trait Listed: Row {
     fn id(&self) -> Uuid;
     fn first_name(&self) -> &str;
     fn last_name(&self) -> &str;
+    /// About how many bytes it has in an answer.
+    fn bytes(&self) -> usize;
 }
 
 /// The ranges that make up a list, one after the other.
@@ -101,7 +106,9 @@ impl List<'_> {
             wanted -= i64::try_from(found.len()).unwrap_or(wanted);
             rows.extend(found.into_iter().map(|row| (range, row)));
         }
-        let (rows, next) = page::cut(rows, size, |(range, row)| range.cursor(row));
+        let cursor = |(range, row): &(Range, T)| range.cursor(row);
+        let (rows, next) = page::cut(rows, size, cursor);
+        let (rows, next) = page::fit(rows, next, |(_, row)| row.bytes(), cursor);
         Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
     }
 

@@ -12,6 +12,11 @@ use super::store::COLUMNS;
 use crate::access::{Part, Scope};
 use crate::error::Error;
 
+/// Where the page after this row begins.
+pub(super) fn cursor(id: Uuid) -> Cursor {
+    Cursor { branch: 0, id, key: Vec::new() }
+}
+
 /// The assignments of a scope that pass a filter.
 pub(super) struct List<'a> {
     pub(super) scope: &'a Scope,
@@ -31,7 +36,7 @@ impl List<'_> {
             return Ok((Vec::new(), None));
         };
         let rows: Vec<Assignment> = db.fetch_all(query).await?;
-        Ok(page::cut(rows, size, |row| Cursor { branch: 0, id: row.id, key: Vec::new() }))
+        Ok(page::cut(rows, size, |row| cursor(row.id)))
     }
 
     /// How many assignments there are on all pages.

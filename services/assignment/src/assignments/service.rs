@@ -9,13 +9,14 @@ use clinic_proto::assignment::v1::{
     ListDoctorPatientsRequest, ListDoctorPatientsResponse, ListPatientDoctorsRequest,
     ListPatientDoctorsResponse, PatientDoctor, UpdateAssignmentRequest,
 };
+use clinic_store::Db;
 use clinic_store::idempotency::Request as Replay;
-use clinic_store::{Db, page};
-use prost::Message as _;
+use clinic_store::page::{self, Cursor};
+use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::listing::{self, List};
+use super::listing::{self, List, cursor};
 use super::model::{Asked, Assignment, Changes, Filter, State, Which};
 use super::store::{self, Change, New};
 use crate::access::{self, Scope};
@@ -41,8 +42,20 @@ struct Paging<'a> {
 /// A page of assignments.
 struct Page {
     rows: Vec<Assignment>,
-    next_token: String,
+    next: Option<Cursor>,
+    fingerprint: Vec<u8>,
     total_size: Option<i64>,
+}
+
+impl Page {
+    /// What it is in an answer, as far as there is room, and the token of the next one.
+    fn into_items<T: Message>(self, item: impl Fn(Assignment) -> T) -> (Vec<T>, String) {
+        let items = self.rows.into_iter().map(|row| (row.id, item(row))).collect();
+        let (items, next) =
+            page::fit(items, self.next, |(_, item)| item.encoded_len(), |(id, _)| cursor(*id));
+        let token = next.map(|next| page::encode(&next, &self.fingerprint)).unwrap_or_default();
+        (items.into_iter().map(|(_, item)| item).collect(), token)
+    }
 }
 
 impl Assignments {
@@ -119,11 +132,9 @@ impl Assignments {
             with_total: request.include_total_size,
         };
         let page = self.page(caller, "ListAssignments", filter, &paging).await?;
-        Ok(ListAssignmentsResponse {
-            assignments: page.rows.into_iter().map(Assignment::into_proto).collect(),
-            next_page_token: page.next_token,
-            total_size: page.total_size,
-        })
+        let total_size = page.total_size;
+        let (assignments, next_page_token) = page.into_items(Assignment::into_proto);
+        Ok(ListAssignmentsResponse { assignments, next_page_token, total_size })
     }
 
     pub(crate) async fn update(
@@ -169,11 +180,9 @@ impl Assignments {
             doctor: doctors.get(&row.doctor_id).cloned(),
             assignment: Some(row.into_proto()),
         };
-        Ok(ListPatientDoctorsResponse {
-            doctors: page.rows.into_iter().map(join).collect(),
-            next_page_token: page.next_token,
-            total_size: page.total_size,
-        })
+        let total_size = page.total_size;
+        let (doctors, next_page_token) = page.into_items(join);
+        Ok(ListPatientDoctorsResponse { doctors, next_page_token, total_size })
     }
 
     pub(crate) async fn list_doctor_patients(
@@ -195,11 +204,9 @@ impl Assignments {
             patient: patients.get(&row.patient_id).cloned(),
             assignment: Some(row.into_proto()),
         };
-        Ok(ListDoctorPatientsResponse {
-            patients: page.rows.into_iter().map(join).collect(),
-            next_page_token: page.next_token,
-            total_size: page.total_size,
-        })
+        let total_size = page.total_size;
+        let (patients, next_page_token) = page.into_items(join);
+        Ok(ListDoctorPatientsResponse { patients, next_page_token, total_size })
     }
 
     async fn page(
@@ -209,16 +216,15 @@ impl Assignments {
         filter: Filter,
         paging: &Paging<'_>,
     ) -> Result<Page, Error> {
-        let print = listing::fingerprint(caller, method, &filter);
-        let after = page::after(paging.token, &print)?;
+        let fingerprint = listing::fingerprint(caller, method, &filter);
+        let after = page::after(paging.token, &fingerprint)?;
         let list = List { scope: &Scope::see(caller), filter };
         let (rows, next) = list.page(&self.db, page::size(paging.size), after.as_ref()).await?;
         let total_size = match paging.with_total {
             true => Some(list.count(&self.db).await?),
             false => None,
         };
-        let next_token = next.map(|next| page::encode(&next, &print)).unwrap_or_default();
-        Ok(Page { rows, next_token, total_size })
+        Ok(Page { rows, next, fingerprint, total_size })
     }
 
     fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {

@@ -6,7 +6,7 @@ use clinic_proto::time::timestamp;
 use uuid::Uuid;
 
 use crate::columns::{Column, text};
-use crate::listing::Listed;
+use crate::listing::{FIXED_BYTES, Listed};
 use crate::names;
 use clinic_store::etag::etag;
 
@@ -44,6 +44,12 @@ impl Listed for Doctor {
 
     fn last_name(&self) -> &str {
         &self.last_name
+    }
+
+    fn bytes(&self) -> usize {
+        let Self { first_name, last_name, email, specialization, qualifications, .. } = self;
+        let texts = [first_name, last_name, email, specialization, qualifications];
+        FIXED_BYTES + texts.into_iter().map(String::len).sum::<usize>()
     }
 }
 

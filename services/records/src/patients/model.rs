@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::access::Scope;
 use crate::columns::{Column, text};
 use crate::error::Error;
-use crate::listing::Listed;
+use crate::listing::{FIXED_BYTES, Listed};
 use crate::names;
 use clinic_store::etag::etag;
 
@@ -43,6 +43,12 @@ impl Listed for Patient {
 
     fn last_name(&self) -> &str {
         &self.last_name
+    }
+
+    fn bytes(&self) -> usize {
+        let Self { first_name, last_name, email, address, medical_history, .. } = self;
+        let texts = [first_name, last_name, email, address, medical_history];
+        FIXED_BYTES + texts.into_iter().map(String::len).sum::<usize>()
     }
 }
 

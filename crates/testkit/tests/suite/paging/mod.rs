@@ -1,6 +1,7 @@
 //! Pages, of every list alike.
 
 mod changes;
+mod large;
 mod tokens;
 
 use clinic_proto::assignment::v1::{

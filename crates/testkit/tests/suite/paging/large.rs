@@ -1,0 +1,46 @@
+//! Pages of much text: what a client of gRPC takes is 4 MiB.
+
+use clinic_proto::records::v1::Patient;
+
+use super::*;
+
+/// So many histories of full length are more than one answer has room for.
+const MANY: usize = 45;
+
+fn long() -> Patient {
+    Patient { medical_history: "🩺".repeat(20_000), ..patient() }
+}
+
+/// The ids on all pages, and how many pages there are.
+async fn pages(list: &List, by: &Account) -> (Vec<String>, usize) {
+    let (mut ids, mut token) = (Vec::new(), String::new());
+    for count in 1..=MANY {
+        let page = list.page(by, 500, &token, true).await.unwrap().into_inner();
+        assert_eq!(page.total, Some(i64::try_from(MANY).unwrap()));
+        assert!(!page.ids.is_empty());
+        ids.extend(page.ids);
+        token = page.next;
+        if token.is_empty() {
+            return (ids, count);
+        }
+    }
+    panic!("the pages never end");
+}
+
+on_both! {
+    async fn a_page_ends_where_an_answer_would_get_too_large(suite: &Suite) {
+        let staff = suite.staff().await;
+        let doctor = staff.create_doctor(doctor()).await;
+        let (mut patients, mut assignments) = (Vec::new(), Vec::new());
+        for _ in 0..MANY {
+            let patient = staff.create_patient(long()).await.id;
+            assignments.push(staff.assign(&patient, &doctor.id).await.id);
+            patients.push(patient);
+        }
+        assert_eq!(pages(&List::Patients, &staff).await, (patients.clone(), 2));
+        let (mut by_name, count) = pages(&List::PatientsByName, &staff).await;
+        by_name.sort();
+        assert_eq!((by_name, count), (patients, 2));
+        assert_eq!(pages(&List::PatientsOf(doctor.id), &staff).await, (assignments, 2));
+    }
+}
