@@ -18,7 +18,8 @@ pub(crate) enum Part {
     /// Those of the patient whose account this is.
     OfPatient(Uuid),
     /// Those of the doctor whose account this is. Nobody is assigned to a doctor who has registered
-    /// himself before he is verified, so he has none until then.
+    /// himself before he is verified, so he has none until then. One who must be verified again
+    /// keeps those that he has.
     OfDoctor(Uuid),
 }
 

@@ -5,3 +5,5 @@ mod service;
 mod store;
 
 pub(crate) use service::Doctors;
+#[cfg(test)]
+pub(crate) use store::Filter;

@@ -2,6 +2,7 @@
 
 use clinic_clock::Clock;
 use clinic_identity::Caller;
+use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1::doctor_service_server::DoctorService;
 use clinic_proto::records::v1::{
     self as proto, BatchGetDoctorsRequest, BatchGetDoctorsResponse, CreateDoctorRequest,
@@ -14,7 +15,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::model::{self, Doctor};
-use super::store::{Filter, TABLE};
+use super::store::{self, Filter, TABLE};
 use crate::access::Scope;
 use crate::columns::push_changes;
 use crate::error::Error;
@@ -125,8 +126,14 @@ impl Doctors {
         let scope = Scope::change_doctors(caller);
         let change = self.change(Which::of(&request.id, caller)?, &scope, &etag, Before::Live);
         let mask = Mask::of(request.update_mask);
-        let row: Doctor =
-            change.write(&self.db, TABLE, |query| push_changes(query, &mask, columns)).await?;
+        let row: Doctor = change
+            .write(&self.db, TABLE, |query| {
+                if !caller.has(Role::Admin) {
+                    store::push_confirmed(query, &mask, &columns);
+                }
+                push_changes(query, &mask, columns);
+            })
+            .await?;
         Ok(row.into())
     }
 

@@ -1,9 +1,11 @@
 //! The table of doctors, and how it is searched.
 
+use clinic_proto::mask::Mask;
 use clinic_proto::records::v1::ListDoctorsRequest;
 use clinic_store::Query;
 
-use crate::names;
+use crate::columns::Column;
+use crate::names::{self, Prefix};
 use crate::rows::Table;
 
 /// Rows with everything: everybody sees all of a doctor.
@@ -14,27 +16,50 @@ pub(super) const TABLE: Table = Table {
               consultation_fee, available, phone_number, email, verified",
 };
 
+/// What an ADMIN has confirmed of a verified doctor, without regard to case.
+const CONFIRMED: [&str; 2] = ["specialization_key", "license_key"];
+
+/// Appends `, verified = …`, where the update writes what an ADMIN has confirmed: verified stays who
+/// was, and does not become something else.
+pub(super) fn push_confirmed(query: &mut Query, mask: &Mask, columns: &[Column]) {
+    let written = |column: &&Column| {
+        CONFIRMED.contains(&column.name) && mask.selects(column.field, column.given)
+    };
+    for (at, column) in columns.iter().filter(written).enumerate() {
+        query.push(if at == 0 { ", verified = verified AND " } else { " AND " });
+        query.push(column.name).push(" = ").push_bind(column.value.clone());
+    }
+}
+
 /// The filters of a list.
-pub(super) struct Filter {
+pub(crate) struct Filter {
     specialization_key: String,
     available: Option<bool>,
+    by_name: bool,
 }
 
 impl Filter {
-    pub(super) fn of(request: &ListDoctorsRequest) -> Self {
+    pub(crate) fn of(request: &ListDoctorsRequest) -> Self {
         Self {
             specialization_key: names::fold(&request.specialization),
             available: request.available,
+            by_name: Prefix::new(&request.query).is_some(),
         }
     }
 
     /// Appends ` AND …` for each filter that is set.
-    pub(super) fn push(&self, query: &mut Query) {
+    pub(crate) fn push(&self, query: &mut Query) {
         if !self.specialization_key.is_empty() {
             query.push(" AND specialization_key = ").push_bind(self.specialization_key.clone());
         }
         if let Some(available) = self.available {
-            query.push(" AND available = ").push_bind(available);
+            // Half of all doctors are: by name it is no `=`, because SQLite would take the index
+            // that begins with it, and sort that half for each page.
+            if self.by_name {
+                query.push(" AND NOT (available IS DISTINCT FROM ").push_bind(available).push(")");
+            } else {
+                query.push(" AND available = ").push_bind(available);
+            }
         }
     }
 }

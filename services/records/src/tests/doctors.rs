@@ -16,6 +16,7 @@ on_both! {
     everybody_sees_doctors_and_their_owners_change_them
     a_license_number_is_unique_among_doctors_that_are_there
     a_doctor_changes_the_own_profile_once_verified
+    what_was_verified_is_verified_again_when_it_changes
     only_an_admin_verifies
     filters_combine_with_the_query
     deleted_doctors_are_listed_for_who_may_undelete_them
@@ -106,6 +107,45 @@ async fn a_doctor_changes_the_own_profile_once_verified(records: Records) {
     records.doctors.verify(&admin(), verify).await.unwrap();
     let changed = records.doctors.update(&doctor(), change()).await.unwrap();
     assert!(changed.verified && changed.available == Some(false));
+}
+
+async fn what_was_verified_is_verified_again_when_it_changes(records: Records) {
+    let made = records.register_doctor(&doctor(), true).await;
+    let as_it_was = |license: &str, specialization: &str| Doctor {
+        license_number: license.into(),
+        specialization: specialization.into(),
+        ..made.clone()
+    };
+    let verify = async || {
+        let request = VerifyDoctorRequest { id: made.id.clone(), etag: String::new() };
+        records.doctors.verify(&admin(), request).await.unwrap();
+    };
+    let change = async |caller: &Caller, doctor: Doctor, paths: &[&str]| {
+        let doctor = Doctor { etag: String::new(), ..doctor };
+        records.doctors.update(caller, update(&made.id, doctor, paths)).await
+    };
+    let me = doctor();
+    // The same, or the same but for its case, is no change; and what the mask leaves out is not.
+    let same = as_it_was(&made.license_number, "CARDIOLOGY");
+    assert!(change(&me, same.clone(), &[]).await.unwrap().verified);
+    assert!(change(&me, same.clone(), &["*"]).await.unwrap().verified);
+    let other = as_it_was("OTHER", "Surgery");
+    assert!(change(&me, other.clone(), &["email"]).await.unwrap().verified);
+    // An ADMIN confirms what he writes.
+    assert!(change(&admin(), other, &[]).await.unwrap().verified);
+    for (paths, license, specialization) in [
+        (["license_number"].as_slice(), "L2", ""),
+        (&["specialization"], "", "Oncology"),
+        (&[], "L3", ""),
+        (&["*"], "L3", "Surgery"),
+    ] {
+        let changed = change(&me, as_it_was(license, specialization), paths).await.unwrap();
+        assert!(!changed.verified, "{paths:?}");
+        // Until then he has no doctor's rights.
+        let again = change(&me, same.clone(), &["email"]).await;
+        assert_fails!(again, Error::NotFound);
+        verify().await;
+    }
 }
 
 async fn only_an_admin_verifies(records: Records) {
