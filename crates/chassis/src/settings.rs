@@ -16,7 +16,7 @@ use crate::{GuardLayer, Upstream};
 /// For every process.
 #[derive(Args, Clone, Debug)]
 pub struct Process {
-    /// What to log: a level, or `info,clinic_gateway=debug`
+    /// What to log: a level, or `info,clinic::calls=debug`, which adds a line for every call
     #[arg(long, env = "CLINIC_LOG", default_value = "info", global = true)]
     pub log: String,
 }
