@@ -11,9 +11,8 @@ const QUIET: &str = "sqlx::postgres::notice=warn";
 
 /// Starts logging. `filter` is of the form `info` or `info,clinic::calls=debug`.
 pub fn start(filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| {
-        format!("--log {filter} is not of the form `info,clinic::calls=debug`")
-    })?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
+        .with_context(|| format!("--log {filter} is not of the form `info,clinic::calls=debug`"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     // Someone else may have started logging, in a test: then that is what there is.
     let _ = if stderr().is_terminal() {
