@@ -9,6 +9,7 @@ use anyhow::ensure;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Args, value_parser};
 use clinic_chassis::settings::{self, duration};
+use clinic_identity::LONGEST_CALL;
 use http::Uri;
 
 use crate::connections;
@@ -64,10 +65,10 @@ pub struct Edge {
     )]
     pub max_message_bytes: u32,
     /// Time that a call has when the client does not say, such as 30s or 500ms
-    #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = some_time)]
+    #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = call_time)]
     pub default_deadline: Duration,
     /// Time that a call has at most, whatever the client says, such as 60s
-    #[arg(long, env = "CLINIC_MAX_DEADLINE", default_value = "60s", value_parser = some_time)]
+    #[arg(long, env = "CLINIC_MAX_DEADLINE", default_value = "60s", value_parser = call_time)]
     pub max_deadline: Duration,
     /// Connections at most
     #[arg(
@@ -146,9 +147,13 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-fn some_time(text: &str) -> Result<Duration, String> {
-    let time = duration(text)?;
-    if time.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(time) }
+fn call_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be more than 0".to_owned()),
+        // What services are told of the caller holds no longer.
+        time if time > LONGEST_CALL => Err(format!("must be {LONGEST_CALL:?} at most")),
+        time => Ok(time),
+    }
 }
 
 /// An operator's own service: `SERVICE=URL[;public]`.
@@ -203,6 +208,16 @@ mod tests {
             bad.into_iter().chain(["https://App.example", "ftp://x", "https://", "https://x?"])
         {
             assert!(origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_has_some_time_and_not_more_than_its_claims() {
+        for (text, time) in [("1ms", 1), ("30s", 30_000), ("1m", 60_000)] {
+            assert_eq!(call_time(text), Ok(Duration::from_millis(time)));
+        }
+        for bad in ["0s", "61s", "2m", "soon"] {
+            assert!(call_time(bad).is_err(), "{bad}");
         }
     }
 

@@ -18,7 +18,7 @@ pub use tokens::TokenError;
 pub use tokens::access::{
     AccessClaims, AccessSigner, AccessVerifier, DEFAULT_ISSUER, VerifiedAccess,
 };
-pub use tokens::claims::{ClaimsSigner, ClaimsVerifier};
+pub use tokens::claims::{ClaimsSigner, ClaimsVerifier, LONGEST_CALL};
 
 /// The header, or metadata key, that carries the forwarded claims.
 pub const CLAIMS_HEADER: &str = "x-clinic-claims";

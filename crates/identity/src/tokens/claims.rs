@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clinic_clock::Clock;
 use clinic_proto::access::v1::Role;
@@ -17,8 +18,10 @@ use crate::keys::{ActsFor, KeyDir, KeyError, SigningKeys, TrustedKey, TrustedKey
 
 const CLAIMS: Kind = Kind { typ: "clinic-claims+jwt", audience: "clinic-internal" };
 
-/// How long a call may run, in seconds: the gateway's longest deadline and some more. A service
-/// that calls another passes the claims on, so they must not end while the call runs.
+/// How long a call may run at most. A service that calls another passes the claims on, so they must
+/// not end while the call runs.
+pub const LONGEST_CALL: Duration = Duration::from_secs(60);
+/// The same in seconds, and some more for clocks that differ.
 const CALL: i64 = 70;
 /// How long claims are valid, in seconds. They are signed anew once they would end within a call.
 const LIFE: i64 = 120;
