@@ -19,11 +19,15 @@ pub(crate) struct Activity(watch::Sender<Requests>);
 struct Requests {
     begun: u64,
     ended: u64,
+    /// Parts of answers that were handed over to be sent.
+    parts: u64,
+    /// Answers of which the last part has not gone out, because the client does not read.
+    unread: u64,
 }
 
 impl Requests {
     fn none_runs(&self) -> bool {
-        self.begun == self.ended
+        self.begun == self.ended.saturating_add(self.unread)
     }
 }
 
@@ -34,7 +38,8 @@ impl Activity {
         Running(self.0.clone())
     }
 
-    /// Waits until nothing was asked for so long: `first` for the first request, `idle` later.
+    /// Waits until nothing went on for so long: `first` before the first request, `idle` later. An
+    /// answer that nobody reads is nothing; a service that takes its time is something.
     pub(crate) async fn ceased(&self, first: Duration, idle: Duration) {
         let mut patience = first;
         loop {
@@ -46,12 +51,6 @@ impl Activity {
             patience = idle;
         }
     }
-
-    /// Waits until no request runs.
-    pub(crate) async fn idle(&self) {
-        // It fails when no sender is left, and this is one.
-        let _ = self.0.subscribe().wait_for(Requests::none_runs).await;
-    }
 }
 
 /// A request that has not ended.
@@ -60,7 +59,7 @@ pub(crate) struct Running(watch::Sender<Requests>);
 impl Running {
     /// The answer's body; the request ends with it.
     pub(crate) fn until_sent(self, body: Body) -> Sending {
-        Sending { body, _running: self }
+        Sending { body, running: self, unread: false }
     }
 }
 
@@ -73,7 +72,29 @@ impl Drop for Running {
 /// See [`Running::until_sent`].
 pub(crate) struct Sending {
     body: Body,
-    _running: Running,
+    running: Running,
+    /// Whether a part was handed over and no other was asked for since.
+    unread: bool,
+}
+
+impl Sending {
+    fn note(&mut self, handed_over: bool) {
+        if !handed_over && !self.unread {
+            return;
+        }
+        self.running.0.send_modify(|requests| {
+            requests.parts += u64::from(handed_over);
+            requests.unread -= u64::from(self.unread);
+            requests.unread += u64::from(handed_over);
+        });
+        self.unread = handed_over;
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.note(false);
+    }
 }
 
 impl http_body::Body for Sending {
@@ -84,7 +105,10 @@ impl http_body::Body for Sending {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let handed_over = matches!(&frame, Poll::Ready(Some(Ok(frame))) if frame.is_data());
+        self.note(handed_over);
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,6 +122,11 @@ impl http_body::Body for Sending {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use futures::{FutureExt as _, StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(1);
@@ -115,7 +144,21 @@ mod tests {
         let ceased = tokio::time::timeout(50 * SHORT, activity.ceased(SHORT, SHORT));
         assert!(ceased.await.is_err());
         drop(running);
-        activity.idle().await;
+        activity.ceased(SHORT, SHORT).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_waits_goes_on_and_one_that_nobody_reads_does_not() {
+        let activity = Activity::default();
+        let parts = stream::once(ready(Ok(Frame::data(Bytes::from_static(b"part")))));
+        let parts = StreamBody::new(parts.chain(stream::pending::<Result<_, Status>>()));
+        let mut sending = activity.begin().until_sent(Body::new(parts));
+        assert!(sending.frame().await.is_some());
+        activity.ceased(SHORT, SHORT).await;
+        assert!(sending.frame().now_or_never().is_none());
+        let ceased = tokio::time::timeout(50 * SHORT, activity.ceased(SHORT, SHORT));
+        assert!(ceased.await.is_err());
+        drop(sending);
         activity.ceased(SHORT, SHORT).await;
     }
 }

@@ -31,15 +31,15 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an HTTP/1.1 connection is kept for a next request: longer than the minute of most
 /// proxies, so that it is they who close it, and no request meets a closing connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a connection may have nothing to do.
+/// How long nothing may go on on a connection.
 const IDLE: Duration = Duration::from_secs(5 * 60);
-/// How long a client may take to agree that a connection ends.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a client may take to agree that a connection ends, when nothing goes on on it.
+const GOODBYE: Duration = Duration::from_secs(3);
 /// Larger than any token that could be meant seriously, so that the answer to a monstrous one is
 /// still about the token.
 const MAX_HEAD: usize = 128 * 1024;
-/// Calls at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 1024;
+/// Calls at once on one HTTP/2 connection; further ones wait at the client.
+const MAX_STREAMS: u32 = 256;
 
 pub(crate) struct Connections {
     edge: Edge,
@@ -133,7 +133,7 @@ impl Connections {
         // Calls may go on as long as they need, but a client need not agree to the end.
         tokio::select! {
             outcome = connection => outcome.map_err(|error| anyhow!(error)),
-            () = async { activity.idle().await; sleep(GOODBYE).await } => Ok(()),
+            () = activity.ceased(GOODBYE, GOODBYE) => Ok(()),
         }
     }
 }

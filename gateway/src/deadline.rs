@@ -91,7 +91,7 @@ impl http_body::Body for Until {
         let polled = match &mut this.answer {
             Answer::Begun(body) => {
                 let polled = Pin::new(body).poll_frame(cx);
-                this.messages += u32::from(is_data(&polled));
+                this.messages += u32::from(is(&polled, Frame::is_data));
                 if (polled.is_pending() || this.messages > 1)
                     && let Answer::Begun(body) = std::mem::replace(&mut this.answer, Answer::Ended)
                 {
@@ -102,6 +102,10 @@ impl http_body::Body for Until {
             Answer::Timed { body, .. } => body.poll(cx),
             Answer::Ended => return Poll::Ready(None),
         };
+        if polled.as_ref().is_some_and(|polled| is(polled, Frame::is_trailers)) {
+            // Whatever the clock says from now on, there is one end.
+            this.answer = Answer::Ended;
+        }
         polled.unwrap_or_else(|| {
             this.answer = Answer::Ended;
             let mut trailers = HeaderMap::new();
@@ -125,6 +129,6 @@ impl http_body::Body for Until {
     }
 }
 
-fn is_data(polled: &Polled) -> bool {
-    matches!(polled, Poll::Ready(Some(Ok(frame))) if frame.is_data())
+fn is(polled: &Polled, kind: impl FnOnce(&Frame<Bytes>) -> bool) -> bool {
+    matches!(polled, Poll::Ready(Some(Ok(frame))) if kind(frame))
 }

@@ -19,6 +19,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::proxy::MAX_QUESTION;
 use crate::routes::{Routes, TargetAccess};
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,7 +45,7 @@ impl Merged {
     }
 
     pub(crate) fn server(self) -> HealthServer<Self> {
-        HealthServer::new(self)
+        HealthServer::new(self).max_decoding_message_size(MAX_QUESTION)
     }
 
     /// Whether every service of the suite serves.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clinic_chassis::{Error, format_timeout, logged, parse_timeout};
 use clinic_identity::{Access, Caller, ClaimsSigner, Denied, Policy, TokenError, VerifiedAccess};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
@@ -22,6 +22,8 @@ use crate::keyring::{Keyring, Refused};
 use crate::routes::{Routes, TargetAccess};
 use crate::{deadline, frames, health, metadata, reflection};
 
+/// Bytes of a question about health or reflection, which are asked without a token.
+pub(crate) const MAX_QUESTION: usize = 4 * 1024;
 /// In less time nothing can be asked of anybody: it is what timers count in.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -72,12 +74,7 @@ impl Proxy {
         let this = &*self.0;
         let service = service_name(request.uri().path()).ok_or_else(Error::unknown_method)?;
         if service.starts_with("grpc.") {
-            return Ok(this
-                .own
-                .clone()
-                .oneshot(request)
-                .await
-                .unwrap_or_else(|never| match never {}));
+            return this.answer(request).await;
         }
         let target = this.routes.get(service).ok_or_else(Error::unknown_method)?;
         let access = match target.access {
@@ -131,6 +128,19 @@ impl Proxy {
 }
 
 impl Inner {
+    /// Health and reflection. They are for everybody, so they keep to the time of a call, apart
+    /// from a watch whose client wants no end.
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let endless = request.uri().path() == "/grpc.health.v1.Health/Watch"
+            && !request.headers().contains_key("grpc-timeout");
+        let left = self.time(request.headers(), &TargetAccess::Contract);
+        let deadline = Instant::now() + left.unwrap_or(self.limits.default_deadline);
+        let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
+        let answer = answer.map_err(|_| Error::deadline_exceeded())?;
+        let answer = answer.unwrap_or_else(|never| match never {});
+        Ok(if endless { answer } else { answer.map(|body| deadline::until(deadline, body)) })
+    }
+
     /// The verified token, if there is one. On public methods one that has expired, or whose key is
     /// gone, counts as none: the client that comes to refresh it must not be turned away for that.
     async fn token(

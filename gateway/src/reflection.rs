@@ -26,6 +26,7 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_reflection::pb::v1alpha;
 
+use crate::proxy::MAX_QUESTION;
 use crate::routes::Routes;
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -63,11 +64,12 @@ impl Merged {
     }
 
     pub(crate) fn v1(self) -> ServerReflectionServer<Self> {
-        ServerReflectionServer::new(self)
+        ServerReflectionServer::new(self).max_decoding_message_size(MAX_QUESTION)
     }
 
     pub(crate) fn v1alpha(self) -> v1alpha::server_reflection_server::ServerReflectionServer<Self> {
         v1alpha::server_reflection_server::ServerReflectionServer::new(self)
+            .max_decoding_message_size(MAX_QUESTION)
     }
 
     async fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {

@@ -29,8 +29,9 @@ const PROBE_LAST: Duration = Duration::from_secs(1);
 
 /// What a replica may send of one answer before somebody reads it.
 const STREAM_WINDOW: u32 = 128 * 1024;
-/// The same of all answers: so much that those whom nobody reads do not hold up the others.
-const CONNECTION_WINDOW: u32 = 1024 * STREAM_WINDOW;
+/// The same of all answers: so much that thousands of answers that nobody reads do not hold up the
+/// others.
+const CONNECTION_WINDOW: u32 = 8192 * STREAM_WINDOW;
 /// Larger than the head of any answer of the suite.
 const MAX_HEAD: u32 = 64 * 1024;
 

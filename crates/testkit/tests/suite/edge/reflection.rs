@@ -1,11 +1,16 @@
 //! What tools like grpcurl find out, in both versions of the protocol.
 
-use clinic_testkit::{Backend, Suite, run_with};
+use clinic_testkit::{Backend, Suite, run, run_with};
 use futures::stream;
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
 use tokio::net::TcpListener;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use super::channel;
 use super::echo::{Echo, Reflection, SERVICE};
@@ -117,7 +122,7 @@ async fn own_and_routed_services_are_listed_and_described() {
                 assert_eq!(names(&v1::file_named(suite, file).await), [file]);
                 assert_eq!(names(&v1alpha::file_named(suite, file).await), [file]);
             }
-            let dots = ".".repeat(3 * 1024 * 1024);
+            let dots = ".".repeat(2000);
             for nothing in ["acme.echo.v1.Nothing", "", &dots, &dots[..512]] {
                 let found = v1::files(suite, nothing).await;
                 assert_eq!(found, Err(Code::NotFound.into()), "{} bytes", nothing.len());
@@ -136,6 +141,42 @@ async fn a_routed_service_that_is_down_hides_nothing_of_the_others() {
         assert!(v1::services(suite).await.iter().any(|one| one == PATIENTS));
         assert!(v1::files(suite, PATIENTS).await.is_ok());
         assert_eq!(v1::files(suite, SERVICE).await, Err(Code::NotFound.into()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_ask_without_a_token_may_not_ask_at_length() {
+    run(Backend::Sqlite, async |suite| {
+        let long = "x".repeat(3 * 1024 * 1024);
+        let request = HealthCheckRequest { service: long.clone() };
+        let mut health = HealthClient::new(channel(suite).await);
+        let refused = health.check(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange);
+        let refused = health.watch(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange);
+        let asked = MessageRequest::FileContainingSymbol(long);
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+        let mut reflection = ServerReflectionClient::new(channel(suite).await);
+        let answers = reflection.server_reflection_info(stream::iter([request])).await;
+        let refused = answers.unwrap().into_inner().message().await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_for_ever() {
+    let short = |config: &mut clinic::Config| {
+        config.settings.gateway.default_deadline = std::time::Duration::from_millis(300);
+    };
+    run_with(Backend::Sqlite, short, async |suite| {
+        let mut reflection = ServerReflectionClient::new(channel(suite).await);
+        let silent = stream::pending::<ServerReflectionRequest>();
+        let mut answers = reflection.server_reflection_info(silent).await.unwrap().into_inner();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), answers.message());
+        let status = ended.await.expect("the stream ends").unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
     })
     .await;
 }
