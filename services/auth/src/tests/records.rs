@@ -134,6 +134,7 @@ impl Kept {
     fn create_patient(&mut self, request: CreatePatientRequest) -> Result<Patient, Status> {
         let mut patient = request.patient.unwrap();
         patient.id = patient.user_id.clone();
+        self.not_deleted(&patient.id)?;
         if !self.patients.contains(&patient) {
             self.patients.push(patient.clone());
         }
@@ -143,6 +144,7 @@ impl Kept {
     fn create_doctor(&mut self, request: CreateDoctorRequest) -> Result<Doctor, Status> {
         if let Some((first, doctor)) = self.seen.get(&request.request_id) {
             assert!(*first == request, "a request id stands for one request");
+            self.not_deleted(&doctor.id)?;
             return Ok(doctor.clone());
         }
         let mut doctor = request.doctor.clone().unwrap();
@@ -157,10 +159,15 @@ impl Kept {
     }
 
     fn delete(&mut self, id: String) -> Result<(), Status> {
-        if self.deleted.contains(&id) {
+        self.not_deleted(&id)?;
+        self.deleted.push(id);
+        Ok(())
+    }
+
+    fn not_deleted(&self, id: &String) -> Result<(), Status> {
+        if self.deleted.contains(id) {
             return Err(clinic_chassis::Error::not_found().into());
         }
-        self.deleted.push(id);
         Ok(())
     }
 }

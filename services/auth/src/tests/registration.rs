@@ -22,6 +22,8 @@ on_both! {
     of_two_that_register_one_address_one_wins_and_leaves_no_second_record
     an_answer_that_is_lost_leaves_nothing_and_the_same_request_succeeds
     what_a_dead_process_left_is_swept_up
+    what_was_taken_back_but_not_forgotten_stands_in_nobodys_way
+    who_finds_his_profile_taken_back_may_try_again
     a_registration_that_is_done_is_never_taken_back
     an_account_is_not_made_once_its_profile_is_taken_back
     a_closed_role_is_refused
@@ -143,7 +145,7 @@ async fn what_records_refuses_is_passed_on(suite: Suite) {
 }
 
 async fn a_refusal_of_auth_itself_is_not_shown(suite: Suite) {
-    for refusal in [Error::role_required(), Error::invalid_token(), Error::not_found()] {
+    for refusal in [Error::role_required(), Error::invalid_token()] {
         suite.records.refuse(refusal.into());
         assert_eq!(code(register(&suite, patient("p@example.com")).await), Code::Internal);
     }
@@ -211,6 +213,34 @@ async fn what_a_dead_process_left_is_swept_up(suite: Suite) {
     assert_eq!(pending(&suite).await, 0);
     sweep(&suite).await;
     assert_eq!(suite.count("SELECT COUNT(*) FROM users").await, 0);
+}
+
+/// The answer to the deletion is lost, or the process dies after it.
+async fn what_was_taken_back_but_not_forgotten_stands_in_nobodys_way(suite: Suite) {
+    suite.records.lose_answers(Some(Error::unavailable("gone", "test").into()));
+    for request in [doctor("d@example.com"), patient("p@example.com"), patient("q@example.com")] {
+        assert_eq!(code(register(&suite, request).await), Code::Unavailable);
+    }
+    let made = suite.records.left();
+    assert_eq!((made.len(), pending(&suite).await), (3, 3));
+    {
+        let mut kept = suite.records.kept.lock().unwrap();
+        kept.deleted = made;
+        kept.lost = None;
+    }
+    register(&suite, doctor("d@example.com")).await.unwrap();
+    register(&suite, patient("p@example.com")).await.unwrap();
+    sweep(&suite).await;
+    assert_eq!((suite.records.left().len(), pending(&suite).await), (2, 0));
+}
+
+async fn who_finds_his_profile_taken_back_may_try_again(suite: Suite) {
+    suite.records.refuse(Error::not_found().into());
+    assert_eq!(code(register(&suite, patient("p@example.com")).await), Code::Aborted);
+    suite.records.kept.lock().unwrap().refusal = None;
+    register(&suite, patient("p@example.com")).await.unwrap();
+    sweep(&suite).await;
+    assert_eq!((suite.records.left().len(), pending(&suite).await), (1, 0));
 }
 
 /// The commit's answer is lost: whether the account is there is what the database says.

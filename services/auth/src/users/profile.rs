@@ -89,16 +89,22 @@ impl Profiles {
         })
     }
 
-    pub(super) async fn create(&self, request: Prepared) -> Result<Made, Error> {
-        match request {
+    /// Makes the record, or finds it made; `None` when it was made and deleted before.
+    pub(super) async fn create(&self, request: Prepared) -> Result<Option<Made>, Error> {
+        let outcome = match request {
             Prepared::Patient(request) => {
-                let made = self.patients.clone().create_patient(request).await.map_err(refused)?;
-                Ok(Made::Patient(made.into_inner().id))
+                let made = self.patients.clone().create_patient(request).await;
+                made.map(|made| Made::Patient(made.into_inner().id))
             }
             Prepared::Doctor(request) => {
-                let made = self.doctors.clone().create_doctor(request).await.map_err(refused)?;
-                Ok(Made::Doctor(made.into_inner().id))
+                let made = self.doctors.clone().create_doctor(request).await;
+                made.map(|made| Made::Doctor(made.into_inner().id))
             }
+        };
+        match outcome {
+            Ok(made) => Ok(Some(made)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(refused(status)),
         }
     }
 

@@ -104,7 +104,9 @@ impl Auth {
             return Ok((user, sign_in));
         };
         let made = match self.profiles.create(profile).await {
-            Ok(_) => self.insert(&user, true, &client).await,
+            Ok(Some(_)) => self.insert(&user, true, &client).await,
+            // Somebody who registers that address too has taken it back meanwhile.
+            Ok(None) => Err(Error::conflict()),
             Err(error) if registrations::is_refusal(&error) => {
                 // Should this fail, the sweep finds it.
                 let _ = registrations::forget(&self.db, user.id).await;

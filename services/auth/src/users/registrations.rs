@@ -92,7 +92,9 @@ impl Auth {
         // The same request again: records answers with what it made before, or makes it now, and a
         // first one that is still on its way will find it made and deleted.
         match self.profiles.create(self.profiles.prepare(profile, user_id)?).await {
-            Ok(made) => self.profiles.take_back(made).await?,
+            Ok(Some(made)) => self.profiles.take_back(made).await?,
+            // Taken back before, by somebody who did not come to forget it.
+            Ok(None) => {}
             // As it would have refused the first.
             Err(error) if is_refusal(&error) => {}
             Err(error) => return Err(error),
