@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqliteError;
 
 /// Why a statement failed. No variant's text carries a value of a row.
@@ -97,19 +98,26 @@ fn from_postgres(error: &PgDatabaseError) -> Error {
         "23505" => Error::Unique { key: error.constraint().unwrap_or_default().to_owned() },
         // serialization_failure, deadlock_detected, lock_not_available
         "40001" | "40P01" | "55P03" => Error::Conflict,
-        // query_canceled, admin_shutdown, crash_shutdown, cannot_connect_now,
-        // read_only_sql_transaction (a standby after a failover)
-        "57014" | "57P01" | "57P02" | "57P03" | "25006" => Error::Unavailable(cause),
-        // connection exceptions, insufficient resources
-        _ if code.starts_with("08") || code.starts_with("53") => Error::Unavailable(cause),
+        // query_canceled, read_only_sql_transaction (a standby after a failover),
+        // idle_in_transaction_session_timeout, transaction_timeout
+        "57014" | "25006" | "25P03" | "25P04" => Error::Unavailable(cause),
+        // connection exceptions, insufficient resources, the operator's and the server's own ends
+        _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => {
+            Error::Unavailable(cause)
+        }
         _ => Error::Internal(cause),
     }
 }
 
+/// Whether the server closes the connection after it has said this.
+pub(crate) fn ends_session(error: &dyn DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
 /// By result code: <https://www.sqlite.org/rescode.html>.
 fn from_sqlite(error: &SqliteError) -> Error {
-    use sqlx::error::DatabaseError as _;
-
     let extended: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
     let cause = Cause::new(error.to_string());
     match (extended, extended & 0xff) {

@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::runtime::Handle;
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, ends_session};
 use crate::suspicion::Suspicion;
 
 /// How long to wait for a connection before a request fails.
@@ -203,6 +203,7 @@ impl Lease {
 
     fn note<T>(&mut self, outcome: &Result<T, sqlx::Error>, then: State) {
         self.state = match outcome {
+            Err(sqlx::Error::Database(error)) if ends_session(&**error) => State::Broken,
             // What the server refuses, or what cannot be read, ends in order too.
             Ok(_)
             | Err(

@@ -440,7 +440,10 @@ async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
 
 mod only_on {
     mod postgres {
+        use std::time::Duration;
+
         use clinic_store::{Query, migrate};
+        use secrecy::ExposeSecret as _;
         use sqlx::migrate::Migrator;
 
         use crate::{
@@ -489,6 +492,30 @@ mod only_on {
             db.ping().await.unwrap();
             tx.commit().await.unwrap();
             assert_eq!(count(&db).await, 1);
+        }
+
+        #[tokio::test]
+        async fn a_session_that_the_server_ends_is_unavailable_and_the_next_one_serves() {
+            let scratch = scratch(Some(&postgres_server())).await;
+            scratch.db().await.close().await;
+            let mut options = Options { max_connections: 1, ..Options::new(scratch.url.clone()) };
+            let db = Db::connect(&options).await.unwrap();
+            let end = Query::new("SELECT pg_terminate_backend(pg_backend_pid())");
+            let ended = db.fetch_one::<(bool,)>(end).await;
+            assert!(matches!(ended, Err(Error::Unavailable(_))), "{ended:?}");
+            assert_eq!(count(&db).await, 0);
+
+            let url = scratch.url.expose_secret();
+            let with = if url.contains('?') { '&' } else { '?' };
+            let bound = "options[idle_in_transaction_session_timeout]=50ms";
+            options.url = format!("{url}{with}{bound}").into();
+            let db = Db::connect(&options).await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            tx.execute(insert(1, "a", None, 0)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let ended = tx.commit().await;
+            assert!(matches!(ended, Err(Error::Unavailable(_))), "{ended:?}");
+            assert_eq!(count(&db).await, 0);
         }
 
         #[tokio::test]
