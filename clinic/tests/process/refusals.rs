@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::time::Duration;
+
+use clinic_chassis::settings::{Database, Keys, Serving};
+use clinic_clock::Clock;
 
 use crate::operator::{Ended, Operator, end_of};
 
@@ -161,4 +165,41 @@ fn flags_with_values_that_mean_nothing() {
     let refused = end_of(command.env("CLINIC_ACCESS_TTL", "soon"), "");
     assert_eq!(refused.status.code(), Some(2));
     assert!(!operator.path("data").exists());
+}
+
+#[tokio::test]
+async fn a_url_of_records_that_is_none_makes_no_database() {
+    let operator = Operator::with_sqlite();
+    let clock = Clock::system();
+    let serving = Serving { shutdown_grace: Duration::from_secs(1) };
+    let keys = Keys { keys_dir: operator.path("keys") };
+    keys.open().init(&clock).unwrap();
+    let database = |service| Database {
+        database_url: operator.databases().url(service),
+        database_connections: 1,
+    };
+    let auth = clinic_auth::Config {
+        serving: serving.clone(),
+        keys: keys.clone(),
+        database: database("auth"),
+        records_url: "records:50052".to_owned(),
+        settings: clinic_auth::Settings {
+            issuer: "clinic".to_owned(),
+            access_ttl: Duration::from_secs(900),
+            refresh_ttl: Duration::from_secs(3600),
+            registration_roles: Vec::new(),
+        },
+    };
+    let assignment = clinic_assignment::Config {
+        serving,
+        keys,
+        database: database("assignment"),
+        records_url: auth.records_url.clone(),
+    };
+    let auth = clinic_auth::open(&auth, clock.clone()).await.err().unwrap();
+    let assignment = clinic_assignment::open(&assignment, clock).await.err().unwrap();
+    for error in [auth, assignment] {
+        assert!(error.to_string().contains("the URL of records"), "{error:#}");
+    }
+    assert!(!operator.path("data").exists(), "nothing was made");
 }

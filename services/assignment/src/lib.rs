@@ -31,10 +31,11 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/assignment");
 /// Connects to the database and puts the service together; `Server::run` serves. Records need not
 /// be there yet: until it is, what needs it is `UNAVAILABLE`.
 pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
+    // First what makes nothing: opening a database may make its file.
+    let people = People::new(&settings::upstream("records", &config.records_url)?);
     let db = config.database.open().await?;
     check_schema(&db, &MIGRATIONS).await?;
     let guard = config.keys.guard(&clock)?;
-    let people = People::new(&settings::upstream("records", &config.records_url)?);
     let assignments = Assignments::new(db.clone(), clock.clone(), people);
     Ok(Server::new("clinic-assignment", guard, config.serving.shutdown_grace)
         .service(AssignmentServiceServer::new(assignments))

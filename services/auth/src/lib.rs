@@ -52,9 +52,10 @@ struct Auth {
 /// One sentence that says what to do.
 pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
     let Config { serving, keys, database, records_url, settings } = config;
+    // First what makes nothing: opening a database may make its file.
+    let records = upstream("records", records_url)?;
     let db = database.open().await?;
     clinic_store::check_schema(&db, &MIGRATIONS).await?;
-    let records = upstream("records", records_url)?;
     let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
     let signer = AccessSigner::open(&keys.open(), issuer, ttl, clock.clone())?;
     let hasher = password::Hasher::new().map_err(|_| anyhow!("argon2 cannot be set up"))?;
