@@ -4,4 +4,4 @@ pub mod databases;
 mod suite;
 
 pub use databases::Databases;
-pub use suite::{Config, NewAdmin, Running, Settings, keys_dir, start};
+pub use suite::{Config, NewAdmin, Running, Settings, keys_dir, prepare, start};

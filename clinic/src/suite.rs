@@ -87,6 +87,15 @@ pub struct Running {
 
 /// Makes what is missing (keys, databases, the first administrator) and starts every server.
 pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
+    prepare(config, clock).await?.await
+}
+
+/// The part of a start that may be given up at any point: the next one goes on from there. It gives
+/// the rest, which is short and must come to its end, since it may make a password that is to be told.
+pub async fn prepare(
+    config: &Config,
+    clock: Clock,
+) -> Result<impl Future<Output = Result<Running>>> {
     // First what most likely fails: neither a wrong setting nor a port that is taken should have
     // made a data directory.
     config.databases.check()?;
@@ -141,25 +150,38 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let records_server = clinic_records::open(&records_config, clock.clone()).await?;
     let assignment_server = clinic_assignment::open(&assignment_config, clock.clone()).await?;
     let edge_server = clinic_gateway::open(&edge_config, clock.clone()).await?;
-    // Last of what can fail: a password that is made is one that the operator is told.
-    let new_admin = first_admin(&config.databases, &clock).await?;
 
-    let (edge, services) = (CancellationToken::new(), CancellationToken::new());
-    let mut servers = JoinSet::new();
-    servers.spawn(auth_server.run(auth_port, services.clone()));
-    servers.spawn(records_server.run(records_port, services.clone()));
-    servers.spawn(assignment_server.run(assignment_port, services.clone()));
-    let (stop_edge, stop_services) = (edge.clone(), services.clone());
-    servers.spawn(async move {
-        let outcome = edge_server.run(listener, stop_edge).await;
-        // Behind a gateway that is gone nobody waits any more.
-        stop_services.cancel();
-        outcome
-    });
-    // Not the gateway with a certificate, which need not be one for this address.
-    let own = config.settings.gateway.tls_cert.is_none().then_some(gateway);
-    let asked = own.into_iter().chain([auth, records, assignment]).map(url).collect();
-    Ok(Running { gateway, auth, records, assignment, new_admin, asked, servers, edge, services })
+    Ok(async move {
+        // Last of what can fail: a password that is made is one that the operator is told.
+        let new_admin = first_admin(&config.databases, &clock).await?;
+
+        let (edge, services) = (CancellationToken::new(), CancellationToken::new());
+        let mut servers = JoinSet::new();
+        servers.spawn(auth_server.run(auth_port, services.clone()));
+        servers.spawn(records_server.run(records_port, services.clone()));
+        servers.spawn(assignment_server.run(assignment_port, services.clone()));
+        let (stop_edge, stop_services) = (edge.clone(), services.clone());
+        servers.spawn(async move {
+            let outcome = edge_server.run(listener, stop_edge).await;
+            // Behind a gateway that is gone nobody waits any more.
+            stop_services.cancel();
+            outcome
+        });
+        // Not the gateway with a certificate, which need not be one for this address.
+        let own = config.settings.gateway.tls_cert.is_none().then_some(gateway);
+        let asked = own.into_iter().chain([auth, records, assignment]).map(url).collect();
+        Ok(Running {
+            gateway,
+            auth,
+            records,
+            assignment,
+            new_admin,
+            asked,
+            servers,
+            edge,
+            services,
+        })
+    })
 }
 
 impl Running {

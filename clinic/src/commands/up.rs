@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use clinic::{Config, start};
+use clinic::{Config, prepare};
 use clinic_chassis::process::{ready, say, until_told};
 use clinic_clock::Clock;
 use secrecy::ExposeSecret as _;
@@ -22,12 +22,21 @@ impl Args {
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let told = until_told()?;
-    let mut suite = start(&args.config, Clock::system()).await?;
+    let prepared = tokio::select! {
+        prepared = prepare(&args.config, Clock::system()) => prepared?,
+        () = told.cancelled() => return Ok(()),
+    };
+    let mut suite = prepared.await?;
     if let Some(admin) = &suite.new_admin {
         say(&format!("admin account: {}", admin.email));
         say(&format!("admin password: {}", admin.password.expose_secret()));
     }
-    suite.until_serving().await?;
-    ready("clinic", args.config.settings.gateway.scheme(), suite.gateway);
+    tokio::select! {
+        served = suite.until_serving() => {
+            served?;
+            ready("clinic", args.config.settings.gateway.scheme(), suite.gateway);
+        }
+        () = told.cancelled() => {}
+    }
     suite.run(told).await
 }

@@ -1,13 +1,13 @@
 //! The end, which comes within bounds whatever clients do.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use clinic_proto::auth::v1::{GetJwksRequest, RegisterRequest};
 use clinic_testkit::{PASSWORD, email};
 
-use crate::operator::Operator;
+use crate::operator::{Operator, tell_to_end, wait};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_ends_it_in_order_while_connections_are_held_open() {
@@ -38,6 +38,22 @@ async fn sigterm_ends_it_in_order_while_connections_are_held_open() {
         let _ = connection.read_to_end(&mut rest);
     }
     assert!(idle.get_jwks(GetJwksRequest {}).await.is_err());
+}
+
+#[test]
+fn sigterm_ends_it_also_while_it_waits_for_a_database_that_says_nothing() {
+    let operator = Operator::with_sqlite();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://clinic@{}", silent.local_addr().unwrap());
+    let mut child = operator
+        .command(&["up", "--listen", "127.0.0.1:0", "--database-url", &url])
+        .spawn()
+        .unwrap();
+    // It has come to the database, and waits.
+    let _held = silent.accept().unwrap();
+    tell_to_end(&child);
+    let ended = wait(&mut child, Duration::from_secs(20));
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

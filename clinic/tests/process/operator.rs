@@ -111,7 +111,13 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
+/// SIGTERM.
+pub(crate) fn tell_to_end(child: &Child) {
+    let kill = format!("kill -TERM {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+pub(crate) fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -196,9 +202,7 @@ impl Running {
 
     /// SIGTERM.
     pub(crate) fn terminate(mut self, patience: Duration) -> Ended {
-        let id = self.child.id();
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap();
-        assert!(sent.success());
+        tell_to_end(&self.child);
         let status = wait(&mut self.child, patience);
         let stderr = self.stderr.take().unwrap().join().unwrap();
         Ended { status, stdout: self.stdout.iter().collect::<Vec<_>>().join("\n"), stderr }
