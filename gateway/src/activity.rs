@@ -1,40 +1,46 @@
 //! Whether anything goes on on a connection, so that one that only takes a place can be closed.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::sync::watch;
 use tokio::time::sleep;
 use tonic::Status;
 use tonic::body::Body;
 
 /// The requests of a connection.
 #[derive(Default)]
-pub(crate) struct Activity(watch::Sender<Requests>);
+pub(crate) struct Activity(Arc<Counts>);
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Requests {
-    begun: u64,
-    ended: u64,
+#[derive(Default)]
+struct Counts {
+    begun: AtomicU64,
+    ended: AtomicU64,
     /// Parts of answers that were handed over to be sent.
-    parts: u64,
+    parts: AtomicU64,
     /// Answers of which the last part has not gone out, because the client does not read.
-    unread: u64,
+    unread: AtomicU64,
 }
 
-impl Requests {
-    fn none_runs(&self) -> bool {
-        self.begun == self.ended.saturating_add(self.unread)
+impl Counts {
+    /// Begun, ended, parts and unread at one moment.
+    fn now(&self) -> [u64; 4] {
+        [&self.begun, &self.ended, &self.parts, &self.unread].map(|n| n.load(Ordering::Relaxed))
     }
+}
+
+fn none_runs([begun, ended, _, unread]: [u64; 4]) -> bool {
+    begun == ended.saturating_add(unread)
 }
 
 impl Activity {
     /// A request has come.
     pub(crate) fn begin(&self) -> Running {
-        self.0.send_modify(|requests| requests.begun += 1);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         Running(self.0.clone())
     }
 
@@ -43,9 +49,9 @@ impl Activity {
     pub(crate) async fn ceased(&self, first: Duration, idle: Duration) {
         let mut patience = first;
         loop {
-            let before = *self.0.borrow();
+            let before = self.0.now();
             sleep(patience).await;
-            if before.none_runs() && before == *self.0.borrow() {
+            if none_runs(before) && before == self.0.now() {
                 return;
             }
             patience = idle;
@@ -54,7 +60,7 @@ impl Activity {
 }
 
 /// A request that has not ended.
-pub(crate) struct Running(watch::Sender<Requests>);
+pub(crate) struct Running(Arc<Counts>);
 
 impl Running {
     /// The answer's body; the request ends with it.
@@ -65,7 +71,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.send_modify(|requests| requests.ended += 1);
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -79,14 +85,15 @@ pub(crate) struct Sending {
 
 impl Sending {
     fn note(&mut self, handed_over: bool) {
-        if !handed_over && !self.unread {
-            return;
+        let counts = &self.running.0;
+        if handed_over {
+            counts.parts.fetch_add(1, Ordering::Relaxed);
         }
-        self.running.0.send_modify(|requests| {
-            requests.parts += u64::from(handed_over);
-            requests.unread -= u64::from(self.unread);
-            requests.unread += u64::from(handed_over);
-        });
+        match (self.unread, handed_over) {
+            (false, true) => counts.unread.fetch_add(1, Ordering::Relaxed),
+            (true, false) => counts.unread.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
         self.unread = handed_over;
     }
 }

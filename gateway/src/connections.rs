@@ -115,7 +115,7 @@ impl Connections {
         peer: IpAddr,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        let (edge, activity) = (self.edge.clone(), Arc::new(Activity::default()));
+        let (edge, activity) = (self.edge.clone(), Activity::default());
         let service = service_fn(|request| {
             let (edge, running) = (edge.clone(), activity.begin());
             async move {
