@@ -62,10 +62,16 @@ fn broken_line(text: &str) -> usize {
     1 + (0..lines.len()).rev().find(readable).unwrap_or_default()
 }
 
-/// Serves until SIGTERM or Ctrl-C, after printing `<name> ready: http://ADDRESS`.
-pub async fn serve(server: Server, address: &str) -> Result<()> {
-    // Whoever reads that it is ready may end it at once, in order.
+/// Opens a server and lets it serve until SIGTERM or Ctrl-C, after printing
+/// `<name> ready: http://ADDRESS`. Either ends the opening too: the first process of a container
+/// would not be ended by them otherwise.
+pub async fn serve(opening: impl Future<Output = Result<Server>>, address: &str) -> Result<()> {
+    // Before all else: whoever reads that it is ready may end it at once, in order.
     let told = until_told()?;
+    let server = tokio::select! {
+        server = opening => server?,
+        () = told.cancelled() => return Ok(()),
+    };
     let listener = bind(address).await?;
     ready(server.name(), "http", listener.local_addr()?);
     server.run(listener, told).await
@@ -98,4 +104,21 @@ pub fn until_told() -> Result<CancellationToken> {
         told.cancel();
     });
     Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_that_waits_hears_sigterm() {
+        let opening = async {
+            let kill = format!("kill -TERM {}", std::process::id());
+            assert!(std::process::Command::new("sh").args(["-c", &kill]).status()?.success());
+            std::future::pending().await
+        };
+        let served = serve(opening, "127.0.0.1:0");
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), served).await;
+        assert!(ended.expect("it ends").is_ok());
+    }
 }

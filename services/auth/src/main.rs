@@ -24,7 +24,6 @@ fn main() -> ExitCode {
     process::run(|| async {
         let args = Args::parse();
         telemetry::start(&args.process.log)?;
-        let server = clinic_auth::open(&args.config, Clock::system()).await?;
-        process::serve(server, &args.listen).await
+        process::serve(clinic_auth::open(&args.config, Clock::system()), &args.listen).await
     })
 }

@@ -21,9 +21,10 @@ const OUTPUT: usize = 32;
 /// larger than 32 MiB the C library always gives back to the system when it is freed; smaller ones
 /// it learns to keep (`M_MMAP_THRESHOLD` in mallopt(3)): 20 MiB for a service that does nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
-/// How many hashes there may be for each core, with those that wait: no more than a core does in a
-/// second. Who would wait longer is told to come again, instead of making everybody wait longer.
-const QUEUE: usize = 64;
+/// How many hashes there may be for each core, with those that wait: as many as a core does in some
+/// ten seconds, well within the time of a call, and more than the calls of one connection at the
+/// gateway. Who would wait longer is told to come again, instead of making everybody wait longer.
+const QUEUE: usize = 512;
 /// How long memory is kept that nobody uses.
 const KEEP: Duration = Duration::from_secs(10);
 
