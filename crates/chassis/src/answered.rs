@@ -1,14 +1,10 @@
 //! A line in the log for every call that has ended. Off unless it is asked for
 //! (`--log info,clinic::calls=debug`): writing it takes longer than many a call.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::{HeaderMap, Response};
-use http_body::{Frame, SizeHint};
-use tonic::Status;
+use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tracing::{Level, Span};
 
@@ -21,7 +17,15 @@ pub fn logged(answer: Response<Body>, began: Instant) -> Response<Body> {
     }
     let mut call = Ended { began, span: Span::current(), code: None };
     call.note(answer.headers());
-    answer.map(|body| Body::new(Logged { body, call }))
+    answer.map(|body| {
+        // `call` ends with the body that it belongs to, also when nobody reads that to its end.
+        Body::new(body.map_frame(move |frame| {
+            if let Some(trailers) = frame.trailers_ref() {
+                call.note(trailers);
+            }
+            frame
+        }))
+    })
 }
 
 /// Logs what it knows at its end.
@@ -49,43 +53,13 @@ impl Drop for Ended {
     }
 }
 
-struct Logged {
-    body: Body,
-    call: Ended,
-}
-
-impl http_body::Body for Logged {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.call.note(trailers);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use http_body_util::BodyExt as _;
+    use bytes::Bytes;
+    use tonic::Status;
 
     use super::*;
 
