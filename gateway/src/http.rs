@@ -1,20 +1,17 @@
-//! The HTTP side of the edge: who the client is, request ids, CORS, security headers, and the few
-//! paths that are plain HTTP.
+//! The HTTP side of the edge: who the client is, request ids, CORS, security headers, and which
+//! requests are gRPC, REST or neither.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Result;
-use bytes::Bytes;
 use clinic_chassis::REQUEST_ID_HEADER;
 use clinic_clock::Clock;
-use futures::future::Either;
+use futures::future::{BoxFuture, Either};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
@@ -23,13 +20,13 @@ use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 use tracing::Instrument as _;
 
 use crate::proxy::{Origin, Proxy};
-use crate::{Config, health, keyring};
+use crate::{Config, plain, rest};
 
 /// How long a browser may remember what CORS allows.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// What clients of gRPC-Web and of this suite send, and what they read.
-const CORS_SENT: [&str; 9] = [
+/// What clients of gRPC-Web, of the REST API and of this suite send, and what they read.
+const CORS_SENT: [&str; 11] = [
     "authorization",
     "content-type",
     "grpc-timeout",
@@ -39,16 +36,26 @@ const CORS_SENT: [&str; 9] = [
     "grpc-accept-encoding",
     "connect-protocol-version",
     "connect-timeout-ms",
+    "idempotency-key",
+    "if-match",
 ];
-const CORS_READ: [&str; 5] =
-    ["grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding", "x-request-id"];
+const CORS_READ: [&str; 10] = [
+    "etag",
+    "grpc-encoding",
+    "grpc-message",
+    "grpc-status",
+    "grpc-status-details-bin",
+    "link",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "x-request-id",
+];
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Edge {
-    grpc: Cors<OnlyGrpc<GrpcWebService<Proxy>>>,
-    keyring: std::sync::Arc<keyring::Keyring>,
-    health: health::Merged,
+    inside: Cors<Inside>,
     clock: Clock,
     behind_proxy: bool,
     hsts: bool,
@@ -57,16 +64,16 @@ pub(crate) struct Edge {
 impl Edge {
     pub(crate) fn new(
         config: &Config,
-        proxy: Proxy,
-        keyring: std::sync::Arc<keyring::Keyring>,
-        health: health::Merged,
+        proxy: &Proxy,
+        plain: plain::Pages,
         clock: Clock,
     ) -> Result<Self> {
         let edge = &config.edge;
-        let grpc = OnlyGrpc(GrpcWebLayer::new().layer(proxy));
-        let grpc = cors(&edge.cors_origin)?.layer(grpc);
+        let grpc = GrpcWebLayer::new().layer(proxy.clone());
+        let inside = Inside { grpc, rest: rest::Api::new(proxy.clone())?, plain };
+        let inside = cors(&edge.cors_origin)?.layer(inside);
         let hsts = edge.behind_proxy || edge.tls_cert.is_some();
-        Ok(Self { grpc, keyring, health, clock, behind_proxy: edge.behind_proxy, hsts })
+        Ok(Self { inside, clock, behind_proxy: edge.behind_proxy, hsts })
     }
 
     /// Answers a request that came from that address.
@@ -82,50 +89,17 @@ impl Edge {
         let span = tracing::info_span!(
             "call",
             method = loggable(request.uri().path()),
+            // The method that a path of the REST API leads to.
+            rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
-        let mut response = if *request.method() == Method::GET {
-            self.plain(request.uri().path()).instrument(span).await
-        } else {
-            request.extensions_mut().insert(Origin { client_ip, request_id: request_id.clone() });
-            let request = request.map(Body::new);
-            let Ok(response) = self.grpc.clone().oneshot(request).instrument(span).await;
-            response
-        };
+        request.extensions_mut().insert(Origin { client_ip, request_id: request_id.clone() });
+        let request = request.map(Body::new);
+        let Ok(mut response) = self.inside.clone().oneshot(request).instrument(span).await;
         let headers = response.headers_mut();
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), request_id);
         self.secure(headers);
         Ok(response)
-    }
-
-    /// The paths of plain HTTP.
-    async fn plain(&self, path: &str) -> Response<Body> {
-        match path {
-            "/.well-known/jwks.json" => {
-                let keys = self.keyring.keys();
-                if keys.is_empty() {
-                    return text(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "the keys are not known yet: try again soon\n",
-                    );
-                }
-                let mut response = json(&serde_json::json!({ "keys": keys }));
-                // Public, and asked for often: a minute is what the gateway itself allows.
-                let age = HeaderValue::from_static("public, max-age=60");
-                response.headers_mut().insert(header::CACHE_CONTROL, age);
-                response
-            }
-            // Alive, and ready: what orchestrators ask for over plain HTTP.
-            "/livez" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.health.all_serve().await {
-                true => text(StatusCode::OK, "ok\n"),
-                false => text(StatusCode::SERVICE_UNAVAILABLE, "not every service serves\n"),
-            },
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "This is a gRPC and gRPC-Web gateway: there is nothing at this path for GET.\n",
-            ),
-        }
     }
 
     fn secure(&self, headers: &mut HeaderMap) {
@@ -160,35 +134,37 @@ impl Edge {
     }
 }
 
-/// Turns away what is not gRPC, in words for whoever tries the gateway by hand.
+/// What is behind CORS: gRPC, the REST API, and what is neither.
 #[derive(Clone)]
-struct OnlyGrpc<S>(S);
+struct Inside {
+    grpc: GrpcWebService<Proxy>,
+    rest: rest::Api,
+    plain: plain::Pages,
+}
 
-impl<S> Service<Request<Body>> for OnlyGrpc<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-{
+impl Service<Request<Body>> for Inside {
     type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+    type Error = Infallible;
+    type Future = Either<
+        <GrpcWebService<Proxy> as Service<Request<Body>>>::Future,
+        BoxFuture<'static, Result<Response<Body>, Infallible>>,
+    >;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.grpc, cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let refused = if *request.method() != Method::POST {
-            text(StatusCode::METHOD_NOT_ALLOWED, "gRPC and gRPC-Web calls are POST requests\n")
-        } else if !is_grpc(request.headers()) {
-            text(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "This is a gRPC and gRPC-Web gateway: the content-type is application/grpc or \
-                 application/grpc-web+proto.\n",
-            )
-        } else {
-            return Either::Left(self.0.call(request));
-        };
-        Either::Right(ready(Ok(refused)))
+        if *request.method() == Method::POST && is_grpc(request.headers()) {
+            return Either::Left(self.grpc.call(request));
+        }
+        let Self { rest, plain, .. } = self.clone();
+        Either::Right(Box::pin(async move {
+            Ok(match rest.answer(request).await {
+                Ok(answer) => answer,
+                Err(request) => plain.answer(request.method(), request.uri().path()).await,
+            })
+        }))
     }
 }
 
@@ -210,29 +186,14 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
     };
     Ok(CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(names(&CORS_SENT))
         .expose_headers(names(&CORS_READ))
         .max_age(PREFLIGHT_AGE))
 }
 
-/// A path as far as it can be a method's name: what else clients ask for is not for the log.
+/// A path as far as it can be one of ours: what else clients ask for is not for the log.
 fn loggable(path: &str) -> &str {
-    let named = |b: u8| b.is_ascii_alphanumeric() || b"/._".contains(&b);
+    let named = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
     if path.len() <= 200 && path.bytes().all(named) { path } else { "?" }
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::new(Bytes::from_static(text.as_bytes()))));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn json(value: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::new(Bytes::from(value.to_string()))));
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
 }

@@ -14,8 +14,10 @@ mod health;
 mod http;
 mod keyring;
 mod metadata;
+mod plain;
 mod proxy;
 mod reflection;
+mod rest;
 mod routes;
 
 use std::sync::Arc;
@@ -67,7 +69,8 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
         config.limits(),
         (health.clone(), reflection),
     );
-    let http = http::Edge::new(config, proxy, keyring.clone(), health.clone(), clock)?;
+    let plain = plain::Pages::new(keyring.clone(), health.clone());
+    let http = http::Edge::new(config, &proxy, plain, clock)?;
     Ok(Gateway { connections: Connections::new(config, http)?, keyring, health })
 }
 

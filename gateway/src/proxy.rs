@@ -1,4 +1,4 @@
-//! The heart of the gateway: one gRPC call, from the verified token to the upstream and back.
+//! The heart of the gateway: one call, from the verified token to the upstream and back.
 //! Knows services and methods by name, and nothing of their messages.
 
 use std::convert::Infallible;
@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use clinic_chassis::{Error, format_timeout, logged, parse_timeout};
-use clinic_identity::{Access, Caller, ClaimsSigner, Denied, Policy, TokenError, VerifiedAccess};
+use clinic_chassis::{Error, Upstream, format_timeout, logged, parse_timeout};
+use clinic_identity::{
+    Access, Caller, ClaimsSigner, Denied, Policy, Roles, TokenError, VerifiedAccess,
+};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
@@ -71,44 +73,82 @@ impl Proxy {
     }
 
     async fn forward(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let this = &*self.0;
-        let service = service_name(request.uri().path()).ok_or_else(Error::unknown_method)?;
-        if service.starts_with("grpc.") {
-            return this.answer(request).await;
+        let path = request.uri().path();
+        if path.starts_with("/grpc.") {
+            return self.0.answer(request).await;
         }
+        let origin = request.extensions().get::<Origin>().cloned();
+        let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
+        let call = self.admit(path, request.headers(), &origin).await?;
+        metadata::strip(request.headers_mut())?;
+        // What came over HTTP/1.1 goes on over HTTP/2, as gRPC must.
+        *request.version_mut() = Version::HTTP_2;
+        call.send(request).await
+    }
+
+    /// Finds out where a call goes, who makes it, whether that one may, and how long it may take.
+    /// The path is the method's, as gRPC writes it.
+    pub(crate) async fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        origin: &Origin,
+    ) -> Result<Call<'_>, Error> {
+        let this = &*self.0;
+        let service = service_name(path).ok_or_else(Error::unknown_method)?;
         let target = this.routes.get(service).ok_or_else(Error::unknown_method)?;
         let access = match target.access {
-            TargetAccess::Contract => {
-                *this.policy.rule(request.uri().path()).ok_or_else(Error::unknown_method)?
-            }
+            TargetAccess::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
             TargetAccess::Foreign { public: true } => Access::Public,
             TargetAccess::Foreign { public: false } => Access::SignedIn,
         };
-        let origin = request.extensions_mut().remove::<Origin>();
-        let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
-        let token = this.token(request.headers(), access).await?;
-        check(access, token.as_deref())?;
+        let token = this.token(headers, access).await?;
+        let caller = caller(token.as_deref());
+        check(access, &caller)?;
         let claims = match &token {
             Some(token) => this.signer.for_user(token, origin.client_ip),
             None => this.signer.anonymous(origin.client_ip),
         };
-        let claims = claims.map_err(Error::internal)?;
+        let left = this.time(headers, &target.access);
+        Ok(Call {
+            upstream: &target.upstream,
+            caller,
+            claims: claims.map_err(Error::internal)?,
+            request_id: origin.request_id.clone(),
+            deadline: left.and_then(|left| Instant::now().checked_add(left)),
+            message_bytes: this.limits.message_bytes,
+        })
+    }
+}
 
-        let left = this.time(request.headers(), &target.access);
+/// A call that may be made.
+pub(crate) struct Call<'a> {
+    upstream: &'a Upstream,
+    caller: Caller,
+    claims: HeaderValue,
+    request_id: HeaderValue,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) message_bytes: u32,
+}
+
+impl Call<'_> {
+    /// Keeps out who has none of these roles.
+    pub(crate) fn only(&self, roles: Roles) -> Result<(), Error> {
+        check(Access::AnyOf(roles), &self.caller)
+    }
+
+    /// Makes the call. Of the head nothing may be left that is not for the service.
+    pub(crate) async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left < SHORTEST) {
             return Err(Error::deadline_exceeded());
         }
-        let deadline = left.and_then(|left| Instant::now().checked_add(left));
         let timeout = left.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
-        metadata::strip(request.headers_mut())?;
-        metadata::add(request.headers_mut(), claims, origin.request_id, timeout);
-        // What came over HTTP/1.1 goes on over HTTP/2, as gRPC must.
-        *request.version_mut() = Version::HTTP_2;
-
+        metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
         let (parts, body) = request.into_parts();
-        let (body, fault) = frames::limited(body, this.limits.message_bytes);
-        let answer = target.upstream.send(Request::from_parts(parts, body));
-        let answer = match deadline {
+        let (body, fault) = frames::limited(body, self.message_bytes);
+        let answer = self.upstream.send(Request::from_parts(parts, body));
+        let answer = match self.deadline {
             // The clock first: a service keeps the same time, and many say CANCELLED when it is up.
             Some(deadline) => tokio::select! {
                 biased;
@@ -117,10 +157,10 @@ impl Proxy {
             },
             None => answer.await,
         };
-        if let Some(error) = fault.error(this.limits.message_bytes) {
+        if let Some(error) = fault.error(self.message_bytes) {
             return Err(error);
         }
-        match deadline {
+        match self.deadline {
             Some(deadline) => Ok(answer?.map(|body| deadline::until(deadline, body))),
             None => Ok(answer?),
         }
@@ -172,14 +212,17 @@ impl Inner {
     }
 }
 
-fn check(access: Access, token: Option<&VerifiedAccess>) -> Result<(), Error> {
-    let caller = match token {
+fn caller(token: Option<&VerifiedAccess>) -> Caller {
+    match token {
         None => Caller::anonymous(None),
         Some(VerifiedAccess { claims, .. }) => {
             Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, None)
         }
-    };
-    access.check(&caller).map_err(|denied| match denied {
+    }
+}
+
+fn check(access: Access, caller: &Caller) -> Result<(), Error> {
+    access.check(caller).map_err(|denied| match denied {
         Denied::Unauthenticated => Error::invalid_token(),
         Denied::RoleRequired => Error::role_required(),
     })

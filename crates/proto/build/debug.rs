@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::options::Message;
+use clinic_contract::Message;
 
 pub(crate) fn generate(messages: &[Message]) -> String {
     let mut code = String::new();

@@ -4,16 +4,13 @@
 #![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 
 mod debug;
-mod options;
 mod validation;
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use clinic_contract::Result;
 use prost_reflect::DescriptorPool;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..");
@@ -22,26 +19,29 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed={}", third_party.display());
     println!("cargo:rerun-if-changed=build");
 
-    let mut compiler = protox::Compiler::new([&proto, &third_party])?;
-    compiler.include_imports(true).include_source_info(true).open_files(protos(&proto)?)?;
+    let compiler = compile(&proto, &third_party, true)?;
     let pool = compiler.descriptor_pool();
-    let messages = options::messages(&pool)?;
+    let messages = clinic_contract::messages(&pool)?;
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     generate_stubs(compiler.file_descriptor_set(), &messages)?;
     write_rust(&out.join("validation.rs"), &validation::generate(&messages)?)?;
     write_rust(&out.join("debug.rs"), &debug::generate(&messages))?;
-    fs::write(out.join("descriptors.bin"), descriptors(&proto, &third_party)?)?;
+    // What every process reads at its start has no comments: they are most of the bytes.
+    let plain = compile(&proto, &third_party, false)?;
+    for (name, compiler) in [("descriptors.bin", plain), ("documented.bin", compiler)] {
+        let bytes = compiler.encode_file_descriptor_set();
+        DescriptorPool::decode(bytes.as_slice())?;
+        fs::write(out.join(name), bytes)?;
+    }
     Ok(())
 }
 
-/// What the processes carry: every file with its imports, without the comments.
-fn descriptors(proto: &Path, third_party: &Path) -> Result<Vec<u8>> {
+/// Every file with its imports.
+fn compile(proto: &Path, third_party: &Path, comments: bool) -> Result<protox::Compiler> {
     let mut compiler = protox::Compiler::new([proto, third_party])?;
-    compiler.include_imports(true).include_source_info(false).open_files(protos(proto)?)?;
-    let bytes = compiler.encode_file_descriptor_set();
-    DescriptorPool::decode(bytes.as_slice())?;
-    Ok(bytes)
+    compiler.include_imports(true).include_source_info(comments).open_files(protos(proto)?)?;
+    Ok(compiler)
 }
 
 fn protos(root: &Path) -> Result<Vec<PathBuf>> {
@@ -62,7 +62,7 @@ fn protos(root: &Path) -> Result<Vec<PathBuf>> {
 
 fn generate_stubs(
     mut set: prost_types::FileDescriptorSet,
-    messages: &[options::Message],
+    messages: &[clinic_contract::Message],
 ) -> Result<()> {
     // Of the imports only what messages are made of: options are not generated.
     set.file.retain(|file| {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::Result;
-use crate::options::{Choice, Field, Message, Rules, Shape, Type};
+use clinic_contract::Result;
+use clinic_contract::{Choice, Field, Message, Rules, Shape, Type};
 
 pub(crate) fn generate(messages: &[Message]) -> Result<String> {
     let mut code = String::new();

@@ -37,6 +37,13 @@ pub mod records {
     }
 }
 
+#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
+pub mod rest {
+    pub mod v1 {
+        tonic::include_proto!("clinic.rest.v1");
+    }
+}
+
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/validation.rs"));
     include!(concat!(env!("OUT_DIR"), "/debug.rs"));
@@ -45,6 +52,10 @@ mod generated {
 /// The `google.protobuf.FileDescriptorSet` of the contract and all that it imports, with every
 /// option. Decode it with prost-reflect: prost-types drops the options silently.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The same with the comments, which documents are written from.
+pub const DOCUMENTED_FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/documented.bin"));
 
 /// Stands for a private value in `Debug`.
 struct Private;

@@ -1,58 +1,58 @@
-//! The messages of the contract with the options that matter here, read from the descriptors into
-//! plain data. A rule that this generator does not know fails the build: it can never be skipped.
+//! Messages with the options of their fields. A rule that is not known here is an error: it can
+//! never be skipped.
 
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-use crate::Result;
+use crate::{Result, extension};
 
-pub(crate) struct Message {
-    pub(crate) full_name: String,
-    pub(crate) fields: Vec<Field>,
-    pub(crate) choices: Vec<Choice>,
+pub struct Message {
+    pub full_name: String,
+    pub fields: Vec<Field>,
+    pub choices: Vec<Choice>,
 }
 
 /// `buf.validate.MessageOneofRule`: fields of which only one may be given.
 #[derive(Default)]
-pub(crate) struct Choice {
-    pub(crate) fields: Vec<String>,
-    pub(crate) required: bool,
+pub struct Choice {
+    pub fields: Vec<String>,
+    pub required: bool,
 }
 
 impl Message {
-    pub(crate) fn has_private_field(&self) -> bool {
+    pub fn has_private_field(&self) -> bool {
         self.fields.iter().any(|f| f.private)
     }
 
     /// `clinic.records.v1.Patient` → `crate::records::v1::Patient`.
-    pub(crate) fn rust_path(&self) -> String {
+    pub fn rust_path(&self) -> String {
         format!("crate::{}", self.full_name.trim_start_matches("clinic.").replace('.', "::"))
     }
 
     /// `crate::auth::v1::register_request::Profile`.
-    pub(crate) fn oneof_path(&self, oneof: &str) -> String {
+    pub fn oneof_path(&self, oneof: &str) -> String {
         let path = self.rust_path();
         let (module, name) = path.rsplit_once("::").unwrap_or_default();
         format!("{module}::{}::{}", lower_snake(name), upper_camel(oneof))
     }
 }
 
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) shape: Shape,
-    pub(crate) kind: Type,
+pub struct Field {
+    pub name: String,
+    pub shape: Shape,
+    pub kind: Type,
     /// `Some((oneof, Variant))` for a member of a real oneof.
-    pub(crate) variant: Option<(String, String)>,
-    pub(crate) private: bool,
-    pub(crate) required: bool,
-    pub(crate) output_only: bool,
-    pub(crate) immutable: bool,
-    pub(crate) rules: Rules,
+    pub variant: Option<(String, String)>,
+    pub private: bool,
+    pub required: bool,
+    pub output_only: bool,
+    pub immutable: bool,
+    pub rules: Rules,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// A scalar that is its zero value when it is not given.
     Implicit,
     /// A message, or a scalar with presence.
@@ -60,7 +60,7 @@ pub(crate) enum Shape {
     Repeated,
 }
 
-pub(crate) enum Type {
+pub enum Type {
     Text,
     Int32,
     /// The numbers of the enum.
@@ -72,31 +72,33 @@ pub(crate) enum Type {
 }
 
 #[derive(Default)]
-pub(crate) struct Rules {
-    pub(crate) ignore_empty: bool,
-    pub(crate) min_len: Option<u64>,
-    pub(crate) max_len: Option<u64>,
-    pub(crate) one_of: Vec<String>,
+pub struct Rules {
+    pub ignore_empty: bool,
+    pub min_len: Option<u64>,
+    pub max_len: Option<u64>,
+    pub one_of: Vec<String>,
     /// Names in `crate::format`.
-    pub(crate) formats: Vec<String>,
-    pub(crate) gte: Option<i32>,
-    pub(crate) lte: Option<i32>,
-    pub(crate) defined_only: bool,
-    pub(crate) not_in: Vec<i32>,
-    pub(crate) min_items: Option<u64>,
-    pub(crate) max_items: Option<u64>,
-    pub(crate) unique: bool,
-    pub(crate) items: Option<Box<Rules>>,
+    pub formats: Vec<String>,
+    pub gte: Option<i32>,
+    pub lte: Option<i32>,
+    pub defined_only: bool,
+    pub not_in: Vec<i32>,
+    pub min_items: Option<u64>,
+    pub max_items: Option<u64>,
+    pub unique: bool,
+    pub items: Option<Box<Rules>>,
 }
 
-pub(crate) fn messages(pool: &DescriptorPool) -> Result<Vec<Message>> {
+/// All messages of the suite's own packages.
+pub fn messages(pool: &DescriptorPool) -> Result<Vec<Message>> {
     pool.all_messages()
         .filter(|m| m.full_name().starts_with("clinic.") && !m.is_map_entry())
         .map(|m| message(&m))
         .collect()
 }
 
-fn message(descriptor: &MessageDescriptor) -> Result<Message> {
+/// One message with its options.
+pub fn message(descriptor: &MessageDescriptor) -> Result<Message> {
     if descriptor.parent_message().is_some() {
         return Err(format!("{}: nested messages are not supported", descriptor.full_name()).into());
     }
@@ -245,10 +247,6 @@ fn typed_rules(kind: &str, message: &DynamicMessage, rules: &mut Rules) -> Resul
         }
     }
     Ok(())
-}
-
-fn extension(options: &DynamicMessage, name: &str) -> Option<Value> {
-    options.extensions().find(|(e, _)| e.full_name() == name).map(|(_, value)| value.clone())
 }
 
 fn upper_camel(snake: &str) -> String {

@@ -1,0 +1,164 @@
+//! The paths of the REST API: `google.api.http` and what `clinic.rest.v1` adds to it. Of the syntax
+//! of paths only what the contract uses: segments that are text, or `{field}`.
+
+use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
+
+use crate::{Result, extension};
+
+/// The paths of one method.
+pub struct Paths {
+    pub all: Vec<Path>,
+    /// Where that which the call has made can be read, with `{field}` of the response.
+    pub created: Option<String>,
+}
+
+/// One path that leads to a method.
+pub struct Path {
+    pub verb: Verb,
+    /// As `/api/patients/{id}`, without a slash at its end.
+    pub path: String,
+    pub body: Body,
+    /// The field of the response that is the answer, instead of all of it.
+    pub response_body: Option<String>,
+    /// Fields of the request with the values that the path gives them.
+    pub fixed: Vec<Fixed>,
+    /// Numbers of `clinic.access.v1.Role`; empty: nobody more is kept out than by the method's rule.
+    pub only: Vec<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// What of the request the body of the HTTP request is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// Everything but what the path says.
+    All,
+    /// This field.
+    Field(String),
+}
+
+/// A field that a path fixes.
+#[derive(Clone)]
+pub struct Fixed {
+    /// As `id` or `patient.user_id`.
+    pub field: String,
+    pub value: String,
+}
+
+impl Path {
+    /// The fields that the path names, in its order.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        captures(&self.path)
+    }
+}
+
+/// What the contract says of a method's paths; none at all for a method without REST.
+pub fn paths(method: &MethodDescriptor) -> Result<Option<Paths>> {
+    let options = method.options();
+    let Some(Value::Message(rule)) = extension(&options, "google.api.http") else {
+        return Ok(None);
+    };
+    read(&rule, &options).map(Some).map_err(|e| format!("{}: {e}", method.full_name()).into())
+}
+
+fn read(rule: &DynamicMessage, options: &DynamicMessage) -> Result<Paths> {
+    let mut all = vec![path(rule)?];
+    for more in messages(rule, "additional_bindings") {
+        all.push(path(more)?);
+    }
+    let said = extension(options, "clinic.rest.v1.paths");
+    let said = said.as_ref().and_then(Value::as_list).into_iter().flatten();
+    for said in said.filter_map(Value::as_message) {
+        let about = text(said, "path");
+        let mut known = all.iter_mut().filter(|p| p.path == about).peekable();
+        if known.peek().is_none() {
+            return Err(format!("{about} is no path of its google.api.http rule").into());
+        }
+        for path in known {
+            path.fixed = messages(said, "fixed")
+                .map(|f| Fixed { field: text(f, "field"), value: text(f, "value") })
+                .collect();
+            path.only = values(said, "only").filter_map(Value::as_enum_number).collect();
+        }
+    }
+    let created = extension(options, "clinic.rest.v1.created");
+    let created = created.and_then(|path| path.as_str().map(str::to_owned));
+    Ok(Paths { all, created })
+}
+
+/// `google.api.HttpRule`, without its additional bindings.
+fn path(rule: &DynamicMessage) -> Result<Path> {
+    let verbs = [
+        ("get", Verb::Get),
+        ("post", Verb::Post),
+        ("put", Verb::Put),
+        ("patch", Verb::Patch),
+        ("delete", Verb::Delete),
+    ];
+    let given = verbs.into_iter().find(|(name, _)| rule.has_field_by_name(name));
+    let (name, verb) = given.ok_or("its google.api.http rule has no method of HTTP")?;
+    let body = text(rule, "body");
+    let response_body = text(rule, "response_body");
+    Ok(Path {
+        verb,
+        path: checked(text(rule, name))?,
+        body: match body.as_str() {
+            "" => Body::None,
+            "*" => Body::All,
+            field => Body::Field(field.to_owned()),
+        },
+        response_body: (!response_body.is_empty()).then_some(response_body),
+        fixed: Vec::new(),
+        only: Vec::new(),
+    })
+}
+
+fn checked(path: String) -> Result<String> {
+    let plain = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let mut segments = path.strip_prefix('/').unwrap_or_default().split('/');
+    let understood = segments.all(|segment| {
+        let field = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        plain(field.unwrap_or(segment))
+    });
+    match understood {
+        true => Ok(path),
+        false => Err(format!("the path {path} is not made of /text and /{{field}}").into()),
+    }
+}
+
+/// The fields that a path names.
+pub(crate) fn captures(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn text(message: &DynamicMessage, field: &str) -> String {
+    let value = message.get_field_by_name(field);
+    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn values<'a>(
+    message: &'a DynamicMessage,
+    field: &str,
+) -> impl Iterator<Item = &'a Value> + use<'a> {
+    let set = message.fields().find_map(|(f, value)| (f.name() == field).then_some(value));
+    set.and_then(Value::as_list).into_iter().flatten()
+}
+
+fn messages<'a>(
+    message: &'a DynamicMessage,
+    field: &str,
+) -> impl Iterator<Item = &'a DynamicMessage> + use<'a> {
+    values(message, field).filter_map(Value::as_message)
+}

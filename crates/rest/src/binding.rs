@@ -1,0 +1,207 @@
+//! One path of one method: what of the request comes from where, and what becomes of the answer.
+
+use clinic_contract::{Body, Path, Paths, Result, Verb};
+use http::Method;
+use http::uri::PathAndQuery;
+use prost_reflect::MethodDescriptor;
+
+use crate::request::from_text;
+use crate::schema::{MessageId, Schema, Type};
+use crate::wire::FieldPath;
+
+/// See the module.
+pub struct Binding {
+    pub(crate) method: Method,
+    /// As in the contract, without a slash at the end.
+    pub(crate) path: String,
+    pub(crate) rpc: PathAndQuery,
+    pub(crate) only: Vec<i32>,
+    pub(crate) input: MessageId,
+    pub(crate) body: From,
+    pub(crate) captures: Vec<(String, FieldPath)>,
+    /// The fields that the path fixes, as they are added to every request.
+    pub(crate) fixed: Vec<u8>,
+    /// The names of fields of the request that the path says.
+    pub(crate) said: Vec<String>,
+    pub(crate) etag: Option<FieldPath>,
+    pub(crate) request_id: Option<FieldPath>,
+    pub(crate) update: Option<Update>,
+    pub(crate) output: Output,
+}
+
+/// What the body of a request becomes.
+pub(crate) enum From {
+    Nothing,
+    Everything,
+    Field { name: String, number: u32, message: MessageId },
+}
+
+/// Where an update says what it changes.
+pub(crate) struct Update {
+    pub(crate) mask: FieldPath,
+    /// PUT: everything that can change. Otherwise what the body names.
+    pub(crate) replace: bool,
+}
+
+/// What becomes of the answer.
+pub(crate) struct Output {
+    pub(crate) message: MessageId,
+    /// The field that is the answer, instead of all of it.
+    pub(crate) part: Option<FieldPath>,
+    /// Where that which was made can be read: text and fields in turn.
+    pub(crate) created: Option<Vec<(String, Option<FieldPath>)>>,
+    pub(crate) etag: Option<FieldPath>,
+    pub(crate) next_page: Option<FieldPath>,
+    /// DELETE: the answer is empty.
+    pub(crate) empty: bool,
+}
+
+impl Binding {
+    /// The method that it leads to, as `/package.Service/Method`.
+    pub fn rpc(&self) -> &PathAndQuery {
+        &self.rpc
+    }
+
+    /// Numbers of the roles that this path is for; empty: nobody is kept out by it.
+    pub fn only(&self) -> &[i32] {
+        &self.only
+    }
+
+    /// Whether a body belongs to it.
+    pub fn has_body(&self) -> bool {
+        !matches!(self.body, From::Nothing)
+    }
+
+    /// The field of the request that the body is, when it is not the request itself.
+    pub fn body_field(&self) -> Option<&str> {
+        match &self.body {
+            From::Field { name, .. } => Some(name),
+            From::Nothing | From::Everything => None,
+        }
+    }
+
+    pub(crate) fn new(
+        schema: &mut Schema,
+        method: &MethodDescriptor,
+        paths: &Paths,
+        path: &Path,
+    ) -> Result<Self> {
+        if method.is_client_streaming() || method.is_server_streaming() {
+            return Err("a stream has no form over JSON here yet".into());
+        }
+        let input = schema.add(&method.input())?;
+        let output = schema.add(&method.output())?;
+        let find = |name: &str| {
+            FieldPath::find(schema, input, name).ok_or_else(|| format!("there is no field {name}"))
+        };
+        let optional = |name: &str| FieldPath::find(schema, input, name);
+        let body = match &path.body {
+            Body::None => From::Nothing,
+            Body::All => From::Everything,
+            Body::Field(name) => match schema.message(input).named(name) {
+                Some((_, field)) if !field.repeated => match field.kind {
+                    Type::Message(message) => {
+                        From::Field { name: name.clone(), number: field.number, message }
+                    }
+                    _ => return Err(format!("the body {name} is no message").into()),
+                },
+                _ => return Err(format!("there is no field {name} for the body").into()),
+            },
+        };
+        let of_body = |name: &str| match &path.body {
+            Body::Field(body) => optional(&format!("{body}.{name}")),
+            Body::None | Body::All => None,
+        };
+        let mut captures = Vec::new();
+        for name in path.captures() {
+            captures.push((name.to_owned(), find(name)?));
+        }
+        let mut fixed = Vec::new();
+        for said in &path.fixed {
+            let field = find(&said.field)?;
+            let value = from_text(schema, field.kind, &said.value);
+            let value = value.ok_or_else(|| format!("{} does not fit", said.field))?;
+            field.write(value, &mut fixed);
+        }
+        let said = captures.iter().map(|(name, _)| name);
+        let said = said.chain(path.fixed.iter().map(|fixed| &fixed.field)).cloned().collect();
+        let update =
+            optional("update_mask").map(|mask| Update { mask, replace: path.verb == Verb::Put });
+        Ok(Self {
+            method: verb(path.verb),
+            path: path.path.clone(),
+            rpc: rpc(method)?,
+            only: path.only.clone(),
+            input,
+            body,
+            captures,
+            fixed,
+            said,
+            etag: optional("etag").or_else(|| of_body("etag")),
+            request_id: optional("request_id"),
+            update,
+            output: self::output(schema, output, paths, path)?,
+        })
+    }
+}
+
+fn output(schema: &Schema, whole: MessageId, paths: &Paths, path: &Path) -> Result<Output> {
+    let part = match &path.response_body {
+        None => None,
+        Some(name) => Some(
+            FieldPath::find(schema, whole, name)
+                .ok_or_else(|| format!("there is no field {name} in the response"))?,
+        ),
+    };
+    let message = match part.as_ref().map(|part| part.kind) {
+        None => whole,
+        Some(Type::Message(part)) => part,
+        Some(_) => return Err("the response_body is no message".into()),
+    };
+    let created = match &paths.created {
+        None => None,
+        Some(template) => Some(location(schema, whole, template)?),
+    };
+    Ok(Output {
+        message,
+        part,
+        created,
+        etag: FieldPath::find(schema, message, "etag"),
+        next_page: FieldPath::find(schema, message, "next_page_token"),
+        empty: path.verb == Verb::Delete,
+    })
+}
+
+/// `/api/users/{user.id}/` as text and fields in turn.
+fn location(
+    schema: &Schema,
+    message: MessageId,
+    template: &str,
+) -> Result<Vec<(String, Option<FieldPath>)>> {
+    let mut parts = Vec::new();
+    for part in template.split('}') {
+        parts.push(match part.split_once('{') {
+            None => (part.to_owned(), None),
+            Some((text, name)) => {
+                let field = FieldPath::find(schema, message, name);
+                let field = field.ok_or_else(|| format!("{template}: there is no field {name}"))?;
+                (text.to_owned(), Some(field))
+            }
+        });
+    }
+    Ok(parts)
+}
+
+fn rpc(method: &MethodDescriptor) -> Result<PathAndQuery> {
+    Ok(format!("/{}/{}", method.parent_service().full_name(), method.name()).parse()?)
+}
+
+fn verb(verb: Verb) -> Method {
+    match verb {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Put => Method::PUT,
+        Verb::Patch => Method::PATCH,
+        Verb::Delete => Method::DELETE,
+    }
+}

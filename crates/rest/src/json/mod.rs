@@ -1,0 +1,4 @@
+//! JSON of the proto3 mapping, with the names of fields as they stand in the contract.
+
+pub(crate) mod read;
+pub(crate) mod write;

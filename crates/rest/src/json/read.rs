@@ -1,0 +1,413 @@
+//! From JSON to protobuf, straight from the bytes: what is wrong is said with the path of the field
+//! and never with its value, and as much as possible at once.
+
+use std::fmt;
+
+use clinic_proto::validation::Violation;
+use prost::Message as _;
+use prost_types::{FieldMask, Timestamp};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::schema::{Field, Form, Message, MessageId, Schema, Type};
+use crate::wire::{Scalar, nested};
+
+/// So many problems are named; the rest is not looked for.
+const MAX_PROBLEMS: usize = 64;
+/// Characters of an unknown name that are repeated to whoever sent it.
+const MAX_NAME: usize = 64;
+
+/// What came of a body.
+pub(crate) struct Read {
+    /// The message.
+    pub(crate) wire: Vec<u8>,
+    /// The names of the fields of the outermost object.
+    pub(crate) given: Vec<usize>,
+}
+
+/// Why there is no message.
+pub(crate) enum Unreadable {
+    /// It is not JSON from there on.
+    Syntax {
+        line: usize,
+        column: usize,
+    },
+    Fields(Vec<Violation>),
+}
+
+/// Reads a message of that type.
+pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Read, Unreadable> {
+    let mut reader = Reader {
+        schema,
+        wire: Vec::with_capacity(json.len()),
+        path: String::new(),
+        problems: Vec::new(),
+        given: Vec::new(),
+    };
+    let mut source = serde_json::Deserializer::from_slice(json);
+    let outcome = Outermost(&mut reader, id).deserialize(&mut source).and_then(|()| source.end());
+    match outcome {
+        _ if reader.problems.len() >= MAX_PROBLEMS => Err(Unreadable::Fields(reader.problems)),
+        Err(error) => Err(Unreadable::Syntax { line: error.line(), column: error.column() }),
+        Ok(()) if !reader.problems.is_empty() => Err(Unreadable::Fields(reader.problems)),
+        Ok(()) => Ok(Read { wire: reader.wire, given: reader.given }),
+    }
+}
+
+struct Reader<'s> {
+    schema: &'s Schema,
+    wire: Vec<u8>,
+    /// Where it is, from the outermost object.
+    path: String,
+    problems: Vec<Violation>,
+    given: Vec<usize>,
+}
+
+impl<'s> Reader<'s> {
+    /// Notes it; fails when there are enough.
+    fn problem<E: de::Error>(
+        &mut self,
+        field: String,
+        message: impl Into<String>,
+    ) -> Result<(), E> {
+        self.problems.push(Violation::new(field, message));
+        match self.problems.len() {
+            ..MAX_PROBLEMS => Ok(()),
+            _ => Err(E::custom("too many problems")),
+        }
+    }
+
+    fn wrong_type<E: de::Error>(&mut self, field: &Field, list: bool) -> Result<(), E> {
+        let message =
+            if list { "must be a list".to_owned() } else { expected(self.schema, field.kind) };
+        self.problem(self.path.clone(), message)
+    }
+
+    /// Runs it with the path of what is within.
+    fn within<T>(&mut self, name: &str, run: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.path.len();
+        if outer > 0 && !name.starts_with('[') {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+        let result = run(self);
+        self.path.truncate(outer);
+        result
+    }
+
+    /// The fields of a message.
+    fn object<'de, A: MapAccess<'de>>(
+        &mut self,
+        message: &'s Message,
+        mut object: A,
+    ) -> Result<(), A::Error> {
+        let outermost = self.path.is_empty();
+        // For each field whether it was there, and if so whether it had a value.
+        let mut seen: Vec<Option<bool>> = vec![None; message.fields.len()];
+        while let Some(place) = object.next_key_seed(Key(self, message))? {
+            let Some((place, field)) = place.and_then(|at| Some((at, message.fields.get(at)?)))
+            else {
+                object.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if outermost {
+                self.given.push(place);
+            }
+            let twice = seen.get(place).is_some_and(Option::is_some);
+            let other = message.fields.iter().zip(&seen).find(|(other, seen)| {
+                **seen == Some(true) && field.oneof.is_some() && other.oneof == field.oneof
+            });
+            let value = self.within(&field.name, |reader| {
+                let value = object.next_value_seed(Slot { reader, field, item: false })?;
+                if twice {
+                    reader.problem(reader.path.clone(), "is given twice")?;
+                } else if let (Some((other, _)), true) = (other, value) {
+                    // protobuf would keep the last of them without a word.
+                    let message = format!("must be empty when `{}` is given", other.name);
+                    reader.problem(reader.path.clone(), message)?;
+                }
+                Ok(value)
+            })?;
+            if let Some(seen) = seen.get_mut(place) {
+                *seen = Some(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// A scalar in a field.
+    fn scalar<E: de::Error>(&mut self, field: &Field, found: Found<'_>) -> Result<(), E> {
+        if let (Type::Message(id), Found::Text(text)) = (field.kind, found) {
+            let message = match self.schema.message(id).form {
+                Form::Object => None,
+                Form::Timestamp => text.parse().ok().map(|time: Timestamp| time.encode_to_vec()),
+                Form::FieldMask => Some(mask(text).encode_to_vec()),
+            };
+            return match message {
+                Some(message) => {
+                    nested(field.number, &mut self.wire, |out| out.extend_from_slice(&message));
+                    Ok(())
+                }
+                None => self.wrong_type(field, false),
+            };
+        }
+        match scalar(self.schema, field.kind, found) {
+            Some(value) => {
+                value.write(field.number, &mut self.wire);
+                Ok(())
+            }
+            None => self.wrong_type(field, false),
+        }
+    }
+}
+
+/// A scalar of JSON.
+#[derive(Clone, Copy)]
+pub(crate) enum Found<'a> {
+    Text(&'a str),
+    Bool(bool),
+    Int(i64),
+    Real(f64),
+}
+
+/// What it is in protobuf, if it can stand for a value of that type.
+pub(crate) fn scalar<'a>(schema: &Schema, kind: Type, found: Found<'a>) -> Option<Scalar<'a>> {
+    Some(match (kind, found) {
+        (Type::Text, Found::Text(text)) => Scalar::Text(text),
+        (Type::Bool, Found::Bool(value)) => Scalar::Number(u64::from(value)),
+        (Type::Int32, found) => i64::from(i32::try_from(whole(found)?).ok()?).into(),
+        (Type::Int64, found) => whole(found)?.into(),
+        (Type::Enum(id), Found::Text(name)) => i64::from(schema.values(id).number(name)?).into(),
+        (Type::Enum(_), Found::Int(number)) => i64::from(i32::try_from(number).ok()?).into(),
+        _ => return None,
+    })
+}
+
+/// A whole number, as which the mapping also takes `1.0` and `"1"`.
+fn whole(found: Found<'_>) -> Option<i64> {
+    match found {
+        Found::Int(number) => Some(number),
+        Found::Text(text) => text.parse().ok(),
+        // Beyond these not every whole number has a double of its own.
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and small enough")]
+        Found::Real(real) if real.fract() == 0.0 && real.abs() < 9e15 => Some(real as i64),
+        _ => None,
+    }
+}
+
+/// The paths of `a,b`.
+pub(crate) fn mask(text: &str) -> FieldMask {
+    let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
+    FieldMask { paths: paths.map(str::to_owned).collect() }
+}
+
+/// What a value of that type must be.
+pub(crate) fn expected(schema: &Schema, kind: Type) -> String {
+    match kind {
+        Type::Text => "must be text in quotes".into(),
+        Type::Bool => "must be true or false".into(),
+        Type::Int32 => "must be a whole number of 32 bits".into(),
+        Type::Int64 => "must be a whole number of 64 bits".into(),
+        Type::Enum(id) => {
+            let names: Vec<_> = schema.values(id).names().collect();
+            format!("must be one of {}", names.join(", "))
+        }
+        Type::Message(id) => match schema.message(id).form {
+            Form::Object => "must be an object".into(),
+            Form::Timestamp => "must be a time as 2024-05-15T12:00:00Z".into(),
+            Form::FieldMask => "must be names of fields with commas between".into(),
+        },
+    }
+}
+
+/// The body as a whole.
+struct Outermost<'r, 's>(&'r mut Reader<'s>, MessageId);
+
+impl<'de> DeserializeSeed<'de> for Outermost<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Outermost<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
+        let message = self.0.schema.message(self.1);
+        self.0.object(message, object)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        self.refuse()
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.refuse()
+    }
+}
+
+impl Outermost<'_, '_> {
+    fn refuse<E: de::Error>(self) -> Result<(), E> {
+        self.0.problem("body".into(), "must be a JSON object")
+    }
+}
+
+/// The name of a field: its place in the message, or none for a name that the message does not have.
+struct Key<'r, 's>(&'r mut Reader<'s>, &'s Message);
+
+impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+        source.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key<'_, '_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        let Self(reader, message) = self;
+        if let Some((place, _)) = message.named(name) {
+            return Ok(Some(place));
+        }
+        reader.within(&shortened(name), |reader| {
+            reader.problem(reader.path.clone(), "is not a field here")
+        })?;
+        Ok(None)
+    }
+}
+
+/// A name of the client's making, as far as it can be shown.
+pub(crate) fn shortened(name: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    name.chars().take(MAX_NAME).map(shown).collect()
+}
+
+/// The value of a field, or an item of a list.
+struct Slot<'r, 's> {
+    reader: &'r mut Reader<'s>,
+    field: &'s Field,
+    item: bool,
+}
+
+impl Slot<'_, '_> {
+    fn scalar<E: de::Error>(self, found: Found<'_>) -> Result<bool, E> {
+        match self.field.repeated && !self.item {
+            true => self.reader.wrong_type(self.field, true)?,
+            false => self.reader.scalar(self.field, found)?,
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Slot<'_, '_> {
+    /// Whether there was a value: null is none.
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<bool, D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Slot<'_, '_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<bool, E> {
+        if self.item {
+            self.reader.wrong_type(self.field, false)?;
+        }
+        Ok(false)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
+        self.scalar(Found::Text(text))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
+        self.scalar(Found::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<bool, E> {
+        self.scalar(Found::Int(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<bool, E> {
+        self.scalar(i64::try_from(number).map_or(Found::Real(f64::MAX), Found::Int))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<bool, E> {
+        self.scalar(Found::Real(number))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        let Self { reader, field, item } = self;
+        if !field.repeated || item {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            reader.wrong_type(field, false)?;
+            return Ok(true);
+        }
+        for index in 0_usize.. {
+            let more = reader.within(&format!("[{index}]"), |reader| {
+                list.next_element_seed(Slot { reader, field, item: true })
+            })?;
+            if more.is_none() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        let Self { reader, field, item } = self;
+        let schema = reader.schema;
+        if let (Type::Message(id), true) = (field.kind, field.repeated == item) {
+            let message = schema.message(id);
+            if message.form == Form::Object {
+                // Written beside what is there already, and put in as a whole.
+                let outer = std::mem::take(&mut reader.wire);
+                let outcome = reader.object(message, object);
+                let inner = std::mem::replace(&mut reader.wire, outer);
+                nested(field.number, &mut reader.wire, |out| out.extend_from_slice(&inner));
+                return outcome.map(|()| true);
+            }
+        }
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        reader.wrong_type(field, field.repeated && !item)?;
+        Ok(true)
+    }
+}

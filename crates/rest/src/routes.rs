@@ -1,0 +1,104 @@
+//! Which path leads to which method.
+
+use std::collections::HashMap;
+
+use clinic_contract::Result;
+use http::Method;
+
+use crate::binding::Binding;
+use crate::schema::{Schema, pool};
+
+/// All paths of the contract.
+pub struct Routes {
+    pub(crate) schema: Schema,
+    bindings: Vec<Binding>,
+    /// For each path what each method of HTTP means there.
+    paths: matchit::Router<HashMap<Method, usize>>,
+}
+
+/// What is at a path.
+pub enum Found<'a> {
+    Method(Matched<'a>),
+    /// Something, but not for this method of HTTP: for these.
+    Other(Vec<&'a Method>),
+    Nothing,
+}
+
+/// A request's method, with what its path says.
+pub struct Matched<'a> {
+    pub binding: &'a Binding,
+    pub(crate) schema: &'a Schema,
+    /// As they stand in the path.
+    pub(crate) captured: Vec<&'a str>,
+}
+
+impl Routes {
+    /// Reads the paths from an encoded `FileDescriptorSet`.
+    ///
+    /// # Errors
+    /// When a path cannot be served as the contract says it.
+    pub fn from_descriptors(descriptors: &[u8]) -> Result<Self> {
+        let pool = pool(descriptors)?;
+        let (mut schema, mut bindings) = (Schema::default(), Vec::new());
+        for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let Some(paths) = clinic_contract::paths(&method)? else { continue };
+            for path in &paths.all {
+                let binding = Binding::new(&mut schema, &method, &paths, path);
+                let name = method.full_name();
+                bindings.push(binding.map_err(|e| format!("{name}: {}: {e}", path.path))?);
+            }
+        }
+        let mut by_path: HashMap<String, HashMap<Method, usize>> = HashMap::new();
+        for (place, binding) in bindings.iter().enumerate() {
+            let methods = by_path.entry(anonymous(&binding.path)).or_default();
+            if methods.insert(binding.method.clone(), place).is_some() {
+                let Binding { method, path, .. } = binding;
+                return Err(format!("{method} {path} leads to two methods").into());
+            }
+        }
+        let mut paths = matchit::Router::new();
+        for (path, methods) in by_path {
+            paths.insert(path, methods)?;
+        }
+        Ok(Self { schema, bindings, paths })
+    }
+
+    /// What a request is for; with and without a slash at the end of the path.
+    pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Found<'a> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let Ok(matched) = self.paths.at(path) else { return Found::Nothing };
+        // HEAD is GET without the body.
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        match matched.value.get(method).and_then(|place| self.bindings.get(*place)) {
+            Some(binding) => Found::Method(Matched {
+                binding,
+                schema: &self.schema,
+                captured: matched.params.iter().map(|(_, value)| value).collect(),
+            }),
+            None => Found::Other(matched.value.keys().collect()),
+        }
+    }
+
+    /// Whether the path begins as one of them does, so that whoever asks means the API.
+    pub fn is_under(&self, path: &str) -> bool {
+        let first = |path: &str| path.split('/').nth(1).map(str::to_owned);
+        let asked = first(path);
+        self.bindings.iter().any(|binding| first(&binding.path) == asked)
+    }
+
+    /// All of them, in the order of the contract.
+    pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter()
+    }
+}
+
+/// `/api/patients/{id}` as `/api/patients/{0}`: the same place may have several names, one for each
+/// method of HTTP.
+fn anonymous(path: &str) -> String {
+    let mut place = 0..;
+    let segments = path.split('/').map(|segment| match segment.starts_with('{') {
+        true => format!("{{{}}}", place.next().unwrap_or(0)),
+        false => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,178 @@
+//! Errors of the REST API: `google.rpc.Status` as JSON, with the code of HTTP that goes with it.
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use clinic_proto::access::v1::ErrorReason;
+use clinic_proto::status::{reason_text, status};
+use http::header::{self, HeaderValue};
+use http::{Method, Response, StatusCode};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::JSON;
+use crate::plain::respond;
+
+/// A client that cannot wait any longer (nginx's code: HTTP has none for it).
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Writes errors. They are not what must be fast, so they go by reflection: their details may be of
+/// any type.
+pub(super) struct Refusals {
+    status: MessageDescriptor,
+}
+
+impl Refusals {
+    pub(super) fn new() -> Result<Self> {
+        let pool = DescriptorPool::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
+        let status = pool.get_message_by_name("google.rpc.Status");
+        Ok(Self { status: status.context("google.rpc.Status is not described")? })
+    }
+
+    /// There is no such path.
+    pub(super) fn no_path(&self) -> Response<Body> {
+        self.refuse(
+            &status(Code::NotFound, ErrorReason::UnknownMethod, "there is no such path here"),
+            None,
+            false,
+        )
+    }
+
+    /// There is such a path, for other methods of HTTP.
+    pub(super) fn other_method(&self, methods: &[&Method]) -> Response<Body> {
+        let mut names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+        names.sort_unstable();
+        let names = names.join(", ");
+        let message = format!("this path takes {names}");
+        let refused = status(Code::Unimplemented, ErrorReason::UnknownMethod, message);
+        let mut response = self.refuse(&refused, None, false);
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        if let Ok(allow) = HeaderValue::try_from(names) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
+    }
+
+    /// The answer for a call that failed. `within` is the field of the request that the body was:
+    /// the fields in it are named as they are in the body. `conditional` tells whether the client
+    /// asked for an etag by `If-Match`.
+    pub(super) fn refuse(
+        &self,
+        status: &Status,
+        within: Option<&str>,
+        conditional: bool,
+    ) -> Response<Body> {
+        let named = within.and_then(|body| named_as_in_body(status, body));
+        let status = named.as_ref().unwrap_or(status);
+        let details = status.get_error_details();
+        let code = http_code(status.code(), reason(&details), conditional);
+        let mut response = respond(code, JSON, self.json(status));
+        let headers = response.headers_mut();
+        if code == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let retry = details.retry_info().and_then(|retry| retry.retry_delay);
+        if let (Some(delay), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) =
+            (retry, code)
+        {
+            // Whole seconds, and never at once.
+            let seconds = delay.as_millis().div_ceil(1000).max(1);
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(u64::try_from(seconds).unwrap_or(1)),
+            );
+        }
+        response
+    }
+
+    fn json(&self, status: &Status) -> Bytes {
+        let decoded = match status.details() {
+            [] => None,
+            bytes => DynamicMessage::decode(self.status.clone(), bytes).ok(),
+        };
+        let options = SerializeOptions::new().use_proto_field_name(true);
+        let mut json = Vec::new();
+        if let Some(decoded) = decoded {
+            let mut serializer = serde_json::Serializer::new(&mut json);
+            if decoded.serialize_with_options(&mut serializer, &options).is_ok() {
+                return json.into();
+            }
+        }
+        let (code, message) = (i32::from(status.code()), status.message());
+        serde_json::json!({ "code": code, "message": message, "details": [] }).to_string().into()
+    }
+}
+
+/// The content-type is not JSON's.
+pub(super) fn unsupported_media_type() -> Status {
+    clinic_proto::status::with_details(
+        Code::InvalidArgument,
+        ErrorReason::InvalidField,
+        "content-type: must be application/json",
+        [(MEDIA_TYPE.to_owned(), "application/json".to_owned())].into(),
+        |details| {
+            details.add_bad_request_violation("content-type", "must be application/json");
+        },
+    )
+}
+
+/// In the metadata of the `ErrorInfo` of what is refused for its content-type.
+const MEDIA_TYPE: &str = "accepted";
+
+fn reason(details: &ErrorDetails) -> Option<&tonic_types::ErrorInfo> {
+    details.error_info().filter(|info| info.domain == clinic_proto::status::DOMAIN)
+}
+
+/// As `google/rpc/code.proto` says, and closer where HTTP has a code of its own for it.
+fn http_code(code: Code, info: Option<&tonic_types::ErrorInfo>, conditional: bool) -> StatusCode {
+    let is = |reason| info.is_some_and(|info| info.reason == reason_text(reason));
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::InvalidArgument
+            if info.is_some_and(|info| info.metadata.contains_key(MEDIA_TYPE)) =>
+        {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Aborted if conditional && is(ErrorReason::StaleEtag) => {
+            StatusCode::PRECONDITION_FAILED
+        }
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::ResourceExhausted if is(ErrorReason::MessageTooLarge) => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Cancelled => {
+            StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST)
+        }
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The same with `first_name` for `patient.first_name`; none where no field is named.
+fn named_as_in_body(status: &Status, body: &str) -> Option<Status> {
+    let mut details = status.get_error_details();
+    let mut message = status.message().to_owned();
+    let mut violations = details.bad_request()?.field_violations.clone();
+    for violation in &mut violations {
+        let within = violation.field.strip_prefix(body).and_then(|rest| rest.strip_prefix('.'));
+        if let Some(within) = within.map(str::to_owned) {
+            message = message.replace(&violation.field, &within);
+            violation.field = within;
+        } else if violation.field == body {
+            message = message.replacen(body, "body", 1);
+            violation.field = "body".to_owned();
+        }
+    }
+    details.set_bad_request(violations);
+    Some(Status::with_error_details(status.code(), message, details))
+}
