@@ -110,11 +110,15 @@ impl Proxy {
             None => this.signer.anonymous(origin.client_ip),
         };
         let left = this.time(headers, &target.access);
+        if left.is_some_and(|left| left < SHORTEST) {
+            return Err(Error::deadline_exceeded());
+        }
         Ok(Call {
             upstream: &target.upstream,
             caller,
             claims: claims.map_err(Error::internal)?,
             request_id: origin.request_id.clone(),
+            timeout: left,
             deadline: left.and_then(|left| Instant::now().checked_add(left)),
             message_bytes: this.limits.message_bytes,
         })
@@ -127,6 +131,9 @@ pub(crate) struct Call<'a> {
     caller: Caller,
     claims: HeaderValue,
     request_id: HeaderValue,
+    /// As it was at admission: a round number, which HPACK remembers. When it is up the call ends
+    /// here, whatever the service thinks.
+    timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) message_bytes: u32,
 }
@@ -139,11 +146,8 @@ impl Call<'_> {
 
     /// Makes the call. Of the head nothing may be left that is not for the service.
     pub(crate) async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left < SHORTEST) {
-            return Err(Error::deadline_exceeded());
-        }
-        let timeout = left.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
+        let timeout =
+            self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
         let (parts, body) = request.into_parts();
         let (body, fault) = frames::limited(body, self.message_bytes);

@@ -72,11 +72,13 @@ impl Binding {
         !matches!(self.body, From::Nothing)
     }
 
-    /// The field of the request that the body is, when it is not the request itself.
-    pub fn body_field(&self) -> Option<&str> {
-        match &self.body {
-            From::Field { name, .. } => Some(name),
-            From::Nothing | From::Everything => None,
+    /// What a field of the request is called in the body, which may be only a part of the request:
+    /// `first_name` for `patient.first_name`, and `body` for `patient`.
+    pub fn part_of_body<'a>(&self, field: &'a str) -> Option<&'a str> {
+        let From::Field { name, .. } = &self.body else { return None };
+        match field.strip_prefix(name.as_str())? {
+            "" => Some("body"),
+            rest => rest.strip_prefix('.'),
         }
     }
 

@@ -16,6 +16,7 @@ use clinic_rest::{Found, Input, Matched, Refusal, Routes};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tokio::time::timeout_at;
 use tonic::body::Body;
@@ -58,35 +59,22 @@ impl Api {
         request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
         let this = &*self.0;
-        let path = request.uri().path();
-        match this.routes.find(request.method(), path) {
-            Found::Method(_) => {}
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let found = match this.routes.find(&head.method, path) {
+            Found::Method(found) => found,
             Found::Other(methods) => return Ok(this.refusals.other_method(&methods)),
             Found::Nothing if this.routes.is_under(path) => return Ok(this.refusals.no_path()),
-            Found::Nothing => return Err(request),
-        }
-        let (parts, body) = request.into_parts();
-        let head = parts.method == Method::HEAD;
-        let answer = this.call(&parts, body).await;
-        // Its length is said all the same.
-        Ok(if head { answer.map(|_| Body::default()) } else { answer })
+            Found::Nothing => return Err(Request::from_parts(head, body)),
+        };
+        let answer = this.attempt(&head, body, &found).await;
+        let answer = answer
+            .unwrap_or_else(|status| this.refusals.refuse(&status, found.binding, &head.headers));
+        Ok(if head.method == Method::HEAD { without_body(answer) } else { answer })
     }
 }
 
 impl Inner {
-    async fn call(&self, head: &Parts, body: Body) -> Response<Body> {
-        let Found::Method(found) = self.routes.find(&head.method, head.uri.path()) else {
-            return self.refusals.no_path();
-        };
-        match self.attempt(head, body, &found).await {
-            Ok(answer) => answer,
-            Err(status) => {
-                let conditional = head.headers.contains_key(header::IF_MATCH);
-                self.refusals.refuse(&status, found.binding.body_field(), conditional)
-            }
-        }
-    }
-
     async fn attempt(
         &self,
         head: &Parts,
@@ -206,6 +194,15 @@ async fn response(answer: Response<Body>) -> Result<Bytes, Status> {
 
 fn ok(status: Status) -> Result<(), Status> {
     if status.code() == Code::Ok { Ok(()) } else { Err(status) }
+}
+
+/// What HEAD answers: the head that GET would have (RFC 9110, 9.3.2).
+fn without_body(answer: Response<Body>) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    if let Some(len) = body.size_hint().exact() {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    Response::from_parts(head, Body::default())
 }
 
 fn write(path: &str, answer: clinic_rest::Answer) -> Response<Body> {

@@ -4,14 +4,15 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::status::{reason_text, status};
-use http::header::{self, HeaderValue};
+use clinic_rest::Binding;
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::JSON;
+use super::{IDEMPOTENCY_KEY, JSON};
 use crate::plain::respond;
 
 /// A client that cannot wait any longer (nginx's code: HTTP has none for it).
@@ -32,10 +33,10 @@ impl Refusals {
 
     /// There is no such path.
     pub(super) fn no_path(&self) -> Response<Body> {
-        self.refuse(
-            &status(Code::NotFound, ErrorReason::UnknownMethod, "there is no such path here"),
-            None,
-            false,
+        let reason = ErrorReason::UnknownMethod;
+        self.write(
+            StatusCode::NOT_FOUND,
+            &status(Code::NotFound, reason, "there is no such path here"),
         )
     }
 
@@ -46,28 +47,26 @@ impl Refusals {
         let names = names.join(", ");
         let message = format!("this path takes {names}");
         let refused = status(Code::Unimplemented, ErrorReason::UnknownMethod, message);
-        let mut response = self.refuse(&refused, None, false);
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        let mut response = self.write(StatusCode::METHOD_NOT_ALLOWED, &refused);
         if let Ok(allow) = HeaderValue::try_from(names) {
             response.headers_mut().insert(header::ALLOW, allow);
         }
         response
     }
 
-    /// The answer for a call that failed. `within` is the field of the request that the body was:
-    /// the fields in it are named as they are in the body. `conditional` tells whether the client
-    /// asked for an etag by `If-Match`.
+    /// The answer for a call that failed.
     pub(super) fn refuse(
         &self,
         status: &Status,
-        within: Option<&str>,
-        conditional: bool,
+        binding: &Binding,
+        headers: &HeaderMap,
     ) -> Response<Body> {
-        let named = within.and_then(|body| named_as_in_body(status, body));
+        let named = named_by_client(status, binding, headers);
         let status = named.as_ref().unwrap_or(status);
         let details = status.get_error_details();
+        let conditional = headers.contains_key(header::IF_MATCH);
         let code = http_code(status.code(), reason(&details), conditional);
-        let mut response = respond(code, JSON, self.json(status));
+        let mut response = self.write(code, status);
         let headers = response.headers_mut();
         if code == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -84,6 +83,10 @@ impl Refusals {
             );
         }
         response
+    }
+
+    fn write(&self, code: StatusCode, status: &Status) -> Response<Body> {
+        respond(code, JSON, self.json(status))
     }
 
     fn json(&self, status: &Status) -> Bytes {
@@ -158,20 +161,26 @@ fn http_code(code: Code, info: Option<&tonic_types::ErrorInfo>, conditional: boo
     }
 }
 
-/// The same with `first_name` for `patient.first_name`; none where no field is named.
-fn named_as_in_body(status: &Status, body: &str) -> Option<Status> {
+/// The same with the fields named as the client wrote them: as in the body, without what it is a
+/// part of, and by the header that gave it. None where no field is named.
+fn named_by_client(status: &Status, binding: &Binding, headers: &HeaderMap) -> Option<Status> {
     let mut details = status.get_error_details();
     let mut message = status.message().to_owned();
     let mut violations = details.bad_request()?.field_violations.clone();
     for violation in &mut violations {
-        let within = violation.field.strip_prefix(body).and_then(|rest| rest.strip_prefix('.'));
-        if let Some(within) = within.map(str::to_owned) {
-            message = message.replace(&violation.field, &within);
-            violation.field = within;
-        } else if violation.field == body {
-            message = message.replacen(body, "body", 1);
-            violation.field = "body".to_owned();
-        }
+        let field = &violation.field;
+        let given = |header| headers.contains_key(header);
+        let named = match binding.part_of_body(field) {
+            Some("etag") if given(header::IF_MATCH) => "If-Match",
+            Some(part) => part,
+            None if field == "etag" && given(header::IF_MATCH) => "If-Match",
+            None if field == "request_id" && given(IDEMPOTENCY_KEY) => "Idempotency-Key",
+            None => continue,
+        };
+        let named = named.to_owned();
+        // People read the message, which names the fields in their order.
+        message = message.replacen(field.as_str(), &named, 1);
+        violation.field = named;
     }
     details.set_bad_request(violations);
     Some(Status::with_error_details(status.code(), message, details))

@@ -40,6 +40,17 @@ impl Which {
         Uuid::parse_str(id).map(Self::Id).map_err(|_| Error::NotFound)
     }
 
+    /// The same of an update. Whoever says `me` and also whose record that is, as the paths of
+    /// profiles do, means that one and no other.
+    pub(crate) fn of_update(id: &str, user_id: &str, caller: &Caller) -> Result<Self, Error> {
+        match Self::of(id, caller)? {
+            Self::OfUser(user) if !user_id.is_empty() && Uuid::parse_str(user_id) != Ok(user) => {
+                Err(Error::NotFound)
+            }
+            which => Ok(which),
+        }
+    }
+
     fn push(self, query: &mut Query) {
         match self {
             Self::Id(id) => query.push("id = ").push_bind(id),

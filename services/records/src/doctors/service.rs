@@ -121,10 +121,11 @@ impl Doctors {
         request: UpdateDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
         let doctor = request.doctor.unwrap_or_default();
+        let which = Which::of_update(&request.id, &doctor.user_id, caller)?;
         let etag = doctor.etag.clone();
         let columns = model::columns(doctor);
         let scope = Scope::change_doctors(caller);
-        let change = self.change(Which::of(&request.id, caller)?, &scope, &etag, Before::Live);
+        let change = self.change(which, &scope, &etag, Before::Live);
         let mask = Mask::of(request.update_mask);
         let row: Doctor = change
             .write(&self.db, TABLE, |query| {

@@ -117,10 +117,11 @@ impl Patients {
         request: UpdatePatientRequest,
     ) -> Result<proto::Patient, Error> {
         let patient = request.patient.unwrap_or_default();
+        let which = Which::of_update(&request.id, &patient.user_id, caller)?;
         let etag = patient.etag.clone();
         let columns = model::columns(patient)?;
         let scope = Scope::change_patients(caller);
-        let change = self.change(Which::of(&request.id, caller)?, &scope, &etag, Before::Live);
+        let change = self.change(which, &scope, &etag, Before::Live);
         let mask = Mask::of(request.update_mask);
         let row: Patient =
             change.write(&self.db, FULL, |query| push_changes(query, &mask, columns)).await?;

@@ -163,6 +163,14 @@ on_both! {
             );
             assert_eq!((changed.user_id, changed.owner_id), (ann.user.id.clone(), String::new()));
         }
+        // Who says whose record `me` is must be right.
+        let other = suite.patient().await;
+        for (user_id, found) in [(&ann.user.id, true), (&other.user.id, false)] {
+            let whose = Patient { user_id: user_id.clone(), ..patient() };
+            let answer = ann.patients().update_patient(update("me", whose, &["gender"])).await;
+            assert_eq!(answer.is_ok(), found);
+            assert!(found || failure(answer).code == Code::NotFound);
+        }
         let answer =
             suite.staff().await.patients().update_patient(update("me", patient(), &[])).await;
         assert_eq!(failure(answer).code, Code::NotFound);
