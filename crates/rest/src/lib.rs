@@ -7,6 +7,8 @@
 mod answer;
 mod binding;
 mod json;
+pub mod openapi;
+pub mod postman;
 mod request;
 mod routes;
 mod schema;

@@ -94,7 +94,7 @@ impl Routes {
 
 /// `/api/patients/{id}` as `/api/patients/{0}`: the same place may have several names, one for each
 /// method of HTTP.
-fn anonymous(path: &str) -> String {
+pub(crate) fn anonymous(path: &str) -> String {
     let mut place = 0..;
     let segments = path.split('/').map(|segment| match segment.starts_with('{') {
         true => format!("{{{}}}", place.next().unwrap_or(0)),
