@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use clinic_chassis::{process, settings, telemetry};
 
-use commands::{admin, health, keys, migrate, up};
+use commands::{admin, health, keys, migrate, openapi, up};
 
 /// Clinic: accounts, patients, doctors and who treats whom, over gRPC
 ///
@@ -36,6 +36,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Asks a server whether it serves
     Health(health::Args),
+    /// Writes the REST API as an OpenAPI document, or as a collection for Postman
+    Openapi(openapi::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
             Some(Command::Keys(command)) => keys::run(&command),
             Some(Command::Migrate(args)) => migrate::run(args).await,
             Some(Command::Health(args)) => health::run(args).await,
+            Some(Command::Openapi(args)) => openapi::run(&args),
         }
     })
 }

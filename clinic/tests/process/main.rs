@@ -14,6 +14,7 @@ mod durability;
 mod ending;
 mod keys;
 mod logs;
+mod openapi;
 mod operator;
 mod refusals;
 mod schema;

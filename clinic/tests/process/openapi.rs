@@ -1,0 +1,31 @@
+//! `clinic openapi`.
+
+use serde_json::Value;
+
+use crate::operator::Operator;
+
+#[test]
+fn the_document_is_printed_or_written_as_one_wants_it() {
+    let operator = Operator::with_sqlite();
+    let printed = operator.run(&["openapi"]);
+    assert!(printed.status.success() && printed.stderr.is_empty(), "{}", printed.stderr);
+    let document: Value = serde_json::from_str(&printed.stdout).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert!(document["paths"]["/api/patients/{id}/"]["patch"].is_object());
+
+    let written = operator.run(&["openapi", "--output", "api.json"]);
+    assert!(written.status.success() && written.stdout.is_empty(), "{written:?}");
+    assert_eq!(std::fs::read_to_string(operator.path("api.json")).unwrap(), printed.stdout);
+
+    let collection = operator.run(&["openapi", "--format", "postman"]);
+    let collection: Value = serde_json::from_str(&collection.stdout).unwrap();
+    assert!(collection["info"]["schema"].as_str().unwrap().contains("/v2.1.0/"));
+
+    let refused = operator.run(&["openapi", "--output", "no/such/folder/api.json"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("no/such/folder/api.json"), "{refused:?}");
+    let refused = operator.run(&["openapi", "--format", "raml"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    // It needs no data, and leaves none.
+    assert!(!operator.path("data").exists());
+}
