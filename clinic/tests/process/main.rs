@@ -16,6 +16,7 @@ mod keys;
 mod logs;
 mod openapi;
 mod operator;
+mod readme;
 mod refusals;
 mod schema;
 mod settings;

@@ -1,0 +1,54 @@
+//! The REST part of the README, typed in as it stands there.
+
+use std::process::Command;
+
+use crate::operator::{Operator, end_of};
+
+const README: &str = include_str!("../../../README.md");
+const ADDRESS: &str = "http://127.0.0.1:8080";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_readme_says_of_rest_is_so() {
+    for tool in ["bash", "curl"] {
+        let there = Command::new(tool).arg("--version").output();
+        assert!(there.is_ok(), "this test needs {tool}: install it");
+    }
+    let typed: String = blocks("## REST").filter(|block| block.contains(ADDRESS)).collect();
+    let (commands, answers) = (typed.matches("curl ").count(), said(&typed));
+    assert!(commands > 8 && answers.len() > 8, "{commands} commands, {} answers", answers.len());
+
+    let operator = Operator::with_sqlite();
+    let running = operator.up(&[]);
+    let here = format!("http://{}", running.address);
+    let mut bash = Command::new("bash");
+    // The folder has no .curlrc, and a server of one's own is not asked for by way of a proxy.
+    bash.current_dir(operator.path("")).env("HOME", operator.path("")).env("no_proxy", "*");
+    let ended = end_of(bash.args(["-euo", "pipefail", "-s"]), &typed.replace(ADDRESS, &here));
+    assert!(ended.status.success(), "{ended:?}");
+    let mut rest = ended.stdout.as_str();
+    for answer in answers {
+        for part in answer.split('…') {
+            let found = rest.find(part).map(|at| &rest[at + part.len()..]);
+            rest = found.unwrap_or_else(|| panic!("`{answer}` is not said:\n{}", ended.stdout));
+        }
+    }
+}
+
+/// The `sh` blocks of a section.
+fn blocks(heading: &str) -> impl Iterator<Item = &'static str> {
+    let (_, section) = README.split_once(&format!("\n{heading}\n")).expect("the section");
+    let section = section.split("\n## ").next().unwrap();
+    section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap())
+}
+
+/// What the commands are said to answer: comments right after a command, `…` for anything.
+fn said(typed: &str) -> Vec<&str> {
+    let (mut said, mut answers) = (Vec::new(), false);
+    for line in typed.lines() {
+        match line.strip_prefix("# ") {
+            Some(comment) if answers => said.push(comment),
+            comment => answers = comment.is_none() && !line.is_empty(),
+        }
+    }
+    said
+}
