@@ -25,9 +25,10 @@ pub(crate) struct Options {
     /// Run nothing but the tests of the Node clients
     #[arg(long, conflicts_with_all = ["no_node", "filter"])]
     node_only: bool,
-    /// Write docs/access-matrix.md as the suite answers now, by the test that otherwise compares it
-    #[arg(long, conflicts_with_all = ["node_only", "filter"])]
-    update_access_matrix: bool,
+    /// Write docs/access-matrix.md as the suite answers now and the paths of docs/rest.md as the contract
+    /// says them, by the tests that otherwise compare them
+    #[arg(long, alias = "update-access-matrix", conflicts_with_all = ["node_only", "filter"])]
+    update_docs: bool,
     /// Run only the Rust tests with this in their name, and none of Node
     filter: Option<String>,
 }
@@ -38,7 +39,7 @@ impl Options {
     }
 
     fn filter(&self) -> Option<&str> {
-        self.filter.as_deref().or(self.update_access_matrix.then_some("access_matrix"))
+        self.filter.as_deref().or(self.update_docs.then_some("as_documented"))
     }
 }
 
@@ -84,8 +85,8 @@ fn rust(options: &Options, prepare: &dyn Fn(&mut Command), tally: &mut Tally) ->
         cargo.args(["--skip", "::postgres"]);
     }
     cargo.args(options.filter());
-    if options.update_access_matrix {
-        cargo.env("CLINIC_UPDATE_ACCESS_MATRIX", "1");
+    if options.update_docs {
+        cargo.env("CLINIC_UPDATE_DOCS", "1");
     }
     prepare(&mut cargo);
     let status = commands::stream(&mut cargo, |line| tally.read_rust(line))?;

@@ -1,5 +1,5 @@
 //! Every RPC, called as every kind of caller. The outcome is `docs/access-matrix.md`; a difference
-//! fails, and so does an RPC that no case calls. `cargo xtask test --update-access-matrix` writes the
+//! fails, and so does an RPC that no case calls. `cargo xtask test --update-docs` writes the
 //! file.
 
 mod cases;
@@ -20,7 +20,7 @@ on_both! {
     async fn every_rpc_answers_every_kind_of_caller_as_documented(suite: &Suite) {
         let matrix = matrix(suite).await;
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/access-matrix.md");
-        if std::env::var_os("CLINIC_UPDATE_ACCESS_MATRIX").is_some() {
+        if std::env::var_os("CLINIC_UPDATE_DOCS").is_some() {
             // Not compared as well: the test for the other database may be writing it just now.
             return std::fs::write(&path, &matrix).unwrap();
         }
@@ -106,7 +106,7 @@ const INTRODUCTION: &str = "\
 
 What each RPC answers to each kind of caller. A test writes this file by calling all of them
 (`crates/testkit/tests/suite/access_matrix`), and fails when the suite answers differently or when an
-RPC is missing here. To accept a change: `cargo xtask test --update-access-matrix`.
+RPC is missing here. To accept a change: `cargo xtask test --update-docs`.
 
 The patients, doctors and assignments in question are those of the *STAFF owner*, unless it says
 otherwise; the assignment is to the *verified DOCTOR*. `yes` means that it is done, `FULL` and `BASIC`

@@ -1,0 +1,107 @@
+//! The table of all paths in `docs/rest.md`, which is written from the contract. A difference fails;
+//! `cargo xtask test --update-docs` writes it.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clinic_contract::{Body, Path, Verb};
+use clinic_identity::{Access, Policy, Roles};
+use clinic_proto::FILE_DESCRIPTOR_SET;
+use clinic_proto::access::v1::Role;
+use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
+
+/// The last section of the document.
+const HEADING: &str = "\n## All paths\n";
+const INTRODUCTION: &str = "
+Written by a test from the contract; to write it anew: `cargo xtask test --update-docs`. Who may call says
+not yet what one finds: that is in the [access matrix](access-matrix.md).
+";
+
+#[test]
+fn the_paths_are_as_documented() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/rest.md");
+    let document = std::fs::read_to_string(&file).unwrap();
+    let (before, documented) = document.split_once(HEADING).expect("the section of the paths");
+    let table = table();
+    if std::env::var_os("CLINIC_UPDATE_DOCS").is_some() {
+        return std::fs::write(&file, [before, HEADING, &table].concat()).unwrap();
+    }
+    assert!(table == documented, "the contract says:\n{table}");
+}
+
+fn table() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    let policy = Policy::from_descriptors(FILE_DESCRIPTOR_SET).unwrap();
+    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
+    for service in pool.services() {
+        let mut rows = String::new();
+        for method in service.methods() {
+            let Some(paths) = clinic_contract::paths(&method).unwrap() else { continue };
+            let rule = policy.rule(&format!("/{}/{}", service.full_name(), method.name())).unwrap();
+            for path in &paths.all {
+                let (verb, query) = (verb(path.verb), query(&method, path).join(", "));
+                let (fixed, who) = (fixed(path), who(*rule, path));
+                let Path { path, .. } = path;
+                let name = method.name();
+                writeln!(rows, "| {verb} | `{path}/` | {name}{fixed} | {who} | {query} |").unwrap();
+            }
+        }
+        if !rows.is_empty() {
+            write!(text, "\n### {}\n\n", service.full_name()).unwrap();
+            text.push_str(
+                "| method | path | RPC | who may call | in the query |\n|---|---|---|---|---|\n",
+            );
+            text.push_str(&rows);
+        }
+    }
+    text
+}
+
+fn verb(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Get => "GET",
+        Verb::Post => "POST",
+        Verb::Put => "PUT",
+        Verb::Patch => "PATCH",
+        Verb::Delete => "DELETE",
+    }
+}
+
+/// What the path itself says.
+fn fixed(path: &Path) -> String {
+    path.fixed.iter().map(|fixed| format!(", `{}` is `{}`", fixed.field, fixed.value)).collect()
+}
+
+fn who(rule: Access, path: &Path) -> String {
+    let only: Roles = path.only.iter().filter_map(|role| Role::try_from(*role).ok()).collect();
+    match rule {
+        Access::Public => "anybody".to_owned(),
+        Access::SignedIn => "signed in".to_owned(),
+        Access::AnyOf(roles) => {
+            // Services have no business at the gateway.
+            let roles = roles.without(Role::Service).iter();
+            let roles = roles.filter(|role| only.is_empty() || only.has(*role));
+            let names = roles.map(|role| role.as_str_name().trim_start_matches("ROLE_").to_owned());
+            names.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// The fields of the request that are neither in the path nor in the body.
+fn query(method: &MethodDescriptor, path: &Path) -> Vec<String> {
+    let said = |name: &str| {
+        path.captures().any(|field| field == name)
+            || path.fixed.iter().any(|fixed| fixed.field == name)
+            || path.body == Body::All
+            || path.body == Body::Field(name.to_owned())
+    };
+    let plain = |kind: Kind| match kind {
+        Kind::Message(message) => message.full_name() == "google.protobuf.FieldMask",
+        _ => true,
+    };
+    let input = method.input();
+    let fields = input.fields().filter(|field| !said(field.name()) && plain(field.kind()));
+    fields.map(|field| format!("`{}`", field.name())).collect()
+}
