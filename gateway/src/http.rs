@@ -12,12 +12,13 @@ use clinic_clock::Clock;
 use futures::future::{BoxFuture, Either};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::proxy::{Origin, Proxy};
 use crate::{Config, plain, rest};
@@ -26,7 +27,7 @@ use crate::{Config, plain, rest};
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// What clients of gRPC-Web, of the REST API and of this suite send, and what they read.
-const CORS_SENT: [&str; 11] = [
+const CORS_SENT: [&str; 13] = [
     "authorization",
     "content-type",
     "grpc-timeout",
@@ -38,6 +39,8 @@ const CORS_SENT: [&str; 11] = [
     "connect-timeout-ms",
     "idempotency-key",
     "if-match",
+    "traceparent",
+    "tracestate",
 ];
 const CORS_READ: [&str; 10] = [
     "etag",
@@ -88,8 +91,8 @@ impl Edge {
         let client_ip = Some(self.client_ip(request.headers(), peer));
         let span = tracing::info_span!(
             "call",
-            method = loggable(request.uri().path()),
-            // The method that a path of the REST API leads to.
+            method = tracing::field::Empty,
+            // What a path of the REST API leads to.
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
@@ -156,16 +159,28 @@ impl Service<Request<Body>> for Inside {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if *request.method() == Method::POST && is_grpc(request.headers()) {
+            Span::current().record("method", loggable(request.uri().path()));
             return Either::Left(self.grpc.call(request));
         }
-        let Self { rest, plain, .. } = self.clone();
+        let (rest, plain) = (self.rest.clone(), self.plain.clone());
         Either::Right(Box::pin(async move {
-            Ok(match rest.answer(request).await {
+            let head = *request.method() == Method::HEAD;
+            let answer = match rest.answer(request).await {
                 Ok(answer) => answer,
                 Err(request) => plain.answer(request.method(), request.uri().path()).await,
-            })
+            };
+            Ok(if head { without_body(answer) } else { answer })
         }))
     }
+}
+
+/// What HEAD answers: the head that GET would have (RFC 9110, 9.3.2).
+fn without_body(answer: Response<Body>) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    if let Some(len) = body.size_hint().exact() {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    Response::from_parts(head, Body::default())
 }
 
 /// Whether it is gRPC with any codec, or one of the four forms of gRPC-Web.
@@ -192,8 +207,8 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
         .max_age(PREFLIGHT_AGE))
 }
 
-/// A path as far as it can be one of ours: what else clients ask for is not for the log.
+/// A path as far as it can be a method's name: what else clients ask for is not for the log.
 fn loggable(path: &str) -> &str {
-    let named = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
+    let named = |b: u8| b.is_ascii_alphanumeric() || b"/._".contains(&b);
     if path.len() <= 200 && path.bytes().all(named) { path } else { "?" }
 }

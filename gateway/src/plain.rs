@@ -11,6 +11,11 @@ use tonic::body::Body;
 use crate::health;
 use crate::keyring::Keyring;
 
+const JWKS: &str = "/.well-known/jwks.json";
+const ALIVE: &str = "/livez";
+const READY: &str = "/readyz";
+const PATHS: [&str; 3] = [JWKS, ALIVE, READY];
+
 /// See the module. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Pages {
@@ -26,21 +31,25 @@ impl Pages {
     /// Answers what is neither gRPC nor the REST API.
     pub(crate) async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
         match *method {
-            Method::GET => self.page(path).await,
-            Method::POST => text(
+            Method::GET | Method::HEAD => self.page(path).await,
+            Method::POST if !PATHS.contains(&path) => text(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "There is no path of the REST API here; for a gRPC or gRPC-Web call the content-type \
                  is application/grpc or application/grpc-web+proto.\n",
             ),
             _ => {
-                text(StatusCode::METHOD_NOT_ALLOWED, "gRPC and gRPC-Web calls are POST requests\n")
+                let allowed = if PATHS.contains(&path) { "GET, HEAD" } else { "POST" };
+                let why = "This method of HTTP does nothing here: `allow` says what does.\n";
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, why);
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+                response
             }
         }
     }
 
     async fn page(&self, path: &str) -> Response<Body> {
         match path {
-            "/.well-known/jwks.json" => {
+            JWKS => {
                 let keys = self.keyring.keys();
                 if keys.is_empty() {
                     return text(
@@ -56,8 +65,8 @@ impl Pages {
                 response
             }
             // Alive, and ready: what orchestrators ask for over plain HTTP.
-            "/livez" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.health.all_serve().await {
+            ALIVE => text(StatusCode::OK, "ok\n"),
+            READY => match self.health.all_serve().await {
                 true => text(StatusCode::OK, "ok\n"),
                 false => text(StatusCode::SERVICE_UNAVAILABLE, "not every service serves\n"),
             },

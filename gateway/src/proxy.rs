@@ -77,10 +77,10 @@ impl Proxy {
         if path.starts_with("/grpc.") {
             return self.0.answer(request).await;
         }
-        let origin = request.extensions().get::<Origin>().cloned();
+        let origin = request.extensions().get::<Origin>();
         let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
-        let call = self.admit(path, request.headers(), &origin).await?;
-        metadata::strip(request.headers_mut())?;
+        let call = self.admit(path, request.headers(), origin).await?;
+        metadata::strip(request.headers_mut());
         // What came over HTTP/1.1 goes on over HTTP/2, as gRPC must.
         *request.version_mut() = Version::HTTP_2;
         call.send(request).await
@@ -146,6 +146,7 @@ impl Call<'_> {
 
     /// Makes the call. Of the head nothing may be left that is not for the service.
     pub(crate) async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        metadata::check_size(request.headers())?;
         let timeout =
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);

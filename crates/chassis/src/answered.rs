@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
+use tonic::Code;
 use tonic::body::Body;
 use tracing::{Level, Span};
 
@@ -44,13 +45,16 @@ impl Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let code = self.code.map(tonic::Code::from);
-        // Without a code nobody waited for the end.
-        self.span.in_scope(|| {
-            tracing::debug!(target: TARGET, code = code.map(tracing::field::debug), micros, "call");
-        });
+        let code = self.code.map(Code::from);
+        self.span.in_scope(|| log_call(code, self.began));
     }
+}
+
+/// The line of a call that began then, within the current span. Without a code nobody waited for
+/// its end.
+pub fn log_call(code: Option<Code>, began: Instant) {
+    let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    tracing::debug!(target: TARGET, code = code.map(tracing::field::debug), micros, "call");
 }
 
 #[cfg(test)]

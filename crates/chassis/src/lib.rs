@@ -20,7 +20,7 @@ pub mod settings;
 pub mod telemetry;
 pub mod upstream;
 
-pub use answered::logged;
+pub use answered::{log_call, logged};
 pub use call::{Call, caller, receive};
 pub use deadline::{format_timeout, parse_timeout};
 pub use error::Error;

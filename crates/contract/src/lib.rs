@@ -1,8 +1,7 @@
 //! What the contract says beside its types, read from the descriptors into plain data: what is
 //! valid and private in a message, and which paths of the REST API lead to a method.
 //!
-//! Code is generated from it (clinic-proto's build) and documents are written from it
-//! (clinic-rest). Knows neither.
+//! Code is generated from it (clinic-proto's build), and calls and documents go by it (clinic-rest).
 
 mod messages;
 mod paths;

@@ -24,31 +24,26 @@ impl Message {
     pub fn has_private_field(&self) -> bool {
         self.fields.iter().any(|f| f.private)
     }
-
-    /// `clinic.records.v1.Patient` → `crate::records::v1::Patient`.
-    pub fn rust_path(&self) -> String {
-        format!("crate::{}", self.full_name.trim_start_matches("clinic.").replace('.', "::"))
-    }
-
-    /// `crate::auth::v1::register_request::Profile`.
-    pub fn oneof_path(&self, oneof: &str) -> String {
-        let path = self.rust_path();
-        let (module, name) = path.rsplit_once("::").unwrap_or_default();
-        format!("{module}::{}::{}", lower_snake(name), upper_camel(oneof))
-    }
 }
 
 pub struct Field {
     pub name: String,
     pub shape: Shape,
     pub kind: Type,
-    /// `Some((oneof, Variant))` for a member of a real oneof.
-    pub variant: Option<(String, String)>,
+    /// The oneof that it is a member of.
+    pub oneof: Option<String>,
     pub private: bool,
     pub required: bool,
     pub output_only: bool,
     pub immutable: bool,
     pub rules: Rules,
+}
+
+impl Field {
+    /// Whether an update can change it. The etag is a condition, not a value.
+    pub fn is_changeable(&self) -> bool {
+        !self.output_only && !self.immutable && self.name != "etag"
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -180,15 +175,12 @@ fn field(descriptor: &FieldDescriptor) -> Result<Field> {
         Kind::Message(m) => Type::Message(m.full_name().to_owned()),
         _ => Type::Other,
     };
-    let variant = descriptor
-        .containing_oneof()
-        .filter(|o| !o.is_synthetic())
-        .map(|o| (o.name().to_owned(), upper_camel(descriptor.name())));
+    let oneof = descriptor.containing_oneof().filter(|oneof| !oneof.is_synthetic());
     Ok(Field {
         name: descriptor.name().to_owned(),
         shape,
         kind,
-        variant,
+        oneof: oneof.map(|oneof| oneof.name().to_owned()),
         private: extension(&options, "clinic.access.v1.phi").and_then(|v| v.as_bool())
             == Some(true),
         required: behaviors.contains(&2),
@@ -247,27 +239,4 @@ fn typed_rules(kind: &str, message: &DynamicMessage, rules: &mut Rules) -> Resul
         }
     }
     Ok(())
-}
-
-fn upper_camel(snake: &str) -> String {
-    snake
-        .split('_')
-        .map(|word| {
-            let mut letters = word.chars();
-            letters
-                .next()
-                .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-        })
-        .collect()
-}
-
-fn lower_snake(camel: &str) -> String {
-    let mut snake = String::new();
-    for (i, letter) in camel.char_indices() {
-        if letter.is_uppercase() && i > 0 {
-            snake.push('_');
-        }
-        snake.extend(letter.to_lowercase());
-    }
-    snake
 }

@@ -73,6 +73,9 @@ pub fn paths(method: &MethodDescriptor) -> Result<Option<Paths>> {
 fn read(rule: &DynamicMessage, options: &DynamicMessage) -> Result<Paths> {
     let mut all = vec![path(rule)?];
     for more in messages(rule, "additional_bindings") {
+        if messages(more, "additional_bindings").next().is_some() {
+            return Err("additional_bindings within additional_bindings".into());
+        }
         all.push(path(more)?);
     }
     let said = extension(options, "clinic.rest.v1.paths");
@@ -84,6 +87,9 @@ fn read(rule: &DynamicMessage, options: &DynamicMessage) -> Result<Paths> {
             return Err(format!("{about} is no path of its google.api.http rule").into());
         }
         for path in known {
+            if !path.fixed.is_empty() || !path.only.is_empty() {
+                return Err(format!("{about} is said twice").into());
+            }
             path.fixed = messages(said, "fixed")
                 .map(|f| Fixed { field: text(f, "field"), value: text(f, "value") })
                 .collect();
@@ -108,6 +114,9 @@ fn path(rule: &DynamicMessage) -> Result<Path> {
     let (name, verb) = given.ok_or("its google.api.http rule has no method of HTTP")?;
     let body = text(rule, "body");
     let response_body = text(rule, "response_body");
+    if matches!(verb, Verb::Get | Verb::Delete) && !body.is_empty() {
+        return Err("GET and DELETE have no body".into());
+    }
     Ok(Path {
         verb,
         path: checked(text(rule, name))?,

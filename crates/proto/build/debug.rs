@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use clinic_contract::Message;
+use clinic_contract::{Field, Message};
+
+use crate::names;
 
 pub(crate) fn generate(messages: &[Message]) -> String {
     let mut code = String::new();
@@ -13,13 +15,13 @@ pub(crate) fn generate(messages: &[Message]) -> String {
             "impl std::fmt::Debug for {} {{
                 fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{
                     f.debug_struct({name:?})",
-            message.rust_path()
+            names::path(message)
         );
         let mut oneofs = Vec::new();
         for field in &message.fields {
-            match &field.variant {
-                Some((oneof, _)) if oneofs.contains(oneof) => {}
-                Some((oneof, _)) => {
+            match &field.oneof {
+                Some(oneof) if oneofs.contains(oneof) => {}
+                Some(oneof) => {
                     oneofs.push(oneof.clone());
                     let _ = write!(code, ".field({oneof:?}, &self.{oneof})");
                 }
@@ -41,20 +43,20 @@ pub(crate) fn generate(messages: &[Message]) -> String {
 
 /// prost leaves `Debug` out for a message's oneofs too.
 fn oneof_debug(message: &Message, oneof: &str) -> String {
-    let path = message.oneof_path(oneof);
-    let arms: String = message
-        .fields
-        .iter()
-        .filter_map(|f| f.variant.as_ref().filter(|(of, _)| of == oneof).map(|(_, name)| (f, name)))
-        .map(|(field, name)| match field.private {
+    let path = names::oneof_path(message, oneof);
+    let arm = |field: &Field| {
+        let name = names::upper_camel(&field.name);
+        match field.private {
             true => format!(
                 "Self::{name}(_) => f.debug_tuple({name:?}).field(&crate::Private).finish(),"
             ),
             false => {
                 format!("Self::{name}(value) => f.debug_tuple({name:?}).field(value).finish(),")
             }
-        })
-        .collect();
+        }
+    };
+    let members = message.fields.iter().filter(|field| field.oneof.as_deref() == Some(oneof));
+    let arms: String = members.map(arm).collect();
     format!(
         "impl std::fmt::Debug for {path} {{
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{ match self {{ {arms} }} }}

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 
 mod debug;
+mod names;
 mod validation;
 
 use std::path::{Path, PathBuf};

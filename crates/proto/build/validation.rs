@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use clinic_contract::Result;
-use clinic_contract::{Choice, Field, Message, Rules, Shape, Type};
+use clinic_contract::{Choice, Field, Message, Result, Rules, Shape, Type};
+
+use crate::names;
 
 pub(crate) fn generate(messages: &[Message]) -> Result<String> {
     let mut code = String::new();
@@ -19,7 +20,7 @@ pub(crate) fn generate(messages: &[Message]) -> Result<String> {
                 #[allow(clippy::too_many_lines)]
                 fn check(&self, {presence}: crate::validation::Presence<'_>, {out}: &mut crate::validation::Violations) {{ {body} }}
             }}\n",
-            path = message.rust_path(),
+            path = names::path(message),
         );
     }
     Ok(code)
@@ -48,7 +49,7 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                     text_rules(&field.rules)?
                 );
             }
-            (Type::Text, Shape::Optional) if field.variant.is_none() => {
+            (Type::Text, Shape::Optional) if field.oneof.is_none() => {
                 let _ = write!(
                     code,
                     "if let Some(text) = &self.{} {{ out.text(presence, {:?}, text, {}, &{}); }}",
@@ -118,7 +119,7 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                 } else {
                     "crate::validation::Presence::Create"
                 };
-                match &field.variant {
+                match &field.oneof {
                     None => {
                         let _ = write!(
                             code,
@@ -126,8 +127,9 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                             field.name, field.name, field.required
                         );
                     }
-                    Some((oneof, variant)) => {
-                        let module = message.oneof_path(oneof);
+                    Some(oneof) => {
+                        let module = names::oneof_path(message, oneof);
+                        let variant = names::upper_camel(&field.name);
                         let _ = write!(
                             code,
                             "if let Some({module}::{variant}(message)) = &self.{oneof} {{ out.message({:?}, Some(message), false, {presence}); }}",
@@ -166,13 +168,8 @@ fn masked_resource(message: &Message, all: &[Message]) -> Option<(String, Vec<St
         _ => None,
     })?;
     let resource = all.iter().find(|m| m.full_name == *name)?;
-    let paths = resource
-        .fields
-        .iter()
-        // The etag is a condition, not a value.
-        .filter(|f| !f.output_only && !f.immutable && f.name != "etag")
-        .map(|f| f.name.clone())
-        .collect();
+    let paths =
+        resource.fields.iter().filter(|f| f.is_changeable()).map(|f| f.name.clone()).collect();
     Some((field.name.clone(), paths))
 }
 

@@ -52,7 +52,8 @@ impl Matched<'_> {
                 field.text(message).map(|text| (!text.is_empty()).then(|| text.to_owned()))
             }
         };
-        let etag = text(&output.etag)?;
+        // An etag is of what can be read afterwards.
+        let etag = if output.empty { None } else { text(&output.etag)? };
         let next_page = text(&output.next_page)?.map(|token| next_page(query, &token));
         let mut body = None;
         if !output.empty {

@@ -17,12 +17,12 @@ pub struct Binding {
     pub(crate) rpc: PathAndQuery,
     pub(crate) only: Vec<i32>,
     pub(crate) input: MessageId,
-    pub(crate) body: From,
+    pub(crate) body: Source,
     pub(crate) captures: Vec<(String, FieldPath)>,
     /// The fields that the path fixes, as they are added to every request.
     pub(crate) fixed: Vec<u8>,
-    /// The names of fields of the request that the path says.
-    pub(crate) said: Vec<String>,
+    /// The names of the fields of the request that the path gives.
+    pub(crate) of_path: Vec<String>,
     pub(crate) etag: Option<FieldPath>,
     pub(crate) request_id: Option<FieldPath>,
     pub(crate) update: Option<Update>,
@@ -30,7 +30,7 @@ pub struct Binding {
 }
 
 /// What the body of a request becomes.
-pub(crate) enum From {
+pub(crate) enum Source {
     Nothing,
     Everything,
     Field { name: String, number: u32, message: MessageId },
@@ -62,6 +62,11 @@ impl Binding {
         &self.rpc
     }
 
+    /// The path as it stands in the contract, such as `/api/patients/{id}`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Numbers of the roles that this path is for; empty: nobody is kept out by it.
     pub fn only(&self) -> &[i32] {
         &self.only
@@ -69,13 +74,13 @@ impl Binding {
 
     /// Whether a body belongs to it.
     pub fn has_body(&self) -> bool {
-        !matches!(self.body, From::Nothing)
+        !matches!(self.body, Source::Nothing)
     }
 
     /// What a field of the request is called in the body, which may be only a part of the request:
     /// `first_name` for `patient.first_name`, and `body` for `patient`.
     pub fn part_of_body<'a>(&self, field: &'a str) -> Option<&'a str> {
-        let From::Field { name, .. } = &self.body else { return None };
+        let Source::Field { name, .. } = &self.body else { return None };
         match field.strip_prefix(name.as_str())? {
             "" => Some("body"),
             rest => rest.strip_prefix('.'),
@@ -98,12 +103,12 @@ impl Binding {
         };
         let optional = |name: &str| FieldPath::find(schema, input, name);
         let body = match &path.body {
-            Body::None => From::Nothing,
-            Body::All => From::Everything,
+            Body::None => Source::Nothing,
+            Body::All => Source::Everything,
             Body::Field(name) => match schema.message(input).named(name) {
                 Some((_, field)) if !field.repeated => match field.kind {
                     Type::Message(message) => {
-                        From::Field { name: name.clone(), number: field.number, message }
+                        Source::Field { name: name.clone(), number: field.number, message }
                     }
                     _ => return Err(format!("the body {name} is no message").into()),
                 },
@@ -116,19 +121,24 @@ impl Binding {
         };
         let mut captures = Vec::new();
         for name in path.captures() {
-            captures.push((name.to_owned(), find(name)?));
+            let field = find(name)?;
+            if field.repeated || matches!(field.kind, Type::Message(_)) {
+                return Err(format!("{name} cannot stand in a path").into());
+            }
+            captures.push((name.to_owned(), field));
         }
         let mut fixed = Vec::new();
-        for said in &path.fixed {
-            let field = find(&said.field)?;
-            let value = from_text(schema, field.kind, &said.value);
-            let value = value.ok_or_else(|| format!("{} does not fit", said.field))?;
-            field.write(value, &mut fixed);
+        for clinic_contract::Fixed { field: name, value } in &path.fixed {
+            let field = find(name)?;
+            let value = from_text(schema, field.kind, value);
+            field.write(value.ok_or_else(|| format!("{name} does not fit"))?, &mut fixed);
         }
-        let said = captures.iter().map(|(name, _)| name);
-        let said = said.chain(path.fixed.iter().map(|fixed| &fixed.field)).cloned().collect();
+        let of_path = captures.iter().map(|(name, _)| name);
+        let of_path = of_path.chain(path.fixed.iter().map(|fixed| &fixed.field)).cloned().collect();
         let update =
             optional("update_mask").map(|mask| Update { mask, replace: path.verb == Verb::Put });
+        // What is made has no etag yet.
+        let etag = optional("etag").or_else(|| update.as_ref().and_then(|_| of_body("etag")));
         Ok(Self {
             method: verb(path.verb),
             path: path.path.clone(),
@@ -138,8 +148,8 @@ impl Binding {
             body,
             captures,
             fixed,
-            said,
-            etag: optional("etag").or_else(|| of_body("etag")),
+            of_path,
+            etag,
             request_id: optional("request_id"),
             update,
             output: self::output(schema, output, paths, path)?,
@@ -155,9 +165,9 @@ fn output(schema: &Schema, whole: MessageId, paths: &Paths, path: &Path) -> Resu
                 .ok_or_else(|| format!("there is no field {name} in the response"))?,
         ),
     };
-    let message = match part.as_ref().map(|part| part.kind) {
+    let message = match &part {
         None => whole,
-        Some(Type::Message(part)) => part,
+        Some(FieldPath { kind: Type::Message(part), repeated: false, .. }) => *part,
         Some(_) => return Err("the response_body is no message".into()),
     };
     let created = match &paths.created {

@@ -1,16 +1,15 @@
 //! From a request of HTTP to the message of its method.
 
-use std::borrow::Cow;
-
 use clinic_proto::validation::Violation;
 use percent_encoding::percent_decode_str;
 use prost::Message as _;
+use prost_types::FieldMask;
 
-use crate::binding::{Binding, From};
+use crate::binding::{Binding, Source};
 use crate::json::read::{self, Found, Unreadable, expected, mask, scalar, shortened};
 use crate::routes::Matched;
 use crate::schema::{Schema, Type};
-use crate::wire::{FieldPath, Scalar, nested};
+use crate::wire::{self, FieldPath, Scalar};
 
 /// What of the request is not in its path.
 #[derive(Default)]
@@ -37,6 +36,7 @@ pub enum Refusal {
 
 /// Bytes before a message of gRPC: a flag and the length.
 const PREFIX: usize = 5;
+const NOT_UTF8: &str = "must be UTF-8";
 
 impl Matched<'_> {
     /// The message as a frame of gRPC: a flag, four bytes of length, and protobuf.
@@ -44,10 +44,10 @@ impl Matched<'_> {
     /// # Errors
     /// With everything that is wrong, as far as it is found without knowing the rules of fields.
     pub fn request(&self, input: &Input<'_>) -> Result<Vec<u8>, Refusal> {
-        let Self { binding, schema, .. } = self;
+        let binding = self.binding;
         let mut frame = vec![0; PREFIX];
         let mut problems = Vec::new();
-        let given = match read_body(binding, schema, input.body, &mut frame) {
+        let mut mask = match self.read_body(input.body, &mut frame) {
             Ok(given) => given,
             Err(Unreadable::Syntax { line, column }) => {
                 return Err(Refusal::NotJson { line, column });
@@ -59,9 +59,11 @@ impl Matched<'_> {
         };
         let masked = self.read_query(input.query, &mut frame, &mut problems);
         if let (Some(update), false) = (&binding.update, masked) {
-            let paths = if update.replace { vec!["*".to_owned()] } else { given };
-            let paths = prost_types::FieldMask { paths }.encode_to_vec();
-            update.mask.write_message(&paths, &mut frame);
+            if update.replace {
+                mask = vec!["*".to_owned()];
+            }
+            let mask = FieldMask { paths: mask }.encode_to_vec();
+            update.mask.write_message(&mask, &mut frame);
         }
         match (input.etag, &binding.etag) {
             (Some(etag), Some(field)) => field.write(Scalar::Text(etag), &mut frame),
@@ -71,14 +73,7 @@ impl Matched<'_> {
         if let (Some(key), Some(field)) = (input.idempotency_key, &binding.request_id) {
             field.write(Scalar::Text(key), &mut frame);
         }
-        // Last, so that it is the path that counts.
-        for ((name, field), text) in binding.captures.iter().zip(&self.captured) {
-            let text = percent_decode_str(text).decode_utf8();
-            match text.ok().filter(|text| write_text(schema, field, text, &mut frame)) {
-                Some(_) => {}
-                None => problems.push(Violation::new(name.as_str(), expected(schema, field.kind))),
-            }
-        }
+        self.read_path(&mut frame, &mut problems);
         frame.extend_from_slice(&binding.fixed);
         if !problems.is_empty() {
             return Err(Refusal::Fields(problems));
@@ -90,7 +85,66 @@ impl Matched<'_> {
         Ok(frame)
     }
 
-    /// Whether the query says what an update changes.
+    /// What the body gives to the message; of a PATCH also the names of what it changes.
+    fn read_body(&self, body: &[u8], out: &mut Vec<u8>) -> Result<Vec<String>, Unreadable> {
+        let Self { binding, schema, .. } = self;
+        let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+        let (message, read) = match &binding.body {
+            Source::Nothing => return Ok(Vec::new()),
+            Source::Everything => {
+                let read = read::message(schema, binding.input, body)?;
+                out.extend_from_slice(&read.wire);
+                (binding.input, read)
+            }
+            Source::Field { number, message, .. } => {
+                let read = read::message(schema, *message, body)?;
+                wire::bytes(*number, &read.wire, out);
+                (*message, read)
+            }
+        };
+        let patch = binding.update.as_ref().is_some_and(|update| !update.replace);
+        let fields = &schema.message(message).fields;
+        let (mut changed, mut problems) = (Vec::new(), Vec::new());
+        for field in read.given.iter().filter_map(|place| fields.get(*place)) {
+            let mut problem = |message| problems.push(Violation::new(field.name.as_str(), message));
+            if matches!(binding.body, Source::Everything) && binding.of_path.contains(&field.name) {
+                problem("is given by the path already");
+            } else if patch && field.immutable && !self.is_of_path(&field.name) {
+                problem("cannot be changed");
+            } else if patch && field.changeable {
+                changed.push(field.name.clone());
+            }
+        }
+        if problems.is_empty() { Ok(changed) } else { Err(Unreadable::Fields(problems)) }
+    }
+
+    /// Whether the path gives a field of the body.
+    fn is_of_path(&self, field: &str) -> bool {
+        let mut of_path = self.binding.of_path.iter();
+        of_path.any(|name| self.binding.part_of_body(name) == Some(field))
+    }
+
+    /// What the path gives. It comes last, and the last value of a field counts.
+    fn read_path(&self, out: &mut Vec<u8>, problems: &mut Vec<Violation>) {
+        let Self { binding, schema, .. } = self;
+        for ((name, field), text) in binding.captures.iter().zip(&self.captured) {
+            let Ok(text) = percent_decode_str(text).decode_utf8() else {
+                problems.push(Violation::new(name.as_str(), NOT_UTF8));
+                continue;
+            };
+            // Ids are written in small letters or capitals.
+            let other = out.get(PREFIX..).and_then(|message| field.text(message).ok());
+            if other.is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text)) {
+                let name = binding.part_of_body(name).unwrap_or(name);
+                problems.push(Violation::new(name, "is not what the path says"));
+            }
+            if !write_text(schema, field, &text, out) {
+                problems.push(Violation::new(name.as_str(), expected(schema, field.kind)));
+            }
+        }
+    }
+
+    /// What the query gives; whether that is also what an update changes.
     fn read_query(
         &self,
         query: Option<&str>,
@@ -98,9 +152,12 @@ impl Matched<'_> {
         problems: &mut Vec<Violation>,
     ) -> bool {
         let Self { binding, schema, .. } = self;
-        let mut seen: Vec<Cow<'_, str>> = Vec::new();
-        let mut masked = false;
-        for (name, text) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let query = query.unwrap_or_default();
+        let (mut seen, mut masked) = (Vec::new(), false);
+        for (name, text) in form_urlencoded::parse(query.as_bytes()) {
+            if problems.len() >= read::MAX_PROBLEMS {
+                break;
+            }
             let mut problem = |message: String| {
                 problems.push(Violation::new(shortened(&name), message));
             };
@@ -112,14 +169,20 @@ impl Matched<'_> {
             if text.is_empty() {
                 continue;
             }
-            if !write_text(schema, &field, &text, out) {
+            // What cannot be decoded comes as this, and this itself may only come encoded.
+            if text.contains('\u{fffd}') && !query.to_ascii_uppercase().contains("%EF%BF%BD") {
+                problem(NOT_UTF8.into());
+            } else if !write_text(schema, &field, &text, out) {
                 problem(expected(schema, field.kind));
             }
             masked |= name == "update_mask";
-            if !field.repeated && seen.contains(&name) {
-                problem("is given twice".into());
+            if !field.repeated {
+                if seen.contains(&name) {
+                    problem("is given twice".into());
+                } else {
+                    seen.push(name);
+                }
             }
-            seen.push(name);
         }
         masked
     }
@@ -130,49 +193,15 @@ impl Binding {
     pub(crate) fn in_query(&self, schema: &Schema, name: &str) -> Option<FieldPath> {
         let outermost = name.split('.').next().unwrap_or_default();
         let elsewhere = match &self.body {
-            From::Nothing => false,
-            From::Everything => true,
-            From::Field { name, .. } => name == outermost,
+            Source::Nothing => false,
+            Source::Everything => true,
+            Source::Field { name, .. } => name == outermost,
         };
-        let said = self.said.iter().any(|said| said == name);
+        let of_path = self.of_path.iter().any(|of_path| of_path == name);
         let field = FieldPath::find(schema, self.input, name)?;
         let mask = self.update.is_some() && name == "update_mask";
         let scalar = mask || !matches!(field.kind, Type::Message(_));
-        (!elsewhere && !said && scalar).then_some(field)
-    }
-}
-
-/// What the body gives to the message; of an update also which fields it names.
-fn read_body(
-    binding: &Binding,
-    schema: &Schema,
-    body: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<Vec<String>, Unreadable> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    match &binding.body {
-        From::Nothing => Ok(Vec::new()),
-        From::Everything => {
-            let read = read::message(schema, binding.input, body)?;
-            let fields = &schema.message(binding.input).fields;
-            let said = read.given.iter().filter_map(|at| fields.get(*at));
-            let said: Vec<_> = said
-                .filter(|field| binding.said.contains(&field.name))
-                .map(|field| Violation::new(field.name.as_str(), "is said by the path already"))
-                .collect();
-            if !said.is_empty() {
-                return Err(Unreadable::Fields(said));
-            }
-            out.extend_from_slice(&read.wire);
-            Ok(Vec::new())
-        }
-        From::Field { number, message, .. } => {
-            let read = read::message(schema, *message, body)?;
-            nested(*number, out, |out| out.extend_from_slice(&read.wire));
-            let fields = &schema.message(*message).fields;
-            let given = read.given.iter().filter_map(|at| fields.get(*at));
-            Ok(given.filter(|field| field.changeable).map(|field| field.name.clone()).collect())
-        }
+        (!elsewhere && !of_path && scalar).then_some(field)
     }
 }
 

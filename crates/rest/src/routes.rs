@@ -1,6 +1,6 @@
 //! Which path leads to which method.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use clinic_contract::Result;
 use http::Method;
@@ -12,8 +12,10 @@ use crate::schema::{Schema, pool};
 pub struct Routes {
     pub(crate) schema: Schema,
     bindings: Vec<Binding>,
-    /// For each path what each method of HTTP means there.
-    paths: matchit::Router<HashMap<Method, usize>>,
+    /// For each path the bindings of its methods of HTTP, by place.
+    paths: matchit::Router<Vec<usize>>,
+    /// What the first segments of paths are.
+    roots: HashSet<String>,
 }
 
 /// What is at a path.
@@ -48,19 +50,21 @@ impl Routes {
                 bindings.push(binding.map_err(|e| format!("{name}: {}: {e}", path.path))?);
             }
         }
-        let mut by_path: HashMap<String, HashMap<Method, usize>> = HashMap::new();
-        for (place, binding) in bindings.iter().enumerate() {
-            let methods = by_path.entry(anonymous(&binding.path)).or_default();
-            if methods.insert(binding.method.clone(), place).is_some() {
-                let Binding { method, path, .. } = binding;
+        let mut by_path: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut known = HashSet::new();
+        for (place, Binding { method, path, .. }) in bindings.iter().enumerate() {
+            let anonymous = anonymous(path);
+            if !known.insert((method, anonymous.clone())) {
                 return Err(format!("{method} {path} leads to two methods").into());
             }
+            by_path.entry(anonymous).or_default().push(place);
         }
+        let roots = bindings.iter().map(|binding| root(&binding.path).to_owned()).collect();
         let mut paths = matchit::Router::new();
         for (path, methods) in by_path {
             paths.insert(path, methods)?;
         }
-        Ok(Self { schema, bindings, paths })
+        Ok(Self { schema, bindings, paths, roots })
     }
 
     /// What a request is for; with and without a slash at the end of the path.
@@ -69,27 +73,31 @@ impl Routes {
         let Ok(matched) = self.paths.at(path) else { return Found::Nothing };
         // HEAD is GET without the body.
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        match matched.value.get(method).and_then(|place| self.bindings.get(*place)) {
-            Some(binding) => Found::Method(Matched {
-                binding,
-                schema: &self.schema,
-                captured: matched.params.iter().map(|(_, value)| value).collect(),
-            }),
-            None => Found::Other(matched.value.keys().collect()),
+        let here = matched.value.iter().filter_map(|place| self.bindings.get(*place));
+        let captured: Vec<_> = matched.params.iter().map(|(_, value)| value).collect();
+        if captured.contains(&"") {
+            return Found::Nothing;
+        }
+        match here.clone().find(|binding| binding.method == *method) {
+            Some(binding) => Found::Method(Matched { binding, schema: &self.schema, captured }),
+            None => Found::Other(here.map(|binding| &binding.method).collect()),
         }
     }
 
     /// Whether the path begins as one of them does, so that whoever asks means the API.
     pub fn is_under(&self, path: &str) -> bool {
-        let first = |path: &str| path.split('/').nth(1).map(str::to_owned);
-        let asked = first(path);
-        self.bindings.iter().any(|binding| first(&binding.path) == asked)
+        self.roots.contains(root(path))
     }
 
     /// All of them, in the order of the contract.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         self.bindings.iter()
     }
+}
+
+/// The first segment of a path.
+fn root(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
 }
 
 /// `/api/patients/{id}` as `/api/patients/{0}`: the same place may have several names, one for each

@@ -101,21 +101,25 @@ impl FieldPath {
 
     /// Adds it to a message, where the last value of a field counts and messages are merged.
     pub(crate) fn write(&self, value: Scalar<'_>, out: &mut Vec<u8>) {
-        within(&self.outer, out, &|out| value.write(self.number, out));
+        let mut field = Vec::new();
+        value.write(self.number, &mut field);
+        self.put(field, out);
     }
 
     /// The same for a message.
     pub(crate) fn write_message(&self, message: &[u8], out: &mut Vec<u8>) {
-        within(&self.outer, out, &|out| {
-            nested(self.number, out, |out| out.extend_from_slice(message));
-        });
+        let mut field = Vec::new();
+        bytes(self.number, message, &mut field);
+        self.put(field, out);
     }
-}
 
-fn within(outer: &[u32], out: &mut Vec<u8>, write: &dyn Fn(&mut Vec<u8>)) {
-    match outer.split_first() {
-        None => write(out),
-        Some((number, inner)) => nested(*number, out, |out| within(inner, out, write)),
+    /// Adds the field within the messages on the way to it.
+    fn put(&self, mut field: Vec<u8>, out: &mut Vec<u8>) {
+        for number in self.outer.iter().rev() {
+            let within = std::mem::take(&mut field);
+            bytes(*number, &within, &mut field);
+        }
+        out.extend_from_slice(&field);
     }
 }
 
@@ -129,11 +133,7 @@ pub(crate) enum Scalar<'a> {
 impl Scalar<'_> {
     pub(crate) fn write(self, number: u32, out: &mut Vec<u8>) {
         match self {
-            Self::Text(text) => {
-                encoding::encode_key(number, WireType::LengthDelimited, out);
-                encoding::encode_varint(u64::try_from(text.len()).unwrap_or(u64::MAX), out);
-                out.extend_from_slice(text.as_bytes());
-            }
+            Self::Text(text) => bytes(number, text.as_bytes(), out),
             Self::Number(value) => {
                 encoding::encode_key(number, WireType::Varint, out);
                 encoding::encode_varint(value, out);
@@ -149,18 +149,9 @@ impl From<i64> for Scalar<'_> {
     }
 }
 
-/// A message as a field of the one around it.
-pub(crate) fn nested<T>(
-    number: u32,
-    out: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>) -> T,
-) -> T {
+/// Text, or a message that is written already, as a field.
+pub(crate) fn bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
     encoding::encode_key(number, WireType::LengthDelimited, out);
-    let begin = out.len();
-    let result = write(out);
-    // Its length goes before it, and is known only now.
-    let mut len = Vec::with_capacity(5);
-    encoding::encode_varint(u64::try_from(out.len() - begin).unwrap_or(u64::MAX), &mut len);
-    out.splice(begin..begin, len);
-    result
+    encoding::encode_varint(u64::try_from(value.len()).unwrap_or(u64::MAX), out);
+    out.extend_from_slice(value);
 }

@@ -5,27 +5,28 @@
 mod refusal;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use bytes::{Buf as _, Bytes};
-use clinic_chassis::{Error, logged};
+use clinic_chassis::{Error, log_call};
 use clinic_identity::Roles;
 use clinic_proto::access::v1::Role;
 use clinic_rest::{Found, Input, Matched, Refusal, Routes};
+use futures::stream;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use tokio::time::timeout_at;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use crate::plain::respond;
 use crate::proxy::{Call, Origin, Proxy};
-use refusal::Refusals;
+use crate::{deadline, metadata};
+use refusal::{Refusals, Refused};
 
 const JSON: &str = "application/json";
 /// What of a request's head is for the service, as metadata.
@@ -35,6 +36,11 @@ const METADATA: [HeaderName; 3] = [
     HeaderName::from_static("tracestate"),
 ];
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of a body: twice what the longest texts of the contract are with every character escaped.
+/// A body is held here until it is complete, also one of somebody without a token.
+const MAX_BODY: u32 = 512 * 1024;
+/// Bytes of an answer that are handed out at a time.
+const SLICE: usize = 64 * 1024;
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
@@ -67,10 +73,14 @@ impl Api {
             Found::Nothing if this.routes.is_under(path) => return Ok(this.refusals.no_path()),
             Found::Nothing => return Err(Request::from_parts(head, body)),
         };
+        let (began, binding) = (Instant::now(), found.binding);
+        // As it stands in the contract: what a client puts into it is not for the log.
+        let called = format_args!("{} {}", head.method, binding.path()).to_string();
+        Span::current().record("method", called).record("rpc", binding.rpc().as_str());
         let answer = this.attempt(&head, body, &found).await;
-        let answer = answer
-            .unwrap_or_else(|status| this.refusals.refuse(&status, found.binding, &head.headers));
-        Ok(if head.method == Method::HEAD { without_body(answer) } else { answer })
+        let code = answer.as_ref().map_or_else(|refused| refused.status.code(), |_| Code::Ok);
+        log_call(Some(code), began.into());
+        Ok(answer.unwrap_or_else(|refused| this.refusals.refuse(&refused, &head.headers)))
     }
 }
 
@@ -80,17 +90,20 @@ impl Inner {
         head: &Parts,
         body: Body,
         found: &Matched<'_>,
-    ) -> Result<Response<Body>, Status> {
-        let (began, rpc) = (Instant::now(), found.binding.rpc());
-        Span::current().record("rpc", rpc.as_str());
+    ) -> Result<Response<Body>, Refused> {
+        let Matched { binding, .. } = found;
         let origin = head.extensions.get::<Origin>();
         let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
-        let call = self.proxy.admit(rpc.path(), &head.headers, origin).await?;
-        if !found.binding.only().is_empty() {
-            call.only(roles(found.binding.only()))?;
+        let call = self.proxy.admit(binding.rpc().path(), &head.headers, origin).await?;
+        if !binding.only().is_empty() {
+            call.only(roles(binding.only()))?;
         }
-        let body = read(head, body, found, &call).await?;
+        let deadline = call.deadline;
+        let body = if binding.has_body() { read(head, body, &call).await? } else { Bytes::new() };
         let query = head.uri.query();
+        if !head.method.is_safe() && head.headers.contains_key(header::IF_NONE_MATCH) {
+            return Err(Error::invalid_field("If-None-Match", "cannot be used here").into());
+        }
         let message = found.request(&Input {
             query,
             body: &body,
@@ -104,80 +117,99 @@ impl Inner {
                 format!("is not valid JSON from line {line}, column {column} on"),
             ),
         })?;
-        let mut request = Request::new(Body::new(Full::new(Bytes::from(message))));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::from(rpc.clone());
-        *request.version_mut() = Version::HTTP_2;
-        let metadata = METADATA.into_iter();
-        let metadata = metadata.filter_map(|name| Some((head.headers.get(&name)?.clone(), name)));
-        request.headers_mut().extend(metadata.map(|(value, name)| (name, value)));
-        let kind = HeaderValue::from_static("application/grpc");
-        request.headers_mut().insert(header::CONTENT_TYPE, kind);
-        let answer = call.send(request).await;
-        let answer = answer.unwrap_or_else(|error| Status::from(error).into_http());
-        let response = response(logged(answer, began)).await?;
+        let request = to_grpc(head, binding.rpc(), message)?;
+        let answer = call.send(request).await.map_err(Status::from)?;
+        let response = response(answer)
+            .await
+            .map_err(|status| refusal::named_by_client(status, binding, &head.headers))?;
         let answer = found.answer(query, &response);
         let answer =
             answer.map_err(|_| Error::internal("a response that is not the contract's"))?;
-        Ok(write(head.uri.path(), answer))
+        Ok(write(head.uri.path(), answer, deadline))
     }
 }
 
 /// The body of a request, which must be JSON where there is any.
-async fn read(
-    head: &Parts,
-    body: Body,
-    found: &Matched<'_>,
-    call: &Call<'_>,
-) -> Result<Bytes, Status> {
-    if !found.binding.has_body() {
+async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<Bytes, Refused> {
+    if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let limit = usize::try_from(call.message_bytes).unwrap_or(usize::MAX);
-    let reading = Limited::new(body, limit).collect();
+    check_json(&head.headers)?;
+    let limit = call.message_bytes.min(MAX_BODY);
+    if body.size_hint().lower() > u64::from(limit) {
+        return Err(Error::message_too_large(limit).into());
+    }
+    let reading = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
     let read = match call.deadline {
-        Some(deadline) => {
-            timeout_at(deadline, reading).await.map_err(|_| Error::deadline_exceeded())?
-        }
+        Some(deadline) => timeout_at(deadline, reading).await.map_err(|_| {
+            // It is the client that was late.
+            Refused::with(StatusCode::REQUEST_TIMEOUT, Error::deadline_exceeded())
+        })?,
         None => reading.await,
     };
     let body = read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-        Some(_) => Error::message_too_large(call.message_bytes),
+        Some(_) => Error::message_too_large(limit),
         None => Error::malformed_call(),
     })?;
-    let body = body.to_bytes();
-    if !body.is_empty() && !is_json(&head.headers) {
-        return Err(refusal::unsupported_media_type());
-    }
-    Ok(body)
+    Ok(body.to_bytes())
 }
 
-/// Whether a body is said to be JSON: in UTF-8, as it always is, and not packed.
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether a body is said to be JSON: in UTF-8, as it always is, and not packed. A PATCH is a merge
+/// patch (RFC 7396) that knows no objects within objects, as the contract has none to change.
+fn check_json(headers: &HeaderMap) -> Result<(), Refused> {
+    let refuse = |name: &HeaderName, message| {
+        let error = Error::invalid_field(name.as_str(), message);
+        Err(Refused::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+    };
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let (kind, parameters) =
-        kind.map_or(("", ""), |kind| kind.split_once(';').unwrap_or((kind, "")));
-    let kind = kind.trim().to_ascii_lowercase();
-    let charset = parameters.split(';').filter_map(|p| p.trim().split_once('='));
-    let utf8 = charset
-        .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
-        .all(|(_, value)| value.trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    let plain = headers
-        .get(header::CONTENT_ENCODING)
-        .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    // What PATCH takes is a merge patch in all but lists (RFC 7396).
-    utf8 && plain && matches!(kind.as_str(), JSON | "application/merge-patch+json")
+    let (kind, rest) = kind.map_or(("", ""), |kind| kind.split_once(';').unwrap_or((kind, "")));
+    let kind = kind.trim();
+    if !["application/json", "application/merge-patch+json"]
+        .iter()
+        .any(|k| kind.eq_ignore_ascii_case(k))
+    {
+        return refuse(&header::CONTENT_TYPE, "must be application/json");
+    }
+    let mut parameters = rest.split(';').filter_map(|p| p.trim().split_once('='));
+    let utf8 = parameters.all(|(name, value)| {
+        !name.eq_ignore_ascii_case("charset")
+            || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    if !utf8 {
+        return refuse(&header::CONTENT_TYPE, "must be in UTF-8");
+    }
+    let coding = headers.get(header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return refuse(&header::CONTENT_ENCODING, "must not be set: the body is taken as it is");
+    }
+    Ok(())
+}
+
+/// The gRPC call that carries the message, with what of the head is for the service.
+fn to_grpc(head: &Parts, rpc: &PathAndQuery, message: Vec<u8>) -> Result<Request<Body>, Refused> {
+    let mut request = Request::new(Body::new(Full::new(Bytes::from(message))));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from(rpc.clone());
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    for name in METADATA {
+        if let Some(value) = head.headers.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    metadata::check_size(headers)
+        .map_err(|error| Refused::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))?;
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    Ok(request)
 }
 
 /// The message that a service answered.
 async fn response(answer: Response<Body>) -> Result<Bytes, Status> {
     let (parts, body) = answer.into_parts();
-    if let Some(status) = Status::from_header_map(&parts.headers) {
-        ok(status)?;
-    }
+    ok(&parts.headers)?;
     let collected = body.collect().await?;
-    match collected.trailers().and_then(Status::from_header_map) {
-        Some(status) => ok(status)?,
+    match collected.trailers() {
+        Some(trailers) => ok(trailers)?,
         None => return Err(Error::internal("an answer without its end").into()),
     }
     let mut frame = collected.to_bytes();
@@ -192,51 +224,64 @@ async fn response(answer: Response<Body>) -> Result<Bytes, Status> {
     }
 }
 
-fn ok(status: Status) -> Result<(), Status> {
-    if status.code() == Code::Ok { Ok(()) } else { Err(status) }
-}
-
-/// What HEAD answers: the head that GET would have (RFC 9110, 9.3.2).
-fn without_body(answer: Response<Body>) -> Response<Body> {
-    let (mut head, body) = answer.into_parts();
-    if let Some(len) = body.size_hint().exact() {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+/// The error that these headers or trailers tell of, if they do.
+fn ok(headers: &HeaderMap) -> Result<(), Status> {
+    match headers.get("grpc-status") {
+        None => Ok(()),
+        Some(code) if code.as_bytes() == b"0" => Ok(()),
+        Some(_) => Err(Status::from_header_map(headers)
+            .unwrap_or_else(|| Error::internal("a status that cannot be read").into())),
     }
-    Response::from_parts(head, Body::default())
 }
 
-fn write(path: &str, answer: clinic_rest::Answer) -> Response<Body> {
-    let status = StatusCode::from_u16(answer.status).unwrap_or_default();
-    let mut response = match answer.body {
-        Some(json) => respond(status, JSON, json.into()),
-        None => {
-            let mut response = Response::new(Body::default());
-            *response.status_mut() = status;
-            response
-        }
-    };
+fn write(path: &str, answer: clinic_rest::Answer, deadline: Option<Instant>) -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
+    let headers = response.headers_mut();
     let next = answer.next_page.map(|query| format!("<{path}?{query}>; rel=\"next\""));
-    let headers = [
+    let said = [
         (header::ETAG, answer.etag.map(|etag| format!("\"{etag}\""))),
         (header::LINK, next),
         (header::LOCATION, answer.location),
     ];
-    for (name, value) in headers {
+    for (name, value) in said {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-            response.headers_mut().insert(name, value);
+            headers.insert(name, value);
         }
     }
-    response
+    let Some(json) = answer.body else { return response };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
+    response.map(|_| slices(json.into(), deadline))
+}
+
+/// A long answer in slices, which ends with the call's time when nobody reads it.
+fn slices(mut json: Bytes, deadline: Option<Instant>) -> Body {
+    if json.len() <= SLICE {
+        return Body::new(Full::new(json));
+    }
+    let slices = stream::iter(std::iter::from_fn(move || {
+        let slice = json.split_to(json.len().min(SLICE));
+        (!slice.is_empty()).then(|| Ok::<_, Status>(Frame::data(slice)))
+    }));
+    let body = Body::new(StreamBody::new(slices));
+    match deadline {
+        Some(deadline) => deadline::until(deadline, body),
+        None => body,
+    }
 }
 
 /// The etag that must be the current one (RFC 9110, 13.1.1). Any will do for `*`.
 fn etag(headers: &HeaderMap) -> Result<Option<&str>, Error> {
-    let asked = text(headers, &header::IF_MATCH)?;
-    match asked {
-        Some(list) if list.contains(',') => {
+    let Some(asked) = text(headers, &header::IF_MATCH)? else { return Ok(None) };
+    match unquoted(asked) {
+        // An empty one would be no condition, which is not what is asked for.
+        "" => Err(Error::invalid_field("If-Match", "must be the etag that was answered, or *")),
+        _ if asked.contains(',') => {
             Err(Error::invalid_field("If-Match", "must be one etag, as it was answered"))
         }
-        asked => Ok(asked.filter(|asked| *asked != "*").map(unquoted)),
+        "*" if asked == "*" => Ok(None),
+        etag => Ok(Some(etag)),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use clinic_chassis::Error;
 use clinic_proto::access::v1::ErrorReason;
-use clinic_proto::status::{reason_text, status};
+use clinic_proto::status::{DOMAIN, reason_text, status};
 use clinic_rest::Binding;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -43,6 +44,9 @@ impl Refusals {
     /// There is such a path, for other methods of HTTP.
     pub(super) fn other_method(&self, methods: &[&Method]) -> Response<Body> {
         let mut names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+        if methods.contains(&&Method::GET) {
+            names.push(Method::HEAD.as_str());
+        }
         names.sort_unstable();
         let names = names.join(", ");
         let message = format!("this path takes {names}");
@@ -55,21 +59,19 @@ impl Refusals {
     }
 
     /// The answer for a call that failed.
-    pub(super) fn refuse(
-        &self,
-        status: &Status,
-        binding: &Binding,
-        headers: &HeaderMap,
-    ) -> Response<Body> {
-        let named = named_by_client(status, binding, headers);
-        let status = named.as_ref().unwrap_or(status);
+    pub(super) fn refuse(&self, refused: &Refused, asked: &HeaderMap) -> Response<Body> {
+        let Refused { status, code } = refused;
         let details = status.get_error_details();
-        let conditional = headers.contains_key(header::IF_MATCH);
-        let code = http_code(status.code(), reason(&details), conditional);
+        let conditional = asked.contains_key(header::IF_MATCH);
+        let code = code.unwrap_or_else(|| http_code(status.code(), &details, conditional));
         let mut response = self.write(code, status);
         let headers = response.headers_mut();
         if code == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // RFC 6750, 3: an error only for those who sent a token.
+            let token = asked.contains_key(header::AUTHORIZATION)
+                && is(&details, ErrorReason::InvalidToken);
+            let how = if token { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(how));
         }
         let retry = details.retry_info().and_then(|retry| retry.retry_delay);
         if let (Some(delay), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) =
@@ -107,36 +109,42 @@ impl Refusals {
     }
 }
 
-/// The content-type is not JSON's.
-pub(super) fn unsupported_media_type() -> Status {
-    clinic_proto::status::with_details(
-        Code::InvalidArgument,
-        ErrorReason::InvalidField,
-        "content-type: must be application/json",
-        [(MEDIA_TYPE.to_owned(), "application/json".to_owned())].into(),
-        |details| {
-            details.add_bad_request_violation("content-type", "must be application/json");
-        },
-    )
+/// What is answered instead of a result.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: Status,
+    /// Where HTTP has a code of its own for it, and gRPC has not.
+    code: Option<StatusCode>,
 }
 
-/// In the metadata of the `ErrorInfo` of what is refused for its content-type.
-const MEDIA_TYPE: &str = "accepted";
+impl Refused {
+    pub(super) fn with(code: StatusCode, error: Error) -> Self {
+        Self { status: error.into(), code: Some(code) }
+    }
+}
 
-fn reason(details: &ErrorDetails) -> Option<&tonic_types::ErrorInfo> {
-    details.error_info().filter(|info| info.domain == clinic_proto::status::DOMAIN)
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { status: error.into(), code: None }
+    }
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self { status, code: None }
+    }
+}
+
+fn is(details: &ErrorDetails, reason: ErrorReason) -> bool {
+    let info = details.error_info().filter(|info| info.domain == DOMAIN);
+    info.is_some_and(|info| info.reason == reason_text(reason))
 }
 
 /// As `google/rpc/code.proto` says, and closer where HTTP has a code of its own for it.
-fn http_code(code: Code, info: Option<&tonic_types::ErrorInfo>, conditional: bool) -> StatusCode {
-    let is = |reason| info.is_some_and(|info| info.reason == reason_text(reason));
+fn http_code(code: Code, details: &ErrorDetails, conditional: bool) -> StatusCode {
+    let is = |reason| is(details, reason);
     match code {
         Code::Ok => StatusCode::OK,
-        Code::InvalidArgument
-            if info.is_some_and(|info| info.metadata.contains_key(MEDIA_TYPE)) =>
-        {
-            StatusCode::UNSUPPORTED_MEDIA_TYPE
-        }
         Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
             StatusCode::BAD_REQUEST
         }
@@ -162,11 +170,11 @@ fn http_code(code: Code, info: Option<&tonic_types::ErrorInfo>, conditional: boo
 }
 
 /// The same with the fields named as the client wrote them: as in the body, without what it is a
-/// part of, and by the header that gave it. None where no field is named.
-fn named_by_client(status: &Status, binding: &Binding, headers: &HeaderMap) -> Option<Status> {
+/// part of, and by the header that gave it.
+pub(super) fn named_by_client(status: Status, binding: &Binding, headers: &HeaderMap) -> Status {
     let mut details = status.get_error_details();
-    let mut message = status.message().to_owned();
-    let mut violations = details.bad_request()?.field_violations.clone();
+    let Some(bad) = details.bad_request() else { return status };
+    let (mut message, mut violations) = (status.message().to_owned(), bad.field_violations.clone());
     for violation in &mut violations {
         let field = &violation.field;
         let given = |header| headers.contains_key(header);
@@ -183,5 +191,5 @@ fn named_by_client(status: &Status, binding: &Binding, headers: &HeaderMap) -> O
         violation.field = named;
     }
     details.set_bad_request(violations);
-    Some(Status::with_error_details(status.code(), message, details))
+    Status::with_error_details(status.code(), message, details)
 }

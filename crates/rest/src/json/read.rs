@@ -1,7 +1,7 @@
 //! From JSON to protobuf, straight from the bytes: what is wrong is said with the path of the field
 //! and never with its value, and as much as possible at once.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use clinic_proto::validation::Violation;
 use prost::Message as _;
@@ -9,10 +9,10 @@ use prost_types::{FieldMask, Timestamp};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::schema::{Field, Form, Message, MessageId, Schema, Type};
-use crate::wire::{Scalar, nested};
+use crate::wire::{self, Scalar};
 
 /// So many problems are named; the rest is not looked for.
-const MAX_PROBLEMS: usize = 64;
+pub(crate) const MAX_PROBLEMS: usize = 64;
 /// Characters of an unknown name that are repeated to whoever sent it.
 const MAX_NAME: usize = 64;
 
@@ -20,7 +20,7 @@ const MAX_NAME: usize = 64;
 pub(crate) struct Read {
     /// The message.
     pub(crate) wire: Vec<u8>,
-    /// The names of the fields of the outermost object.
+    /// The places of the fields of the outermost object.
     pub(crate) given: Vec<usize>,
 }
 
@@ -85,7 +85,7 @@ impl<'s> Reader<'s> {
     /// Runs it with the path of what is within.
     fn within<T>(&mut self, name: &str, run: impl FnOnce(&mut Self) -> T) -> T {
         let outer = self.path.len();
-        if outer > 0 && !name.starts_with('[') {
+        if outer > 0 {
             self.path.push('.');
         }
         self.path.push_str(name);
@@ -113,8 +113,9 @@ impl<'s> Reader<'s> {
                 self.given.push(place);
             }
             let twice = seen.get(place).is_some_and(Option::is_some);
-            let other = message.fields.iter().zip(&seen).find(|(other, seen)| {
-                **seen == Some(true) && field.oneof.is_some() && other.oneof == field.oneof
+            let other = field.oneof.and_then(|oneof| {
+                let mut seen = message.fields.iter().zip(&seen);
+                seen.find(|(other, seen)| **seen == Some(true) && other.oneof == Some(oneof))
             });
             let value = self.within(&field.name, |reader| {
                 let value = object.next_value_seed(Slot { reader, field, item: false })?;
@@ -144,7 +145,7 @@ impl<'s> Reader<'s> {
             };
             return match message {
                 Some(message) => {
-                    nested(field.number, &mut self.wire, |out| out.extend_from_slice(&message));
+                    wire::bytes(field.number, &message, &mut self.wire);
                     Ok(())
                 }
                 None => self.wrong_type(field, false),
@@ -310,6 +311,9 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
 
 /// A name of the client's making, as far as it can be shown.
 pub(crate) fn shortened(name: &str) -> String {
+    if name.is_empty() {
+        return "\"\"".to_owned();
+    }
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     name.chars().take(MAX_NAME).map(shown).collect()
 }
@@ -381,11 +385,12 @@ impl<'de> Visitor<'de> for Slot<'_, '_> {
             reader.wrong_type(field, false)?;
             return Ok(true);
         }
+        let outer = reader.path.len();
         for index in 0_usize.. {
-            let more = reader.within(&format!("[{index}]"), |reader| {
-                list.next_element_seed(Slot { reader, field, item: true })
-            })?;
-            if more.is_none() {
+            let _ = write!(reader.path, "[{index}]");
+            let more = list.next_element_seed(Slot { reader, field, item: true });
+            reader.path.truncate(outer);
+            if more?.is_none() {
                 break;
             }
         }
@@ -402,7 +407,7 @@ impl<'de> Visitor<'de> for Slot<'_, '_> {
                 let outer = std::mem::take(&mut reader.wire);
                 let outcome = reader.object(message, object);
                 let inner = std::mem::replace(&mut reader.wire, outer);
-                nested(field.number, &mut reader.wire, |out| out.extend_from_slice(&inner));
+                wire::bytes(field.number, &inner, &mut reader.wire);
                 return outcome.map(|()| true);
             }
         }

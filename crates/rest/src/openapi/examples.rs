@@ -67,7 +67,7 @@ pub(crate) fn body(
             .choices
             .iter()
             .any(|choice| choice.fields.iter().skip(1).any(|other| other == name));
-        let other = said_of.variant.is_some() && !is_named(name, fixed);
+        let other = said_of.oneof.is_some() && !is_named(name, fixed);
         if without.iter().any(|other| other == name) || spare || other || !is_given(said_of, to) {
             continue;
         }

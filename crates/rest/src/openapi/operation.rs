@@ -187,7 +187,7 @@ impl Operation<'_> {
                 let here = self.place == 0 || self.path.fixed.is_empty();
                 let last = self.path.path.rsplit('/').next().filter(|_| !here);
                 let name = format!("{}{}", input.name(), last.map(camel).unwrap_or_default());
-                (input, self.binding.said.as_slice(), name)
+                (input, self.binding.of_path.as_slice(), name)
             }
             Body::Field(name) => match find(&input, name)?.0.kind() {
                 Kind::Message(message) => {

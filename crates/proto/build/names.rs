@@ -1,0 +1,38 @@
+//! What prost calls things.
+
+use clinic_contract::Message;
+
+/// `clinic.records.v1.Patient` → `crate::records::v1::Patient`.
+pub(crate) fn path(message: &Message) -> String {
+    format!("crate::{}", message.full_name.trim_start_matches("clinic.").replace('.', "::"))
+}
+
+/// `crate::auth::v1::register_request::Profile`.
+pub(crate) fn oneof_path(message: &Message, oneof: &str) -> String {
+    let path = path(message);
+    let (module, name) = path.rsplit_once("::").unwrap_or_default();
+    format!("{module}::{}::{}", lower_snake(name), upper_camel(oneof))
+}
+
+pub(crate) fn upper_camel(snake: &str) -> String {
+    snake
+        .split('_')
+        .map(|word| {
+            let mut letters = word.chars();
+            letters
+                .next()
+                .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        })
+        .collect()
+}
+
+fn lower_snake(camel: &str) -> String {
+    let mut snake = String::new();
+    for (i, letter) in camel.char_indices() {
+        if letter.is_uppercase() && i > 0 {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
