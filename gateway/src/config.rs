@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use clap::{Args, value_parser};
+use clap::{ArgAction, Args, value_parser};
 use clinic_chassis::settings::{self, duration};
 use clinic_identity::LONGEST_CALL;
 use http::Uri;
@@ -82,6 +82,16 @@ pub struct Edge {
     // As words, because in the environment people write 1, yes and on as well.
     #[arg(long, env = "CLINIC_BEHIND_PROXY", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
+    /// Whether to describe the REST API: /openapi.json, with Swagger UI at /swagger/ and ReDoc at
+    /// /redoc/
+    #[arg(
+        long,
+        env = "CLINIC_API_DOCS",
+        default_value_t = true,
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub api_docs: bool,
     /// Certificate chain (PEM) for TLS
     #[arg(long, env = "CLINIC_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clinic_chassis::REQUEST_ID_HEADER;
 use clinic_clock::Clock;
-use futures::future::{BoxFuture, Either};
+use futures::future::{BoxFuture, Either, FutureExt as _};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
 use http_body::Body as _;
@@ -73,7 +73,9 @@ impl Edge {
     ) -> Result<Self> {
         let edge = &config.edge;
         let grpc = GrpcWebLayer::new().layer(proxy.clone());
-        let inside = Inside { grpc, rest: rest::Api::new(proxy.clone())?, plain };
+        let documents = edge.api_docs.then(rest::Documents::default);
+        let others = Others { rest: rest::Api::new(proxy.clone())?, documents, plain };
+        let inside = Inside { grpc, others };
         let inside = cors(&edge.cors_origin)?.layer(inside);
         let hsts = edge.behind_proxy || edge.tls_cert.is_some();
         Ok(Self { inside, clock, behind_proxy: edge.behind_proxy, hsts })
@@ -141,8 +143,7 @@ impl Edge {
 #[derive(Clone)]
 struct Inside {
     grpc: GrpcWebService<Proxy>,
-    rest: rest::Api,
-    plain: plain::Pages,
+    others: Others,
 }
 
 impl Service<Request<Body>> for Inside {
@@ -162,15 +163,29 @@ impl Service<Request<Body>> for Inside {
             Span::current().record("method", loggable(request.uri().path()));
             return Either::Left(self.grpc.call(request));
         }
-        let (rest, plain) = (self.rest.clone(), self.plain.clone());
-        Either::Right(Box::pin(async move {
-            let head = *request.method() == Method::HEAD;
-            let answer = match rest.answer(request).await {
-                Ok(answer) => answer,
-                Err(request) => plain.answer(request.method(), request.uri().path()).await,
-            };
-            Ok(if head { without_body(answer) } else { answer })
-        }))
+        Either::Right(Box::pin(self.others.clone().answer(request).map(Ok)))
+    }
+}
+
+/// What is no gRPC. Clones share everything.
+#[derive(Clone)]
+struct Others {
+    rest: rest::Api,
+    documents: Option<rest::Documents>,
+    plain: plain::Pages,
+}
+
+impl Others {
+    async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let head = *request.method() == Method::HEAD;
+        let answer = match self.rest.answer(request).await {
+            Ok(answer) => answer,
+            Err(request) => match self.documents.and_then(|files| files.answer(&request)) {
+                Some(answer) => answer,
+                None => self.plain.answer(request.method(), request.uri().path()).await,
+            },
+        };
+        if head { without_body(answer) } else { answer }
     }
 }
 

@@ -37,13 +37,7 @@ impl Pages {
                 "There is no path of the REST API here; for a gRPC or gRPC-Web call the content-type \
                  is application/grpc or application/grpc-web+proto.\n",
             ),
-            _ => {
-                let allowed = if PATHS.contains(&path) { "GET, HEAD" } else { "POST" };
-                let why = "This method of HTTP does nothing here: `allow` says what does.\n";
-                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, why);
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-                response
-            }
+            _ => not_allowed(if PATHS.contains(&path) { "GET, HEAD" } else { "POST" }),
         }
     }
 
@@ -77,6 +71,14 @@ impl Pages {
             ),
         }
     }
+}
+
+/// These methods of HTTP are for the path, and the client's is not among them.
+pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
+    let why = "This method of HTTP does nothing here: `allow` says what does.\n";
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, why);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Body> {

@@ -2,6 +2,7 @@
 //! is, by [`Proxy`], then becomes one; a service cannot tell the difference. Which path is which
 //! method, and all that is particular to one, stands in the contract and is read by clinic-rest.
 
+mod documents;
 mod refusal;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tracing::Span;
 
 use crate::proxy::{Call, Origin, Proxy};
 use crate::{deadline, metadata};
+pub(crate) use documents::Documents;
 use refusal::{Refusals, Refused};
 
 const JSON: &str = "application/json";

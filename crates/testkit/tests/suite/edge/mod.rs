@@ -6,6 +6,7 @@ mod cancellation;
 mod claims;
 mod connections;
 mod deadlines;
+mod documents;
 mod echo;
 mod forgery;
 mod gateway;

@@ -1,0 +1,79 @@
+//! The REST API's document, and the pages that show it.
+
+use clinic_testkit::{Backend, run, run_with};
+use serde_json::Value;
+
+use super::http1::send;
+
+const PAGES: [(&str, &str); 2] =
+    [("/swagger/", "swagger-ui-bundle.js"), ("/redoc/", "redoc.standalone.js")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_there_and_need_not_be_sent_twice() {
+    run(Backend::Sqlite, async |suite| {
+        let answer = send(suite.gateway, "GET", "/openapi.json", &[], b"").await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+        let document: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!(document["paths"]["/api/auth/login/"]["post"].is_object());
+
+        let etag = answer.header("etag").unwrap();
+        let known = [("if-none-match", etag)];
+        let again = send(suite.gateway, "GET", "/openapi.json", &known, b"").await;
+        assert_eq!((again.status, again.body.len()), (304, 0));
+        let other = [("if-none-match", "\"0\"")];
+        assert_eq!(send(suite.gateway, "GET", "/openapi.json", &other, b"").await.status, 200);
+
+        let head = send(suite.gateway, "HEAD", "/openapi.json", &[], b"").await;
+        let length = answer.body.len().to_string();
+        assert_eq!((head.status, head.body.len()), (200, 0));
+        assert_eq!(head.header("content-length"), Some(length.as_str()));
+    })
+    .await;
+}
+
+/// What a page refers to: the values of `src` and `href`.
+fn referred(page: &str) -> Vec<&str> {
+    let values = page.split("src=\"").chain(page.split("href=\""));
+    let values = values.filter_map(|rest| rest.split_once('"')).map(|(value, _)| value);
+    values.filter(|value| value.ends_with(".js") || value.ends_with(".css")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_made_of_what_the_gateway_has() {
+    run(Backend::Sqlite, async |suite| {
+        for (path, library) in PAGES {
+            let bare = send(suite.gateway, "GET", path.trim_end_matches('/'), &[], b"").await;
+            assert_eq!(bare.status, 308);
+            assert_eq!(bare.header("location"), Some(path.trim_start_matches('/')));
+
+            let page = send(suite.gateway, "GET", path, &[], b"").await;
+            assert_eq!(page.status, 200);
+            let policy = page.header("content-security-policy").unwrap();
+            assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"));
+            let html = String::from_utf8(page.body.clone()).unwrap();
+            assert!(!html.contains("http"), "{path} asks another host");
+            let files = referred(&html);
+            assert!(files.contains(&library) && files.contains(&"start.js"), "{files:?}");
+            for file in files {
+                let answer = send(suite.gateway, "GET", &format!("{path}{file}"), &[], b"").await;
+                assert_eq!(answer.status, 200, "{path}{file}");
+                let kind = if file.ends_with(".js") { "text/javascript" } else { "text/css" };
+                assert!(answer.header("content-type").unwrap().starts_with(kind), "{file}");
+            }
+        }
+        let none = send(suite.gateway, "GET", "/swagger/none.js", &[], b"").await;
+        assert_eq!(none.status, 404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_can_be_turned_off() {
+    let configure = |config: &mut clinic::Config| config.settings.gateway.api_docs = false;
+    run_with(Backend::Sqlite, configure, async |suite| {
+        for path in ["/openapi.json", "/swagger", "/swagger/", "/redoc/", "/redoc/start.js"] {
+            assert_eq!(send(suite.gateway, "GET", path, &[], b"").await.status, 404, "{path}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,126 @@
+//! The REST API for those who write clients: its OpenAPI document, and two pages that show it. All
+//! of it is in the binary, and nothing on the pages is asked of another host.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use tonic::body::Body;
+
+use super::JSON;
+use crate::plain::{not_allowed, respond};
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// Scripts of the page's own files only. The libraries write styles into the page, and ReDoc
+/// searches in a worker that it makes of its own text.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+
+/// A file of the pages' libraries.
+macro_rules! web {
+    ($file:literal) => {
+        include_bytes!(concat!("../../../third_party/web/", $file)).as_slice()
+    };
+}
+
+/// Where the document is.
+const DOCUMENT: &str = "/openapi.json";
+
+/// Files with their paths and media types.
+const FILES: [(&str, &str, &[u8]); 8] = [
+    ("/swagger/", HTML, include_bytes!("pages/swagger.html")),
+    ("/swagger/start.js", SCRIPT, include_bytes!("pages/swagger.js")),
+    ("/swagger/swagger-ui-bundle.js", SCRIPT, web!("swagger-ui/swagger-ui-bundle.js")),
+    ("/swagger/swagger-ui.css", STYLE, web!("swagger-ui/swagger-ui.css")),
+    ("/swagger/favicon-32x32.png", "image/png", web!("swagger-ui/favicon-32x32.png")),
+    ("/redoc/", HTML, include_bytes!("pages/redoc.html")),
+    ("/redoc/start.js", SCRIPT, include_bytes!("pages/redoc.js")),
+    ("/redoc/redoc.standalone.js", SCRIPT, web!("redoc/redoc.standalone.js")),
+];
+
+/// See the module. Clones share everything.
+#[derive(Clone, Default)]
+pub(crate) struct Documents(Arc<OnceLock<Vec<File>>>);
+
+struct File {
+    path: &'static str,
+    kind: &'static str,
+    bytes: Bytes,
+    etag: String,
+}
+
+impl Documents {
+    /// Answers what is for it.
+    pub(crate) fn answer(&self, request: &Request<Body>) -> Option<Response<Body>> {
+        let path = request.uri().path();
+        if let "/swagger" | "/redoc" = path {
+            return Some(to_folder(path));
+        }
+        if path != DOCUMENT && !FILES.iter().any(|(file, ..)| *file == path) {
+            return None;
+        }
+        // Most processes are never asked for any of it.
+        let file = self.0.get_or_init(files).iter().find(|file| file.path == path)?;
+        match *request.method() {
+            Method::GET | Method::HEAD => Some(file.answer(request.headers())),
+            _ => Some(not_allowed("GET, HEAD")),
+        }
+    }
+}
+
+fn files() -> Vec<File> {
+    let document = clinic_rest::openapi::document(clinic_proto::DOCUMENTED_FILE_DESCRIPTOR_SET);
+    let document = document.inspect_err(|error| tracing::error!(%error, "no {DOCUMENT}")).ok();
+    let document = document.map(|document| File::new(DOCUMENT, JSON, document.to_string().into()));
+    let files =
+        FILES.iter().map(|(path, kind, bytes)| File::new(path, kind, Bytes::from_static(bytes)));
+    files.chain(document).collect()
+}
+
+impl File {
+    fn new(path: &'static str, kind: &'static str, bytes: Bytes) -> Self {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        Self { path, kind, bytes, etag: format!("\"{:x}\"", hasher.finish()) }
+    }
+
+    /// The file, or that the client has it already. It is asked for again each time, so that what a
+    /// page is made of always fits together.
+    fn answer(&self, asked: &HeaderMap) -> Response<Body> {
+        let known = asked.get_all(header::IF_NONE_MATCH).iter();
+        let mut known = known.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+        let mut response = if known.any(|known| known.trim().trim_start_matches("W/") == self.etag)
+        {
+            respond(StatusCode::NOT_MODIFIED, self.kind, Bytes::new())
+        } else {
+            respond(StatusCode::OK, self.kind, self.bytes.clone())
+        };
+        let headers = response.headers_mut();
+        if let Ok(etag) = HeaderValue::try_from(&self.etag) {
+            headers.insert(header::ETAG, etag);
+        }
+        let mut put = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        put(header::CACHE_CONTROL, "no-cache");
+        put(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+        put(header::REFERRER_POLICY, "no-referrer");
+        response
+    }
+}
+
+/// To the same with a slash, which is what the page's own addresses begin with.
+fn to_folder(path: &str) -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    // Relative, so that it also holds behind a proxy that adds a prefix.
+    let folder = path.trim_start_matches('/').to_owned() + "/";
+    if let Ok(folder) = HeaderValue::try_from(folder) {
+        response.headers_mut().insert(header::LOCATION, folder);
+    }
+    response
+}
