@@ -22,8 +22,9 @@ pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     CODES.iter().fold(text, |text, (grpc, http)| text.replace(grpc, http))
 }
 
-/// The first sentence of a comment, without its full stop.
+/// The first clause of a comment, without what ends it.
 pub(crate) fn summary(comment: &str) -> &str {
     let first = comment.split("\n\n").next().unwrap_or_default();
-    first.split(". ").next().unwrap_or_default().trim_end_matches('.')
+    let clause = first.split([';', '.']).next().unwrap_or_default();
+    clause.split(": ").next().unwrap_or_default()
 }

@@ -115,18 +115,15 @@ impl Operation<'_> {
         }
         let said = clinic_contract::message(&input)?;
         for (field, said) in input.fields().zip(&said.fields) {
-            if self.binding.in_query(schema, field.name()).is_none() {
+            // Headers say the same, and a mask makes a body valid that its schema does not know.
+            let otherwise = matches!(field.name(), "etag" | "request_id" | "update_mask");
+            if otherwise || self.binding.in_query(schema, field.name()).is_none() {
                 continue;
             }
-            parameters.push(match field.kind() {
-                Kind::Message(_) => self.mask()?,
-                _ => {
-                    let schema = schemas.given(&field, said, said.required)?;
-                    let mut parameter = parameter("query", field.name(), &field, schema);
-                    put(&mut parameter, "required", json!(said.required));
-                    parameter
-                }
-            });
+            let schema = schemas.given(&field, said, said.required)?;
+            let mut parameter = parameter("query", field.name(), &field, schema);
+            put(&mut parameter, "required", json!(said.required));
+            parameters.push(parameter);
         }
         if self.binding.etag.is_some() {
             parameters.push(json!({
@@ -144,33 +141,6 @@ impl Operation<'_> {
             parameters.push(parameter("header", "Idempotency-Key", &field, schema));
         }
         Ok(parameters)
-    }
-
-    /// The parameter that says what an update changes.
-    fn mask(&self) -> Result<Value> {
-        let Body::Field(body) = &self.path.body else {
-            return Err(format!("{} has a mask, and no body", self.method.full_name()).into());
-        };
-        let (field, _) = find(&self.method.input(), body)?;
-        let Kind::Message(message) = field.kind() else {
-            return Err("the body is no message".into());
-        };
-        let said = clinic_contract::message(&message)?.fields.into_iter();
-        let changeable = said.filter(|f| !f.output_only && !f.immutable && f.name != "etag");
-        let names: Vec<_> = changeable.map(|field| field.name).collect();
-        let about = match &self.binding.update {
-            Some(update) if update.replace => "Which fields change, instead of all that can.",
-            _ => "Which fields change, instead of those that the body names.",
-        };
-        Ok(json!({
-            "name": "update_mask",
-            "in": "query",
-            "description": about,
-            "required": false,
-            "style": "form",
-            "explode": false,
-            "schema": { "type": "array", "items": { "type": "string", "enum": names } },
-        }))
     }
 
     fn body(&self, schemas: &mut Schemas) -> Result<Option<Value>> {

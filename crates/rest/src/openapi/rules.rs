@@ -1,5 +1,7 @@
 //! Rules of fields as JSON Schema.
 
+use std::borrow::Cow;
+
 use clinic_contract::{Result, Rules};
 use serde_json::{Value, json};
 
@@ -8,7 +10,7 @@ use super::Object;
 /// A form of text: its name in OpenAPI where it has one, and what matches it as a whole.
 struct Format {
     name: Option<&'static str>,
-    pattern: &'static str,
+    pattern: Cow<'static, str>,
 }
 
 const UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
@@ -37,7 +39,7 @@ fn format(name: &str) -> Result<Format> {
         "username" => (None, "[A-Za-z0-9][A-Za-z0-9._-]{2,63}"),
         _ => return Err(format!("the format {name} has no pattern here yet").into()),
     };
-    Ok(Format { name, pattern })
+    Ok(Format { name, pattern: pattern.into() })
 }
 
 /// Text under its rules. `filled`: it must be there, and more than white space.
