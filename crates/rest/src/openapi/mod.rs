@@ -32,9 +32,11 @@ Sign in by `POST /api/auth/login/` and send the access token as `Authorization: 
 A record that you may not see does not exist: it is answered 404.
 
 Paths work with and without the slash at their end. A name that is not known, in a body or in a query, \
-is an error. `null` in a body stands for no value; fields that are read-only are ignored, so that what \
-was read can be sent back. PUT replaces all that can change, PATCH changes what the body names; \
-either changes what `update_mask` in the query names instead (AIP-134), where that is given.";
+is an error; a parameter of the query that is empty counts as not given. `null` in a body stands for \
+no value. Fields that are read-only are ignored, so that what was read can be sent back.
+
+PUT replaces all that can change, PATCH changes what the body names. Either changes what \
+`update_mask` in the query names instead (AIP-134), where that is given.";
 
 /// Writes the document from an encoded `FileDescriptorSet` with comments.
 ///

@@ -132,7 +132,7 @@ impl Operation<'_> {
                 "description": "The etag as it was answered: it must be the current one, or nothing \
                                 is changed.",
                 // One etag with or without its quotes, or `*`.
-                "schema": { "type": "string", "pattern": r#"^(?:"[ -+\--~]{0,64}"|[ -+\--~]{0,64})$"# },
+                "schema": { "type": "string", "pattern": r#"^(?:"[\t -+\--~]{0,64}"|[\t -+\--~]{0,64})$"# },
             }));
         }
         if self.binding.request_id.is_some() {

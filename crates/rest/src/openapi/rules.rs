@@ -68,11 +68,17 @@ pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
         [] => {}
         [name] => {
             let Format { name, pattern } = format(name)?;
+            // Who knows the name of a format need not know that there may be none of it.
+            let either = or_empty && name.is_some();
+            let optional = if or_empty && !either { "?" } else { "" };
+            put("pattern", json!(format!("^(?:{pattern}){optional}$")));
             if let Some(name) = name {
                 put("format", json!(name));
             }
-            let optional = if or_empty { "?" } else { "" };
-            put("pattern", json!(format!("^(?:{pattern}){optional}$")));
+            if either {
+                let either = json!([schema, { "const": "" }]);
+                return Ok(Object::from_iter([("anyOf".to_owned(), either)]));
+            }
         }
         _ => return Err("text of two formats has no pattern here yet".into()),
     }
@@ -118,6 +124,10 @@ pub(crate) fn list(rules: &Rules, items: Object, filled: bool) -> Object {
 
 /// The same, or null.
 pub(crate) fn or_null(mut schema: Object) -> Object {
+    if let Some(either) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        either.push(json!({ "type": "null" }));
+        return schema;
+    }
     if schema.contains_key("$ref") {
         let either = json!([schema, { "type": "null" }]);
         return Object::from_iter([("anyOf".to_owned(), either)]);

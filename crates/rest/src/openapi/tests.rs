@@ -160,7 +160,10 @@ fn each_way_to_send_a_message_asks_for_what_it_needs() {
     assert_eq!((&first_name["type"], &first_name["minLength"]), (&"string".into(), &1.into()));
     assert_eq!(of("PatientPatch", "address")["type"], serde_json::json!(["string", "null"]));
     assert_eq!(of("PatientCreate", "gender")["enum"], serde_json::json!(["M", "F", "O", "", null]));
-    assert_eq!(of("PatientCreate", "date_of_birth")["format"], "date");
+    assert_eq!(of("Patient", "date_of_birth")["format"], "date");
+    let born = of("PatientCreate", "date_of_birth")["anyOf"].clone();
+    assert_eq!((&born[0]["format"], &born[1]["const"]), (&"date".into(), &"".into()));
+    assert_eq!(born[2]["type"], "null");
     assert_eq!(of("RegisterRequest", "email")["format"], "email");
     assert_eq!(of("DoctorCreate", "years_of_experience")["maximum"], 80);
     assert_eq!(of("ListPatientsResponse", "total_size")["format"], "int64");
