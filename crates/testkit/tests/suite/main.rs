@@ -22,5 +22,6 @@ mod patients;
 mod ports;
 mod privacy;
 mod request_ids;
+mod rest;
 mod roles;
 mod walk;

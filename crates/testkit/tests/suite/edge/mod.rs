@@ -11,7 +11,7 @@ mod echo;
 mod forgery;
 mod gateway;
 mod health;
-mod http1;
+pub(crate) mod http1;
 mod limits;
 mod metadata;
 mod reflection;

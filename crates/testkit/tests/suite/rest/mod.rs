@@ -1,0 +1,53 @@
+//! The REST API, as those see it who know nothing of gRPC. Where nothing depends on the database,
+//! tests run on SQLite only.
+
+mod client;
+mod rows;
+
+use serde_json::{Value, json};
+
+pub(crate) use client::{Reply, Rest};
+
+/// Both forms of a path: with the slash at its end, which documents show, and without.
+fn both(path: &str) -> [String; 2] {
+    let bare = path.trim_end_matches('/');
+    [bare.to_owned(), format!("{bare}/")]
+}
+
+/// A patient with every field, as [`clinic_testkit::patient`].
+fn patient() -> Value {
+    json!({
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "date_of_birth": "1985-05-15",
+        "gender": "F",
+        "phone_number": "+1 555 123-4567",
+        "email": "ada@example.com",
+        "address": "456 Oak St\nCity",
+        "medical_history": "BP <120 & \"fine\"",
+    })
+}
+
+/// A doctor with every field and a license of his own.
+fn doctor() -> Value {
+    let license = clinic_testkit::doctor().license_number;
+    json!({
+        "first_name": "Gregory",
+        "last_name": "House",
+        "specialization": "Cardiology",
+        "license_number": license,
+        "qualifications": "MD",
+        "years_of_experience": 10,
+        "consultation_fee": "150.50",
+        "available": true,
+        "phone_number": "9876543210",
+        "email": "house@example.com",
+    })
+}
+
+/// Whether an answer has all that was sent, as it was sent.
+fn assert_holds(answer: &Value, sent: &Value) {
+    for (name, value) in sent.as_object().unwrap() {
+        assert_eq!(&answer[name], value, "{name}");
+    }
+}
