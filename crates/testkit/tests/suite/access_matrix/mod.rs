@@ -2,8 +2,8 @@
 //! fails, and so does an RPC that no case calls. `cargo xtask test --update-docs` writes the
 //! file.
 
-mod cases;
-mod world;
+pub(crate) mod cases;
+pub(crate) mod world;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -81,7 +81,7 @@ async fn matrix(suite: &clinic_testkit::Suite) -> String {
     text
 }
 
-async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> String {
+pub(crate) async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> String {
     let caller = world.caller(kind).await;
     match (case.call)(world, caller).await {
         Ok(answer) => answer,
@@ -90,7 +90,7 @@ async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> String {
 }
 
 /// `PermissionDenied` → `PERMISSION_DENIED`, as gRPC writes it.
-fn code(status: &Status) -> String {
+pub(crate) fn code(status: &Status) -> String {
     let mut text = String::new();
     for letter in format!("{:?}", status.code()).chars() {
         if letter.is_uppercase() && !text.is_empty() {

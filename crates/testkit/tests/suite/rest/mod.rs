@@ -2,7 +2,10 @@
 //! tests run on SQLite only.
 
 mod client;
+mod contract;
+mod matrix;
 mod rows;
+mod translator;
 
 use serde_json::{Value, json};
 

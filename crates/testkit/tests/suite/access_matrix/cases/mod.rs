@@ -38,14 +38,14 @@ impl Caller {
     }
 }
 
-const ME: &str = "me";
+pub(crate) const ME: &str = "me";
 const NOTHING: &str = "sees nothing";
 
-fn yes<T>(_: Response<T>) -> String {
+pub(crate) fn yes<T>(_: Response<T>) -> String {
     "yes".to_owned()
 }
 
-fn sees(it: bool) -> String {
+pub(crate) fn sees(it: bool) -> String {
     if it { "sees it".to_owned() } else { NOTHING.to_owned() }
 }
 

@@ -1,0 +1,301 @@
+//! A server that takes gRPC calls and makes them over REST, so that whatever is written for the
+//! generated clients can be asked of the paths too. It goes by the contract and by prost-reflect's
+//! JSON, and shares nothing with the gateway.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use clinic_testkit::{Account, Clients};
+use form_urlencoded::Serializer;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
+use prost_reflect::{
+    DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, SerializeOptions, Value,
+};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::contract::{Contract, Path};
+use crate::edge::http1::{self, Answer};
+
+/// A running translator, which takes one path of every method: of those that have several, the
+/// one at that place.
+pub(crate) struct Translator {
+    address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Translation {
+    contract: Arc<Contract>,
+    gateway: SocketAddr,
+    place: usize,
+}
+
+/// The message of the status for what cannot be asked by the path.
+const ANOTHER_PATHS: &str = "this request is for another path";
+
+/// Whether the path does not take such a request, by what the contract says.
+pub(crate) fn is_another_paths<T>(answer: &Result<T, Status>) -> bool {
+    matches!(answer, Err(status) if status.message() == ANOTHER_PATHS)
+}
+
+impl Translator {
+    pub(crate) async fn start(contract: Arc<Contract>, gateway: SocketAddr, place: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let translation = Translation { contract, gateway, place };
+        let server = tokio::spawn(async move {
+            // Ends with the server.
+            let mut connections = JoinSet::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                let translation = translation.clone();
+                connections.spawn(async move {
+                    let answer = service_fn(|request| translation.clone().answer(request));
+                    let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    let _ = http2.serve_connection(TokioIo::new(connection), answer).await;
+                });
+            }
+        });
+        Self { address, server }
+    }
+
+    /// Clients that call over REST with the account's token, or without one.
+    pub(crate) fn clients(&self, account: Option<&Account>) -> Clients {
+        let bearer = account.map(|account| format!("Bearer {}", account.tokens.access));
+        let metadata = bearer.as_deref().map(|bearer| ("authorization", bearer));
+        Clients::new([self.address; 3], metadata.as_slice())
+    }
+}
+
+impl Drop for Translator {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Translation {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let (name, headers) = (request.uri().path().to_owned(), request.headers().clone());
+        let frame = request.into_body().collect().await.unwrap().to_bytes();
+        Ok(match self.call(&name, &headers, &frame[5..]).await {
+            Ok(message) => {
+                let length = u32::try_from(message.len()).unwrap();
+                let frame = [&[0][..], &length.to_be_bytes(), &message].concat();
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                let body = Full::from(frame).with_trailers(async { Some(Ok(trailers)) });
+                let answer = Response::builder().header("content-type", "application/grpc");
+                answer.body(Body::new(body)).unwrap()
+            }
+            Err(status) => status.into_http(),
+        })
+    }
+
+    async fn call(&self, name: &str, head: &HeaderMap, message: &[u8]) -> Result<Vec<u8>, Status> {
+        let another = || Status::unknown(ANOTHER_PATHS);
+        let (method, paths) = self.contract.method(name);
+        let path = paths.get(self.place).ok_or_else(another)?;
+        let message = DynamicMessage::decode(method.input(), message).unwrap();
+        let bearer = head.get("authorization").map(|bearer| bearer.to_str().unwrap());
+        let (target, body) = request(path, message, bearer).ok_or_else(another)?;
+        let mut headers: Vec<_> =
+            bearer.map(|bearer| ("authorization", bearer)).into_iter().collect();
+        if !body.is_empty() {
+            headers.push(("content-type", "application/json"));
+        }
+        let answer = http1::send(self.gateway, &path.verb, &target, &headers, &body).await;
+        response(path, method.output(), &answer).map(|message| message.encode_to_vec())
+    }
+}
+
+/// The target and the body of a request with this message; none where the path is not for it.
+fn request(
+    path: &Path,
+    mut message: DynamicMessage,
+    bearer: Option<&str>,
+) -> Option<(String, Vec<u8>)> {
+    for (name, fixed) in &path.fixed {
+        if take(&mut message, name) != *fixed {
+            return None;
+        }
+    }
+    let mut segments = Vec::new();
+    for segment in path.template.split('/') {
+        let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            segments.push(segment.to_owned());
+            continue;
+        };
+        let value = match take(&mut message, name) {
+            // The own record is named by the account that it is of.
+            none if none.is_empty() && !path.fixed.is_empty() => subject(bearer),
+            value => value,
+        };
+        assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{value}");
+        segments.push((!value.is_empty()).then_some(value)?);
+    }
+    let body = match path.body.as_str() {
+        "" => Vec::new(),
+        "*" => {
+            let nothing = DynamicMessage::new(message_type(&message));
+            json(&std::mem::replace(&mut message, nothing))
+        }
+        name => {
+            let body = message.get_field_by_name(name).unwrap().into_owned();
+            message.clear_field_by_name(name);
+            let body = body.as_message().unwrap();
+            if path.verb == "PUT" && !message.has_field_by_name("update_mask") {
+                // In a message without a mask what is given changes; in a PUT all would.
+                mask(&mut message, body);
+            }
+            json(body)
+        }
+    };
+    let query = query(&message);
+    let target = segments.join("/");
+    Some((if query.is_empty() { target } else { format!("{target}?{query}") }, body))
+}
+
+/// Says which fields change: those that are set.
+fn mask(message: &mut DynamicMessage, changed: &DynamicMessage) {
+    let paths = changed.fields().map(|(field, _)| Value::String(field.name().to_owned())).collect();
+    let field = message_type(message).get_field_by_name("update_mask").unwrap();
+    let mut mask = DynamicMessage::new(field.kind().as_message().unwrap().clone());
+    mask.set_field_by_name("paths", Value::List(paths));
+    message.set_field_by_name("update_mask", Value::Message(mask));
+}
+
+fn message_type(message: &DynamicMessage) -> MessageDescriptor {
+    prost_reflect::ReflectMessage::descriptor(message)
+}
+
+/// Takes a field out of a message, as text.
+fn take(message: &mut DynamicMessage, name: &str) -> String {
+    match name.split_once('.') {
+        Some((outer, name)) => match message.get_field_by_name_mut(outer) {
+            Some(Value::Message(inner)) => take(inner, name),
+            _ => String::new(),
+        },
+        None => {
+            let field = message_type(message).get_field_by_name(name).unwrap();
+            let value = message.get_field(&field).into_owned();
+            message.clear_field(&field);
+            text(&field.kind(), &value)
+        }
+    }
+}
+
+/// A scalar as it stands in a path or a query.
+fn text(kind: &Kind, value: &Value) -> String {
+    match (kind, value) {
+        (_, Value::String(text)) => text.clone(),
+        (_, Value::Bool(value)) => value.to_string(),
+        (_, Value::I32(number)) => number.to_string(),
+        (_, Value::I64(number)) => number.to_string(),
+        (Kind::Enum(values), Value::EnumNumber(number)) => {
+            values.get_value(*number).unwrap().name().to_owned()
+        }
+        other => panic!("{other:?} cannot stand in a path"),
+    }
+}
+
+fn query(message: &DynamicMessage) -> String {
+    let mut query = Serializer::new(String::new());
+    for (field, value) in message.fields() {
+        let kind = field.kind();
+        match value {
+            Value::List(values) => {
+                for value in values {
+                    query.append_pair(field.name(), &text(&kind, value));
+                }
+            }
+            Value::Message(mask) => {
+                let paths = mask.get_field_by_name("paths").unwrap();
+                let paths: Vec<_> =
+                    paths.as_list().unwrap().iter().filter_map(Value::as_str).collect();
+                query.append_pair(field.name(), &paths.join(","));
+            }
+            value => {
+                query.append_pair(field.name(), &text(&kind, value));
+            }
+        }
+    }
+    query.finish()
+}
+
+/// Whose token it is; nobody's id where there is none.
+fn subject(bearer: Option<&str>) -> String {
+    let Some(token) = bearer else { return "0190f3c6-0000-7000-8000-000000000000".to_owned() };
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    claims["sub"].as_str().unwrap().to_owned()
+}
+
+fn json(message: &DynamicMessage) -> Vec<u8> {
+    let mut json = Vec::new();
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    let mut serializer = serde_json::Serializer::new(&mut json);
+    message.serialize_with_options(&mut serializer, &options).unwrap();
+    json
+}
+
+fn response(
+    path: &Path,
+    output: MessageDescriptor,
+    answer: &Answer,
+) -> Result<DynamicMessage, Status> {
+    if answer.status >= 400 {
+        return Err(refusal(answer));
+    }
+    let mut message = DynamicMessage::new(output.clone());
+    if path.verb == "DELETE" {
+        // The resource cannot be had by a path: that it is done must do.
+        assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
+        return Ok(message);
+    }
+    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    match path.response_body.as_str() {
+        "" => message = parse(output, &answer.body),
+        name => {
+            let field = output.get_field_by_name(name).unwrap();
+            let part = parse(field.kind().as_message().unwrap().clone(), &answer.body);
+            message.set_field(&field, Value::Message(part));
+        }
+    }
+    Ok(message)
+}
+
+/// The message that JSON stands for, in which nothing may be that its type does not have.
+fn parse(kind: MessageDescriptor, json: &[u8]) -> DynamicMessage {
+    let mut source = serde_json::Deserializer::from_slice(json);
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let message = DynamicMessage::deserialize_with_options(kind, &mut source, &options);
+    let message = message.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(json)));
+    source.end().unwrap();
+    message
+}
+
+/// The status of a refusal, which must be what HTTP says too.
+fn refusal(answer: &Answer) -> Status {
+    let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let code = Code::from_i32(i32::try_from(said["code"].as_i64().unwrap()).unwrap());
+    let same = match answer.status {
+        400 => matches!(code, Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange),
+        401 => code == Code::Unauthenticated,
+        403 => code == Code::PermissionDenied,
+        404 => code == Code::NotFound,
+        409 => matches!(code, Code::AlreadyExists | Code::Aborted),
+        _ => false,
+    };
+    assert!(same, "{answer:?}");
+    Status::new(code, said["message"].as_str().unwrap())
+}
