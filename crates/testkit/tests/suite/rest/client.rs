@@ -136,11 +136,11 @@ impl Reply {
         (self.status, self.detail("ErrorInfo")["reason"].as_str().unwrap())
     }
 
-    /// The fields that a 400 names, in its order.
+    /// The fields that a 400 names, in its order; a name that is empty is left out by the answer.
     pub(crate) fn fields(&self) -> Vec<&str> {
         assert_eq!(self.refusal(), (400, "INVALID_FIELD"), "{self:?}");
         let violations = self.detail("BadRequest")["field_violations"].as_array().unwrap();
-        violations.iter().map(|violation| violation["field"].as_str().unwrap()).collect()
+        violations.iter().map(|violation| violation["field"].as_str().unwrap_or_default()).collect()
     }
 
     /// What must be done.

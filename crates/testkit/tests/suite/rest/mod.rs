@@ -1,11 +1,17 @@
 //! The REST API, as those see it who know nothing of gRPC. Where nothing depends on the database,
 //! tests run on SQLite only.
 
+mod bodies;
 mod client;
 mod contract;
+mod creating;
+mod listing;
 mod matrix;
+mod refusals;
 mod rows;
+mod text;
 mod translator;
+mod updating;
 
 use serde_json::{Value, json};
 

@@ -1,0 +1,329 @@
+//! Bodies that are no JSON, or not the JSON that is wanted. What is wrong is named, and nothing of
+//! what was sent is said again.
+
+use clinic_testkit::{Backend, PASSWORD, Suite, email, run};
+use serde_json::{Value, json};
+
+use super::client::JSON;
+use super::{Reply, Rest, doctor, patient};
+
+/// Stands in everything that must not be said again.
+const SECRET: &str = "Rumpelstiltskin";
+
+async fn post(by: &Rest, body: &[u8]) -> Reply {
+    by.send("POST", "/api/doctors/", &[JSON], body).await
+}
+
+async fn with_staff(test: impl AsyncFnOnce(&Suite, &Rest)) {
+    run(Backend::Sqlite, async |suite| {
+        test(suite, &Rest::of(suite, &suite.staff().await)).await;
+    })
+    .await;
+}
+
+/// A doctor with that field.
+fn doctor_with(name: &str, value: Value) -> Value {
+    let mut doctor = doctor();
+    doctor[name] = value;
+    doctor
+}
+
+fn registration(profiles: Value) -> Value {
+    let mut sent = json!({ "email": email(), "name": "Robin Miller", "password": PASSWORD });
+    sent.as_object_mut().unwrap().extend(profiles.as_object().unwrap().clone());
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_json_is_refused_with_its_place() {
+    with_staff(async |_, staff| {
+        for body in [
+            &b"{"[..],
+            b"}",
+            b"{\"first_name\":",
+            b"{\"first_name\": \"Rumpelstiltskin\",}",
+            b"{\"first_name\": \"Rumpelstiltskin",
+            b"{\"first_name\" \"Rumpelstiltskin\"}",
+            b"{'first_name': 'Rumpelstiltskin'}",
+            b"{first_name: \"Rumpelstiltskin\"}",
+            b"{\"first_name\": Rumpelstiltskin}",
+            b"{} {}",
+            b"{} // Rumpelstiltskin",
+            b"nul",
+            b"\xff",
+            b"\xef\xbb\xbf{}",
+            b"{\"first_name\": \"Rumpelstiltskin\xff\"}",
+            b"{\"first_name\xc3\": \"Rumpelstiltskin\"}",
+            b"{\"first_name\": \"Rumpelstiltskin\\ud800\"}",
+            b"{\"first_name\": \"Rumpelstiltskin\\x\"}",
+            b"{\"first_name\": \"Rumpelstiltskin\n\"}",
+            b"{\"first_name\": \"Rumpelstiltskin\0\"}",
+            b"{\"years_of_experience\": NaN}",
+            b"{\"years_of_experience\": 01}",
+            b"{\"years_of_experience\": +1}",
+            b"{\"years_of_experience\": 1e999}",
+            b"\0",
+        ] {
+            let refused = post(staff, body).await;
+            assert_eq!(refused.fields(), ["body"], "{body:?}");
+            assert!(refused.text().contains("is not valid JSON from line "), "{refused:?}");
+            assert!(!refused.text().contains(SECRET), "{refused:?}");
+        }
+        for body in ["[]", "null", "true", "7", "7.5", "-7", "\"Rumpelstiltskin\"", "[{}]"] {
+            let refused = post(staff, body.as_bytes()).await;
+            assert_eq!(refused.fields(), ["body"], "{body}");
+            assert!(refused.text().contains("must be a JSON object"), "{refused:?}");
+        }
+        // Nothing is the same as nothing in it.
+        for body in ["", "{}", " \n{ }\t"] {
+            let refused = post(staff, body.as_bytes()).await;
+            let required = ["first_name", "last_name", "specialization", "license_number"];
+            assert_eq!(refused.fields(), required, "{body}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn depth_is_no_weapon() {
+    with_staff(async |suite, staff| {
+        const DEEP: usize = 100_000;
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("{\"patient\":", "}")] {
+            for close in ["", close] {
+                let deep = format!("{}1{}", open.repeat(DEEP), close.repeat(DEEP));
+                for (path, within) in [
+                    ("/api/doctors/", "{\"first_name\":"),
+                    ("/api/doctors/", "{\"nothing\":"),
+                    ("/api/doctors/", "{\"available\":"),
+                    ("/api/doctors/", ""),
+                    ("/api/auth/register/", "{\"patient\":"),
+                ] {
+                    let end = if within.is_empty() { "" } else { "}" };
+                    let body = format!("{within}{deep}{end}");
+                    let refused = staff.send("POST", path, &[JSON], body.as_bytes()).await;
+                    assert_eq!(refused.refusal(), (400, "INVALID_FIELD"), "{within}{open}");
+                }
+            }
+        }
+        suite.anonymous().tokens.get_jwks(clinic_proto::auth::v1::GetJwksRequest {}).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_another_type_is_named() {
+    with_staff(async |suite, staff| {
+        let nested = json!({ "a": SECRET });
+        for (name, wrong) in [
+            (
+                "first_name",
+                vec![json!(1), json!(true), json!([SECRET]), nested.clone(), json!(1.5)],
+            ),
+            (
+                "years_of_experience",
+                vec![
+                    json!(SECRET),
+                    json!("1.5"),
+                    json!("1 "),
+                    json!(""),
+                    json!(1.5),
+                    json!(2_147_483_648_i64),
+                    json!(-2_147_483_649_i64),
+                    json!(u64::MAX),
+                    json!(1e300),
+                    json!(true),
+                    json!([1]),
+                    nested.clone(),
+                ],
+            ),
+            ("available", vec![json!("true"), json!(1), json!([true]), nested.clone(), json!(0.0)]),
+            (
+                "created_at",
+                vec![json!(SECRET), json!(1), json!("2024-13-01T00:00:00Z"), nested.clone()],
+            ),
+        ] {
+            for wrong in wrong {
+                let refused = staff.post("/api/doctors/", &doctor_with(name, wrong.clone())).await;
+                assert_eq!(refused.fields(), [name], "{wrong}");
+                assert!(!refused.text().contains(SECRET), "{refused:?}");
+            }
+        }
+        let admin = Rest::of(suite, &suite.admin().await);
+        let roles = format!("/api/users/{}/roles/", suite.staff().await.user.id);
+        for (wrong, field) in [
+            (json!("ROLE_STAFF"), "roles"),
+            (json!({ "0": "ROLE_STAFF" }), "roles"),
+            (json!(2), "roles"),
+            (json!([SECRET]), "roles[0]"),
+            (json!(["ROLE_STAFF", null]), "roles[1]"),
+            (json!(["ROLE_STAFF", ["ROLE_ADMIN"]]), "roles[1]"),
+            (json!(["ROLE_STAFF", 1.5]), "roles[1]"),
+            (json!(["ROLE_STAFF", {}]), "roles[1]"),
+            (json!(["staff"]), "roles[0]"),
+            (json!(["ROLE_STAFF", 99]), "roles[1]"),
+            (json!(["ROLE_STAFF", 99_999_999_999_i64]), "roles[1]"),
+            (json!([]), "roles"),
+            (json!(null), "roles"),
+        ] {
+            let refused = admin.put(&roles, &json!({ "roles": wrong })).await;
+            assert_eq!(refused.fields(), [field], "{wrong}");
+            assert!(!refused.text().contains(SECRET), "{refused:?}");
+        }
+        let anyone = Rest::anonymous(suite);
+        for (profile, field) in [
+            (json!({ "patient": 5 }), "patient"),
+            (json!({ "patient": [{}] }), "patient"),
+            (json!({ "patient": SECRET }), "patient"),
+            (json!({ "patient": { "first_name": 5 } }), "patient.first_name"),
+            (json!({ "patient": { "nothing": SECRET } }), "patient.nothing"),
+            (json!({ "doctor": { "created_at": { "seconds": 5 } } }), "doctor.created_at"),
+        ] {
+            let refused = anyone.post("/api/auth/register/", &registration(profile)).await;
+            assert_eq!(refused.fields(), [field]);
+            assert!(!refused.text().contains(SECRET), "{refused:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mapping_takes_some_values_in_other_forms() {
+    with_staff(async |suite, staff| {
+        for ten in [json!(10), json!("10"), json!(10.0), json!(1e1)] {
+            let made = staff.post("/api/doctors/", &doctor_with("years_of_experience", ten)).await;
+            assert_eq!(made.ok().json["years_of_experience"], json!(10));
+        }
+        let admin = Rest::of(suite, &suite.admin().await);
+        let roles = format!("/api/users/{}/roles/", suite.staff().await.user.id);
+        let by_number = json!({ "roles": [2, "ROLE_DOCTOR"] });
+        let changed = admin.put(&roles, &by_number).await.ok();
+        assert_eq!(changed.json["roles"], json!(["ROLE_STAFF", "ROLE_DOCTOR"]));
+        // Null is not given, which for `available` means true.
+        let made = staff.post("/api/doctors/", &doctor_with("available", json!(null))).await.ok();
+        assert_eq!(made.json["available"], true);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_no_fields_are_named() {
+    with_staff(async |_, staff| {
+        for (name, shown) in [
+            ("firstName", "firstName".to_owned()),
+            ("First_name", "First_name".to_owned()),
+            ("first_name ", "first_name ".to_owned()),
+            ("", String::new()),
+            ("a\u{0}\n\u{7f}b", "a\u{fffd}\u{fffd}\u{fffd}b".to_owned()),
+            ("doctor", "doctor".to_owned()),
+            ("__proto__", "__proto__".to_owned()),
+            (&"ü".repeat(1000), "ü".repeat(64)),
+        ] {
+            let refused = staff.post("/api/doctors/", &doctor_with(name, json!(SECRET))).await;
+            assert_eq!(refused.fields(), [shown]);
+            assert!(!refused.text().contains(SECRET), "{refused:?}");
+        }
+        // All that is wrong is named at once.
+        let mut wrong = doctor_with("nothing", json!(1));
+        wrong["first_name"] = json!(7);
+        wrong["available"] = json!("yes");
+        let refused = staff.post("/api/doctors/", &wrong).await;
+        let mut fields = refused.fields();
+        fields.sort_unstable();
+        assert_eq!(fields, ["available", "first_name", "nothing"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_named_than_anybody_reads() {
+    with_staff(async |_, staff| {
+        for count in [63, 64, 65, 20_000] {
+            let many: Vec<_> = (0..count).map(|n| format!("\"n{n}\": {n}")).collect();
+            let refused = post(staff, format!("{{{}}}", many.join(",")).as_bytes()).await;
+            assert_eq!(refused.fields().len(), count.min(64));
+            assert!(refused.text().len() < 16_000, "{}", refused.text().len());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_given_twice() {
+    with_staff(async |suite, staff| {
+        for again in ["\"House\"", "\"Rumpelstiltskin\"", "null"] {
+            let body = doctor().to_string();
+            let body = body.replacen('{', &format!("{{\"last_name\": {again}, "), 1);
+            let refused = post(staff, body.as_bytes()).await;
+            assert_eq!(refused.fields(), ["last_name"], "{again}");
+        }
+        let anyone = Rest::anonymous(suite);
+        let profiles = json!({ "patient": patient(), "doctor": doctor() });
+        let refused = anyone.post("/api/auth/register/", &registration(profiles)).await;
+        let fields = refused.fields();
+        assert!(fields == ["doctor"] || fields == ["patient"], "{fields:?}");
+        let profiles = json!({ "patient": patient(), "doctor": null, "role": "ROLE_PATIENT" });
+        anyone.post("/api/auth/register/", &registration(profiles)).await.ok();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_in_a_path_may_be_written_in_percents() {
+    with_staff(async |_, staff| {
+        let made = staff.post("/api/doctors/", &doctor()).await.ok();
+        let percents: String = made.id().bytes().map(|b| format!("%{b:02x}")).collect();
+        for id in [percents, made.id().replacen('-', "%2D", 1), made.id().to_uppercase()] {
+            let found = staff.get(&format!("/api/doctors/{id}/")).await;
+            assert_eq!(found.ok().id(), made.id(), "{id}");
+        }
+        for id in [
+            "%FF",
+            "%",
+            "%0",
+            "%zz",
+            "%00",
+            "%2F",
+            "..",
+            ".",
+            "%2e%2e",
+            "x",
+            "0",
+            "ü",
+            "%C3%BC",
+            "Rumpelstiltskin",
+            "ME",
+            "*",
+            "{id}",
+            "'%20OR%201=1",
+            "me%20",
+            &"x".repeat(10_000),
+        ] {
+            for method in ["GET", "DELETE"] {
+                let refused = staff.send(method, &format!("/api/doctors/{id}/"), &[], b"").await;
+                assert_eq!(refused.fields(), ["id"], "{id}");
+                assert!(!refused.text().contains(SECRET), "{refused:?}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_services_quote_nothing_either() {
+    with_staff(async |_, staff| {
+        let mut private = patient();
+        private["email"] = format!("{SECRET} at home").into();
+        private["phone_number"] = SECRET.into();
+        private["gender"] = SECRET.into();
+        private["date_of_birth"] = SECRET.into();
+        let refused = staff.post("/api/patients/", &private).await;
+        assert_eq!(refused.fields().len(), 4, "{refused:?}");
+        assert!(!refused.text().contains(SECRET), "{refused:?}");
+        let given = doctor_with("license_number", SECRET.into());
+        staff.post("/api/doctors/", &given).await.ok();
+        let taken = staff.post("/api/doctors/", &given).await;
+        assert_eq!(taken.refusal(), (409, "ALREADY_EXISTS"));
+        assert!(!taken.text().contains(SECRET), "{taken:?}");
+    })
+    .await;
+}

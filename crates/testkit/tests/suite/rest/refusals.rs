@@ -1,0 +1,179 @@
+//! What is refused before a body is read, and in which order.
+
+use clinic_testkit::{Backend, run};
+use serde_json::json;
+
+use super::client::JSON;
+use super::{Rest, both, patient};
+
+const LIMIT: usize = 4 * 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_signed_in_hears_nothing_else() {
+    run(Backend::Sqlite, async |suite| {
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        for nobody in [Rest::anonymous(suite), Rest::with_token(suite, "no.such.token")] {
+            for (headers, body) in [
+                (&[JSON][..], &b"{"[..]),
+                (&[JSON], b"{\"nothing\": 1}"),
+                (&[JSON, ("if-match", "\"a\",\"b\"")], b"{}"),
+                (&form, b"first_name=Ada"),
+                (&[], b""),
+            ] {
+                for (method, path) in [
+                    ("POST", "/api/patients/"),
+                    ("PUT", "/api/patients/not-an-id/"),
+                    ("PATCH", "/api/patients/%FF/?nothing=1"),
+                    ("DELETE", "/api/patients/x/"),
+                    ("GET", "/api/patients/?page_size=x"),
+                    ("POST", "/api/admin/assign-patient/"),
+                ] {
+                    let refused = nobody.send(method, path, headers, body).await;
+                    assert_eq!(refused.refusal(), (401, "INVALID_TOKEN"), "{method} {path}");
+                }
+            }
+        }
+        // Nor does who may not call it at all.
+        let patient = Rest::of(suite, &suite.patient().await);
+        let refused = patient.send("POST", "/api/patients/", &form, b"{").await;
+        assert_eq!(refused.refusal(), (403, "ROLE_REQUIRED"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_not_taken_from_anywhere_else() {
+    run(Backend::Sqlite, async |suite| {
+        let access = suite.staff().await.tokens.access;
+        let anyone = Rest::anonymous(suite);
+        let cookie = format!("access={access}; authorization=Bearer {access}");
+        for (path, header) in [
+            (format!("/api/users/me?access_token={access}"), ("x-nothing", "")),
+            ("/api/users/me".to_owned(), ("cookie", &*cookie)),
+            ("/api/users/me".to_owned(), ("x-clinic-claims", &*access)),
+            ("/api/users/me".to_owned(), ("authorization", &*access)),
+            ("/api/users/me".to_owned(), ("authorization", "Basic YWRtaW46YWRtaW4=")),
+        ] {
+            let refused = anyone.send("GET", &path, &[header], b"").await;
+            assert_eq!(refused.status, 401, "{}", header.0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_nothing_that_is_said_in_json() {
+    run(Backend::Sqlite, async |suite| {
+        for caller in [Rest::anonymous(suite), Rest::of(suite, &suite.staff().await)] {
+            for path in [
+                "/api",
+                "/api/",
+                "/api/nothing",
+                "/api/nothing/",
+                "/api//patients",
+                "/api/patients//",
+                "/api/patients/0190f3c6-0000-7000-8000-00000000000a/nothing",
+                "/api/patients/../patients",
+                "/api/PATIENTS",
+                "/api/v1/patients",
+                "/api/patients%2F",
+                "/auth/nothing/",
+                "/auth",
+            ] {
+                for method in ["GET", "POST", "PUT", "DELETE", "NONSENSE"] {
+                    let refused = caller.send(method, path, &[], b"").await;
+                    assert_eq!(refused.refusal(), (404, "UNKNOWN_METHOD"), "{method} {path}");
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_method_hears_which_there_are() {
+    run(Backend::Sqlite, async |suite| {
+        let staff = Rest::of(suite, &suite.staff().await);
+        for (method, path, allow) in [
+            ("DELETE", "/api/patients/", "GET, POST"),
+            ("PATCH", "/api/patients/", "GET, POST"),
+            ("POST", "/api/patients/x/", "DELETE, GET, PATCH, PUT"),
+            ("GET", "/api/auth/login/", "POST"),
+            ("DELETE", "/api/patient-profile/", "GET"),
+            ("POST", "/api/mappings/x/", "DELETE, GET, PATCH, PUT"),
+            ("POST", "/api/patients/my-doctors/", "GET"),
+            ("DELETE", "/api/patients/batch/", "GET"),
+            ("PATCH", "/api/users/x/roles/", "PUT"),
+            ("NONSENSE", "/api/users/", "GET"),
+            ("TRACE", "/api/users/", "GET"),
+        ] {
+            for path in both(path) {
+                let refused = staff.json(method, &path, &[], &json!({})).await;
+                assert_eq!(refused.refusal(), (405, "UNKNOWN_METHOD"), "{method} {path}");
+                assert_eq!(refused.header("allow"), Some(allow));
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_json_and_says_so() {
+    run(Backend::Sqlite, async |suite| {
+        let staff = Rest::of(suite, &suite.staff().await);
+        let body = patient().to_string();
+        let kind = |kind| vec![("content-type", kind)];
+        for headers in [
+            vec![],
+            kind(""),
+            kind("text/plain"),
+            kind("text/json"),
+            kind("application/x-www-form-urlencoded"),
+            kind("multipart/form-data; boundary=x"),
+            kind("application/jsonp"),
+            kind("application/json, text/plain"),
+            kind("application/json; charset=iso-8859-1"),
+            kind("application/json;charset=\"utf-16\""),
+            kind("application/json-patch+json"),
+            vec![JSON, ("content-encoding", "gzip")],
+            vec![JSON, ("content-encoding", "identity, br")],
+        ] {
+            let refused = staff.send("POST", "/api/patients/", &headers, body.as_bytes()).await;
+            assert_eq!(refused.refusal(), (415, "INVALID_FIELD"), "{headers:?}");
+        }
+        for headers in [
+            kind("application/json"),
+            kind("Application/JSON"),
+            kind("application/json; charset=utf-8"),
+            kind("application/json;charset=\"UTF-8\"; x=y"),
+            kind(" application/merge-patch+json"),
+            vec![JSON, ("content-encoding", "identity")],
+        ] {
+            let made = staff.send("POST", "/api/patients/", &headers, body.as_bytes()).await;
+            assert_eq!(made.status, 201, "{headers:?}");
+        }
+        // Where no body belongs it says nothing, whatever it is.
+        let read = staff.send("GET", "/api/patients/", &kind("text/plain"), b"<xml>").await;
+        assert_eq!(read.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_have_four_mebibytes() {
+    run(Backend::Sqlite, async |suite| {
+        let staff = Rest::of(suite, &suite.staff().await);
+        let mut body = patient().to_string().into_bytes();
+        body.resize(LIMIT, b' ');
+        assert_eq!(staff.send("POST", "/api/patients/", &[JSON], &body).await.status, 201);
+        body.push(b' ');
+        let refused = staff.send("POST", "/api/patients/", &[JSON], &body).await;
+        assert_eq!(refused.refusal(), (413, "MESSAGE_TOO_LARGE"));
+        // The text of one field alone.
+        let mut long = patient();
+        long["medical_history"] = "x".repeat(LIMIT - 1000).into();
+        assert_eq!(staff.post("/api/patients/", &long).await.fields(), ["medical_history"]);
+        staff.get("/api/patients/").await.ok();
+    })
+    .await;
+}

@@ -1,0 +1,218 @@
+//! PUT, PATCH, and etags.
+
+use clinic_testkit::{Backend, Suite, run};
+use serde_json::{Value, json};
+
+use super::{Reply, Rest, assert_holds, doctor, patient};
+
+/// Runs a test with somebody who may make records, and the path of a patient of theirs.
+async fn with_patient(test: impl AsyncFnOnce(&Suite, &Rest, &str)) {
+    run(Backend::Sqlite, async |suite| {
+        let staff = Rest::of(suite, &suite.staff().await);
+        let made = staff.post("/api/patients/", &patient()).await.ok();
+        test(suite, &staff, &format!("/api/patients/{}/", made.id())).await;
+    })
+    .await;
+}
+
+fn etag(reply: &Reply) -> String {
+    let etag = reply.header("etag").unwrap().to_owned();
+    assert_eq!(etag, format!("\"{}\"", reply.json["etag"].as_str().unwrap()));
+    etag
+}
+
+async fn patch_if(by: &Rest, path: &str, etag: &str, body: &Value) -> Reply {
+    by.json("PATCH", path, &[("if-match", etag)], body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn put_replaces() {
+    with_patient(async |_, staff, path| {
+        let before = staff.get(path).await.ok().json;
+        let new = json!({ "first_name": "Augusta", "last_name": "King", "gender": null });
+        let after = staff.put(path, &new).await.ok().json;
+        let mut names: Vec<_> = after.as_object().unwrap().keys().collect();
+        names.sort_unstable();
+        let expected = [
+            "created_at",
+            "etag",
+            "first_name",
+            "id",
+            "last_name",
+            "owner_id",
+            "updated_at",
+            "view",
+        ];
+        assert_eq!(names, expected, "what is not named is emptied, and left out");
+        assert_eq!((&after["id"], &after["owner_id"]), (&before["id"], &before["owner_id"]));
+        // What is required must be there; it is named as it is in the body.
+        let refused = staff.put(path, &json!({ "gender": "F" })).await;
+        assert_eq!(refused.fields(), ["first_name", "last_name"]);
+        assert!(!refused.text().contains("patient."), "{refused:?}");
+        assert_eq!(staff.put(path, &json!({})).await.fields(), ["first_name", "last_name"]);
+        assert_eq!(staff.send("PUT", path, &[], b"").await.status, 400);
+        assert_eq!(staff.get(path).await.json, after);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patch_changes_what_is_given() {
+    with_patient(async |_, staff, path| {
+        let mut expected = patient();
+        let change = json!({ "gender": "O", "address": "" });
+        let after = staff.patch(path, &change).await.ok().json;
+        expected["gender"] = "O".into();
+        expected.as_object_mut().unwrap().remove("address");
+        assert_holds(&after, &expected);
+        assert_eq!(after.get("address"), None);
+        let after = staff.patch(path, &json!({ "medical_history": null })).await.ok().json;
+        expected.as_object_mut().unwrap().remove("medical_history");
+        assert_holds(&after, &expected);
+        assert_eq!(after.get("medical_history"), None);
+        for (required, emptied) in
+            [("first_name", json!("")), ("first_name", json!(" ")), ("last_name", json!(null))]
+        {
+            let refused = staff.patch(path, &json!({ required: emptied })).await;
+            assert_eq!(refused.fields(), [required], "{emptied}");
+        }
+        assert_holds(&staff.patch(path, &json!({})).await.ok().json, &expected);
+        assert_holds(&staff.get(path).await.ok().json, &expected);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_and_choices_can_be_emptied_too() {
+    run(Backend::Sqlite, async |suite| {
+        let staff = Rest::of(suite, &suite.staff().await);
+        let made = staff.post("/api/doctors/", &doctor()).await.ok();
+        let path = format!("/api/doctors/{}/", made.id());
+        let after = staff.patch(&path, &json!({ "years_of_experience": 0 })).await.ok().json;
+        assert_eq!((&after["years_of_experience"], &after["available"]), (&json!(0), &json!(true)));
+        staff.patch(&path, &json!({ "years_of_experience": 7 })).await.ok();
+        let after = staff.patch(&path, &json!({ "years_of_experience": null })).await.ok().json;
+        assert_eq!(after["years_of_experience"], 0);
+        let after = staff.patch(&path, &json!({ "available": false })).await.ok().json;
+        assert_eq!(after["available"], false);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_can_be_sent_back() {
+    with_patient(async |_, staff, path| {
+        for method in ["PUT", "PATCH"] {
+            let mut read = staff.get(path).await.ok().json;
+            read["gender"] = "O".into();
+            let after = staff.json(method, path, &[], &read).await.ok().json;
+            assert_eq!(
+                (&after["gender"], &after["created_at"]),
+                (&json!("O"), &read["created_at"])
+            );
+            // By now it is old.
+            let stale = staff.json(method, path, &[], &read).await;
+            assert_eq!(stale.refusal(), (409, "STALE_ETAG"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_may_say_what_changes() {
+    with_patient(async |_, staff, path| {
+        let body = json!({ "first_name": "Augusta", "gender": "O" });
+        for method in ["PUT", "PATCH"] {
+            staff.patch(path, &json!({ "gender": "F" })).await.ok();
+            let masked = format!("{path}?update_mask=gender,email");
+            let after = staff.json(method, &masked, &[], &body).await.ok().json;
+            assert_eq!((&after["gender"], &after["first_name"]), (&json!("O"), &json!("Ada")));
+            assert_eq!(after.get("email"), None);
+        }
+        for unknown in ["id", "patient.gender", "nothing"] {
+            let masked = format!("{path}?update_mask={unknown}");
+            assert_eq!(staff.patch(&masked, &body).await.status, 400, "{unknown}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_etag_of_an_answer_is_good_for_if_match() {
+    with_patient(async |_, staff, path| {
+        let change = json!({ "gender": "O" });
+        let first = etag(&staff.get(path).await);
+        let second = etag(&patch_if(staff, path, &first, &change).await.ok());
+        assert_ne!(first, second);
+        let third = staff.json("PUT", path, &[("if-match", &second)], &patient()).await.ok();
+        let third = etag(&third);
+        for method in ["PUT", "PATCH"] {
+            let stale = staff.json(method, path, &[("if-match", &first)], &patient()).await;
+            assert_eq!(stale.refusal(), (412, "STALE_ETAG"));
+        }
+        let stale = staff.send("DELETE", path, &[("if-match", &first)], b"").await;
+        assert_eq!(stale.refusal(), (412, "STALE_ETAG"));
+        assert_eq!(etag(&staff.get(path).await), third, "nothing has changed");
+        // Any state will do; a weak etag is never the same (RFC 9110, 8.8.3.2).
+        let fourth = etag(&patch_if(staff, path, "*", &change).await.ok());
+        let weak = patch_if(staff, path, &format!("W/{fourth}"), &change).await;
+        assert_eq!(weak.refusal(), (412, "STALE_ETAG"));
+        let gone = staff.send("DELETE", path, &[("if-match", &fourth)], b"").await;
+        assert_eq!(gone.status, 204);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_header_counts_before_the_body() {
+    with_patient(async |_, staff, path| {
+        let first = etag(&staff.get(path).await);
+        let current = staff.patch(path, &json!({ "gender": "O" })).await.ok();
+        let stale = json!({ "gender": "M", "etag": first.trim_matches('"') });
+        assert_eq!(staff.patch(path, &stale).await.refusal(), (409, "STALE_ETAG"));
+        patch_if(staff, path, &etag(&current), &stale).await.ok();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn if_match_where_it_means_nothing_is_not_passed_over() {
+    with_patient(async |suite, staff, path| {
+        let etag = etag(&staff.get(path).await);
+        let read = staff.send("GET", path, &[("if-match", &etag)], b"").await;
+        assert_eq!(read.fields(), ["If-Match"]);
+        for several in ["\"a\", \"b\"", "\"a\",\"b\""] {
+            let refused = patch_if(staff, path, several, &json!({ "gender": "O" })).await;
+            assert_eq!(refused.fields(), ["If-Match"]);
+        }
+        let twice = [("if-match", etag.as_str()), ("if-match", "\"other\"")];
+        let refused = staff.json("PATCH", path, &twice, &json!({ "gender": "O" })).await;
+        assert_eq!(refused.fields(), ["if-match"]);
+        let long = format!("\"{}\"", "x".repeat(65));
+        assert_eq!(patch_if(staff, path, &long, &json!({})).await.status, 400);
+        // Where the etag is a field of the request itself.
+        let admin = Rest::of(suite, &suite.admin().await);
+        let account = suite.staff().await;
+        let path = format!("/api/users/{}/deactivate/", account.user.id);
+        let stale = admin.json("POST", &path, &[("if-match", "\"other\"")], &json!({})).await;
+        assert_eq!(stale.refusal(), (412, "STALE_ETAG"));
+        let current = format!("\"{}\"", account.user.etag);
+        admin.json("POST", &path, &[("if-match", &current)], &json!({})).await.ok();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_is_named_by_the_id_of_its_account() {
+    run(Backend::Sqlite, async |suite| {
+        let account = suite.patient().await;
+        let own = Rest::of(suite, &account);
+        let change = json!({ "gender": "O" });
+        own.patch(&format!("/api/patient-profile/{}/", account.user.id), &change).await.ok();
+        for id in ["me", "x"] {
+            let refused = own.patch(&format!("/api/patient-profile/{id}/"), &change).await;
+            assert_eq!(refused.fields(), ["user_id"], "{id}");
+        }
+    })
+    .await;
+}
