@@ -9,7 +9,7 @@ mod deadlines;
 mod documents;
 mod echo;
 mod forgery;
-mod gateway;
+pub(crate) mod gateway;
 mod health;
 pub(crate) mod http1;
 mod limits;

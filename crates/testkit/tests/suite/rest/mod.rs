@@ -2,13 +2,17 @@
 //! tests run on SQLite only.
 
 mod bodies;
+mod browsers;
 mod client;
 mod contract;
 mod creating;
+mod http2;
 mod listing;
 mod matrix;
 mod refusals;
 mod rows;
+mod server;
+mod services;
 mod text;
 mod translator;
 mod updating;

@@ -2,7 +2,6 @@
 //! generated clients can be asked of the paths too. It goes by the contract and by prost-reflect's
 //! JSON, and shares nothing with the gateway.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,29 +9,23 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clinic_testkit::{Account, Clients};
 use form_urlencoded::Serializer;
-use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use prost_reflect::{
     DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, SerializeOptions, Value,
 };
-use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::contract::{Contract, Path};
+use super::server::{self, Server};
 use crate::edge::http1::{self, Answer};
 
 /// A running translator, which takes one path of every method: of those that have several, the
 /// one at that place.
-pub(crate) struct Translator {
-    address: SocketAddr,
-    server: JoinHandle<()>,
-}
+pub(crate) struct Translator(Server);
 
 #[derive(Clone)]
 struct Translation {
@@ -51,54 +44,26 @@ pub(crate) fn is_another_paths<T>(answer: &Result<T, Status>) -> bool {
 
 impl Translator {
     pub(crate) async fn start(contract: Arc<Contract>, gateway: SocketAddr, place: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let translation = Translation { contract, gateway, place };
-        let server = tokio::spawn(async move {
-            // Ends with the server.
-            let mut connections = JoinSet::new();
-            while let Ok((connection, _)) = listener.accept().await {
-                let translation = translation.clone();
-                connections.spawn(async move {
-                    let answer = service_fn(|request| translation.clone().answer(request));
-                    let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    let _ = http2.serve_connection(TokioIo::new(connection), answer).await;
-                });
-            }
-        });
-        Self { address, server }
+        Self(Server::start(move |request| translation.clone().answer(request)).await)
     }
 
     /// Clients that call over REST with the account's token, or without one.
     pub(crate) fn clients(&self, account: Option<&Account>) -> Clients {
         let bearer = account.map(|account| format!("Bearer {}", account.tokens.access));
         let metadata = bearer.as_deref().map(|bearer| ("authorization", bearer));
-        Clients::new([self.address; 3], metadata.as_slice())
-    }
-}
-
-impl Drop for Translator {
-    fn drop(&mut self) {
-        self.server.abort();
+        Clients::new([self.0.address; 3], metadata.as_slice())
     }
 }
 
 impl Translation {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         let (name, headers) = (request.uri().path().to_owned(), request.headers().clone());
         let frame = request.into_body().collect().await.unwrap().to_bytes();
-        Ok(match self.call(&name, &headers, &frame[5..]).await {
-            Ok(message) => {
-                let length = u32::try_from(message.len()).unwrap();
-                let frame = [&[0][..], &length.to_be_bytes(), &message].concat();
-                let mut trailers = HeaderMap::new();
-                trailers.insert("grpc-status", HeaderValue::from_static("0"));
-                let body = Full::from(frame).with_trailers(async { Some(Ok(trailers)) });
-                let answer = Response::builder().header("content-type", "application/grpc");
-                answer.body(Body::new(body)).unwrap()
-            }
+        match self.call(&name, &headers, &frame[5..]).await {
+            Ok(message) => server::answered(&server::frame(&message)),
             Err(status) => status.into_http(),
-        })
+        }
     }
 
     async fn call(&self, name: &str, head: &HeaderMap, message: &[u8]) -> Result<Vec<u8>, Status> {
