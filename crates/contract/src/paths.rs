@@ -171,3 +171,6 @@ fn messages<'a>(
 ) -> impl Iterator<Item = &'a DynamicMessage> + use<'a> {
     values(message, field).filter_map(Value::as_message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,3 +229,6 @@ pub(crate) fn from_text<'a>(schema: &Schema, kind: Type, text: &'a str) -> Optio
     };
     scalar(schema, kind, found)
 }
+
+#[cfg(test)]
+mod tests;

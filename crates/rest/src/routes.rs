@@ -110,3 +110,6 @@ pub(crate) fn anonymous(path: &str) -> String {
     });
     segments.collect::<Vec<_>>().join("/")
 }
+
+#[cfg(test)]
+mod tests;

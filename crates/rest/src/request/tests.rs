@@ -1,0 +1,165 @@
+use clinic_proto::assignment::v1::CreateAssignmentRequest;
+use clinic_proto::auth::v1::{RegisterRequest, SetUserRolesRequest, UpdateUserRequest};
+use clinic_proto::records::v1::{
+    BatchGetPatientsRequest, DeletePatientRequest, GetPatientRequest, ListDoctorsRequest,
+    ListPatientsRequest, UpdateDoctorRequest, UpdatePatientRequest,
+};
+use http::Method;
+
+use super::*;
+use crate::routes::{self, Routes};
+
+fn frame((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>, Refusal> {
+    let routes = Routes::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET).unwrap();
+    let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
+    let routes::Found::Method(matched) = routes.find(&method, path) else { panic!("{target}") };
+    matched.request(&Input { query, ..*input })
+}
+
+/// The message of a request that can be read.
+fn message<M: prost::Message + Default>(method: Method, target: &str, input: &Input<'_>) -> M {
+    let frame = frame((method, target), input).unwrap();
+    let (prefix, message) = frame.split_at(PREFIX);
+    let length = u32::try_from(message.len()).unwrap();
+    assert_eq!(prefix, [&[0][..], &length.to_be_bytes()].concat());
+    M::decode(message).unwrap()
+}
+
+fn body(json: &str) -> Input<'_> {
+    Input { body: json.as_bytes(), ..Input::default() }
+}
+
+/// The fields of a request that is refused for them.
+fn fields(method: Method, target: &str, input: &Input<'_>) -> Vec<String> {
+    match frame((method, target), input) {
+        Err(Refusal::Fields(violations)) => violations.into_iter().map(|v| v.field).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn paths(mask: Option<prost_types::FieldMask>) -> Vec<String> {
+    mask.unwrap_or_default().paths
+}
+
+#[test]
+fn put_changes_all_and_patch_what_is_named() {
+    let json =
+        body(r#"{"gender": null, "id": "x", "etag": "e", "first_name": "A", "user_id": null}"#);
+    let put: UpdatePatientRequest = message(Method::PUT, "/api/patients/7/", &json);
+    assert_eq!((put.id.as_str(), paths(put.update_mask)), ("7", vec!["*".to_owned()]));
+    let patch: UpdatePatientRequest = message(Method::PATCH, "/api/patients/7", &json);
+    assert_eq!(paths(patch.update_mask), ["gender", "first_name"]);
+    let patient = patch.patient.unwrap();
+    assert_eq!((patient.first_name.as_str(), patient.etag.as_str()), ("A", "e"));
+    let nothing: UpdateUserRequest = message(Method::PATCH, "/api/users/me", &body(""));
+    assert_eq!((nothing.id.as_str(), paths(nothing.update_mask)), ("me", vec![]));
+    assert!(nothing.user.is_some());
+    for method in [Method::PUT, Method::PATCH] {
+        let target = "/api/patients/7?update_mask=gender,%20email,";
+        let masked: UpdatePatientRequest = message(method, target, &json);
+        assert_eq!(paths(masked.update_mask), ["gender", "email"]);
+    }
+}
+
+#[test]
+fn it_is_the_path_that_counts() {
+    let json = body(r#"{"user_id": "of the body", "available": false}"#);
+    let update: UpdateDoctorRequest =
+        message(Method::PUT, "/api/doctor-profile/of%20the%20path/", &json);
+    let doctor = update.doctor.unwrap();
+    assert_eq!((doctor.user_id.as_str(), doctor.available), ("of the path", Some(false)));
+    assert_eq!(update.id, "me");
+    let own: GetPatientRequest = message(Method::GET, "/api/patient-profile", &body(""));
+    assert_eq!(own.id, "me");
+    assert_eq!(fields(Method::GET, "/api/patient-profile?id=7", &body("")), ["id"]);
+    assert_eq!(fields(Method::GET, "/api/patients/7?id=8", &body("")), ["id"]);
+    let json = body(r#"{"id": "8", "roles": ["ROLE_STAFF", 3]}"#);
+    assert_eq!(fields(Method::PUT, "/api/users/7/roles", &json), ["id"]);
+    let json = body(r#"{"roles": ["ROLE_STAFF", 3]}"#);
+    let roles: SetUserRolesRequest = message(Method::PUT, "/api/users/7/roles", &json);
+    assert_eq!((roles.id.as_str(), roles.roles), ("7", vec![2, 3]));
+    let patient: RegisterRequest = message(Method::POST, "/api/auth/register/patient", &body("{}"));
+    assert_eq!(patient.role, 4);
+    assert_eq!(
+        fields(Method::POST, "/api/auth/register/patient", &body(r#"{"role": 1}"#)),
+        ["role"]
+    );
+}
+
+#[test]
+fn a_segment_is_text_in_percents() {
+    let get: GetPatientRequest = message(Method::GET, "/api/patients/a%2Fb%C3%BC+%25", &body(""));
+    assert_eq!(get.id, "a/bü+%");
+    assert_eq!(fields(Method::GET, "/api/patients/%FF", &body("")), ["id"]);
+    assert_eq!(
+        fields(Method::PUT, "/api/patient-profile/%C3%28", &body("{}")),
+        ["patient.user_id"]
+    );
+}
+
+#[test]
+fn queries_say_what_has_no_other_place() {
+    let target = "/api/patients?page_size=7&query=O%27Brien+%C3%BC&view=PATIENT_VIEW_BASIC&show_deleted=True";
+    let list: ListPatientsRequest = message(Method::GET, target, &body(""));
+    assert_eq!(
+        (list.page_size, list.query.as_str(), list.view, list.show_deleted),
+        (7, "O'Brien ü", 1, true)
+    );
+    // Forms that were not filled in send empty text.
+    let target = "/api/doctors?page_size=&query=&available=&specialization=x&";
+    let list: ListDoctorsRequest = message(Method::GET, target, &body(""));
+    assert_eq!((list.page_size, list.available, list.specialization.as_str()), (0, None, "x"));
+    for (text, available) in [("true", true), ("1", true), ("FALSE", false), ("0", false)] {
+        let target = format!("/api/doctors?available={text}");
+        let list: ListDoctorsRequest = message(Method::GET, &target, &body(""));
+        assert_eq!(list.available, Some(available));
+    }
+    let target = "/api/patients/batch?ids=a&ids=b&ids=a&view=2";
+    let batch: BatchGetPatientsRequest = message(Method::GET, target, &body(""));
+    assert_eq!((batch.ids, batch.view), (vec!["a".into(), "b".into(), "a".into()], 2));
+    for (target, wrong) in [
+        ("/api/patients?page_size=x&nothing=1&view=NONE", vec!["page_size", "nothing", "view"]),
+        ("/api/patients?page_size=1&page_size=2", vec!["page_size"]),
+        ("/api/patients?page_size.x=1", vec!["page_size.x"]),
+        ("/api/patients?=1", vec![""]),
+        ("/api/doctors?available=yes", vec!["available"]),
+    ] {
+        assert_eq!(fields(Method::GET, target, &body("")), wrong, "{target}");
+    }
+    for name in ["patient", "patient.email", "patient.etag"] {
+        let target = format!("/api/patients?{name}=x");
+        assert_eq!(fields(Method::POST, &target, &body("{}")), [name]);
+    }
+    assert_eq!(fields(Method::POST, "/api/auth/login?email=x", &body("{}")), ["email"]);
+    // A list reads no body at all.
+    let list: ListPatientsRequest = message(Method::GET, "/api/patients", &body("{ no json"));
+    assert_eq!(list, ListPatientsRequest::default());
+}
+
+#[test]
+fn headers_become_fields() {
+    let etag = Input { etag: Some("v7"), ..body("{}") };
+    let update: UpdatePatientRequest = message(Method::PATCH, "/api/patients/7", &etag);
+    assert_eq!(update.patient.unwrap().etag, "v7");
+    let etag = Input { etag: Some("v7"), ..body(r#"{"etag": "old", "email": "a"}"#) };
+    let update: UpdatePatientRequest = message(Method::PUT, "/api/patients/7", &etag);
+    let patient = update.patient.unwrap();
+    assert_eq!((patient.etag.as_str(), patient.email.as_str()), ("v7", "a"));
+    let delete: DeletePatientRequest = message(Method::DELETE, "/api/patients/7", &etag);
+    assert_eq!((delete.id.as_str(), delete.etag.as_str()), ("7", "v7"));
+    assert_eq!(fields(Method::GET, "/api/patients/7", &etag), ["If-Match"]);
+    let key = Input { idempotency_key: Some("k"), ..body(r#"{"notes": "n"}"#) };
+    let create: CreateAssignmentRequest = message(Method::POST, "/api/mappings", &key);
+    assert_eq!((create.request_id.as_str(), create.assignment.unwrap().notes.as_str()), ("k", "n"));
+    let get: GetPatientRequest = message(Method::GET, "/api/patients/7", &key);
+    assert_eq!(get.id, "7");
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let wrong = Input { etag: Some("v"), ..body(r#"{"nothing": 1, "patient": {"gender": 1}}"#) };
+    let expected = ["nothing", "patient.gender", "query", "If-Match"];
+    assert_eq!(fields(Method::POST, "/api/auth/register?query=x", &wrong), expected);
+    let refused = frame((Method::POST, "/api/auth/register"), &body("{\n  \"email\": x}"));
+    assert!(matches!(refused, Err(Refusal::NotJson { line: 2, .. })), "{refused:?}");
+}
