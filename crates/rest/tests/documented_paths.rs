@@ -43,9 +43,8 @@ fn table() -> String {
             for path in &paths.all {
                 let (verb, query) = (verb(path.verb), query(&method, path).join(", "));
                 let (fixed, who) = (fixed(path), who(*rule, path));
-                let Path { path, .. } = path;
-                let name = method.name();
-                writeln!(rows, "| {verb} | `{path}/` | {name}{fixed} | {who} | {query} |").unwrap();
+                let (path, name) = (shown(&path.path), method.name());
+                writeln!(rows, "| {verb} | `{path}` | {name}{fixed} | {who} | {query} |").unwrap();
             }
         }
         if !rows.is_empty() {
@@ -67,6 +66,15 @@ fn verb(verb: Verb) -> &'static str {
         Verb::Patch => "PATCH",
         Verb::Delete => "DELETE",
     }
+}
+
+/// `/api/patient-profile/{patient.user_id}` as `/api/patient-profile/{user_id}/`, as in OpenAPI.
+fn shown(path: &str) -> String {
+    let segments = path.split('/').map(|segment| match segment.split_once('.') {
+        Some((_, field)) if segment.starts_with('{') => format!("{{{field}"),
+        _ => segment.to_owned(),
+    });
+    segments.chain([String::new()]).collect::<Vec<_>>().join("/")
 }
 
 /// What the path itself says.
