@@ -4,6 +4,7 @@ mod commands;
 mod lint;
 mod node;
 mod postgres;
+mod python;
 mod report;
 mod tally;
 mod test;

@@ -1,4 +1,4 @@
-//! Counting tests, from what the two test runners print.
+//! Counting tests, from what the test runners print.
 
 use std::fmt;
 
@@ -13,6 +13,8 @@ pub(crate) struct Tally {
     rust: usize,
     /// Passed in Node.
     pub(crate) node: usize,
+    /// Passed in Python.
+    pub(crate) python: usize,
     /// Not run although they are there.
     pub(crate) ignored: usize,
     /// Failed, by the runners' own sums.
@@ -54,6 +56,14 @@ impl Tally {
         }
     }
 
+    /// Reads one line of the API tests in Python: the last has the sums.
+    pub(crate) fn read_python(&mut self, line: &str) {
+        if let Some(sums) = line.strip_prefix("python: ") {
+            self.python += count(sums, "passed");
+            self.failed += count(sums, "failed");
+        }
+    }
+
     /// Something went wrong that no test's failure says.
     pub(crate) fn fault(&mut self, what: impl Into<String>) {
         self.faults.push(what.into());
@@ -65,7 +75,7 @@ impl Tally {
     }
 
     pub(crate) fn passed(&self) -> usize {
-        self.rust + self.node
+        self.rust + self.node + self.python
     }
 
     pub(crate) fn unit(&self) -> usize {
@@ -99,7 +109,7 @@ fn outcome(line: &str) -> Option<(&str, &str)> {
 
 /// The number before a word in `ok. 12 passed; 0 failed; …`.
 fn count(sums: &str, word: &str) -> usize {
-    let mut words = sums.split([' ', ';']).filter(|one| !one.is_empty()).peekable();
+    let mut words = sums.split([' ', ',', ';']).filter(|one| !one.is_empty()).peekable();
     while let Some(one) = words.next() {
         if words.peek() == Some(&word) {
             return one.parse().unwrap_or(0);
@@ -150,6 +160,16 @@ mod tests {
         }
         assert_eq!(tally.node, 10);
         assert_eq!(tally.to_string(), "10 passed, 2 failed");
+    }
+
+    #[test]
+    fn python_tests_are_counted_from_the_last_line() {
+        let mut tally = Tally::default();
+        for line in ["✔ STAFF: 52 of 52 operations, 0 failed", "python: 52 passed, 3 failed"] {
+            tally.read_python(line);
+        }
+        assert_eq!(tally.python, 52);
+        assert_eq!(tally.to_string(), "52 passed, 3 failed");
     }
 
     #[test]

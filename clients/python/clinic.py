@@ -1,0 +1,117 @@
+"""The real `clinic` as a process of its own, and accounts on it."""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+import urllib.request
+from pathlib import Path
+
+# A debug build on two busy cores; a healthy one needs a second.
+READY_WITHIN = 60
+STOPPED_WITHIN = 30
+PASSWORD = "correct horse battery staple"
+
+
+class Clinic:
+    """`clinic up` over SQLite files in a folder."""
+
+    def __init__(self, folder: Path):
+        program = os.environ.get("CLINIC_BIN")
+        if not program:
+            raise SystemExit("CLINIC_BIN is not set: run these tests with `cargo xtask test`")
+        # Without any setting that would leak from the developer's shell into the test.
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("CLINIC_") and name != "DATABASE_URL"
+        }
+        self.log = folder / "clinic.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [program, "up", "--listen", "127.0.0.1:0"],
+                cwd=folder,
+                env=clean,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        try:
+            self.admin = {
+                "email": self._said("admin account: "),
+                "password": self._said("admin password: "),
+            }
+            self.url = self._said("clinic ready: ")
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def __enter__(self) -> "Clinic":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            code = self.process.wait(STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise RuntimeError("clinic did not stop on SIGTERM") from None
+        if code != 0:
+            raise RuntimeError(f"clinic ended with {code}:\n{self.log.read_text()}")
+
+    def call(self, method: str, path: str, body: object = None, token: str = "") -> dict:
+        """One request with JSON; anything but a 2xx is raised."""
+        request = urllib.request.Request(self.url + path, method=method)
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("content-type", "application/json")
+        if token:
+            request.add_header("authorization", f"Bearer {token}")
+        # A server of one's own is not asked for by way of a proxy.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request, timeout=READY_WITHIN) as answer:
+            return json.load(answer)
+
+    def tokens(self) -> dict[str, str]:
+        """An access token for each kind of caller."""
+        admin = self._login(self.admin)
+        self._register("", "staff@example.com")
+        self._register("patient/", "patient@example.com", patient={"gender": "F"})
+        license = {"specialization": "Cardiology", "license_number": "LIC12345"}
+        self._register("doctor/", "doctor@example.com", doctor=license)
+        [doctor] = self.call("GET", "/api/doctors/", token=admin)["doctors"]
+        self.call("POST", f"/api/doctors/{doctor['id']}/verify/", {}, token=admin)
+        of = {
+            name: self._login({"email": f"{name.lower()}@example.com", "password": PASSWORD})
+            for name in ["STAFF", "DOCTOR", "PATIENT"]
+        }
+        # Last, because nobody else can change what the others find.
+        return of | {"ADMIN": admin}
+
+    def _register(self, kind: str, email: str, **profile: dict) -> None:
+        account = {"email": email, "name": "Ada Lovelace", "password": PASSWORD}
+        named = {
+            key: {"first_name": "Ada", "last_name": "Lovelace"} | fields
+            for key, fields in profile.items()
+        }
+        self.call("POST", f"/api/auth/register/{kind}", account | named)
+
+    def _login(self, credentials: dict[str, str]) -> str:
+        return self.call("POST", "/api/auth/login/", credentials)["tokens"]["access"]
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self._lines.put(line.rstrip("\n"))
+
+    def _said(self, beginning: str) -> str:
+        try:
+            line = self._lines.get(timeout=READY_WITHIN)
+        except queue.Empty:
+            line = ""
+        if not line.startswith(beginning):
+            raise RuntimeError(f"clinic did not say `{beginning}…`:\n{self.log.read_text()}")
+        return line.removeprefix(beginning)
