@@ -37,7 +37,7 @@ fn fields(method: Method, target: &str, input: &Input<'_>) -> Vec<String> {
     }
 }
 
-fn paths(mask: Option<prost_types::FieldMask>) -> Vec<String> {
+fn paths(mask: Option<FieldMask>) -> Vec<String> {
     mask.unwrap_or_default().paths
 }
 
