@@ -109,7 +109,7 @@ impl Matched<'_> {
             let mut problem = |message| problems.push(Violation::new(field.name.as_str(), message));
             if matches!(binding.body, Source::Everything) && binding.of_path.contains(&field.name) {
                 problem("is given by the path already");
-            } else if patch && field.immutable && !self.is_of_path(&field.name) {
+            } else if patch && field.immutable && read.has(field) && !self.is_of_path(&field.name) {
                 problem("cannot be changed");
             } else if patch && field.changeable {
                 changed.push(field.name.clone());
@@ -128,18 +128,22 @@ impl Matched<'_> {
     fn read_path(&self, out: &mut Vec<u8>, problems: &mut Vec<Violation>) {
         let Self { binding, schema, .. } = self;
         for ((name, field), text) in binding.captures.iter().zip(&self.captured) {
+            let name = binding.part_of_body(name).unwrap_or(name);
             let Ok(text) = percent_decode_str(text).decode_utf8() else {
-                problems.push(Violation::new(name.as_str(), NOT_UTF8));
+                problems.push(Violation::new(name, NOT_UTF8));
                 continue;
             };
             // Ids are written in small letters or capitals.
             let other = out.get(PREFIX..).and_then(|message| field.text(message).ok());
-            if other.is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text)) {
-                let name = binding.part_of_body(name).unwrap_or(name);
+            let both = matches!(binding.body, Source::Field { .. });
+            if both
+                && other
+                    .is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text))
+            {
                 problems.push(Violation::new(name, "is not what the path says"));
             }
             if !write_text(schema, field, &text, out) {
-                problems.push(Violation::new(name.as_str(), expected(schema, field.kind)));
+                problems.push(Violation::new(name, expected(schema, field.kind)));
             }
         }
     }
@@ -224,7 +228,6 @@ pub(crate) fn from_text<'a>(schema: &Schema, kind: Type, text: &'a str) -> Optio
         // As Python writes it too.
         Type::Bool if text.eq_ignore_ascii_case("true") || text == "1" => Found::Bool(true),
         Type::Bool if text.eq_ignore_ascii_case("false") || text == "0" => Found::Bool(false),
-        Type::Enum(_) => text.parse().map_or(Found::Text(text), Found::Int),
         _ => Found::Text(text),
     };
     scalar(schema, kind, found)

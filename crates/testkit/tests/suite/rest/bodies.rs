@@ -28,7 +28,7 @@ fn doctor_with(name: &str, value: Value) -> Value {
     doctor
 }
 
-fn registration(profiles: Value) -> Value {
+fn registration(profiles: &Value) -> Value {
     let mut sent = json!({ "email": email(), "name": "Robin Miller", "password": PASSWORD });
     sent.as_object_mut().unwrap().extend(profiles.as_object().unwrap().clone());
     sent
@@ -178,7 +178,7 @@ async fn a_value_of_another_type_is_named() {
             (json!({ "patient": { "nothing": SECRET } }), "patient.nothing"),
             (json!({ "doctor": { "created_at": { "seconds": 5 } } }), "doctor.created_at"),
         ] {
-            let refused = anyone.post("/api/auth/register/", &registration(profile)).await;
+            let refused = anyone.post("/api/auth/register/", &registration(&profile)).await;
             assert_eq!(refused.fields(), [field]);
             assert!(!refused.text().contains(SECRET), "{refused:?}");
         }
@@ -258,11 +258,11 @@ async fn nothing_is_given_twice() {
         }
         let anyone = Rest::anonymous(suite);
         let profiles = json!({ "patient": patient(), "doctor": doctor() });
-        let refused = anyone.post("/api/auth/register/", &registration(profiles)).await;
+        let refused = anyone.post("/api/auth/register/", &registration(&profiles)).await;
         let fields = refused.fields();
         assert!(fields == ["doctor"] || fields == ["patient"], "{fields:?}");
         let profiles = json!({ "patient": patient(), "doctor": null, "role": "ROLE_PATIENT" });
-        anyone.post("/api/auth/register/", &registration(profiles)).await.ok();
+        anyone.post("/api/auth/register/", &registration(&profiles)).await.ok();
     })
     .await;
 }
