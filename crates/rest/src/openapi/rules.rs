@@ -89,6 +89,10 @@ pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
 pub(crate) fn answered_text(rules: &Rules) -> Result<Object> {
     let mut schema = text(rules, true)?;
     schema.retain(|name, _| matches!(name.as_str(), "type" | "format" | "enum"));
+    // Browsers, and so the contract, take more for an address than the RFC that the name stands for.
+    if schema.get("format").is_some_and(|format| format == "email") {
+        schema.remove("format");
+    }
     Ok(schema)
 }
 
