@@ -42,7 +42,7 @@ async fn a_key_must_be_one_uuid() {
         let staff = Rest::of(suite, &suite.staff().await);
         for key in ["7", "key key", "{0190f3c6}", "\"\"\""] {
             let refused = create(&staff, key, &patient()).await;
-            assert_eq!(refused.fields(), ["request_id"], "{key}");
+            assert_eq!(refused.fields(), ["Idempotency-Key"], "{key}");
             assert!(!refused.text().contains(key), "{refused:?}");
         }
         let twice = [("idempotency-key", KEY), ("idempotency-key", KEY)];

@@ -6,13 +6,16 @@ use serde_json::json;
 use super::client::JSON;
 use super::{Rest, both, patient};
 
-const LIMIT: usize = 4 * 1024 * 1024;
+const LIMIT: usize = 512 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_signed_in_hears_nothing_else() {
     run(Backend::Sqlite, async |suite| {
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        for nobody in [Rest::anonymous(suite), Rest::with_token(suite, "no.such.token")] {
+        for (nobody, challenge) in [
+            (Rest::anonymous(suite), "Bearer"),
+            (Rest::with_token(suite, "no.such.token"), "Bearer error=\"invalid_token\""),
+        ] {
             for (headers, body) in [
                 (&[JSON][..], &b"{"[..]),
                 (&[JSON], b"{\"nothing\": 1}"),
@@ -30,6 +33,7 @@ async fn who_is_not_signed_in_hears_nothing_else() {
                 ] {
                     let refused = nobody.send(method, path, headers, body).await;
                     assert_eq!(refused.refusal(), (401, "INVALID_TOKEN"), "{method} {path}");
+                    assert_eq!(refused.header("www-authenticate"), Some(challenge));
                 }
             }
         }
@@ -95,17 +99,17 @@ async fn another_method_hears_which_there_are() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         for (method, path, allow) in [
-            ("DELETE", "/api/patients/", "GET, POST"),
-            ("PATCH", "/api/patients/", "GET, POST"),
-            ("POST", "/api/patients/x/", "DELETE, GET, PATCH, PUT"),
+            ("DELETE", "/api/patients/", "GET, HEAD, POST"),
+            ("PATCH", "/api/patients/", "GET, HEAD, POST"),
+            ("POST", "/api/patients/x/", "DELETE, GET, HEAD, PATCH, PUT"),
             ("GET", "/api/auth/login/", "POST"),
-            ("DELETE", "/api/patient-profile/", "GET"),
-            ("POST", "/api/mappings/x/", "DELETE, GET, PATCH, PUT"),
-            ("POST", "/api/patients/my-doctors/", "GET"),
-            ("DELETE", "/api/patients/batch/", "GET"),
+            ("DELETE", "/api/patient-profile/", "GET, HEAD"),
+            ("POST", "/api/mappings/x/", "DELETE, GET, HEAD, PATCH, PUT"),
+            ("POST", "/api/patients/my-doctors/", "GET, HEAD"),
+            ("DELETE", "/api/patients/batch/", "GET, HEAD"),
             ("PATCH", "/api/users/x/roles/", "PUT"),
-            ("NONSENSE", "/api/users/", "GET"),
-            ("TRACE", "/api/users/", "GET"),
+            ("NONSENSE", "/api/users/", "GET, HEAD"),
+            ("TRACE", "/api/users/", "GET, HEAD"),
         ] {
             for path in both(path) {
                 let refused = staff.json(method, &path, &[], &json!({})).await;
@@ -160,7 +164,7 @@ async fn a_body_is_json_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_may_have_four_mebibytes() {
+async fn a_body_may_have_512_kibibytes() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let mut body = patient().to_string().into_bytes();
@@ -173,6 +177,20 @@ async fn a_body_may_have_four_mebibytes() {
         let mut long = patient();
         long["medical_history"] = "x".repeat(LIMIT - 1000).into();
         assert_eq!(staff.post("/api/patients/", &long).await.fields(), ["medical_history"]);
+        staff.get("/api/patients/").await.ok();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_may_have_so_much_for_a_service_and_no_more() {
+    run(Backend::Sqlite, async |suite| {
+        let staff = Rest::of(suite, &suite.staff().await);
+        for (bytes, status) in [(15 * 1024, 200), (17 * 1024, 431)] {
+            let agent = "a".repeat(bytes);
+            let answer = staff.send("GET", "/api/patients/", &[("user-agent", &agent)], b"").await;
+            assert_eq!(answer.status, status);
+        }
         staff.get("/api/patients/").await.ok();
     })
     .await;

@@ -185,6 +185,16 @@ async fn if_match_where_it_means_nothing_is_not_passed_over() {
             let refused = patch_if(staff, path, several, &json!({ "gender": "O" })).await;
             assert_eq!(refused.fields(), ["If-Match"]);
         }
+        for empty in ["", "\"\"", " "] {
+            let refused = patch_if(staff, path, empty, &json!({ "gender": "O" })).await;
+            assert_eq!(refused.fields(), ["If-Match"], "no condition is not what is asked for");
+        }
+        let made = staff.json("POST", "/api/patients/", &[("if-match", &etag)], &patient()).await;
+        assert_eq!(made.fields(), ["If-Match"]);
+        let change = json!({ "gender": "O" });
+        let refused = staff.json("PUT", path, &[("if-none-match", "*")], &change).await;
+        assert_eq!(refused.fields(), ["If-None-Match"]);
+        staff.send("GET", path, &[("if-none-match", "*")], b"").await.ok();
         let twice = [("if-match", etag.as_str()), ("if-match", "\"other\"")];
         let refused = staff.json("PATCH", path, &twice, &json!({ "gender": "O" })).await;
         assert_eq!(refused.fields(), ["if-match"]);
@@ -203,12 +213,30 @@ async fn if_match_where_it_means_nothing_is_not_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_is_named_by_the_id_of_its_account() {
+async fn a_profile_is_changed_by_whom_it_is_of() {
     run(Backend::Sqlite, async |suite| {
-        let account = suite.patient().await;
-        let own = Rest::of(suite, &account);
+        let (one, other) = (suite.patient().await, suite.patient().await);
+        let (own, others) = (Rest::of(suite, &one), Rest::of(suite, &other));
         let change = json!({ "gender": "O" });
-        own.patch(&format!("/api/patient-profile/{}/", account.user.id), &change).await.ok();
+        let path = format!("/api/patient-profile/{}/", one.user.id);
+        own.patch(&path, &change).await.ok();
+        let capitals = format!("/api/patient-profile/{}/", one.user.id.to_uppercase());
+        own.patch(&capitals, &change).await.ok();
+        let before = others.get("/api/patient-profile/").await.ok().json;
+        for refused in [others.patch(&path, &change).await, others.put(&path, &patient()).await] {
+            assert_eq!(refused.refusal(), (404, "NOT_FOUND"));
+        }
+        assert_eq!(others.get("/api/patient-profile/").await.ok().json, before);
+        // What the body says of it must be what the path says.
+        let mut named = patient();
+        named["user_id"] = one.user.id.clone().into();
+        own.put(&path, &named).await.ok();
+        own.patch(&path, &named).await.ok();
+        named["user_id"] = other.user.id.clone().into();
+        for refused in [own.put(&path, &named).await, own.patch(&path, &named).await] {
+            assert_eq!(refused.fields(), ["user_id"]);
+        }
+        assert_eq!(own.patch("/api/patients/me/", &named).await.fields(), ["user_id"]);
         for id in ["me", "x"] {
             let refused = own.patch(&format!("/api/patient-profile/{id}/"), &change).await;
             assert_eq!(refused.fields(), ["user_id"], "{id}");
