@@ -89,19 +89,12 @@ impl Matched<'_> {
     fn read_body(&self, body: &[u8], out: &mut Vec<u8>) -> Result<Vec<String>, Unreadable> {
         let Self { binding, schema, .. } = self;
         let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-        let (message, read) = match &binding.body {
+        let message = match &binding.body {
             Source::Nothing => return Ok(Vec::new()),
-            Source::Everything => {
-                let read = read::message(schema, binding.input, body)?;
-                out.extend_from_slice(&read.wire);
-                (binding.input, read)
-            }
-            Source::Field { number, message, .. } => {
-                let read = read::message(schema, *message, body)?;
-                wire::bytes(*number, &read.wire, out);
-                (*message, read)
-            }
+            Source::Everything => binding.input,
+            Source::Field { message, .. } => *message,
         };
+        let read = read::message(schema, message, body)?;
         let patch = binding.update.as_ref().is_some_and(|update| !update.replace);
         let fields = &schema.message(message).fields;
         let (mut changed, mut problems) = (Vec::new(), Vec::new());
@@ -115,7 +108,14 @@ impl Matched<'_> {
                 changed.push(field.name.clone());
             }
         }
-        if problems.is_empty() { Ok(changed) } else { Err(Unreadable::Fields(problems)) }
+        if !problems.is_empty() {
+            return Err(Unreadable::Fields(problems));
+        }
+        match &binding.body {
+            Source::Field { number, .. } => wire::bytes(*number, &read.wire, out),
+            Source::Nothing | Source::Everything => out.extend_from_slice(&read.wire),
+        }
+        Ok(changed)
     }
 
     /// Whether the path gives a field of the body.
