@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Object;
+use super::{Object, put};
 
 /// An answer that is an error.
 #[derive(Clone, Copy)]
@@ -21,7 +21,7 @@ const fn with(header: &'static str, failure: Failure) -> Failure {
     Failure { header: Some(header), ..failure }
 }
 
-pub(crate) const FAILURES: [Failure; 12] = [
+pub(crate) const FAILURES: [Failure; 15] = [
     failure(400, "Invalid", "The request breaks a rule: `details` names every bad field."),
     with(
         "WWW-Authenticate",
@@ -29,15 +29,18 @@ pub(crate) const FAILURES: [Failure; 12] = [
     ),
     failure(403, "Forbidden", "It is not for your roles."),
     failure(404, "NotFound", "There is no such thing that you may see."),
+    failure(408, "RequestTimeout", "The body did not come in time."),
     failure(409, "Conflict", "Something unique is taken, or another change came first."),
     failure(
         412,
         "PreconditionFailed",
         "It has changed since the etag in `If-Match`: read it again.",
     ),
-    failure(413, "TooLarge", "The request is larger than the limit."),
+    failure(413, "TooLarge", "The body is larger than the limit."),
+    failure(414, "UriTooLong", "The path and the query are longer than the limit."),
     failure(415, "UnsupportedMediaType", "The body is not `application/json`."),
     with("Retry-After", failure(429, "TooManyRequests", "Too many calls: wait before the next.")),
+    failure(431, "HeadersTooLarge", "The headers are larger than the limit."),
     failure(500, "Internal", "A defect of the server: `X-Request-Id` finds it in the log."),
     with(
         "Retry-After",
@@ -59,21 +62,24 @@ pub(crate) fn header(name: &str) -> (String, Value) {
 
 pub(crate) fn responses() -> Object {
     let one = |failure: &Failure| {
-        let headers = failure.header.into_iter().chain(["X-Request-Id"]);
-        let response = json!({
-            "description": failure.about,
-            "headers": headers.map(header).collect::<Object>(),
-            "content": {
-                "application/json": { "schema": { "$ref": "#/components/schemas/Status" } },
-            },
-        });
+        let mut response = json!({ "description": failure.about });
+        // A path too long to be read is answered before there is a call, with nothing but the code.
+        if failure.code != 414 {
+            let headers = failure.header.into_iter().chain(["X-Request-Id"]);
+            put(&mut response, "headers", headers.map(header).collect::<Object>().into());
+            let status = json!({ "schema": { "$ref": "#/components/schemas/Status" } });
+            put(&mut response, "content", json!({ "application/json": status }));
+        }
         (failure.name.to_owned(), response)
     };
     FAILURES.iter().map(one).collect()
 }
 
 pub(crate) fn headers() -> Value {
-    let text = |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
+    let text = |about: &str| {
+        let schema = json!({ "type": "string" });
+        json!({ "description": about, "required": true, "schema": schema })
+    };
     let may = |about: &str, schema: Value| json!({ "description": about, "schema": schema });
     json!({
         "X-Request-Id": text("Finds the call in the log. The request's own, when it had one."),
@@ -90,7 +96,7 @@ pub(crate) fn headers() -> Value {
             "Seconds to wait.",
             json!({ "type": "integer", "minimum": 1 }),
         ),
-        "WWW-Authenticate": text("Always `Bearer`."),
+        "WWW-Authenticate": text("`Bearer`, with what is wrong with a token that was sent."),
     })
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Operation<'a> {
 }
 
 const JSON: &str = "application/json";
+/// One etag with or without its quotes, or `*`.
+const ETAG: &str = r#"^(?:"[\t -+\--~]{1,64}"|[\t !#-+\--~]{1,64})$"#;
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl Operation<'_> {
@@ -131,8 +133,7 @@ impl Operation<'_> {
                 "in": "header",
                 "description": "The etag as it was answered: it must be the current one, or nothing \
                                 is changed.",
-                // One etag with or without its quotes, or `*`.
-                "schema": { "type": "string", "pattern": r#"^(?:"[\t -+\--~]{0,64}"|[\t -+\--~]{0,64})$"# },
+                "schema": { "type": "string", "pattern": ETAG },
             }));
         }
         if self.binding.request_id.is_some() {
@@ -189,7 +190,7 @@ impl Operation<'_> {
         };
         let mut headers = Object::from_iter([header("X-Request-Id")]);
         let has = [
-            ("ETag", output.etag.is_some()),
+            ("ETag", output.etag.is_some() && !output.empty),
             ("Link", output.next_page.is_some()),
             ("Location", output.created.is_some()),
         ];
@@ -227,7 +228,7 @@ impl Operation<'_> {
             404 => names_something(&self.method.input()),
             409 => self.binding.method != http::Method::GET,
             412 => self.binding.etag.is_some(),
-            415 => self.binding.has_body(),
+            408 | 413 | 415 => self.binding.has_body(),
             _ => true,
         }
     }

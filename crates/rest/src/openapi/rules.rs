@@ -68,7 +68,10 @@ pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
         [] => {}
         [name] => {
             let Format { name, pattern } = format(name)?;
-            // Who knows the name of a format need not know that there may be none of it.
+            // Whoever knows the name of a format need not know that there may be none of it. An
+            // address that is not to sign in with is what browsers take, which is more than the RFC
+            // that the name stands for.
+            let name = name.filter(|name| filled || *name != "email");
             let either = or_empty && name.is_some();
             let optional = if or_empty && !either { "?" } else { "" };
             put("pattern", json!(format!("^(?:{pattern}){optional}$")));
@@ -88,11 +91,12 @@ pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
 /// Text that is answered: what it is, but not what was asked of it when it came.
 pub(crate) fn answered_text(rules: &Rules) -> Result<Object> {
     let mut schema = text(rules, true)?;
-    schema.retain(|name, _| matches!(name.as_str(), "type" | "format" | "enum"));
-    // Browsers, and so the contract, take more for an address than the RFC that the name stands for.
-    if schema.get("format").is_some_and(|format| format == "email") {
-        schema.remove("format");
-    }
+    schema.retain(|name, value| match name.as_str() {
+        "type" | "enum" => true,
+        // What is answered may have come from where more is an address than by the RFC.
+        "format" => value != "email",
+        _ => false,
+    });
     Ok(schema)
 }
 

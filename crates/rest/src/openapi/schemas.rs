@@ -87,7 +87,9 @@ impl Schemas {
         let said = clinic_contract::message(message)?;
         let (mut properties, mut required) = (Object::new(), Vec::new());
         for (field, said) in message.fields().zip(&said.fields) {
-            if without.iter().any(|other| other == field.name()) {
+            // PATCH changes what it names: what cannot change cannot be named.
+            let unchanged = to == Use::Patch && said.immutable;
+            if unchanged || without.iter().any(|other| other == field.name()) {
                 continue;
             }
             if is_required(&field, said, to) {

@@ -125,6 +125,8 @@ fn answers_say_what_comes_with_them() {
     let ended = &document["paths"]["/api/mappings/{id}/"]["delete"]["responses"];
     assert!(ended["204"].is_object() && ended["204"]["content"].is_null());
     assert!(ended["412"].is_object() && ended["200"].is_null());
+    assert!(ended["204"]["headers"]["ETag"].is_null() && ended["415"].is_null());
+    assert!(document["components"]["responses"]["UriTooLong"]["content"].is_null());
     let refreshed = &document["paths"]["/api/auth/token/refresh/"]["post"]["responses"]["200"];
     assert_eq!(
         refreshed["content"]["application/json"]["schema"]["$ref"],
@@ -158,6 +160,7 @@ fn each_way_to_send_a_message_asks_for_what_it_needs() {
     assert!(of("Patient", "first_name")["readOnly"].is_null());
     let first_name = of("PatientPatch", "first_name");
     assert_eq!((&first_name["type"], &first_name["minLength"]), (&"string".into(), &1.into()));
+    assert!(of("PatientPatch", "user_id").is_null() && of("PatientReplace", "user_id").is_object());
     assert_eq!(of("PatientPatch", "address")["type"], serde_json::json!(["string", "null"]));
     assert_eq!(of("PatientCreate", "gender")["enum"], serde_json::json!(["M", "F", "O", "", null]));
     assert_eq!(of("Patient", "date_of_birth")["format"], "date");
