@@ -298,10 +298,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str() {
             Ok(text) => Ok(Some(text.trim())),
-            Err(_) => Err(Error::invalid_field(name.as_str(), "must be plain text")),
+            Err(_) => Err(Error::invalid_field(shown(name), "must be plain text")),
         },
-        (Some(_), Some(_)) => Err(Error::invalid_field(name.as_str(), "is given twice")),
+        (Some(_), Some(_)) => Err(Error::invalid_field(shown(name), "is given twice")),
     }
+}
+
+/// As people write it.
+fn shown(name: &HeaderName) -> &str {
+    if *name == IDEMPOTENCY_KEY { "Idempotency-Key" } else { "If-Match" }
 }
 
 fn roles(numbers: &[i32]) -> Roles {

@@ -41,11 +41,23 @@ pub(crate) async fn open(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> TcpStream {
+    begin(server, method, path, headers, body.len(), body).await
+}
+
+/// Sends a request that says its body were that long.
+pub(crate) async fn begin(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    len: usize,
+    body: &[u8],
+) -> TcpStream {
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    head.push_str(&format!("content-length: {len}\r\n\r\n"));
     let mut connection = TcpStream::connect(server).await.unwrap();
     // The server may answer and close before it has read all of a body that is too large.
     let _ = connection.write_all(&[head.as_bytes(), body].concat()).await;

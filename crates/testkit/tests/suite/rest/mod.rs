@@ -13,6 +13,7 @@ mod refusals;
 mod rows;
 mod server;
 mod services;
+mod slow;
 mod text;
 mod translator;
 mod updating;
