@@ -102,8 +102,6 @@ impl Matched<'_> {
             let mut problem = |message| problems.push(Violation::new(field.name.as_str(), message));
             if matches!(binding.body, Source::Everything) && binding.of_path.contains(&field.name) {
                 problem("is given by the path already");
-            } else if patch && field.immutable && read.has(field) && !self.is_of_path(&field.name) {
-                problem("cannot be changed");
             } else if patch && field.changeable {
                 changed.push(field.name.clone());
             }
@@ -116,12 +114,6 @@ impl Matched<'_> {
             Source::Nothing | Source::Everything => out.extend_from_slice(&read.wire),
         }
         Ok(changed)
-    }
-
-    /// Whether the path gives a field of the body.
-    fn is_of_path(&self, field: &str) -> bool {
-        let mut of_path = self.binding.of_path.iter();
-        of_path.any(|name| self.binding.part_of_body(name) == Some(field))
     }
 
     /// What the path gives. It comes last, and the last value of a field counts.
@@ -158,7 +150,9 @@ impl Matched<'_> {
         let Self { binding, schema, .. } = self;
         let query = query.unwrap_or_default();
         let (mut seen, mut masked) = (Vec::new(), false);
-        for (name, text) in form_urlencoded::parse(query.as_bytes()) {
+        // The parser puts something else where it finds no UTF-8, so that is looked for beside it.
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        for (pair, (name, text)) in pairs.zip(form_urlencoded::parse(query.as_bytes())) {
             if problems.len() >= read::MAX_PROBLEMS {
                 break;
             }
@@ -173,8 +167,7 @@ impl Matched<'_> {
             if text.is_empty() {
                 continue;
             }
-            // What cannot be decoded comes as this, and this itself may only come encoded.
-            if text.contains('\u{fffd}') && !query.to_ascii_uppercase().contains("%EF%BF%BD") {
+            if percent_decode_str(pair).decode_utf8().is_err() {
                 problem(NOT_UTF8.into());
             } else if !write_text(schema, &field, &text, out) {
                 problem(expected(schema, field.kind));

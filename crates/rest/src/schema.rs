@@ -52,8 +52,6 @@ pub(crate) struct Field {
     pub(crate) oneof: Option<usize>,
     /// Whether an update can change it.
     pub(crate) changeable: bool,
-    /// Whether it is given once and for all.
-    pub(crate) immutable: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,7 +122,6 @@ impl Schema {
                 optional: field.supports_presence() || kind == Type::Text,
                 oneof: oneof.and_then(|of| descriptor.oneofs().position(|other| other == of)),
                 changeable: said.is_changeable(),
-                immutable: said.immutable,
             });
         }
         fields.sort_by_key(|field| field.number);

@@ -110,7 +110,7 @@ impl Inner {
             query,
             body: &body,
             etag: etag(&head.headers)?,
-            idempotency_key: text(&head.headers, &IDEMPOTENCY_KEY)?.map(unquoted),
+            idempotency_key: idempotency_key(&head.headers)?,
         });
         let message = message.map_err(|refusal| match refusal {
             Refusal::Fields(violations) => Error::invalid_fields(violations),
@@ -284,6 +284,14 @@ fn etag(headers: &HeaderMap) -> Result<Option<&str>, Error> {
         }
         "*" if asked == "*" => Ok(None),
         etag => Ok(Some(etag)),
+    }
+}
+
+/// The id of the request, of which one that is empty would be none.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    match text(headers, &IDEMPOTENCY_KEY)?.map(unquoted) {
+        Some("") => Err(Error::invalid_field("Idempotency-Key", "must be a UUID")),
+        key => Ok(key),
     }
 }
 

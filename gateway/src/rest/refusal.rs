@@ -173,6 +173,10 @@ fn http_code(code: Code, details: &ErrorDetails, conditional: bool) -> StatusCod
 /// part of, and by the header that gave it.
 pub(super) fn named_by_client(status: Status, binding: &Binding, headers: &HeaderMap) -> Status {
     let mut details = status.get_error_details();
+    if is(&details, ErrorReason::RequestIdReused) && headers.contains_key(IDEMPOTENCY_KEY) {
+        let message = status.message().replacen("request_id", "Idempotency-Key", 1);
+        return Status::with_error_details(status.code(), message, details);
+    }
     let Some(bad) = details.bad_request() else { return status };
     let (mut message, mut violations) = (status.message().to_owned(), bad.field_violations.clone());
     for violation in &mut violations {

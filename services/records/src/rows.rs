@@ -170,12 +170,29 @@ pub(crate) enum Before {
     Deleted,
 }
 
+/// The account that a request says a record is of. It never changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Account {
+    user_id: Uuid,
+    /// Where the request says so.
+    field: &'static str,
+}
+
+impl Account {
+    /// Of a field whose form was checked before; none where it is empty.
+    pub(crate) fn of(user_id: &str, field: &'static str) -> Option<Self> {
+        Uuid::parse_str(user_id).ok().map(|user_id| Self { user_id, field })
+    }
+}
+
 /// A change of one record.
 pub(crate) struct Change<'a> {
     pub(crate) which: Which,
     pub(crate) scope: &'a Scope,
     /// Empty when the client does not mind what others did.
     pub(crate) etag: &'a str,
+    /// Whose record it is for all that the request says.
+    pub(crate) account: Option<Account>,
     pub(crate) before: Before,
     pub(crate) now: DateTime<Utc>,
 }
@@ -199,6 +216,9 @@ impl Change<'_> {
             Before::Deleted => " AND deleted_at IS NOT NULL AND ",
         });
         self.scope.push(&mut query);
+        if let Some(Account { user_id, .. }) = self.account {
+            query.push(" AND user_id = ").push_bind(user_id);
+        }
         etag::push_current(&mut query, self.etag);
         query.push(" RETURNING ").push(table.columns);
         match db.write_optional(query).await? {
@@ -226,17 +246,24 @@ impl Change<'_> {
     /// Why no row was changed. Without a row that the caller may change it is never anything but
     /// "not found".
     async fn why_not(&self, db: &Db, table: Table) -> Result<Error, Error> {
-        let mut query = Query::new("SELECT deleted_at FROM ");
+        let mut query = Query::new("SELECT deleted_at, user_id FROM ");
         query.push(table.name).push(" WHERE ");
         self.which.push(&mut query);
         query.push(" AND ");
         self.scope.push(&mut query);
         // Of an account's records the one that is not deleted counts.
         query.push(" ORDER BY deleted_at IS NOT NULL LIMIT 1");
-        let row: Option<(Option<DateTime<Utc>>,)> = db.fetch_optional(query).await?;
+        let row: Option<(Option<DateTime<Utc>>, Option<Uuid>)> = db.fetch_optional(query).await?;
+        let (row, user_id) = row.map_or((None, None), |(at, user_id)| (Some((at,)), user_id));
         Ok(match (self.before, row) {
             (_, None) | (Before::Live, Some((Some(_),))) => Error::NotFound,
             (Before::Deleted, Some((None,))) => Error::NotDeleted,
+            (_, Some(_))
+                if let Some(account) = self.account
+                    && Some(account.user_id) != user_id =>
+            {
+                Error::Invalid { field: account.field, message: "cannot be changed" }
+            }
             // It came to be what it should be after the statement that did not find it so.
             (Before::Live, Some((None,))) | (Before::Deleted, Some((Some(_),)))
                 if self.etag.is_empty() =>

@@ -24,14 +24,6 @@ pub(crate) struct Read {
     pub(crate) given: Vec<usize>,
 }
 
-impl Read {
-    /// Whether the field has a value: null is none.
-    pub(crate) fn has(&self, field: &Field) -> bool {
-        let mut values = wire::Fields(&self.wire).filter_map(Result::ok);
-        values.any(|(number, _)| number == field.number)
-    }
-}
-
 /// Why there is no message.
 pub(crate) enum Unreadable {
     /// It is not JSON from there on.

@@ -15,7 +15,7 @@ pub(crate) fn example(name: &str) -> Option<Value> {
         "id" | "user_id" | "owner_id" | "patient_id" | "doctor_id" | "assigned_by"
         | "request_id" => json!(ID),
         "ids" => json!([ID]),
-        "etag" => json!("7"),
+        "etag" => json!("v1"),
         "created_at" | "updated_at" | "started_at" | "last_used_at" => {
             json!("2026-03-02T09:30:00Z")
         }

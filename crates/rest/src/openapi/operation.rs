@@ -36,11 +36,11 @@ impl Operation<'_> {
         let mut id = self.method.name().to_owned();
         let earlier = self.paths.all.iter().take(self.place);
         if self.place > 0 && self.paths.all.first().is_some_and(|p| p.path != self.path.path) {
-            for word in self.path.path.split('/').filter(|w| !w.is_empty() && !w.starts_with('{')) {
-                if word != "api" {
-                    id.push('_');
-                    id.push_str(&word.replace('-', "_"));
-                }
+            for word in self.path.path.split('/').filter(|word| !matches!(*word, "" | "api")) {
+                let field = word.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+                let by = field.map(|field| format!("by_{}", last_name(field)));
+                id.push('_');
+                id.push_str(&by.unwrap_or_else(|| word.replace('-', "_")));
             }
         }
         if earlier.clone().any(|path| path.path == self.path.path) {
@@ -63,11 +63,17 @@ impl Operation<'_> {
             Who::Public(_) => "\n\nFor everybody, also without a token.".into(),
             Who::SignedIn(_) => "\n\nFor everybody who is signed in.".into(),
         };
+        let fixed: String = self
+            .path
+            .fixed
+            .iter()
+            .map(|fixed| format!("\n\nOn this path `{}` is `{}`.", fixed.field, fixed.value))
+            .collect();
         let mut operation = json!({
             "operationId": self.id(),
             "tags": [self.tag],
             "summary": summary(&about),
-            "description": about + &roles,
+            "description": about + &fixed + &roles,
         });
         if let Who::Public(_) = who {
             put(&mut operation, "security", json!([]));
@@ -138,7 +144,7 @@ impl Operation<'_> {
         }
         if self.binding.request_id.is_some() {
             let (field, said) = find(&input, "request_id")?;
-            let schema = schemas.given(&field, &said, false)?;
+            let schema = schemas.given(&field, &said, true)?;
             parameters.push(parameter("header", "Idempotency-Key", &field, schema));
         }
         Ok(parameters)
@@ -232,6 +238,11 @@ impl Operation<'_> {
             _ => true,
         }
     }
+}
+
+/// `user_id` for `patient.user_id`.
+fn last_name(field: &str) -> &str {
+    field.rsplit('.').next().unwrap_or(field)
 }
 
 /// Whether a request names something that may not be there.

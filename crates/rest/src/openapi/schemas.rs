@@ -64,7 +64,7 @@ impl Schemas {
         without: &[String],
         name: &str,
     ) -> Result<Object> {
-        let key = (message.full_name().to_owned(), to, without.to_vec());
+        let key = (name.to_owned(), to, without.to_vec());
         if let Some(known) = self.known.get(&key) {
             return Ok(reference(known));
         }
@@ -87,9 +87,7 @@ impl Schemas {
         let said = clinic_contract::message(message)?;
         let (mut properties, mut required) = (Object::new(), Vec::new());
         for (field, said) in message.fields().zip(&said.fields) {
-            // PATCH changes what it names: what cannot change cannot be named.
-            let unchanged = to == Use::Patch && said.immutable;
-            if unchanged || without.iter().any(|other| other == field.name()) {
+            if without.iter().any(|other| other == field.name()) {
                 continue;
             }
             if is_required(&field, said, to) {

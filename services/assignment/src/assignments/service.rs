@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::listing::{self, List, cursor};
 use super::model::{Asked, Assignment, Changes, Filter, State, Which};
-use super::store::{self, Change, New};
+use super::store::{self, About, Change, New};
 use crate::access::{self, Scope};
 use crate::error::Error;
 use crate::people::People;
@@ -145,7 +145,12 @@ impl Assignments {
         let assignment = request.assignment.unwrap_or_default();
         let changes = Changes::of(&Mask::of(request.update_mask), &assignment);
         let scope = Scope::change(caller);
+        let about = About {
+            patient_id: Uuid::parse_str(&assignment.patient_id).ok(),
+            doctor_id: Uuid::parse_str(&assignment.doctor_id).ok(),
+        };
         let change = self.change(id(&request.id)?, &scope, &assignment.etag);
+        let change = Change { about, ..change };
         Ok(change.update(&self.db, changes).await?.into_proto())
     }
 
@@ -228,7 +233,7 @@ impl Assignments {
     }
 
     fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
-        Change { id, scope, etag, now: self.clock.now() }
+        Change { id, scope, etag, about: About::default(), now: self.clock.now() }
     }
 }
 

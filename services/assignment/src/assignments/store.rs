@@ -91,7 +91,29 @@ pub(super) struct Change<'a> {
     pub(super) scope: &'a Scope,
     /// Empty when the client does not mind what others did.
     pub(super) etag: &'a str,
+    /// Whom it is about for all that the request says.
+    pub(super) about: About,
     pub(super) now: DateTime<Utc>,
+}
+
+/// Who treats whom, as far as a request says so. It never changes.
+#[derive(Default)]
+pub(super) struct About {
+    pub(super) patient_id: Option<Uuid>,
+    pub(super) doctor_id: Option<Uuid>,
+}
+
+impl About {
+    /// What of it is not so.
+    fn contradiction(&self, row: &Assignment) -> Option<Error> {
+        let message = "cannot be changed: end this assignment and make another";
+        let differs = |said: Option<Uuid>, is: Uuid| said.is_some_and(|said| said != is);
+        if differs(self.patient_id, row.patient_id) {
+            return Some(Error::Invalid { field: "assignment.patient_id", message });
+        }
+        differs(self.doctor_id, row.doctor_id)
+            .then_some(Error::Invalid { field: "assignment.doctor_id", message })
+    }
 }
 
 impl Change<'_> {
@@ -106,11 +128,15 @@ impl Change<'_> {
                 query.push(", notes = ").push_bind(notes);
             }
         });
-        match changed.await? {
-            Some(row) => Ok(row),
-            None if get(db, self.id, self.scope).await?.has_ended() => Err(Error::Ended),
-            None => Err(self.lost()),
+        if let Some(row) = changed.await? {
+            return Ok(row);
         }
+        let row = get(db, self.id, self.scope).await?;
+        Err(match self.about.contradiction(&row) {
+            Some(error) => error,
+            None if row.has_ended() => Error::Ended,
+            None => self.lost(),
+        })
     }
 
     /// Ends the assignment. One that has ended stays as it is.
@@ -141,6 +167,14 @@ impl Change<'_> {
         set(&mut query);
         query.push(" WHERE id = ").push_bind(self.id).push(" AND NOT ended AND ");
         self.scope.push(&mut query);
+        for (column, said) in [
+            (" AND patient_id = ", self.about.patient_id),
+            (" AND doctor_id = ", self.about.doctor_id),
+        ] {
+            if let Some(said) = said {
+                query.push(column).push_bind(said);
+            }
+        }
         etag::push_current(&mut query, self.etag);
         query.push(" RETURNING ").push(COLUMNS);
         Ok(db.write_optional(query).await?)

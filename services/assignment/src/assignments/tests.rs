@@ -12,7 +12,7 @@ use clinic_store::{Db, Options, create_database_if_missing, database_url, migrat
 use uuid::Uuid;
 
 use super::model::Assignment;
-use super::store::{self, Change, New};
+use super::store::{self, About, Change, New};
 use crate::access::Scope;
 use crate::error::Error;
 
@@ -107,7 +107,7 @@ impl Scratch {
     }
 
     fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
-        Change { id, scope, etag, now: self.clock.now() }
+        Change { id, scope, etag, about: About::default(), now: self.clock.now() }
     }
 
     async fn end(&self, id: Uuid) -> Assignment {

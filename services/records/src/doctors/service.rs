@@ -21,7 +21,7 @@ use crate::columns::push_changes;
 use crate::error::Error;
 use crate::listing::{self, List};
 use crate::names::Prefix;
-use crate::rows::{self, Before, Change, New, Which};
+use crate::rows::{self, Account, Before, Change, New, Which};
 use clinic_chassis::receive;
 use clinic_proto::mask::Mask;
 
@@ -123,9 +123,11 @@ impl Doctors {
         let doctor = request.doctor.unwrap_or_default();
         let which = Which::of_update(&request.id, &doctor.user_id, caller)?;
         let etag = doctor.etag.clone();
+        let account = Account::of(&doctor.user_id, "doctor.user_id");
         let columns = model::columns(doctor);
         let scope = Scope::change_doctors(caller);
         let change = self.change(which, &scope, &etag, Before::Live);
+        let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
         let row: Doctor = change
             .write(&self.db, TABLE, |query| {
@@ -183,7 +185,7 @@ impl Doctors {
         etag: &'a str,
         before: Before,
     ) -> Change<'a> {
-        Change { which, scope, etag, before, now: self.clock.now() }
+        Change { which, scope, etag, account: None, before, now: self.clock.now() }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::columns::push_changes;
 use crate::error::Error;
 use crate::listing;
 use crate::names::Prefix;
-use crate::rows::{self, Before, Change, New, Which};
+use crate::rows::{self, Account, Before, Change, New, Which};
 use clinic_chassis::receive;
 use clinic_proto::mask::Mask;
 
@@ -119,9 +119,11 @@ impl Patients {
         let patient = request.patient.unwrap_or_default();
         let which = Which::of_update(&request.id, &patient.user_id, caller)?;
         let etag = patient.etag.clone();
+        let account = Account::of(&patient.user_id, "patient.user_id");
         let columns = model::columns(patient)?;
         let scope = Scope::change_patients(caller);
         let change = self.change(which, &scope, &etag, Before::Live);
+        let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
         let row: Patient =
             change.write(&self.db, FULL, |query| push_changes(query, &mask, columns)).await?;
@@ -157,7 +159,7 @@ impl Patients {
         etag: &'a str,
         before: Before,
     ) -> Change<'a> {
-        Change { which, scope, etag, before, now: self.clock.now() }
+        Change { which, scope, etag, account: None, before, now: self.clock.now() }
     }
 }
 

@@ -76,8 +76,8 @@ on_both! {
         let made = staff.assign(&p, &d).await;
         let [other_patient, other_doctor] = a_pair(&staff).await;
         let foreign = Assignment {
-            patient_id: other_patient,
-            doctor_id: other_doctor,
+            patient_id: made.patient_id.to_uppercase(),
+            doctor_id: made.doctor_id.clone(),
             status: 2,
             ended_at: made.created_at,
             ..texts("A", "N")
@@ -96,6 +96,19 @@ on_both! {
             };
             assert_eq!(changed, expected);
         }
+        // Whoever means somebody else is told, rather than left to believe that it was done.
+        let patient = Assignment { patient_id: other_patient, ..texts("B", "") };
+        let doctor = Assignment { doctor_id: other_doctor, ..texts("B", "") };
+        for (foreign, field) in [(patient, "patient_id"), (doctor, "doctor_id")] {
+            for paths in [&[], &["*"], &["notes"]] as [&[&str]; 3] {
+                let request = update(&made.id, foreign.clone(), paths);
+                let answer = staff.assignments().update_assignment(request).await;
+                assert_eq!(fields(answer), [format!("assignment.{field}")]);
+            }
+        }
+        let request = GetAssignmentRequest { id: made.id.clone() };
+        let read = staff.assignments().get_assignment(request).await.unwrap().into_inner();
+        assert_eq!(read.reason_for_visit, "A");
     }
 
     async fn a_stale_etag_is_refused(suite: &Suite) {

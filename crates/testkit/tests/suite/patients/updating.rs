@@ -98,8 +98,7 @@ on_both! {
         assert!(made.deleted_at.is_none() && made.created_at != foreign.created_at);
         let paths: [&[&str]; 2] = [&[], &["*"]];
         for paths in paths {
-            let foreign = Patient { user_id: other.user.id.clone(), ..foreign.clone() };
-            let request = update(&made.id, foreign, paths);
+            let request = update(&made.id, foreign.clone(), paths);
             let changed = staff.patients().update_patient(request).await.unwrap().into_inner();
             let expected = Patient {
                 etag: changed.etag.clone(),
@@ -107,6 +106,10 @@ on_both! {
                 ..made.clone()
             };
             assert_eq!(changed, expected);
+            // Whoever means somebody else's record is told.
+            let foreign = Patient { user_id: other.user.id.clone(), ..foreign.clone() };
+            let answer = staff.patients().update_patient(update(&made.id, foreign, paths)).await;
+            assert_eq!(fields(answer), ["patient.user_id"]);
         }
     }
 

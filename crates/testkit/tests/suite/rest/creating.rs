@@ -47,7 +47,7 @@ async fn a_key_must_be_one_uuid() {
         }
         let twice = [("idempotency-key", KEY), ("idempotency-key", KEY)];
         let refused = staff.json("POST", "/api/doctors/", &twice, &doctor()).await;
-        assert_eq!(refused.fields(), ["idempotency-key"]);
+        assert_eq!(refused.fields(), ["Idempotency-Key"]);
         assert_eq!(staff.get("/api/patients/").await.ok().json["patients"], json!([]));
         // Where nothing is made there is nothing to make twice.
         let read = staff.send("GET", "/api/patients/", &[("idempotency-key", KEY)], b"").await;

@@ -103,7 +103,7 @@ async fn another_method_hears_which_there_are() {
             ("PATCH", "/api/patients/", "GET, HEAD, POST"),
             ("POST", "/api/patients/x/", "DELETE, GET, HEAD, PATCH, PUT"),
             ("GET", "/api/auth/login/", "POST"),
-            ("DELETE", "/api/patient-profile/", "GET, HEAD"),
+            ("DELETE", "/api/patient-profile/", "GET, HEAD, PATCH, PUT"),
             ("POST", "/api/mappings/x/", "DELETE, GET, HEAD, PATCH, PUT"),
             ("POST", "/api/patients/my-doctors/", "GET, HEAD"),
             ("DELETE", "/api/patients/batch/", "GET, HEAD"),

@@ -172,7 +172,8 @@ async fn of_concurrent_updates_with_one_etag_one_wins(scratch: &Scratch) {
             let (db, now, etag) = (scratch.db.clone(), scratch.clock.now(), etag(row.version));
             let id = row.id;
             tokio::spawn(async move {
-                let change = Change { id, scope: &admin(), etag: &etag, now };
+                let change =
+                    Change { id, scope: &admin(), etag: &etag, about: About::default(), now };
                 change.update(&db, notes(&n.to_string())).await
             })
         })
