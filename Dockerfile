@@ -17,12 +17,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     for program in $programs; do set -- "$@" --package "$program"; done; \
     cargo build --release --locked "$@"; \
     mkdir /programs; \
-    for program in $programs; do cp "target/release/$program" /programs/; done
+    for program in $programs; do cp "target/release/$program" /programs/; done; \
+    mkdir /licences; \
+    cp --parents LICENSE third_party/web/*/LICENSE third_party/web/*/NOTICE \
+       third_party/web/*/*.LICENSE.txt /licences/
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="Clinic" \
-      org.opencontainers.image.description="Accounts, patients, doctors and who treats whom, over gRPC" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.description="Accounts, patients, doctors and who treats whom, over gRPC and REST" \
+      org.opencontainers.image.licenses="MIT AND Apache-2.0"
 # Volumes get their owner from the folder that they are mounted over.
 RUN groupadd --system --gid 65532 clinic \
     && useradd --system --uid 65532 --gid clinic --no-create-home --home-dir /data \
@@ -32,6 +35,8 @@ RUN groupadd --system --gid 65532 clinic \
 # Whom to trust when a database or a service is reached over TLS.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /programs/ /usr/local/bin/
+# Of the program, and of the pages in it.
+COPY --from=build /licences/ /usr/share/doc/clinic/
 USER 65532:65532
 WORKDIR /data
 EXPOSE 8080

@@ -15,6 +15,7 @@ use crate::plain::{not_allowed, respond};
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Scripts of the page's own files only. The libraries write styles into the page, and ReDoc
 /// searches in a worker that it makes of its own text.
@@ -33,7 +34,7 @@ macro_rules! web {
 const DOCUMENT: &str = "/openapi.json";
 
 /// Files with their paths and media types.
-const FILES: [(&str, &str, &[u8]); 8] = [
+const FILES: [(&str, &str, &[u8]); 14] = [
     ("/swagger/", HTML, include_bytes!("pages/swagger.html")),
     ("/swagger/start.js", SCRIPT, include_bytes!("pages/swagger.js")),
     ("/swagger/swagger-ui-bundle.js", SCRIPT, web!("swagger-ui/swagger-ui-bundle.js")),
@@ -42,6 +43,21 @@ const FILES: [(&str, &str, &[u8]); 8] = [
     ("/redoc/", HTML, include_bytes!("pages/redoc.html")),
     ("/redoc/start.js", SCRIPT, include_bytes!("pages/redoc.js")),
     ("/redoc/redoc.standalone.js", SCRIPT, web!("redoc/redoc.standalone.js")),
+    // What they are licensed under goes where they go.
+    ("/swagger/LICENSE", TEXT, web!("swagger-ui/LICENSE")),
+    ("/swagger/NOTICE", TEXT, web!("swagger-ui/NOTICE")),
+    (
+        "/swagger/swagger-ui-bundle.js.LICENSE.txt",
+        TEXT,
+        web!("swagger-ui/swagger-ui-bundle.js.LICENSE.txt"),
+    ),
+    ("/redoc/LICENSE", TEXT, web!("redoc/LICENSE")),
+    ("/redoc/redoc.standalone.js.LICENSE.txt", TEXT, web!("redoc/redoc.standalone.js.LICENSE.txt")),
+    (
+        "/redoc/d87bcbdbea8f8f5aa26f.worker.js.LICENSE.txt",
+        TEXT,
+        web!("redoc/d87bcbdbea8f8f5aa26f.worker.js.LICENSE.txt"),
+    ),
 ];
 
 /// See the module. Clones share everything.

@@ -1,13 +1,12 @@
 //! From JSON to protobuf, straight from the bytes: what is wrong is said with the path of the field
 //! and never with its value, and as much as possible at once.
 
-use std::fmt::{self, Write as _};
-
 use clinic_proto::validation::Violation;
 use prost::Message as _;
 use prost_types::{FieldMask, Timestamp};
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed as _, IgnoredAny, MapAccess};
 
+use super::visit::{Key, Outermost, Slot};
 use crate::schema::{Field, Form, Message, MessageId, Schema, Type};
 use crate::wire::{self, Scalar};
 
@@ -53,18 +52,18 @@ pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Rea
     }
 }
 
-struct Reader<'s> {
-    schema: &'s Schema,
-    wire: Vec<u8>,
+pub(super) struct Reader<'s> {
+    pub(super) schema: &'s Schema,
+    pub(super) wire: Vec<u8>,
     /// Where it is, from the outermost object.
-    path: String,
+    pub(super) path: String,
     problems: Vec<Violation>,
     given: Vec<usize>,
 }
 
 impl<'s> Reader<'s> {
     /// Notes it; fails when there are enough.
-    fn problem<E: de::Error>(
+    pub(super) fn problem<E: de::Error>(
         &mut self,
         field: String,
         message: impl Into<String>,
@@ -76,14 +75,14 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn wrong_type<E: de::Error>(&mut self, field: &Field, list: bool) -> Result<(), E> {
+    pub(super) fn wrong_type<E: de::Error>(&mut self, field: &Field, list: bool) -> Result<(), E> {
         let message =
             if list { "must be a list".to_owned() } else { expected(self.schema, field.kind) };
         self.problem(self.path.clone(), message)
     }
 
     /// Runs it with the path of what is within.
-    fn within<T>(&mut self, name: &str, run: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn within<T>(&mut self, name: &str, run: impl FnOnce(&mut Self) -> T) -> T {
         let outer = self.path.len();
         if outer > 0 {
             self.path.push('.');
@@ -95,7 +94,7 @@ impl<'s> Reader<'s> {
     }
 
     /// The fields of a message.
-    fn object<'de, A: MapAccess<'de>>(
+    pub(super) fn object<'de, A: MapAccess<'de>>(
         &mut self,
         message: &'s Message,
         mut object: A,
@@ -136,7 +135,11 @@ impl<'s> Reader<'s> {
     }
 
     /// A scalar in a field.
-    fn scalar<E: de::Error>(&mut self, field: &Field, found: Found<'_>) -> Result<(), E> {
+    pub(super) fn scalar<E: de::Error>(
+        &mut self,
+        field: &Field,
+        found: Found<'_>,
+    ) -> Result<(), E> {
         if let (Type::Message(id), Found::Text(text)) = (field.kind, found) {
             let message = match self.schema.message(id).form {
                 Form::Object => None,
@@ -220,95 +223,6 @@ pub(crate) fn expected(schema: &Schema, kind: Type) -> String {
     }
 }
 
-/// The body as a whole.
-struct Outermost<'r, 's>(&'r mut Reader<'s>, MessageId);
-
-impl<'de> DeserializeSeed<'de> for Outermost<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
-        source.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Outermost<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
-        let message = self.0.schema.message(self.1);
-        self.0.object(message, object)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        self.refuse()
-    }
-
-    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        self.refuse()
-    }
-}
-
-impl Outermost<'_, '_> {
-    fn refuse<E: de::Error>(self) -> Result<(), E> {
-        self.0.problem("body".into(), "must be a JSON object")
-    }
-}
-
-/// The name of a field: its place in the message, or none for a name that the message does not have.
-struct Key<'r, 's>(&'r mut Reader<'s>, &'s Message);
-
-impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
-        source.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key<'_, '_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        let Self(reader, message) = self;
-        if let Some((place, _)) = message.named(name) {
-            return Ok(Some(place));
-        }
-        reader.within(&shortened(name), |reader| {
-            reader.problem(reader.path.clone(), "is not a field here")
-        })?;
-        Ok(None)
-    }
-}
-
 /// A name of the client's making, as far as it can be shown.
 pub(crate) fn shortened(name: &str) -> String {
     if name.is_empty() {
@@ -316,103 +230,4 @@ pub(crate) fn shortened(name: &str) -> String {
     }
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     name.chars().take(MAX_NAME).map(shown).collect()
-}
-
-/// The value of a field, or an item of a list.
-struct Slot<'r, 's> {
-    reader: &'r mut Reader<'s>,
-    field: &'s Field,
-    item: bool,
-}
-
-impl Slot<'_, '_> {
-    fn scalar<E: de::Error>(self, found: Found<'_>) -> Result<bool, E> {
-        match self.field.repeated && !self.item {
-            true => self.reader.wrong_type(self.field, true)?,
-            false => self.reader.scalar(self.field, found)?,
-        }
-        Ok(true)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Slot<'_, '_> {
-    /// Whether there was a value: null is none.
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<bool, D::Error> {
-        source.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Slot<'_, '_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<bool, E> {
-        if self.item {
-            self.reader.wrong_type(self.field, false)?;
-        }
-        Ok(false)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
-        self.scalar(Found::Text(text))
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
-        self.scalar(Found::Bool(value))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<bool, E> {
-        self.scalar(Found::Int(number))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<bool, E> {
-        self.scalar(i64::try_from(number).map_or(Found::Real(f64::MAX), Found::Int))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<bool, E> {
-        self.scalar(Found::Real(number))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
-        let Self { reader, field, item } = self;
-        if !field.repeated || item {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            reader.wrong_type(field, false)?;
-            return Ok(true);
-        }
-        let outer = reader.path.len();
-        for index in 0_usize.. {
-            let _ = write!(reader.path, "[{index}]");
-            let more = list.next_element_seed(Slot { reader, field, item: true });
-            reader.path.truncate(outer);
-            if more?.is_none() {
-                break;
-            }
-        }
-        Ok(true)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
-        let Self { reader, field, item } = self;
-        let schema = reader.schema;
-        if let (Type::Message(id), true) = (field.kind, field.repeated == item) {
-            let message = schema.message(id);
-            if message.form == Form::Object {
-                // Written beside what is there already, and put in as a whole.
-                let outer = std::mem::take(&mut reader.wire);
-                let outcome = reader.object(message, object);
-                let inner = std::mem::replace(&mut reader.wire, outer);
-                wire::bytes(field.number, &inner, &mut reader.wire);
-                return outcome.map(|()| true);
-            }
-        }
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        reader.wrong_type(field, field.repeated && !item)?;
-        Ok(true)
-    }
 }
