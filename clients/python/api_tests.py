@@ -6,14 +6,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from clinic import Clinic
+from records import Records, is_open_to, operations
 
 HERE = Path(__file__).parent
-METHODS = {"get", "post", "put", "patch", "delete"}
+# By operation, the statuses of its answers.
+Answers = dict[str, set[int]]
 
 
 class Sums:
@@ -25,6 +29,12 @@ class Sums:
         self.failed += failed
         print("✖" if failed else "✔", what, flush=True)
 
+    def all_but(self, what: str, asked: list[str], wrong: list[str]) -> None:
+        for operation in wrong:
+            print(f"  {operation}")
+        good = len(asked) - len(wrong)
+        self.add(f"{what}: {good} of {len(asked)} operations", good, len(wrong))
+
 
 def main() -> int:
     sums = Sums()
@@ -34,46 +44,96 @@ def main() -> int:
         for error in errors:
             print(f"{error.json_path}: {error.message}")
         sums.add("/openapi.json is a document of OpenAPI 3.1", not errors, len(errors))
-        for role, token in clinic.tokens().items():
-            explore(role, token, clinic.url, document, Path(folder), sums)
+        tokens = clinic.tokens()
+        succeeded = set()
+        for role, token in tokens.items():
+            caller = Caller(role, token, clinic.url, Path(folder), document, sums)
+            # First, because the many requests after it change what it counts on.
+            examples = Path(folder) / f"{role}-openapi.json"
+            examples.write_text(json.dumps(Records(clinic, role, tokens).examples(document)))
+            caller.explore("examples", str(examples), "--phases=examples")
+            caller.explore("explored", f"{clinic.url}/openapi.json")
+            caller.was_let_in()
+            succeeded |= caller.succeeded()
+        every = list(operations(document))
+        sums.all_but("succeed", every, [name for name in every if name not in succeeded])
     print(f"python: {sums.passed} passed, {sums.failed} failed")
     return 1 if sums.failed else 0
 
 
-def explore(
-    role: str, token: str, url: str, document: dict, folder: Path, sums: Sums
-) -> None:
-    """Runs schemathesis as that caller; each operation is a test."""
-    operations = sum(len(METHODS & of.keys()) for of in document["paths"].values())
-    report = folder / f"{role}.json"
-    ran = subprocess.run(
-        [
-            Path(sys.executable).with_name("schemathesis"),
-            f"--config-file={HERE / 'schemathesis.toml'}",
-            "--no-color",
-            "run",
-            f"--report-json-path={report}",
-            f"{url}/openapi.json",
-        ],
-        cwd=folder,
-        env=os.environ | {"TOKEN": token, "NO_PROXY": "*"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if not report.exists():
-        print(ran.stdout)
-        return sums.add(f"{role}: schemathesis left no report", 0, 1)
-    found = json.loads(report.read_text())
-    requests = found["test_cases"]["generated"]
-    bad = {name for failure in found["failures"] for name in failure["operations"]}
-    passed = found["operations"]["tested"] - found["operations"]["errored"] - len(bad)
-    # What it complains of beside single operations is a failure too.
-    failed = operations - passed or int(ran.returncode != 0)
-    if failed:
-        print(ran.stdout)
-    what = f"{role}: {passed} of {operations} operations with {requests} requests"
-    sums.add(what, passed, failed)
+@dataclass
+class Caller:
+    role: str
+    token: str
+    url: str
+    folder: Path
+    document: dict
+    sums: Sums
+    answers: Answers = field(default_factory=lambda: defaultdict(set))
+
+    def explore(self, how: str, location: str, *options: str) -> None:
+        """Runs schemathesis as that caller; each operation is a test."""
+        report = self.folder / f"{self.role}-{how}.json"
+        events = report.with_suffix(".ndjson")
+        ran = subprocess.run(
+            [
+                Path(sys.executable).with_name("schemathesis"),
+                f"--config-file={HERE / 'schemathesis.toml'}",
+                "--no-color",
+                "run",
+                f"--url={self.url}",
+                f"--report-json-path={report}",
+                f"--report-ndjson-path={events}",
+                *options,
+                location,
+            ],
+            cwd=self.folder,
+            env=os.environ | {"TOKEN": self.token, "NO_PROXY": "*"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if not report.exists() or not events.exists():
+            print(ran.stdout)
+            return self.sums.add(f"{self.role}: schemathesis left no report", 0, 1)
+        with events.open() as lines:
+            for line in lines:
+                self._note(json.loads(line).get("ScenarioFinished"))
+        found = json.loads(report.read_text())
+        requests = found["test_cases"]["generated"]
+        bad = {name for failure in found["failures"] for name in failure["operations"]}
+        passed = found["operations"]["tested"] - found["operations"]["errored"] - len(bad)
+        # What it complains of beside single operations is a failure too.
+        of = len(operations(self.document))
+        failed = of - passed or int(ran.returncode != 0)
+        if failed:
+            print(ran.stdout)
+        what = f"{self.role}, {how}: {passed} of {of} operations with {requests} requests"
+        self.sums.add(what, passed, failed)
+
+    def _note(self, scenario: dict | None) -> None:
+        recorder = (scenario or {}).get("recorder", {})
+        for sent in recorder.get("interactions", {}).values():
+            # Methods that an operation's path does not have are tried too.
+            if sent["response"] and recorder["label"].startswith(f"{sent['request']['method']} "):
+                self.answers[recorder["label"]].add(sent["response"]["status_code"])
+
+    def was_let_in(self) -> None:
+        """A 401 and a 403 are as documented too, so that without this all of them would do."""
+        mine = [
+            name
+            for name, operation in operations(self.document).items()
+            if is_open_to(self.role, operation)
+        ]
+        refused = [name for name in mine if self.answers[name] <= {401, 403}]
+        self.sums.all_but(f"{self.role}, let in", mine, refused)
+
+    def succeeded(self) -> set[str]:
+        return {
+            name
+            for name, statuses in self.answers.items()
+            if any(200 <= status < 300 for status in statuses)
+        }
 
 
 if __name__ == "__main__":

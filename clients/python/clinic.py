@@ -1,5 +1,6 @@
 """The real `clinic` as a process of its own, and accounts on it."""
 
+import itertools
 import json
 import os
 import queue
@@ -38,6 +39,7 @@ class Clinic:
                 stderr=log,
                 text=True,
             )
+        self._numbers = itertools.count(1)
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         try:
@@ -74,33 +76,44 @@ class Clinic:
         # A server of one's own is not asked for by way of a proxy.
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=READY_WITHIN) as answer:
-            return json.load(answer)
+            content = answer.read()
+            return json.loads(content) if content else {}
 
     def tokens(self) -> dict[str, str]:
         """An access token for each kind of caller."""
-        admin = self._login(self.admin)
-        self._register("", "staff@example.com")
-        self._register("patient/", "patient@example.com", patient={"gender": "F"})
-        license = {"specialization": "Cardiology", "license_number": "LIC12345"}
-        self._register("doctor/", "doctor@example.com", doctor=license)
+        admin = self.login(self.credentials("ADMIN"))
+        self.register("", "staff@example.com")
+        self.register("patient/", "patient@example.com", patient={"gender": "F"})
+        # As in the document's examples: a doctor who changes them must be verified again.
+        license = {"specialization": "Cardiology", "license_number": "MD-10001"}
+        self.register("doctor/", "doctor@example.com", doctor=license)
         [doctor] = self.call("GET", "/api/doctors/", token=admin)["doctors"]
         self.call("POST", f"/api/doctors/{doctor['id']}/verify/", {}, token=admin)
         of = {
-            name: self._login({"email": f"{name.lower()}@example.com", "password": PASSWORD})
+            name: self.login(self.credentials(name))
             for name in ["STAFF", "DOCTOR", "PATIENT"]
         }
         # Last, because nobody else can change what the others find.
         return of | {"ADMIN": admin}
 
-    def _register(self, kind: str, email: str, **profile: dict) -> None:
+    def register(self, kind: str, email: str, **profile: dict) -> dict:
         account = {"email": email, "name": "Ada Lovelace", "password": PASSWORD}
         named = {
             key: {"first_name": "Ada", "last_name": "Lovelace"} | fields
             for key, fields in profile.items()
         }
-        self.call("POST", f"/api/auth/register/{kind}", account | named)
+        return self.call("POST", f"/api/auth/register/{kind}", account | named)
 
-    def _login(self, credentials: dict[str, str]) -> str:
+    def credentials(self, role: str) -> dict[str, str]:
+        if role == "ADMIN":
+            return self.admin
+        return {"email": f"{role.lower()}@example.com", "password": PASSWORD}
+
+    def number(self) -> int:
+        """Another one each time, for what must be unique."""
+        return next(self._numbers)
+
+    def login(self, credentials: dict[str, str]) -> str:
         return self.call("POST", "/api/auth/login/", credentials)["tokens"]["access"]
 
     def _read(self) -> None:
