@@ -45,7 +45,7 @@ def main() -> int:
             print(f"{error.json_path}: {error.message}")
         sums.add("/openapi.json is a document of OpenAPI 3.1", not errors, len(errors))
         tokens = clinic.tokens()
-        succeeded = set()
+        succeeded: set[str] = set()
         for role, token in tokens.items():
             caller = Caller(role, token, clinic.url, Path(folder), document, sums)
             # First, because the many requests after it change what it counts on.
@@ -53,8 +53,7 @@ def main() -> int:
             examples.write_text(json.dumps(Records(clinic, role, tokens).examples(document)))
             caller.explore("examples", str(examples), "--phases=examples")
             caller.explore("explored", f"{clinic.url}/openapi.json")
-            caller.was_let_in()
-            succeeded |= caller.succeeded()
+            succeeded |= caller.succeeded
         every = list(operations(document))
         sums.all_but("succeed", every, [name for name in every if name not in succeeded])
     print(f"python: {sums.passed} passed, {sums.failed} failed")
@@ -69,7 +68,7 @@ class Caller:
     folder: Path
     document: dict
     sums: Sums
-    answers: Answers = field(default_factory=lambda: defaultdict(set))
+    succeeded: set[str] = field(default_factory=set)
 
     def explore(self, how: str, location: str, *options: str) -> None:
         """Runs schemathesis as that caller; each operation is a test."""
@@ -96,9 +95,6 @@ class Caller:
         if not report.exists() or not events.exists():
             print(ran.stdout)
             return self.sums.add(f"{self.role}: schemathesis left no report", 0, 1)
-        with events.open() as lines:
-            for line in lines:
-                self._note(json.loads(line).get("ScenarioFinished"))
         found = json.loads(report.read_text())
         requests = found["test_cases"]["generated"]
         bad = {name for failure in found["failures"] for name in failure["operations"]}
@@ -110,30 +106,34 @@ class Caller:
             print(ran.stdout)
         what = f"{self.role}, {how}: {passed} of {of} operations with {requests} requests"
         self.sums.add(what, passed, failed)
+        answers = read(events)
+        self._was_let_in(how, answers)
+        self.succeeded |= {
+            name for name, statuses in answers.items() if any(200 <= one < 300 for one in statuses)
+        }
 
-    def _note(self, scenario: dict | None) -> None:
-        recorder = (scenario or {}).get("recorder", {})
-        for sent in recorder.get("interactions", {}).values():
-            # Methods that an operation's path does not have are tried too.
-            if sent["response"] and recorder["label"].startswith(f"{sent['request']['method']} "):
-                self.answers[recorder["label"]].add(sent["response"]["status_code"])
-
-    def was_let_in(self) -> None:
+    def _was_let_in(self, how: str, answers: Answers) -> None:
         """A 401 and a 403 are as documented too, so that without this all of them would do."""
         mine = [
             name
             for name, operation in operations(self.document).items()
             if is_open_to(self.role, operation)
         ]
-        refused = [name for name in mine if self.answers[name] <= {401, 403}]
-        self.sums.all_but(f"{self.role}, let in", mine, refused)
+        refused = [name for name in mine if answers[name] <= {401, 403}]
+        self.sums.all_but(f"{self.role}, {how}, let in", mine, refused)
 
-    def succeeded(self) -> set[str]:
-        return {
-            name
-            for name, statuses in self.answers.items()
-            if any(200 <= status < 300 for status in statuses)
-        }
+
+def read(events: Path) -> Answers:
+    answers: Answers = defaultdict(set)
+    with events.open() as lines:
+        for line in lines:
+            recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder", {})
+            for sent in recorder.get("interactions", {}).values():
+                # Methods that an operation's path does not have are tried too.
+                its_own = recorder["label"].startswith(f"{sent['request']['method']} ")
+                if its_own and sent["response"]:
+                    answers[recorder["label"]].add(sent["response"]["status_code"])
+    return answers
 
 
 if __name__ == "__main__":
