@@ -58,8 +58,9 @@ impl Python {
         report::step("the packages of clients/python");
         let mut make = commands::command("python3");
         commands::quietly(make.args(["-m", "venv", "--clear"]).arg(environment()))?;
-        let install = ["-m", "pip", "install", "--no-deps", "--requirement", "requirements.txt"];
-        commands::quietly(self.command().args(install))?;
+        let mut install = self.command();
+        install.args(["-m", "pip", "install", "--no-deps", "--require-hashes"]);
+        commands::quietly(install.args(["--requirement", "requirements.txt"]))?;
         fs::write(&installed, wanted)
             .with_context(|| format!("cannot write {}", installed.display()))
     }
