@@ -12,6 +12,7 @@ use clinic_proto::auth::v1::register_request::Profile;
 use clinic_testkit::{Backend, PASSWORD, doctor, email, patient, run};
 
 use super::contract::{Contract, Path};
+use super::replacing;
 use super::translator::{Translator, is_another_paths};
 use crate::access_matrix::cases::{self, Case, cases, sees, yes};
 use crate::access_matrix::world::{Caller, Kind, World};
@@ -27,8 +28,8 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
             translators.push(Translator::start(contract.clone(), suite.gateway, place).await);
         }
         let world = World::new(suite).await;
-        let (mut asked, mut wrong) = (BTreeSet::new(), String::new());
-        for case in [cases(), own_cases()].concat() {
+        let (mut asked, mut had, mut wrong) = (BTreeSet::new(), BTreeSet::new(), String::new());
+        for case in [cases(), own_cases(), replacing::cases()].concat() {
             let (_, paths) = contract.method(case.path);
             if paths.is_empty() {
                 continue;
@@ -45,7 +46,11 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
                     if is_another_paths(&answer) {
                         continue;
                     }
-                    asked.insert((path.template.clone(), path.verb.clone()));
+                    let name = (path.verb.as_str(), path.template.as_str());
+                    asked.insert(name);
+                    if answer.as_ref().is_ok_and(|answer| is_success(answer)) {
+                        had.insert(name);
+                    }
                     let expected = if kept_out { "PERMISSION_DENIED" } else { &by_grpc };
                     let (by_rest, why) = match answer {
                         Ok(answer) => (answer, String::new()),
@@ -62,11 +67,21 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
             }
         }
         assert!(wrong.is_empty(), "\n{wrong}");
-        let declared = contract.paths().map(|path| (path.template.clone(), path.verb.clone()));
-        let unasked: Vec<_> = declared.filter(|path| !asked.contains(path)).collect();
+        let lacking = |these: &BTreeSet<(&str, &str)>| -> Vec<_> {
+            let declared = contract.paths().map(|path| (&*path.verb, &*path.template));
+            declared.filter(|path| !these.contains(path)).collect()
+        };
+        let (unasked, refused) = (lacking(&asked), lacking(&had));
         assert!(unasked.is_empty(), "no case asks for {unasked:?}");
+        assert!(refused.is_empty(), "nobody may have {refused:?}");
     })
     .await;
+}
+
+/// Whether the caller had what the path is for: an empty list is not it, nor a refusal for which a
+/// case has its own words.
+fn is_success(answer: &str) -> bool {
+    matches!(answer, "yes" | "FULL" | "BASIC" | "sees it")
 }
 
 /// Whether the caller is signed in, and has none of the roles that the path is for.

@@ -10,6 +10,7 @@ mod http2;
 mod listing;
 mod matrix;
 mod refusals;
+mod replacing;
 mod rows;
 mod server;
 mod services;

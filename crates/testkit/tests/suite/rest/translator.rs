@@ -118,9 +118,14 @@ fn request(
             let body = message.get_field_by_name(name).unwrap().into_owned();
             message.clear_field_by_name(name);
             let body = body.as_message().unwrap();
-            if path.verb == "PUT" && !message.has_field_by_name("update_mask") {
-                // In a message without a mask what is given changes; in a PUT all would.
-                mask(&mut message, body);
+            if path.verb == "PUT" {
+                match mask(&message).as_slice() {
+                    // What is given changes: that is a PATCH. A PUT would empty all else.
+                    [] => return None,
+                    // As clients send it.
+                    [all] if all == "*" => message.clear_field_by_name("update_mask"),
+                    _ => {}
+                }
             }
             json(body)
         }
@@ -130,13 +135,16 @@ fn request(
     Some((if query.is_empty() { target } else { format!("{target}?{query}") }, body))
 }
 
-/// Says which fields change: those that are set.
-fn mask(message: &mut DynamicMessage, changed: &DynamicMessage) {
-    let paths = changed.fields().map(|(field, _)| Value::String(field.name().to_owned())).collect();
-    let field = message_type(message).get_field_by_name("update_mask").unwrap();
-    let mut mask = DynamicMessage::new(field.kind().as_message().unwrap().clone());
-    mask.set_field_by_name("paths", Value::List(paths));
-    message.set_field_by_name("update_mask", Value::Message(mask));
+/// Which fields the request says change.
+fn mask(message: &DynamicMessage) -> Vec<String> {
+    let mask = message.get_field_by_name("update_mask").unwrap();
+    paths(mask.as_message().unwrap())
+}
+
+/// The paths of a field mask.
+fn paths(mask: &DynamicMessage) -> Vec<String> {
+    let paths = mask.get_field_by_name("paths").unwrap();
+    paths.as_list().unwrap().iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn message_type(message: &DynamicMessage) -> MessageDescriptor {
@@ -184,10 +192,7 @@ fn query(message: &DynamicMessage) -> String {
                 }
             }
             Value::Message(mask) => {
-                let paths = mask.get_field_by_name("paths").unwrap();
-                let paths: Vec<_> =
-                    paths.as_list().unwrap().iter().filter_map(Value::as_str).collect();
-                query.append_pair(field.name(), &paths.join(","));
+                query.append_pair(field.name(), &paths(mask).join(","));
             }
             value => {
                 query.append_pair(field.name(), &text(&kind, value));
