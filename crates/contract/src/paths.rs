@@ -57,7 +57,7 @@ pub struct Fixed {
 impl Path {
     /// The fields that the path names, in its order.
     pub fn captures(&self) -> impl Iterator<Item = &str> {
-        captures(&self.path)
+        self.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
     }
 }
 
@@ -145,11 +145,6 @@ fn checked(path: String) -> Result<String> {
         true => Ok(path),
         false => Err(format!("the path {path} is not made of /text and /{{field}}").into()),
     }
-}
-
-/// The fields that a path names.
-pub(crate) fn captures(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
 fn text(message: &DynamicMessage, field: &str) -> String {

@@ -127,11 +127,7 @@ impl Matched<'_> {
             };
             // Ids are written in small letters or capitals.
             let other = out.get(PREFIX..).and_then(|message| field.text(message).ok());
-            let both = matches!(binding.body, Source::Field { .. });
-            if both
-                && other
-                    .is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text))
-            {
+            if other.is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text)) {
                 problems.push(Violation::new(name, "is not what the path says"));
             }
             if !write_text(schema, field, &text, out) {

@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
+use tracing::field::display;
 
 use crate::proxy::{Call, Origin, Proxy};
 use crate::{deadline, metadata};
@@ -77,8 +78,9 @@ impl Api {
         };
         let (began, binding) = (Instant::now(), found.binding);
         // As it stands in the contract: what a client puts into it is not for the log.
-        let called = format_args!("{} {}", head.method, binding.path()).to_string();
-        Span::current().record("method", called).record("rpc", binding.rpc().as_str());
+        Span::current()
+            .record("method", display(format_args!("{} {}", head.method, binding.path())))
+            .record("rpc", binding.rpc().as_str());
         let answer = this.attempt(&head, body, &found).await;
         let code = answer.as_ref().map_or_else(|refused| refused.status.code(), |_| Code::Ok);
         log_call(Some(code), began.into());

@@ -65,6 +65,7 @@ async fn an_answer_that_nobody_reads_ends_with_its_time() {
         let gateway = Gateway::start(suite, |config| config.edge.default_deadline = TIME).await;
         let (head, body) = ask(&gateway, &staff).await.into_parts();
         assert_eq!(head.status, 200);
+        // Whoever reads nothing hears of nothing: there is no event to wait for.
         tokio::time::sleep(TIME + TIME / 2).await;
         let whole: usize = head.headers["content-length"].to_str().unwrap().parse().unwrap();
         let read = body.collect().await.map(|body| body.to_bytes().len());
