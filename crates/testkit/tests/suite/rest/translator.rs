@@ -123,16 +123,7 @@ fn request(
                     // What is given changes: that is a PATCH. A PUT would empty all else.
                     [] => return None,
                     // As clients send it.
-                    [all] if all == "*" => {
-                        message.clear_field_by_name("update_mask");
-                        if std::env::var("SAB").as_deref() == Ok("a") {
-                            return Some((
-                                path.template.split('{').next().unwrap().to_owned()
-                                    + segments.last().unwrap(),
-                                b"{}".to_vec(),
-                            ));
-                        }
-                    }
+                    [all] if all == "*" => message.clear_field_by_name("update_mask"),
                     _ => {}
                 }
             }
