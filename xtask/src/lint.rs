@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::{commands, node, report};
+use crate::{commands, node, report, tools};
 
 // The version is fixed so that a new release cannot break an unchanged checkout.
 const MACHETE_VERSION: &str = "0.9.2";
@@ -74,19 +74,6 @@ fn buf() -> Result<Command> {
     Ok(commands::command(node::program("buf")))
 }
 
-/// cargo-machete from the PATH, or one that is built under the target folder, once.
 fn machete() -> Result<Command> {
-    if let Some(program) = commands::find("cargo-machete") {
-        return Ok(commands::command(program));
-    }
-    let tools = commands::programs_folder()?.with_file_name("tools");
-    let program = tools.join("bin/cargo-machete");
-    if !commands::is_program(&program) {
-        report::step("building cargo-machete");
-        let mut cargo = commands::cargo();
-        cargo.args(["install", "--quiet", "--locked", "cargo-machete"]);
-        cargo.args(["--version", MACHETE_VERSION, "--root"]).arg(&tools);
-        commands::quietly(&mut cargo)?;
-    }
-    Ok(commands::command(program))
+    Ok(commands::command(tools::program("cargo-machete", MACHETE_VERSION, &[])?))
 }

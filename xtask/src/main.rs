@@ -1,19 +1,22 @@
 //! The house's own commands: `cargo xtask …`. What CI runs is what everybody runs.
 
+mod bench;
 mod commands;
 mod lint;
 mod node;
+mod packages;
 mod postgres;
 mod python;
 mod report;
 mod tally;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Checks and tests of the workspace.
+/// Checks, tests and benchmarks of the workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -24,6 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Test(test::Options),
+    Bench(bench::Options),
     /// Checks the form of everything: fmt, clippy, the protos, unused dependencies.
     ///
     /// Tools that are missing are installed inside the checkout. All checks run, whatever the
@@ -37,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Lint => lint::run(),
         Command::Postgres(options) => postgres::run(&options),
         Command::HoldPostgres(options) => postgres::hold(&options).map(|()| ExitCode::SUCCESS),

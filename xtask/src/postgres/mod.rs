@@ -21,6 +21,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::report;
+pub(crate) use os_user::we_are_root;
 
 /// Runs a command with a private PostgreSQL, as the tests have it.
 ///

@@ -9,8 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::os_user::we_are_root;
-use crate::{commands, report};
+use crate::{
+    commands,
+    packages::{Installer, Scripts},
+};
 
 /// What a folder must hold to be of use.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
@@ -36,15 +38,16 @@ pub(crate) fn find_or_install() -> Result<PathBuf> {
     if let Some(folder) = find() {
         return Ok(folder);
     }
-    let Some(installer) = Installer::find() else {
+    let Some(installer) = Installer::find(&INSTALL) else {
         bail!(
             "PostgreSQL's server programs (initdb, postgres, pg_ctl) are not installed, and xtask \
              may not install them: install your system's PostgreSQL server package, or run \
              `cargo xtask test --sqlite-only`"
         );
     };
-    report::step(&format!("installing PostgreSQL with {}", installer.manager));
-    installer.run().context("cannot install PostgreSQL (`--sqlite-only` does without)")?;
+    installer
+        .run("PostgreSQL")
+        .context("cannot install PostgreSQL (`cargo xtask test --sqlite-only` does without)")?;
     find().context("PostgreSQL was installed, but its server programs are nowhere to be found")
 }
 
@@ -80,37 +83,8 @@ fn version(text: &str) -> Option<Vec<u32>> {
     text.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// A package manager that we may use.
-struct Installer {
-    manager: &'static str,
-    /// A shell script.
-    script: &'static str,
-    with_sudo: bool,
-}
-
-impl Installer {
-    fn find() -> Option<Self> {
-        let (manager, script) =
-            MANAGERS.into_iter().find(|(manager, _)| commands::find(manager).is_some())?;
-        // Homebrew wants to be run by its owner, and refuses root.
-        let root = we_are_root();
-        if (manager == "brew") != root {
-            return Some(Self { manager, script, with_sudo: false });
-        }
-        let sudo = || commands::answer(Command::new("sudo").args(["-n", "true"])).is_some();
-        (!root && sudo()).then_some(Self { manager, script, with_sudo: true })
-    }
-
-    fn run(&self) -> Result<()> {
-        let mut shell = Command::new(if self.with_sudo { "sudo" } else { "sh" });
-        if self.with_sudo {
-            shell.args(["-n", "sh"]);
-        }
-        commands::quietly(shell.args(["-e", "-c", self.script]))
-    }
-}
-
-const MANAGERS: [(&str, &str); 4] = [
+/// How each package manager installs it.
+const INSTALL: Scripts = [
     (
         "apt-get",
         // Debian's package would start a server of its own for good, unless told beforehand.

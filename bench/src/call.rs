@@ -1,0 +1,136 @@
+//! One call as it goes over the wire, and asking once to see that the answer is right.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, Request, Version};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
+use tokio::net::TcpStream;
+
+/// How a caller speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Grpc,
+    WebHttp2,
+    WebHttp1,
+}
+
+impl Protocol {
+    pub(crate) const ALL: [Self; 3] = [Self::Grpc, Self::WebHttp2, Self::WebHttp1];
+
+    pub(crate) fn is_http1(self) -> bool {
+        self == Self::WebHttp1
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "gRPC",
+            Self::WebHttp2 => "gRPC-Web HTTP/2",
+            Self::WebHttp1 => "gRPC-Web HTTP/1.1",
+        }
+    }
+}
+
+/// A unary call.
+pub(crate) struct Call {
+    pub(crate) protocol: Protocol,
+    pub(crate) address: SocketAddr,
+    /// As `/package.Service/Method`.
+    pub(crate) method: &'static str,
+    /// Who calls: an access token or forwarded claims.
+    pub(crate) credential: Credential,
+    pub(crate) message: Vec<u8>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// For a gateway.
+    Bearer(String),
+    /// For a service.
+    Claims(HeaderValue),
+}
+
+impl Call {
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.method)
+    }
+
+    pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = match self.protocol {
+            Protocol::Grpc => {
+                vec![("content-type", "application/grpc".to_owned()), ("te", "trailers".to_owned())]
+            }
+            Protocol::WebHttp2 | Protocol::WebHttp1 => {
+                vec![
+                    ("content-type", "application/grpc-web+proto".to_owned()),
+                    ("x-grpc-web", "1".to_owned()),
+                ]
+            }
+        };
+        match &self.credential {
+            Credential::Bearer(token) => headers.push(("authorization", format!("Bearer {token}"))),
+            Credential::Claims(claims) => headers.push((
+                clinic_identity::CLAIMS_HEADER,
+                claims.to_str().unwrap_or_default().to_owned(),
+            )),
+        }
+        headers
+    }
+
+    /// The body: one message in gRPC's frame.
+    pub(crate) fn frame(&self) -> Vec<u8> {
+        let mut frame = BytesMut::new();
+        frame.put_u8(0);
+        frame.put_u32(u32::try_from(self.message.len()).unwrap_or(u32::MAX));
+        frame.put_slice(&self.message);
+        frame.to_vec()
+    }
+
+    /// Asks once, looks at the message of the answer, and tells how long an answer is.
+    pub(crate) async fn probe<T: Message + Default>(
+        &self,
+        is_right: impl FnOnce(&T) -> bool,
+    ) -> Result<u64> {
+        let answer = tokio::time::timeout(Duration::from_secs(10), self.ask()).await;
+        let body = answer.map_err(|_| anyhow!("no answer within 10 s")).flatten()?;
+        let what = || format!("{} over {} at {}", self.method, self.protocol.name(), self.address);
+        let length = body.get(1..5).and_then(|bytes| bytes.try_into().ok());
+        let length = usize::try_from(length.map_or(0, u32::from_be_bytes))?;
+        let message = body.get(5..5 + length).filter(|_| body.first() == Some(&0));
+        let message =
+            message.with_context(|| format!("no message in the answer of {}: {body:?}", what()))?;
+        let message = T::decode(message).with_context(what)?;
+        ensure!(is_right(&message), "{} gives a wrong answer", what());
+        Ok(body.len() as u64)
+    }
+
+    async fn ask(&self) -> Result<Bytes> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let mut request = Request::post(self.url()).body(Full::new(Bytes::from(self.frame())))?;
+        for (name, value) in self.headers() {
+            let value = HeaderValue::try_from(value)?;
+            request.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+        let answer = if self.protocol.is_http1() {
+            let host = HeaderValue::try_from(self.address.to_string())?;
+            request.headers_mut().insert("host", host);
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            sender.send_request(request).await?
+        } else {
+            *request.version_mut() = Version::HTTP_2;
+            let (mut sender, connection) =
+                http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            sender.send_request(request).await?
+        };
+        ensure!(answer.status().is_success(), "HTTP status {}", answer.status());
+        Ok(answer.into_body().collect().await?.to_bytes())
+    }
+}

@@ -1,0 +1,170 @@
+//! Filling databases by large statements: what takes an hour through the API takes seconds.
+
+use std::ops::Range;
+
+use anyhow::{Context as _, Result};
+use clinic_store::{Arg, Db, Query};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::sample::{self, Kind};
+use crate::suite::Data;
+use crate::tokens;
+
+/// Rows of one statement: SQLite takes 32,766 values at most.
+const ROWS: u64 = 1000;
+
+/// Patients of the owner who asks.
+pub(crate) const PATIENTS: u64 = 10_000;
+const OTHER_OWNERS: u64 = 100;
+const PATIENTS_OF_EACH: u64 = 10;
+const DOCTORS: u64 = 500;
+const ASSIGNMENTS: u64 = 10_000;
+/// Doctors of a patient who has any.
+pub(crate) const DOCTORS_OF_A_PATIENT: u64 = 4;
+
+/// The people of the usual cases.
+pub(crate) async fn usual(data: &Data) -> Result<()> {
+    let name = data.store.name();
+    let records = data.databases.open("records").await?;
+    patients(&records, name, 0..PATIENTS).await?;
+    let others = PATIENTS..PATIENTS + OTHER_OWNERS * PATIENTS_OF_EACH;
+    let of_others =
+        |n| patient(n, sample::id(Kind::Owner, 1 + (n - PATIENTS) / PATIENTS_OF_EACH).into());
+    insert(&records, &format!("{name}: patients of others"), PATIENT, others, of_others).await?;
+    insert(&records, &format!("{name}: doctors"), DOCTOR, 0..DOCTORS, doctor).await?;
+    settle(&records).await?;
+    let assigned = data.databases.open("assignment").await?;
+    let all = 0..ASSIGNMENTS;
+    insert(&assigned, &format!("{name}: assignments"), ASSIGNMENT, all, assignment).await?;
+    settle(&assigned).await
+}
+
+/// More patients of the owner who asks.
+pub(crate) async fn more_patients(data: &Data, numbers: Range<u64>) -> Result<()> {
+    let records = data.databases.open("records").await?;
+    patients(&records, data.store.name(), numbers).await?;
+    settle(&records).await
+}
+
+async fn patients(db: &Db, name: &str, numbers: Range<u64>) -> Result<()> {
+    let of_owner = |n| patient(n, tokens::owner().into());
+    insert(db, &format!("{name}: patients"), PATIENT, numbers, of_owner).await
+}
+
+/// What time does by itself on a server that has been up for a while: statistics for the planner,
+/// and pages that are known to be visible to all.
+async fn settle(db: &Db) -> Result<()> {
+    db.execute(Query::new("ANALYZE")).await?;
+    db.close().await;
+    Ok(())
+}
+
+const PATIENT: &str = "INSERT INTO patients (id, version, created_at, updated_at, owner_id, \
+    first_name, first_name_key, last_name, last_name_key, date_of_birth, gender, phone_number, \
+    email, address, medical_history) VALUES ";
+
+fn patient(n: u64, owner: Arg) -> Vec<Arg> {
+    let (first, last) = (sample::first_name(n), sample::last_name(n));
+    vec![
+        sample::id(Kind::Patient, n).into(),
+        1_i64.into(),
+        sample::made_at(n).into(),
+        sample::made_at(n).into(),
+        owner,
+        first.clone().into(),
+        first.to_lowercase().into_bytes().into(),
+        last.clone().into(),
+        last.to_lowercase().into_bytes().into(),
+        sample::birthday(n).into(),
+        "F".into(),
+        sample::PHONE.into(),
+        sample::email(n).into(),
+        sample::ADDRESS.into(),
+        sample::HISTORY.into(),
+    ]
+}
+
+const DOCTOR: &str = "INSERT INTO doctors (id, version, created_at, updated_at, first_name, \
+    first_name_key, last_name, last_name_key, specialization, specialization_key, license_number, \
+    license_key, qualifications, years_of_experience, consultation_fee, available, phone_number, \
+    email, verified) VALUES ";
+
+fn doctor(n: u64) -> Vec<Arg> {
+    let (first, last) = (sample::first_name(n), sample::last_name(n));
+    vec![
+        sample::id(Kind::Doctor, n).into(),
+        1_i64.into(),
+        sample::made_at(n).into(),
+        sample::made_at(n).into(),
+        first.clone().into(),
+        first.to_lowercase().into_bytes().into(),
+        last.clone().into(),
+        last.to_lowercase().into_bytes().into(),
+        "Cardiology".into(),
+        "cardiology".into(),
+        format!("LIC{n:06}").into(),
+        format!("lic{n:06}").into(),
+        "MD".into(),
+        10_i64.into(),
+        "150.50".into(),
+        true.into(),
+        sample::PHONE.into(),
+        sample::email(n).into(),
+        true.into(),
+    ]
+}
+
+const ASSIGNMENT: &str = "INSERT INTO assignments (id, version, created_at, updated_at, patient_id, \
+    doctor_id, patient_owner_id, assigned_by, reason_for_visit, notes, ended, started_at) VALUES ";
+
+fn assignment(n: u64) -> Vec<Arg> {
+    vec![
+        sample::id(Kind::Assignment, n).into(),
+        1_i64.into(),
+        sample::made_at(n).into(),
+        sample::made_at(n).into(),
+        sample::id(Kind::Patient, n / DOCTORS_OF_A_PATIENT).into(),
+        sample::id(Kind::Doctor, n * 7 % DOCTORS).into(),
+        tokens::owner().into(),
+        tokens::owner().into(),
+        "Regular checkup".into(),
+        "fasting".into(),
+        false.into(),
+        sample::made_at(n).into(),
+    ]
+}
+
+/// Inserts a row for each number, and shows how far it is.
+async fn insert(
+    db: &Db,
+    what: &str,
+    into: &'static str,
+    numbers: Range<u64>,
+    row: impl Fn(u64) -> Vec<Arg>,
+) -> Result<()> {
+    let bar = ProgressBar::new(numbers.end - numbers.start).with_message(what.to_owned());
+    bar.set_style(ProgressStyle::with_template("{msg:32} {bar:40} {human_pos}/{human_len}")?);
+    let mut tx = db.begin().await?;
+    let mut next = numbers.start;
+    while next < numbers.end {
+        let end = numbers.end.min(next + ROWS);
+        let mut query = Query::new(into);
+        for n in next..end {
+            for (at, value) in row(n).into_iter().enumerate() {
+                query.push(match (at, n == next) {
+                    (0, true) => "(",
+                    (0, false) => ", (",
+                    _ => ", ",
+                });
+                query.push_bind(value);
+            }
+            query.push(")");
+        }
+        tx.execute(query).await.context(what.to_owned())?;
+        bar.inc(end - next);
+        next = end;
+    }
+    tx.commit().await?;
+    bar.finish();
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Signing in: bound by argon2, which is as slow as it should be; and tokens.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use clinic_clock::Clock;
+use clinic_identity::AccessVerifier;
+use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
+use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest, Tokens};
+use tonic::transport::Channel;
+
+use crate::load::{CONNECTIONS, Outcome, own};
+use crate::measure::{Case, contest};
+use crate::report::Report;
+use crate::setting::Setting;
+use crate::suite::{Data, Suite};
+use crate::tokens;
+
+pub(crate) const GROUP: &str = "accounts";
+pub(crate) const LOGIN: &str = "Login";
+pub(crate) const ARGON2: &str = "argon2 alone, all cores";
+
+const PASSWORD: &str = "correct-horse-battery";
+
+pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
+    let suite = Suite::start(setting, data)?;
+    let gateway = suite.gateway.address;
+    let url = format!("http://{gateway}");
+    for number in 0..CONNECTIONS {
+        register(&url, number).await?;
+    }
+    let mut watched = suite.watched();
+    watched.push(setting.postgres.watched());
+
+    let caller = |number: u32, channel: Channel| (AuthServiceClient::new(channel), number);
+    let login = Case::new(LOGIN, watched.clone(), move |time| {
+        own::run(gateway, time, caller, |(mut auth, number)| async move {
+            let answer = auth.login(login_of(number)).await?.into_inner();
+            ensure!(
+                answer.user.is_some_and(|user| user.email == email(number)),
+                "another's account"
+            );
+            Ok((auth, number))
+        })
+    });
+    let argon2 = Case::new(ARGON2, vec![], |time| async move {
+        tokio::task::spawn_blocking(move || hashing(time)).await?
+    });
+    contest(report, GROUP, setting.effort, vec![login, argon2]).await?;
+
+    let refresh = Case::new("Refresh", watched, move |time| {
+        let caller = |number, channel| (AuthServiceClient::new(channel), number, String::new());
+        own::run(gateway, time, caller, |(mut auth, number, token)| async move {
+            let tokens: Option<Tokens> = if token.is_empty() {
+                auth.login(login_of(number)).await?.into_inner().tokens
+            } else {
+                let request = RefreshRequest { refresh: token.clone() };
+                auth.refresh(request).await?.into_inner().tokens
+            };
+            let next = tokens.context("no tokens")?.refresh;
+            ensure!(next != token, "the same token again");
+            Ok((auth, number, next))
+        })
+    });
+    if !setting.quick {
+        contest(report, GROUP, setting.effort, vec![refresh]).await?;
+        verification(data, report)?;
+    }
+    suite.stop()
+}
+
+async fn register(url: &str, number: u32) -> Result<()> {
+    let mut auth = AuthServiceClient::connect(url.to_owned()).await?;
+    let request = RegisterRequest {
+        email: email(number),
+        name: "Some Body".to_owned(),
+        password: PASSWORD.to_owned(),
+        ..RegisterRequest::default()
+    };
+    auth.register(request).await?;
+    Ok(())
+}
+
+fn email(number: u32) -> String {
+    format!("caller{number}@example.com")
+}
+
+fn login_of(number: u32) -> LoginRequest {
+    let (email, password) = (email(number), PASSWORD.to_owned());
+    LoginRequest { email, password, ..LoginRequest::default() }
+}
+
+/// Passwords verified one after the other on every core, as auth's parameters have it, and nothing
+/// else done.
+fn hashing(time: Duration) -> Result<Outcome> {
+    let params = Params::new(19_456, 2, 1, None).map_err(|error| anyhow!("argon2: {error}"))?;
+    let began = Instant::now();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads: Vec<_> = (0..cores)
+        .map(|_| {
+            let params = params.clone();
+            std::thread::spawn(move || {
+                let blocks = params.block_count();
+                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+                let mut memory = vec![Block::default(); blocks];
+                let (mut micros, mut output) = (Vec::new(), [0; 32]);
+                while began.elapsed() < time {
+                    let start = Instant::now();
+                    argon2
+                        .hash_password_into_with_memory(
+                            PASSWORD.as_bytes(),
+                            b"sixteen bytes of",
+                            &mut output,
+                            &mut memory,
+                        )
+                        .map_err(|error| anyhow!("argon2: {error}"))?;
+                    micros.push(u64::try_from(start.elapsed().as_micros())?);
+                }
+                anyhow::Ok(micros)
+            })
+        })
+        .collect();
+    let mut micros = Vec::new();
+    for thread in threads {
+        micros.extend(thread.join().map_err(|_| anyhow!("a thread that hashes died"))??);
+    }
+    Ok(Outcome::of(began.elapsed(), micros))
+}
+
+/// What it costs to believe an access token: the signature, and a look into the cache.
+fn verification(data: &Data, report: &mut Report) -> Result<()> {
+    const TOKENS: u32 = 2000;
+    let signer = tokens::access_signer(&data.keys)?;
+    let verifier = AccessVerifier::new(Clock::system());
+    verifier.set_keys(signer.jwks());
+    let all: Vec<String> = (0..TOKENS).map(tokens::access_of(&signer)).collect::<Result<_>>()?;
+    for name in ["an access token verified, the first time", "the same, again"] {
+        let began = Instant::now();
+        for token in &all {
+            verifier.verify(token).map_err(|error| anyhow!("{error}"))?;
+        }
+        report.figure(name, began.elapsed().as_secs_f64() * 1e6 / f64::from(TOKENS), "µs");
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Through the gateway to the services and PostgreSQL: what a client sees of the whole suite.
+
+use anyhow::Result;
+use clinic_proto::assignment::v1::{ListPatientDoctorsRequest, ListPatientDoctorsResponse};
+use clinic_proto::records::v1::{ListPatientsResponse, Patient};
+use prost::Message as _;
+
+use super::{
+    CREATE_PATIENT, GET_PATIENT, LIST_PATIENT_DOCTORS, LIST_PATIENTS, create_patient, get_patient,
+    is_page, is_patient, list_patients, load, load_creates,
+};
+use crate::call::{Call, Credential, Protocol};
+use crate::fill::{DOCTORS_OF_A_PATIENT, PATIENTS};
+use crate::measure::{Case, contest, memory};
+use crate::report::Report;
+use crate::sample::{self, Kind};
+use crate::setting::Setting;
+use crate::suite::{Data, Suite};
+use crate::tokens;
+
+pub(crate) const GROUP: &str = "suite";
+const N: u64 = PATIENTS / 2;
+
+pub(crate) const IDLE: &str = "four processes, idle";
+pub(crate) const LOADED: &str = "four processes, after load";
+
+pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
+    let suite = Suite::start(setting, data)?;
+    let access = tokens::access(&data.keys)?;
+    let mut watched = suite.watched();
+    report.figure(IDLE, memory(&watched).iter().map(|(_, mib)| mib).sum(), "MiB");
+    watched.push(setting.postgres.watched());
+    let call = |protocol, method, message| Call {
+        protocol,
+        address: suite.gateway.address,
+        method,
+        credential: Credential::Bearer(access.clone()),
+        message,
+    };
+    let case = |rpc: &str, protocol: Protocol| format!("{rpc}, {}", protocol.name());
+
+    let mut gets = Vec::new();
+    let mut others = Vec::new();
+    for protocol in Protocol::ALL {
+        gets.push(Case::new(case("GetPatient", protocol), watched.clone(), move |time| {
+            let call = call(protocol, GET_PATIENT, get_patient(N));
+            async move { load::<Patient>(call, is_patient(N), time).await }
+        }));
+        others.push(Case::new(case("ListPatients", protocol), watched.clone(), move |time| {
+            let call = call(protocol, LIST_PATIENTS, list_patients());
+            async move { load::<ListPatientsResponse>(call, is_page, time).await }
+        }));
+        others.push(Case::new(
+            case("ListPatientDoctors", protocol),
+            watched.clone(),
+            move |time| {
+                let patient_id = sample::id(Kind::Patient, 0).to_string();
+                let request = ListPatientDoctorsRequest { patient_id, ..Default::default() };
+                let call = call(protocol, LIST_PATIENT_DOCTORS, request.encode_to_vec());
+                let is_right = |answer: &ListPatientDoctorsResponse| {
+                    answer.doctors.len() as u64 == DOCTORS_OF_A_PATIENT
+                };
+                async move { load(call, is_right, time).await }
+            },
+        ));
+        others.push(Case::new(case("CreatePatient", protocol), watched.clone(), move |time| {
+            let call = call(protocol, CREATE_PATIENT, create_patient());
+            let is_right = |made: &Patient| made.email == sample::email(7);
+            async move { Ok(load_creates(call, is_right, time).await?.0) }
+        }));
+    }
+    if setting.quick {
+        others.clear();
+    }
+    for cases in [gets, others] {
+        contest(report, GROUP, setting.effort, cases).await?;
+    }
+    let loaded = memory(&suite.watched()).iter().map(|(_, mib)| mib).sum();
+    report.figure(LOADED, loaded, "MiB");
+    suite.stop()
+}

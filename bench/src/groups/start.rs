@@ -1,0 +1,31 @@
+//! From nothing to ready, and what an idle suite costs.
+
+use anyhow::Result;
+
+use crate::measure::memory;
+use crate::report::{Report, millis};
+use crate::setting::Setting;
+use crate::suite::start_all_in_one;
+
+const WARM_STARTS: usize = 5;
+
+pub(crate) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
+    let data_dir = setting.folder("all-in-one")?;
+    let first = start_all_in_one(setting, &data_dir)?;
+    report.figure("one process on SQLite: first start, to ready", millis(first.took), "ms");
+    first.process.stop()?;
+    let mut warm = Vec::new();
+    for _ in 0..WARM_STARTS {
+        let again = start_all_in_one(setting, &data_dir)?;
+        warm.push(millis(again.took));
+        if warm.len() == WARM_STARTS {
+            let idle = memory(&[again.watched()]).iter().map(|(_, mib)| mib).sum();
+            report.figure("one process on SQLite: idle", idle, "MiB");
+        }
+        again.process.stop()?;
+    }
+    warm.sort_by(f64::total_cmp);
+    let median = warm.get(WARM_STARTS / 2).copied().unwrap_or_default();
+    report.figure("one process on SQLite: next start, to ready", median, "ms");
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Load, and what the generators see.
+
+pub(crate) mod h2load;
+pub(crate) mod oha;
+pub(crate) mod own;
+pub(crate) mod pgbench;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// Connections of every case.
+pub(crate) const CONNECTIONS: u32 = 32;
+
+/// What one run of a generator saw. Every answer was right, or there is no outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) requests: u64,
+    pub(crate) per_second: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+}
+
+impl Outcome {
+    /// From every request's time in microseconds, and the time of all.
+    pub(crate) fn of(took: Duration, micros: Vec<u64>) -> Self {
+        let requests = micros.len() as u64;
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let per_second = requests as f64 / took.as_secs_f64();
+        Self::new(requests, per_second, micros)
+    }
+
+    fn new(requests: u64, per_second: f64, mut micros: Vec<u64>) -> Self {
+        micros.sort_unstable();
+        let below = |percent: usize| {
+            let at = micros.len().saturating_sub(1) * percent / 100;
+            Duration::from_micros(micros.get(at).copied().unwrap_or_default())
+        };
+        Self { requests, per_second, p50: below(50), p99: below(99) }
+    }
+}
+
+/// The numbers in one column of a generator's log.
+fn column(log: &Path, separator: char, at: usize) -> Result<Vec<u64>> {
+    let text =
+        std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    Ok(text.lines().filter_map(|line| line.split(separator).nth(at)?.parse().ok()).collect())
+}

@@ -1,0 +1,86 @@
+//! Open-loop load from oha: requests begin when they are due, whether or not those before have been
+//! answered, and latency counts from when a request was due. So a server that stalls is not spared
+//! the requests that it would have got meanwhile ("coordinated omission").
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+
+use super::CONNECTIONS;
+use crate::call::Call;
+
+/// What it saw.
+pub(crate) struct Latency {
+    pub(crate) per_second: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) p999: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    summary: Summary,
+    latency_percentiles: BTreeMap<String, Option<f64>>,
+    status_code_distribution: BTreeMap<String, u64>,
+    error_distribution: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    requests_per_sec: f64,
+    total_data: u64,
+}
+
+/// Sends the same call at that rate for that time, over 32 connections.
+pub(crate) fn run(
+    oha: &Path,
+    call: &Call,
+    bytes: u64,
+    per_second: f64,
+    time: Duration,
+) -> Result<Latency> {
+    let mut body = NamedTempFile::new()?;
+    body.write_all(&call.frame())?;
+    let mut command = Command::new(oha);
+    command.args(["--no-tui", "--output-format=json", "--latency-correction"]);
+    command.args([
+        "--disable-compression",
+        "--method=POST",
+        "-p1",
+        "--wait-ongoing-requests-after-deadline",
+    ]);
+    command.arg(if call.protocol.is_http1() { "--http-version=1.1" } else { "--http-version=2" });
+    command.arg(format!("-c{CONNECTIONS}")).arg(format!("-q{per_second:.0}"));
+    command.arg(format!("-z{}s", time.as_secs()));
+    for (name, value) in call.headers() {
+        command.arg("-H").arg(format!("{name}: {value}"));
+    }
+    command.arg("-D").arg(body.path()).arg(call.url());
+    let output = command.output().context("cannot run oha")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complain = || format!("oha said:\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), complain());
+    let report: Report = serde_json::from_str(&said).with_context(complain)?;
+    let answered: u64 = report.status_code_distribution.values().sum();
+    let good = report.status_code_distribution.get("200").copied().unwrap_or_default();
+    ensure!(good == answered && answered > 0 && report.error_distribution.is_empty(), complain());
+    ensure!(report.summary.total_data == bytes * answered, complain());
+    let below = |percent: &str| {
+        let seconds = report.latency_percentiles.get(percent).copied().flatten();
+        seconds.map(Duration::from_secs_f64).with_context(complain)
+    };
+    Ok(Latency {
+        per_second: report.summary.requests_per_sec,
+        p50: below("p50")?,
+        p99: below("p99")?,
+        p999: below("p99.9")?,
+    })
+}

@@ -1,0 +1,51 @@
+//! PostgreSQL's own load generator: what the database alone can do.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::{NamedTempFile, TempDir};
+
+use super::{CONNECTIONS, Outcome, column};
+
+/// Runs a script of one statement, with these variables as its parameters, as prepared statement
+/// over 32 connections for that time.
+pub(crate) fn run(
+    pgbench: &Path,
+    url: &str,
+    script: &str,
+    variables: &[(&str, String)],
+    time: Duration,
+) -> Result<Outcome> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(script.as_bytes())?;
+    let logs = TempDir::new()?;
+    let output = Command::new(pgbench)
+        .args(["--protocol=prepared", "--no-vacuum", "--jobs=2", "--log"])
+        .arg(format!("--log-prefix={}", logs.path().join("times").display()))
+        .arg(format!("--client={CONNECTIONS}"))
+        .arg(format!("--time={}", time.as_secs().max(1)))
+        .args(variables.iter().map(|(name, value)| format!("--define={name}={value}")))
+        .arg("--file")
+        .arg(file.path())
+        .arg(url)
+        .output()
+        .context("cannot run pgbench")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complain = || format!("pgbench said:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), complain());
+    let number = |before: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(before))?;
+        line.split(' ').next()?.parse::<f64>().ok()
+    };
+    let failed = number("number of failed transactions: ").with_context(complain)?;
+    ensure!(failed == 0.0, complain());
+    let per_second = number("tps = ").with_context(complain)?;
+    let mut micros = Vec::new();
+    for log in std::fs::read_dir(logs.path())? {
+        micros.extend(column(&log?.path(), ' ', 2)?);
+    }
+    Ok(Outcome::new(micros.len() as u64, per_second, micros))
+}

@@ -1,0 +1,75 @@
+//! What a run was made on and with: without it no figure means anything.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(crate) struct Machine {
+    at: String,
+    cpu: String,
+    cores: usize,
+    memory_gib: u64,
+    kernel: String,
+    /// Programs and their versions.
+    versions: Vec<(String, String)>,
+}
+
+impl Machine {
+    pub(crate) fn new(at: DateTime<Utc>) -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let kib = after(&meminfo, "MemTotal:").trim_end_matches(" kB").parse::<u64>();
+        let clinic = said(Command::new("git").args(["describe", "--always", "--dirty"]));
+        let rustc = said(Command::new("rustc").arg("--version"));
+        Self {
+            at: at.format("%Y-%m-%d %H:%M UTC").to_string(),
+            cpu: after(&cpuinfo, "model name").trim_start_matches(": ").to_owned(),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_gib: kib.unwrap_or_default().div_ceil(1 << 20),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+            versions: vec![("clinic".to_owned(), clinic), ("rustc".to_owned(), rustc)],
+        }
+    }
+
+    /// Adds what a program says of its version on its first line.
+    pub(crate) fn version(&mut self, name: &str, program: &Path, flag: &str) {
+        let version = said(Command::new(program).arg(flag));
+        self.versions.push((name.to_owned(), version));
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}, on {} cores ({}), {} GiB, Linux {}.",
+            self.at, self.cores, self.cpu, self.memory_gib, self.kernel
+        )?;
+        let versions: Vec<_> =
+            self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        writeln!(f, "{}.", versions.join("; "))
+    }
+}
+
+fn after<'a>(text: &'a str, name: &str) -> &'a str {
+    text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim()
+}
+
+/// The first line that a command prints, from its first digit on; nginx uses stderr.
+fn said(command: &mut Command) -> String {
+    let Ok(output) = command.output() else { return "of unknown version".to_owned() };
+    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let words: Vec<&str> =
+        line.split_whitespace().filter(|w| w.contains(|c: char| c.is_ascii_digit())).collect();
+    words.first().copied().unwrap_or(line).trim_start_matches("nginx/").to_owned()
+}

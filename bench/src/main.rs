@@ -1,0 +1,189 @@
+//! The benchmarks of `cargo xtask bench`: the suite against what would be used instead, in one run
+//! on one machine. Judges no time: it fails when an answer is wrong, not when it is slow.
+
+mod call;
+mod fill;
+mod groups;
+mod load;
+mod machine;
+mod measure;
+mod peers;
+mod process;
+mod report;
+mod sample;
+mod setting;
+mod suite;
+mod targets;
+mod tokens;
+mod upstream;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clinic_clock::Clock;
+use clinic_identity::KeyDir;
+
+use crate::machine::Machine;
+use crate::measure::Effort;
+use crate::report::Report;
+use crate::setting::{Setting, find};
+use crate::suite::{Data, Store};
+
+/// Clinic's benchmarks; `cargo xtask bench` builds and starts what they need
+#[derive(Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves GetPatient from memory; the benchmarks start it
+    #[command(hide = true)]
+    Upstream {
+        #[arg(long)]
+        listen: String,
+        #[arg(long)]
+        keys_dir: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Options {
+    /// The main rows only, once each, in two minutes
+    #[arg(long)]
+    quick: bool,
+    /// Only these groups
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Group>,
+    /// Seconds that a case runs at a time
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: Option<u64>,
+    /// How often each case runs; the median counts
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: Option<u32>,
+    /// Where to write everything as JSON
+    #[arg(long, default_value = "target/bench.json")]
+    json: PathBuf,
+    /// Write the tables into docs/performance.md
+    #[arg(long)]
+    update_docs: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Starting, and idle
+    Start,
+    /// Straight at the services
+    Service,
+    /// The whole suite
+    Suite,
+    /// The gateway alone, beside others
+    Edge,
+    /// Signing in
+    Accounts,
+    /// Latency at half of the rate; needs the group suite
+    OpenLoop,
+    /// Up to a million patients
+    Growth,
+}
+
+impl Options {
+    fn wants(&self, group: Group) -> bool {
+        match (self.only.is_empty(), self.quick) {
+            (false, _) => self.only.contains(&group),
+            (true, false) => true,
+            (true, true) => !matches!(group, Group::OpenLoop | Group::Growth),
+        }
+    }
+
+    fn effort(&self) -> Effort {
+        let (seconds, rounds) = if self.quick { (1, 1) } else { (3, 3) };
+        let time = Duration::from_secs(self.seconds.unwrap_or(seconds));
+        Effort { time, rounds: self.rounds.unwrap_or(rounds) }
+    }
+}
+
+fn main() -> ExitCode {
+    clinic_chassis::process::run(|| async {
+        let cli = Cli::parse();
+        match cli.command {
+            Some(Command::Upstream { listen, keys_dir }) => {
+                upstream::run(&listen, &KeyDir::new(keys_dir)).await
+            }
+            None => bench(&cli.options).await,
+        }
+    })
+}
+
+async fn bench(options: &Options) -> Result<()> {
+    let setting = Setting::create(options.quick, options.effort()).await?;
+    let mut machine = Machine::new(Clock::system().now());
+    machine.version("PostgreSQL", &setting.postgres.programs.join("postgres"), "--version");
+    for generator in ["h2load", "oha"] {
+        if let Some(program) = find(generator) {
+            machine.version(generator, &program, "--version");
+        }
+    }
+    let mut report = Report::new(machine);
+    measure(options, &setting, &mut report).await?;
+    report.set_targets(targets::of(&report));
+    report.write_json(&options.json)?;
+    let tables = report.markdown();
+    if options.update_docs {
+        report::update_docs(&tables)?;
+    }
+    clinic_chassis::process::say(&tables);
+    Ok(())
+}
+
+async fn measure(options: &Options, setting: &Setting, report: &mut Report) -> Result<()> {
+    let wants = |group| options.wants(group);
+    if wants(Group::Start) {
+        report::say("Starting");
+        groups::start::run(setting, report)?;
+    }
+    if wants(Group::Edge) {
+        report::say("The gateway alone");
+        groups::edge::run(setting, report).await?;
+    }
+    for store in Store::BOTH {
+        let on_postgres = store == Store::Postgres;
+        let suite =
+            on_postgres && [Group::Suite, Group::Accounts, Group::OpenLoop].into_iter().any(wants);
+        if !wants(Group::Service) && !suite {
+            continue;
+        }
+        let data = Data::create(setting, store, "bench").await?;
+        fill::usual(&data).await?;
+        if on_postgres && wants(Group::Suite) {
+            report::say("The whole suite");
+            groups::gateway::run(setting, &data, report).await?;
+        }
+        if on_postgres && wants(Group::OpenLoop) {
+            report::say("Latency at half of the rate");
+            groups::open_loop::run(setting, &data, report).await?;
+        }
+        if on_postgres && wants(Group::Accounts) {
+            report::say("Signing in");
+            groups::accounts::run(setting, &data, report).await?;
+        }
+        if wants(Group::Service) {
+            report::say(&format!("The services on {}", store.name()));
+            groups::service::run(setting, &data, report).await?;
+        }
+    }
+    if wants(Group::Growth) {
+        for store in Store::BOTH {
+            report::say(&format!("Growth on {}", store.name()));
+            groups::growth::run(setting, store, report).await?;
+        }
+    }
+    Ok(())
+}

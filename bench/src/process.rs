@@ -1,0 +1,218 @@
+//! Processes that are measured: started with their output in a file, known by what they say when
+//! they are ready, asked for the CPU time and memory that they use, and stopped by their id.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+/// How long anything may take until it serves.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to end after SIGTERM.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process of ours, with the processes that it starts.
+pub(crate) struct Process {
+    pub(crate) name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it; what it says on stderr is kept in `log`.
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let log = log.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Starts one of the suite's programs, and waits for the line that says where it is ready.
+    /// Gives the time that it took.
+    pub(crate) fn start_ready(
+        name: &str,
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<(Self, SocketAddr, Duration)> {
+        let log = log.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let began = Instant::now();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let stdout = child.stdout.take().context("a child without stdout")?;
+        let process = Self { name: name.to_owned(), child, log };
+        let (address, at) = ready(stdout).with_context(|| process.what_it_said())?;
+        Ok((process, address, at.duration_since(began)))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The last lines that it wrote.
+    pub(crate) fn what_it_said(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.iter().skip(lines.len().saturating_sub(20)).copied();
+        format!("{} said:\n{}", self.name, last.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended with {status}; {}", self.name, self.what_it_said()),
+        }
+    }
+
+    /// Asks it to end, and sees to it that it does.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        signal("TERM", self.child.id())?;
+        let until = Instant::now() + END_PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > until {
+                self.child.kill()?;
+                self.child.wait()?;
+                bail!("{} did not end when it was told to", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `stop`.
+        let _ = self.end();
+    }
+}
+
+/// Reads up to the line `… ready: http://ADDRESS`; what comes after is read and dropped, so that the
+/// process never waits for us.
+fn ready(stdout: ChildStdout) -> Result<(SocketAddr, Instant)> {
+    let (told, tell) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if let Some((_, url)) = line.split_once(" ready: ") {
+                let address = url.trim().rsplit_once("//").and_then(|(_, at)| at.parse().ok());
+                let _ = told.send((address, Instant::now()));
+                break;
+            }
+            line.clear();
+        }
+        let _ = reader.read_to_end(&mut Vec::new());
+    });
+    match tell.recv_timeout(START_PATIENCE) {
+        Ok((Some(address), at)) => Ok((address, at)),
+        Ok((None, _)) => bail!("the ready line names no address"),
+        Err(_) => Err(anyhow!("it did not become ready")),
+    }
+}
+
+/// CPU time of a process, its descendants, and those of them that have ended and were waited for.
+pub(crate) fn cpu_of_tree(pid: u32) -> Duration {
+    tree(pid).into_iter().filter_map(stat).map(|stat| stat.cpu).sum()
+}
+
+/// CPU time of ended and waited-for children of this very process: load generators.
+pub(crate) fn cpu_of_children() -> Duration {
+    stat(std::process::id()).map(|stat| stat.cpu_of_children).unwrap_or_default()
+}
+
+/// CPU time of this very process alone.
+pub(crate) fn cpu_of_self() -> Duration {
+    stat(std::process::id()).map(|stat| stat.cpu - stat.cpu_of_children).unwrap_or_default()
+}
+
+/// Bytes of resident memory of a process and its descendants.
+pub(crate) fn memory_of_tree(pid: u32) -> u64 {
+    tree(pid).into_iter().map(resident).sum()
+}
+
+/// The parent of a process.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    stat(pid).map(|stat| stat.parent)
+}
+
+pub(crate) fn signal(name: &str, pid: u32) -> Result<()> {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status()?;
+    if !sent.success() {
+        bail!("process {pid} cannot be told {name}");
+    }
+    Ok(())
+}
+
+/// What `/proc/PID/stat` says, see proc(5).
+struct Stat {
+    parent: u32,
+    /// With children that have ended and were waited for.
+    cpu: Duration,
+    cpu_of_children: Duration,
+}
+
+/// Linux counts CPU time in these for programs, whatever its own clock does.
+const TICKS_PER_SECOND: u64 = 100;
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may have spaces.
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_ascii_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let time = |ticks: u64| Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
+    let of_children = time(ticks(13)? + ticks(14)?);
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        cpu: time(ticks(11)? + ticks(12)?) + of_children,
+        cpu_of_children: of_children,
+    })
+}
+
+/// A process and all that descend from it.
+fn tree(root: u32) -> Vec<u32> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+        if let Some(stat) = stat(pid) {
+            children.entry(stat.parent).or_default().push(pid);
+        }
+    }
+    let mut found = vec![root];
+    let mut at = 0;
+    while let Some(pid) = found.get(at).copied() {
+        found.extend(children.remove(&pid).unwrap_or_default());
+        at += 1;
+    }
+    found
+}
+
+fn resident(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}

@@ -1,0 +1,249 @@
+//! What came out: rows, targets, and where they were measured; for people and as JSON.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::machine::Machine;
+
+/// What a case gave.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) group: String,
+    pub(crate) case: String,
+    pub(crate) per_second: f64,
+    /// Latencies in milliseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p999: Option<f64>,
+    /// Microseconds of CPU time a request, by process.
+    pub(crate) cpu: Vec<(String, f64)>,
+    /// Resident memory afterwards in MiB, by process.
+    pub(crate) memory: Vec<(String, f64)>,
+}
+
+/// A figure that is not about requests.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+}
+
+/// What is to be reached.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    /// As measured; none when something of it was not measured.
+    pub(crate) value: Option<f64>,
+    pub(crate) bound: Bound,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Bound {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+        }
+    }
+}
+
+/// Everything of one run.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    machine: Machine,
+    /// What is not installed, and so was not measured.
+    missing: Vec<String>,
+    rows: Vec<Row>,
+    figures: Vec<Figure>,
+    targets: Vec<Target>,
+}
+
+impl Report {
+    pub(crate) fn new(machine: Machine) -> Self {
+        Self { machine, missing: vec![], rows: vec![], figures: vec![], targets: vec![] }
+    }
+
+    pub(crate) fn add(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    pub(crate) fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        let figure = Figure { name: name.into(), value, unit };
+        say(&format!("  {}: {:.1} {}", figure.name, figure.value, figure.unit));
+        self.figures.push(figure);
+    }
+
+    pub(crate) fn missing(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        say(&format!("not measured: {what}"));
+        self.missing.push(what);
+    }
+
+    pub(crate) fn version(&mut self, name: &str, program: &Path, flag: &str) {
+        self.machine.version(name, program, flag);
+    }
+
+    pub(crate) fn progress(&self, row: &Row, round: u32, rounds: u32) {
+        say(&format!(
+            "  {} ({round}/{rounds}): {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
+            row.case, row.per_second, row.p50, row.p99
+        ));
+    }
+
+    /// Requests per second of a case.
+    pub(crate) fn rate(&self, group: &str, case: &str) -> Option<f64> {
+        let row = self.rows.iter().find(|row| row.group == group && row.case == case)?;
+        Some(row.per_second)
+    }
+
+    /// The median latency of a case.
+    pub(crate) fn p50(&self, group: &str, case: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.group == group && row.case == case).map(|row| row.p50)
+    }
+
+    pub(crate) fn value(&self, figure: &str) -> Option<f64> {
+        self.figures.iter().find(|known| known.name == figure).map(|known| known.value)
+    }
+
+    pub(crate) fn set_targets(&mut self, targets: Vec<Target>) {
+        self.targets = targets;
+    }
+
+    pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Tables in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = self.machine.to_string();
+        for missing in &self.missing {
+            let _ = writeln!(text, "\nNot measured: {missing}.");
+        }
+        let targets: Vec<_> = self.targets.iter().map(target_cells).collect();
+        table(&mut text, &["target", "bound", "measured", ""], &targets);
+        let rows: Vec<_> = self.rows.iter().map(row_cells).collect();
+        let heads = ["", "case", "requests/s", "p50 ms", "p99 ms", "CPU µs a request", "MiB"];
+        table(&mut text, &heads, &rows);
+        let figures: Vec<_> = self
+            .figures
+            .iter()
+            .map(|figure| vec![figure.name.clone(), format!("{:.1} {}", figure.value, figure.unit)])
+            .collect();
+        table(&mut text, &["figure", "value"], &figures);
+        text
+    }
+}
+
+fn target_cells(target: &Target) -> Vec<String> {
+    let bound = match target.bound {
+        Bound::AtLeast(bound) => format!("at least {bound}"),
+        Bound::AtMost(bound) => format!("at most {bound}"),
+    };
+    let (value, verdict) = match target.value {
+        None => ("–".to_owned(), "not measured"),
+        Some(value) if target.bound.holds(value) => (format!("{value:.2}"), "reached"),
+        Some(value) => (format!("{value:.2}"), "**not reached**"),
+    };
+    vec![target.name.clone(), bound, value, verdict.to_owned()]
+}
+
+fn row_cells(row: &Row) -> Vec<String> {
+    let list = |values: &[(String, f64)]| {
+        let all = values.iter().map(|(name, value)| format!("{name} {value:.0}"));
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let p99 = match row.p999 {
+        None => format!("{:.2}", row.p99),
+        Some(p999) => format!("{:.2} (p99.9 {p999:.2})", row.p99),
+    };
+    let (cpu, memory) = (list(&row.cpu), list(&row.memory));
+    let rate = thousands(row.per_second);
+    vec![row.group.clone(), row.case.clone(), rate, format!("{:.2}", row.p50), p99, cpu, memory]
+}
+
+/// 12345.6 → 12,346.
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A table whose columns line up, so that it can be read as text too.
+fn table(text: &mut String, heads: &[&str], rows: &[Vec<String>]) {
+    if rows.is_empty() {
+        return;
+    }
+    let heads: Vec<String> = heads.iter().map(|&head| head.to_owned()).collect();
+    let width = |at: usize| {
+        let cells = rows.iter().chain([&heads]).filter_map(|row| row.get(at));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    text.push('\n');
+    let mut line = |cells: &[String]| {
+        for (cell, width) in cells.iter().zip(&widths) {
+            let _ = write!(text, "| {cell:width$} ");
+        }
+        text.push_str("|\n");
+    };
+    line(&heads);
+    line(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>());
+    for row in rows {
+        line(row);
+    }
+}
+
+/// Puts the tables between the marks in docs/performance.md.
+pub(crate) fn update_docs(tables: &str) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
+    let text = fs::read_to_string(&path).context("docs/performance.md cannot be read")?;
+    let (before, rest) = text.split_once(BEGIN).context("docs/performance.md has no begin mark")?;
+    let (_, after) = rest.split_once(END).context("docs/performance.md has no end mark")?;
+    fs::write(&path, format!("{before}{BEGIN}\n{tables}\n{END}{after}"))?;
+    Ok(())
+}
+
+const BEGIN: &str = "<!-- written by `cargo xtask bench --update-docs` -->";
+const END: &str = "<!-- end -->";
+
+/// A line for whoever waits.
+#[expect(clippy::print_stderr, reason = "progress, beside the table on stdout")]
+pub(crate) fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        for (value, text) in [(7.2, "7"), (999.6, "1,000"), (1_234_567.0, "1,234,567")] {
+            assert_eq!(thousands(value), text);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a run stands on: a folder of its own, the programs, and the database server.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{Connection as _, Executor as _, PgConnection, query_scalar};
+use tempfile::TempDir;
+
+use crate::measure::{Effort, Watched};
+use crate::process;
+
+/// See the module.
+pub(crate) struct Setting {
+    pub(crate) postgres: Postgres,
+    /// Where the suite's programs are: beside this one.
+    programs: PathBuf,
+    pub(crate) logs: PathBuf,
+    pub(crate) quick: bool,
+    pub(crate) effort: Effort,
+    // The last field: it is removed when all else is gone.
+    folder: TempDir,
+}
+
+/// The private server that `cargo xtask bench` starts.
+pub(crate) struct Postgres {
+    pub(crate) url: SecretString,
+    /// Where its programs are.
+    pub(crate) programs: PathBuf,
+    pid: u32,
+}
+
+impl Setting {
+    pub(crate) async fn create(quick: bool, effort: Effort) -> Result<Self> {
+        ensure!(cfg!(target_os = "linux"), "CPU time and memory are read as Linux gives them");
+        let folder = tempfile::Builder::new().prefix("clinic-bench-").tempdir()?;
+        let logs = folder.path().join("logs");
+        fs::create_dir(&logs)?;
+        let me = env::current_exe()?;
+        let programs = me.parent().context("this program is in no folder")?.to_owned();
+        let postgres = Postgres::open().await?;
+        Ok(Self { postgres, programs, logs, quick, effort, folder })
+    }
+
+    /// A new folder.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.path().join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// One of the suite's programs.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        // Nobody's `.env` may change what is measured.
+        command.current_dir(self.folder.path());
+        command
+    }
+}
+
+impl Postgres {
+    async fn open() -> Result<Self> {
+        let set = |name| {
+            env::var(name).with_context(|| format!("{name} is not set: run `cargo xtask bench`"))
+        };
+        let url = SecretString::from(set("CLINIC_TEST_POSTGRES_URL")?);
+        let programs = PathBuf::from(set("CLINIC_TEST_POSTGRES_BIN")?);
+        let mut connection = PgConnection::connect(url.expose_secret()).await?;
+        // The server of the tests need not keep anything; a server that patients' records are in
+        // must, and pays for it.
+        for setting in DURABLE {
+            connection.execute(setting).await?;
+        }
+        connection.execute("SELECT pg_reload_conf()").await?;
+        let backend: i32 =
+            query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
+        let pid = process::parent(u32::try_from(backend)?).context("the server's process")?;
+        connection.close().await?;
+        // The other processes of the server have the settings a moment later.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        Ok(Self { url, programs, pid })
+    }
+
+    pub(crate) fn watched(&self) -> Watched {
+        Watched::new("PostgreSQL", self.pid)
+    }
+
+    /// Some systems have it in a package of its own.
+    pub(crate) fn pgbench(&self) -> Option<PathBuf> {
+        let beside = self.programs.join("pgbench");
+        if beside.is_file() { Some(beside) } else { find("pgbench") }
+    }
+}
+
+const DURABLE: [&str; 4] = [
+    "ALTER SYSTEM SET fsync = on",
+    "ALTER SYSTEM SET synchronous_commit = on",
+    "ALTER SYSTEM SET full_page_writes = on",
+    "ALTER SYSTEM SET max_wal_size = '4GB'",
+];
+
+/// A program on the PATH.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| Path::is_file(file))
+}

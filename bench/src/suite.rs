@@ -1,0 +1,175 @@
+//! The suite under test, as separate processes over one kind of database.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use clinic::Databases;
+use clinic_clock::Clock;
+use clinic_identity::KeyDir;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::measure::Watched;
+use crate::process::Process;
+use crate::setting::Setting;
+
+/// Which database the services use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Postgres,
+    Sqlite,
+}
+
+impl Store {
+    pub(crate) const BOTH: [Self; 2] = [Self::Postgres, Self::Sqlite];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Sqlite => "SQLite",
+        }
+    }
+}
+
+/// Databases and keys: what outlives the processes.
+pub(crate) struct Data {
+    pub(crate) store: Store,
+    pub(crate) databases: Databases,
+    pub(crate) keys: KeyDir,
+}
+
+impl Data {
+    /// Empty databases with today's schema, and new keys.
+    pub(crate) async fn create(setting: &Setting, store: Store, name: &str) -> Result<Self> {
+        let data_dir = setting.folder(&format!("{name}-{}", store.name()))?;
+        let databases = Databases {
+            data_dir: data_dir.clone(),
+            database_url: match store {
+                Store::Postgres => Some(setting.postgres.url.clone()),
+                Store::Sqlite => None,
+            },
+            database_prefix: format!("{name}_"),
+        };
+        databases.migrate().await?;
+        let keys = KeyDir::new(clinic::keys_dir(&data_dir));
+        keys.init(&Clock::system())?;
+        Ok(Self { store, databases, keys })
+    }
+
+    pub(crate) fn url(&self, service: &str) -> SecretString {
+        self.databases.url(service)
+    }
+}
+
+/// A server of the suite.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    /// From its start to its ready line.
+    pub(crate) took: Duration,
+}
+
+impl Server {
+    fn start(
+        setting: &Setting,
+        program: &str,
+        keys: &KeyDir,
+        more: &[(&str, String)],
+    ) -> Result<Self> {
+        let mut command = setting.program(program);
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.env("CLINIC_KEYS_DIR", keys.path());
+        // What an operator would set; the lines of a start are of no interest here.
+        command.env("CLINIC_LOG", "warn");
+        command.envs(more.iter().map(|(name, value)| (*name, value)));
+        let name = program.trim_start_matches("clinic-");
+        let (process, address, took) = Process::start_ready(name, &mut command, &setting.logs)?;
+        Ok(Self { process, address, took })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// One service alone.
+    pub(crate) fn service(
+        setting: &Setting,
+        name: &str,
+        data: &Data,
+        records: Option<&Self>,
+    ) -> Result<Self> {
+        let mut more = vec![("DATABASE_URL", data.url(name).expose_secret().to_owned())];
+        if let Some(records) = records {
+            more.push(("CLINIC_RECORDS_URL", records.url()));
+        }
+        Self::start(setting, &format!("clinic-{name}"), &data.keys, &more)
+    }
+
+    /// A gateway in front of these.
+    pub(crate) fn gateway(
+        setting: &Setting,
+        keys: &KeyDir,
+        (auth, records, assignment): (&str, &str, &str),
+    ) -> Result<Self> {
+        let more = [
+            ("CLINIC_AUTH_URL", auth.to_owned()),
+            ("CLINIC_RECORDS_URL", records.to_owned()),
+            ("CLINIC_ASSIGNMENT_URL", assignment.to_owned()),
+        ];
+        Self::start(setting, "clinic-gateway", keys, &more)
+    }
+
+    /// The bare service that answers from memory.
+    pub(crate) fn memory(setting: &Setting, keys: &KeyDir) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["upstream", "--listen", "127.0.0.1:0", "--keys-dir"]).arg(keys.path());
+        let (process, address, took) =
+            Process::start_ready("upstream", &mut command, &setting.logs)?;
+        Ok(Self { process, address, took })
+    }
+
+    pub(crate) fn watched(&self) -> Watched {
+        Watched::from(&self.process)
+    }
+}
+
+/// All four.
+pub(crate) struct Suite {
+    pub(crate) auth: Server,
+    pub(crate) records: Server,
+    pub(crate) assignment: Server,
+    pub(crate) gateway: Server,
+}
+
+impl Suite {
+    pub(crate) fn start(setting: &Setting, data: &Data) -> Result<Self> {
+        let records = Server::service(setting, "records", data, None)?;
+        let auth = Server::service(setting, "auth", data, Some(&records))?;
+        let assignment = Server::service(setting, "assignment", data, Some(&records))?;
+        let urls = (auth.url(), records.url(), assignment.url());
+        let gateway = Server::gateway(setting, &data.keys, (&urls.0, &urls.1, &urls.2))?;
+        Ok(Self { auth, records, assignment, gateway })
+    }
+
+    pub(crate) fn watched(&self) -> Vec<Watched> {
+        [&self.auth, &self.records, &self.assignment, &self.gateway].map(Server::watched).to_vec()
+    }
+
+    pub(crate) fn stop(self) -> Result<()> {
+        let Self { auth, records, assignment, gateway } = self;
+        [gateway, assignment, auth, records]
+            .into_iter()
+            .try_for_each(|server| server.process.stop())
+    }
+}
+
+/// The whole suite in one process, over data that it makes itself.
+pub(crate) fn start_all_in_one(setting: &Setting, data_dir: &Path) -> Result<Server> {
+    let mut command = setting.program("clinic");
+    command.args(["up", "--listen", "127.0.0.1:0"]).env("CLINIC_LOG", "warn");
+    command.arg("--data-dir").arg(data_dir);
+    let (process, address, took) = Process::start_ready("clinic", &mut command, &setting.logs)?;
+    Ok(Server { process, address, took })
+}

@@ -1,0 +1,61 @@
+//! Keys of a benchmark's own, and the tokens that callers hold.
+
+use anyhow::Result;
+use chrono::TimeDelta;
+use clinic_clock::Clock;
+use clinic_identity::{
+    AccessClaims, AccessSigner, ClaimsSigner, DEFAULT_ISSUER, KeyDir, Roles, VerifiedAccess,
+};
+use clinic_proto::access::v1::Role;
+use http::HeaderValue;
+use uuid::Uuid;
+
+use crate::sample::{self, Kind};
+
+/// Who makes all the calls: a member of staff who owns the patients.
+pub(crate) fn owner() -> Uuid {
+    sample::id(Kind::Owner, 0)
+}
+
+fn claims() -> AccessClaims {
+    AccessClaims {
+        sub: owner(),
+        sid: sample::id(Kind::Account, 0),
+        roles: [Role::Staff].into_iter().collect::<Roles>(),
+        email_verified: true,
+    }
+}
+
+/// Longer than any run.
+const LIFE: TimeDelta = TimeDelta::hours(12);
+
+pub(crate) fn access_signer(keys: &KeyDir) -> Result<AccessSigner> {
+    Ok(AccessSigner::open(keys, DEFAULT_ISSUER, LIFE, Clock::system())?)
+}
+
+/// The owner's access token, for a gateway.
+pub(crate) fn access(keys: &KeyDir) -> Result<String> {
+    Ok(access_signer(keys)?.sign(&claims())?.0)
+}
+
+/// Access tokens of many sessions of the owner.
+pub(crate) fn access_of(signer: &AccessSigner) -> impl Fn(u32) -> Result<String> {
+    |session| {
+        let sid = sample::id(Kind::Account, session.into());
+        Ok(signer.sign(&AccessClaims { sid, ..claims() })?.0)
+    }
+}
+
+/// The owner's forwarded claims, for a service. They are good for two minutes.
+pub(crate) fn forwarded(keys: &KeyDir) -> Result<HeaderValue> {
+    let clock = Clock::system();
+    let access = VerifiedAccess { claims: claims(), exp: clock.unix() + LIFE.num_seconds() };
+    Ok(ClaimsSigner::open(keys, "gateway", clock)?.for_user(&access, None)?)
+}
+
+/// A request of ours, with who we are.
+pub(crate) fn with<T>(message: T, claims: &HeaderValue) -> Result<tonic::Request<T>> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert(clinic_identity::CLAIMS_HEADER, claims.to_str()?.parse()?);
+    Ok(request)
+}

@@ -1,0 +1,40 @@
+//! What the system's package manager installs, where we may ask it to.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{commands, postgres::we_are_root, report};
+
+/// By package manager, a shell script each. The first that is there is used.
+pub(crate) type Scripts = [(&'static str, &'static str); 4];
+
+/// A package manager that we may use.
+pub(crate) struct Installer {
+    manager: &'static str,
+    script: &'static str,
+    with_sudo: bool,
+}
+
+impl Installer {
+    pub(crate) fn find(scripts: &Scripts) -> Option<Self> {
+        let (manager, script) =
+            *scripts.iter().find(|(manager, _)| commands::find(manager).is_some())?;
+        // Homebrew wants to be run by its owner, and refuses root.
+        let root = we_are_root();
+        if (manager == "brew") != root {
+            return Some(Self { manager, script, with_sudo: false });
+        }
+        let sudo = || commands::answer(Command::new("sudo").args(["-n", "true"])).is_some();
+        (!root && sudo()).then_some(Self { manager, script, with_sudo: true })
+    }
+
+    pub(crate) fn run(&self, what: &str) -> Result<()> {
+        report::step(&format!("installing {what} with {}", self.manager));
+        let mut shell = Command::new(if self.with_sudo { "sudo" } else { "sh" });
+        if self.with_sudo {
+            shell.args(["-n", "sh"]);
+        }
+        commands::quietly(shell.args(["-e", "-c", self.script]))
+    }
+}

@@ -1,0 +1,24 @@
+//! Programs of the Rust package registry that checks and benchmarks need.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::{commands, report};
+
+/// The program of that name from the PATH, or that version of it, built under the target folder,
+/// once.
+pub(crate) fn program(name: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
+    if let Some(program) = commands::find(name) {
+        return Ok(program);
+    }
+    let tools = commands::programs_folder()?.with_file_name("tools");
+    let program = tools.join("bin").join(name);
+    if !commands::is_program(&program) {
+        report::step(&format!("building {name}"));
+        let mut cargo = commands::cargo();
+        cargo.args(["install", "--quiet", "--locked", name, "--version", version, "--root"]);
+        commands::quietly(cargo.arg(&tools).args(options))?;
+    }
+    Ok(program)
+}
