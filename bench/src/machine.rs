@@ -63,13 +63,13 @@ fn after<'a>(text: &'a str, name: &str) -> &'a str {
     text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim()
 }
 
-/// The first line that a command prints, from its first digit on; nginx uses stderr.
+/// The first version number that a program prints; nginx uses stderr for it.
 fn said(command: &mut Command) -> String {
     let Ok(output) = command.output() else { return "of unknown version".to_owned() };
-    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let words: Vec<&str> =
-        line.split_whitespace().filter(|w| w.contains(|c: char| c.is_ascii_digit())).collect();
-    words.first().copied().unwrap_or(line).trim_start_matches("nginx/").to_owned()
+    let mut numbers = text.split(|c: char| c != '.' && !c.is_ascii_digit());
+    let version =
+        |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+    numbers.find(version).map_or_else(|| text.trim().to_owned(), str::to_owned)
 }

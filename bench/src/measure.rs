@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::load::Outcome;
 use crate::process::{self, Process};
-use crate::report::{Report, Row};
+use crate::report::{Report, Row, millis};
 
 /// A process whose CPU time and memory count.
 #[derive(Clone)]
@@ -104,8 +104,8 @@ async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<Row> {
         group: group.to_owned(),
         case: case.name.clone(),
         per_second: outcome.per_second,
-        p50: outcome.p50.as_secs_f64() * 1e3,
-        p99: outcome.p99.as_secs_f64() * 1e3,
+        p50: outcome.latency.map(|latency| millis(latency.p50)),
+        p99: outcome.latency.map(|latency| millis(latency.p99)),
         p999: None,
         cpu,
         memory: memory(&case.watched),

@@ -17,9 +17,8 @@ pub(crate) struct Row {
     pub(crate) case: String,
     pub(crate) per_second: f64,
     /// Latencies in milliseconds.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p50: Option<f64>,
+    pub(crate) p99: Option<f64>,
     pub(crate) p999: Option<f64>,
     /// Microseconds of CPU time a request, by process.
     pub(crate) cpu: Vec<(String, f64)>,
@@ -97,21 +96,27 @@ impl Report {
     }
 
     pub(crate) fn progress(&self, row: &Row, round: u32, rounds: u32) {
+        let rate = thousands(row.per_second);
         say(&format!(
-            "  {} ({round}/{rounds}): {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
-            row.case, row.per_second, row.p50, row.p99
+            "  {} ({round}/{rounds}): {rate}/s, p50 {} ms, p99 {} ms",
+            row.case,
+            latency(row.p50),
+            latency(row.p99)
         ));
     }
 
     /// Requests per second of a case.
     pub(crate) fn rate(&self, group: &str, case: &str) -> Option<f64> {
-        let row = self.rows.iter().find(|row| row.group == group && row.case == case)?;
-        Some(row.per_second)
+        Some(self.row(group, case)?.per_second)
+    }
+
+    fn row(&self, group: &str, case: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.group == group && row.case == case)
     }
 
     /// The median latency of a case.
     pub(crate) fn p50(&self, group: &str, case: &str) -> Option<f64> {
-        self.rows.iter().find(|row| row.group == group && row.case == case).map(|row| row.p50)
+        self.row(group, case)?.p50
     }
 
     pub(crate) fn value(&self, figure: &str) -> Option<f64> {
@@ -167,12 +172,16 @@ fn row_cells(row: &Row) -> Vec<String> {
         all.collect::<Vec<_>>().join(", ")
     };
     let p99 = match row.p999 {
-        None => format!("{:.2}", row.p99),
-        Some(p999) => format!("{:.2} (p99.9 {p999:.2})", row.p99),
+        None => latency(row.p99),
+        Some(p999) => format!("{} (p99.9 {p999:.2})", latency(row.p99)),
     };
     let (cpu, memory) = (list(&row.cpu), list(&row.memory));
     let rate = thousands(row.per_second);
-    vec![row.group.clone(), row.case.clone(), rate, format!("{:.2}", row.p50), p99, cpu, memory]
+    vec![row.group.clone(), row.case.clone(), rate, latency(row.p50), p99, cpu, memory]
+}
+
+fn latency(millis: Option<f64>) -> String {
+    millis.map_or_else(|| "–".to_owned(), |millis| format!("{millis:.2}"))
 }
 
 /// 12345.6 → 12,346.

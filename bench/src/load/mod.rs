@@ -5,10 +5,7 @@ pub(crate) mod oha;
 pub(crate) mod own;
 pub(crate) mod pgbench;
 
-use std::path::Path;
 use std::time::Duration;
-
-use anyhow::{Context as _, Result};
 
 /// Connections of every case.
 pub(crate) const CONNECTIONS: u32 = 32;
@@ -18,6 +15,13 @@ pub(crate) const CONNECTIONS: u32 = 32;
 pub(crate) struct Outcome {
     pub(crate) requests: u64,
     pub(crate) per_second: f64,
+    /// None where the generator does not tell them rightly.
+    pub(crate) latency: Option<Latency>,
+}
+
+/// What half of the requests, and all but one in a hundred, stay below.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latency {
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
 }
@@ -37,13 +41,7 @@ impl Outcome {
             let at = micros.len().saturating_sub(1) * percent / 100;
             Duration::from_micros(micros.get(at).copied().unwrap_or_default())
         };
-        Self { requests, per_second, p50: below(50), p99: below(99) }
+        let latency = Latency { p50: below(50), p99: below(99) };
+        Self { requests, per_second, latency: Some(latency) }
     }
-}
-
-/// The numbers in one column of a generator's log.
-fn column(log: &Path, separator: char, at: usize) -> Result<Vec<u64>> {
-    let text =
-        std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
-    Ok(text.lines().filter_map(|line| line.split(separator).nth(at)?.parse().ok()).collect())
 }

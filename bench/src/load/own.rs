@@ -22,13 +22,16 @@ where
     C: Send + 'static,
     F: Future<Output = Result<C>> + Send,
 {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+    let mut connected = Vec::new();
+    for number in 0..CONNECTIONS {
+        connected.push(caller(number, endpoint.connect().await.context("cannot connect")?));
+    }
     let call = Arc::new(call);
     let mut callers = JoinSet::new();
     let began = Instant::now();
-    for number in 0..CONNECTIONS {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
-        let channel = endpoint.connect().await.context("cannot connect")?;
-        let (mut caller, call) = (caller(number, channel), call.clone());
+    for mut caller in connected {
+        let call = call.clone();
         callers.spawn(async move {
             let mut micros = Vec::new();
             while began.elapsed() < time {
