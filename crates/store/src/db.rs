@@ -56,16 +56,21 @@ impl Db {
     /// The first row that a SELECT finds, if any.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
-                let (sql, args) = query.postgres()?;
-                let mut lease = pool.lease().await?;
-                let found = query_as_with(sql, args).fetch_optional(lease.connection()?).await;
-                lease.seen(found)
-            }
+            Pools::Postgres(pool) => pool.fetch_optional(query).await,
             Pools::Sqlite { read, .. } => {
                 let (sql, args) = query.sqlite()?;
                 Ok(query_as_with(sql, args).fetch_optional(read).await?)
             }
+        }
+    }
+
+    /// [`Db::fetch_optional`] for what an index finds at once, and many ask for. On PostgreSQL
+    /// those who ask for the same with other values at the same time share a statement, and each
+    /// waits for the slowest of them.
+    pub async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
+        match &self.0 {
+            Pools::Postgres(pool) => pool.find(query).await,
+            Pools::Sqlite { .. } => self.fetch_optional(query).await,
         }
     }
 

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqliteError;
 
 /// Why a statement failed. No variant's text carries a value of a row.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// Something unique is taken. `key` is the name of the index, which must follow
     /// `<table>_<column>_<column>_key`: PostgreSQL says the name, SQLite says only the table and
@@ -40,6 +40,7 @@ impl Error {
 }
 
 /// What the driver said, for the log only: without PostgreSQL's DETAIL, which quotes rows.
+#[derive(Clone)]
 pub struct Cause(String);
 
 impl fmt::Debug for Cause {

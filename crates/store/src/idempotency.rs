@@ -57,10 +57,10 @@ impl Request {
         db: &Db,
         get: impl FnOnce(Uuid) -> Query,
     ) -> Result<Option<T>, CreateError> {
-        let Some(id) = self.judge(db.fetch_optional(self.first()).await?)? else {
+        let Some(id) = self.judge(db.find(self.first()).await?)? else {
             return Ok(None);
         };
-        db.fetch_optional(get(id)).await?.map(Some).ok_or(CreateError::Gone)
+        db.find(get(id)).await?.map(Some).ok_or(CreateError::Gone)
     }
 
     /// Claims the id within the transaction that makes the resource; gives the resource that the

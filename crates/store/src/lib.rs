@@ -7,10 +7,12 @@
 //! `date` and `timestamptz` as text that sorts by time). Every number is a `bigint`. Unique indexes
 //! are named `<table>_<column>_<column>_key`: see [`Error::Unique`].
 
+mod batch;
 mod connect;
 mod db;
 mod error;
 pub mod etag;
+mod gather;
 pub mod idempotency;
 mod migrate;
 pub mod page;

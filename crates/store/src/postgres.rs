@@ -11,15 +11,18 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{
     self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
 };
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{Connection as _, Executor as _, PgConnection, query_as_with, query_with};
 use tokio::runtime::Handle;
 
+use crate::db::Row;
 use crate::error::{Cause, Error, ends_session};
+use crate::gather::Gather;
+use crate::query::Query;
 use crate::suspicion::Suspicion;
 
 /// How long to wait for a connection before a request fails.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// From which idle time on a connection is tested before use: a request on a busy connection pays
 /// nothing, a server that was restarted is noticed.
 const TRUST_IDLE: Duration = Duration::from_secs(5);
@@ -33,6 +36,7 @@ const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Postgres {
     pool: Pool<Manager>,
     suspicion: Arc<Suspicion>,
+    gather: Arc<Gather>,
 }
 
 struct Manager {
@@ -81,7 +85,25 @@ impl Postgres {
         // Only timeouts without a runtime cannot be built.
         #[expect(clippy::expect_used, reason = "a runtime is given in the line above")]
         let pool = pool.expect("a pool with a runtime");
-        Self { pool, suspicion }
+        Self { pool, suspicion, gather: Arc::default() }
+    }
+
+    /// The first row of a SELECT, gathered with those that ask for the same.
+    pub(crate) async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
+        self.gather.find(self, query).await
+    }
+
+    /// The first row of a SELECT.
+    pub(crate) async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
+        let (sql, args) = query.postgres()?;
+        let mut lease = self.lease().await?;
+        let found = query_as_with(sql, args).fetch_optional(lease.connection()?).await;
+        lease.seen(found)
+    }
+
+    /// The first row of a SELECT, for somebody else to read.
+    pub(crate) async fn fetch_row(&self, query: Query) -> Result<Option<PgRow>, Error> {
+        self.lease().await?.fetch_row(query).await
     }
 
     /// A connection for some statements.
@@ -123,14 +145,16 @@ impl Postgres {
         Ok(Lease {
             connection: Some(connection),
             suspicion: self.suspicion.clone(),
-            state: State::Busy,
+            state: State::InOrder,
         })
     }
 
     /// Waits until all connections are back, for a bounded time, and closes them.
     pub(crate) async fn close(&self) {
         let until = Instant::now() + CLEAN_UP_TIMEOUT;
-        while self.pool.status().size > self.pool.status().available && Instant::now() < until {
+        let at_work =
+            || self.pool.status().size > self.pool.status().available || !self.gather.is_idle();
+        while at_work() && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for connection in self.pool.retain(|_, _| false).removed {
@@ -164,9 +188,19 @@ pub(crate) struct Lease {
 impl Lease {
     /// The connection, for one statement, whose outcome goes to [`Lease::seen`].
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, Error> {
+        if self.state == State::InOrder {
+            self.state = State::Busy;
+        }
         self.connection
             .as_deref_mut()
             .ok_or(Error::Internal(Cause::new("a lease without connection")))
+    }
+
+    /// The first row of a SELECT, for somebody else to read.
+    pub(crate) async fn fetch_row(mut self, query: Query) -> Result<Option<PgRow>, Error> {
+        let (sql, args) = query.postgres()?;
+        let found = query_with(sql, args).fetch_optional(self.connection()?).await;
+        self.seen(found)
     }
 
     /// Takes the outcome of a statement outside of a transaction.

@@ -19,8 +19,8 @@ use crate::error::Error;
 #[derive(Clone)]
 #[must_use = "a query does nothing until it is given to a Db or a Tx"]
 pub struct Query {
-    sql: Cow<'static, str>,
-    args: Vec<Arg>,
+    pub(crate) sql: Cow<'static, str>,
+    pub(crate) args: Vec<Arg>,
 }
 
 impl Query {

@@ -1,0 +1,261 @@
+//! Gathers reads of the same text that many ask for at once.
+//!
+//! sqlx sends one statement at a time over a connection, and each costs a system call and the
+//! server's waking. So only [`LANES`] reads of a text are under way at a time. The first ones go as
+//! they are, at once; while they do, others queue, and whoever is done takes all that wait along as
+//! one statement ([`Batch`]). Nobody waits for company: alone, a read is what it would be without.
+//!
+//! A read is sent after it was asked for, so it sees all that was committed before.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::postgres::PgRow;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::batch::Batch;
+use crate::db::Row;
+use crate::error::{Cause, Error};
+use crate::postgres::{ACQUIRE_TIMEOUT, Lease, Postgres};
+use crate::query::Query;
+
+/// How many statements of one text are under way at once.
+const LANES: usize = 2;
+/// How many reads one statement takes at most: a bound for how long the first waits for the last.
+const MOST: usize = 64;
+
+/// The texts that are gathered. Never forgotten: they are the program's, and so a few dozen.
+#[derive(Default)]
+pub(crate) struct Gather {
+    texts: Mutex<HashMap<String, Arc<Text>>>,
+}
+
+struct Text {
+    batch: Batch,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Statements under way. While there are less than [`LANES`], nobody waits.
+    lanes: usize,
+    waiting: VecDeque<Member>,
+    next_ticket: u64,
+}
+
+type Answer = Result<Option<PgRow>, Error>;
+
+/// A read that waits for a lane.
+struct Member {
+    ticket: u64,
+    query: Query,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Gather {
+    /// The first row that the query finds, if any.
+    pub(crate) async fn find<T: Row>(
+        &self,
+        postgres: &Postgres,
+        query: Query,
+    ) -> Result<Option<T>, Error> {
+        let text = self.text(&query);
+        if !text.batch.takes(&query) {
+            return postgres.fetch_optional(query).await;
+        }
+        match text.enter(query) {
+            Entered::Lane(lane, query) => {
+                let _lone = Lone { lane: Some(lane), postgres };
+                postgres.fetch_optional(query).await
+            }
+            Entered::Queue(waiting) => match waiting.answer().await? {
+                Some(row) => Ok(Some(T::from_row(&row)?)),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Whether no read is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        locked(&self.texts).values().all(|text| locked(&text.queue).lanes == 0)
+    }
+
+    fn text(&self, query: &Query) -> Arc<Text> {
+        let mut texts = locked(&self.texts);
+        if let Some(text) = texts.get(&*query.sql) {
+            return text.clone();
+        }
+        let text = Arc::new(Text { batch: Batch::of(query), queue: Mutex::default() });
+        texts.insert(query.sql.clone().into_owned(), text.clone());
+        text
+    }
+}
+
+enum Entered {
+    Lane(Lane, Query),
+    Queue(Waiting),
+}
+
+impl Text {
+    fn enter(self: Arc<Self>, query: Query) -> Entered {
+        let mut queue = locked(&self.queue);
+        if queue.lanes < LANES {
+            queue.lanes += 1;
+            drop(queue);
+            return Entered::Lane(Lane { text: self, ended: false }, query);
+        }
+        let (sender, answer) = oneshot::channel();
+        let ticket = queue.next_ticket;
+        queue.next_ticket += 1;
+        queue.waiting.push_back(Member { ticket, query, answer: sender });
+        drop(queue);
+        Entered::Queue(Waiting { text: self, ticket, answer, answered: false })
+    }
+
+    /// Takes a read off the queue; false when a lane has taken it already.
+    fn leave(&self, ticket: u64) -> bool {
+        let mut queue = locked(&self.queue);
+        let at = queue.waiting.binary_search_by_key(&ticket, |member| member.ticket);
+        at.is_ok_and(|at| queue.waiting.remove(at).is_some())
+    }
+}
+
+/// Whoever waits for an answer. The queue forgets who does not wait any more.
+struct Waiting {
+    text: Arc<Text>,
+    ticket: u64,
+    answer: oneshot::Receiver<Answer>,
+    answered: bool,
+}
+
+impl Waiting {
+    /// Waits for a lane as long as for a connection, and then for as long as the statement takes.
+    async fn answer(mut self) -> Answer {
+        let answer = match timeout(ACQUIRE_TIMEOUT, &mut self.answer).await {
+            Ok(answer) => answer,
+            Err(_) if self.text.leave(self.ticket) => Ok(Err(Error::Busy)),
+            Err(_) => (&mut self.answer).await,
+        };
+        self.answered = true;
+        answer.unwrap_or_else(|_| Err(Error::Unavailable(Cause::new("the reader has ended"))))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.text.leave(self.ticket);
+        }
+    }
+}
+
+/// The right to have one statement of a text under way.
+struct Lane {
+    text: Arc<Text>,
+    ended: bool,
+}
+
+impl Lane {
+    /// Whether somebody waits. If not, the lane has ended: whoever comes next opens another.
+    fn goes_on(&mut self) -> bool {
+        let mut queue = locked(&self.text.queue);
+        if queue.waiting.is_empty() && !self.ended {
+            queue.lanes -= 1;
+            self.ended = true;
+        }
+        !self.ended
+    }
+
+    fn take(&self, most: usize) -> Vec<Member> {
+        let mut queue = locked(&self.text.queue);
+        let count = queue.waiting.len().min(most);
+        queue.waiting.drain(..count).collect()
+    }
+
+    /// Serves those who wait until there are none. A task of its own, so that no caller who goes
+    /// away takes the others' answers along.
+    async fn serve(mut self, postgres: Postgres) {
+        while self.goes_on() {
+            match postgres.lease().await {
+                Ok(lease) => {
+                    let members = self.take(MOST);
+                    self.read(&postgres, lease, members).await;
+                }
+                // Each waits as long as it would for a connection of its own.
+                Err(Error::Busy) => {}
+                Err(error) => answer_all(self.take(usize::MAX), &error),
+            }
+        }
+    }
+
+    async fn read(&self, postgres: &Postgres, lease: Lease, members: Vec<Member>) {
+        let members = match <[Member; 1]>::try_from(members) {
+            Ok([Member { query, answer, .. }]) => {
+                answer.send(lease.fetch_row(query).await).ok();
+                return;
+            }
+            Err(members) => members,
+        };
+        let queries = members.iter().map(|member| &member.query);
+        match self.text.batch.read(lease, queries).await {
+            Ok(rows) => {
+                for (member, row) in members.into_iter().zip(rows) {
+                    member.answer.send(Ok(row)).ok();
+                }
+            }
+            // One's values may be to blame: each is asked for itself, and gets its own answer.
+            Err(Error::Internal(_)) => {
+                for Member { query, answer, .. } in members {
+                    if !answer.is_closed() {
+                        answer.send(postgres.fetch_row(query).await).ok();
+                    }
+                }
+            }
+            Err(error) => answer_all(members, &error),
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut queue = locked(&self.text.queue);
+            queue.lanes -= 1;
+            // With the runtime: those that wait get no answer any more, and learn that by this.
+            if queue.lanes == 0 {
+                queue.waiting.clear();
+            }
+        }
+    }
+}
+
+/// A read that nobody had to wait for. When it is done or given up, its lane goes on to those who
+/// came meanwhile.
+struct Lone<'a> {
+    lane: Option<Lane>,
+    postgres: &'a Postgres,
+}
+
+impl Drop for Lone<'_> {
+    fn drop(&mut self) {
+        if let Some(mut lane) = self.lane.take()
+            && lane.goes_on()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(lane.serve(self.postgres.clone()));
+        }
+    }
+}
+
+fn answer_all(members: Vec<Member>, error: &Error) {
+    for member in members {
+        member.answer.send(Err(error.clone())).ok();
+    }
+}
+
+/// Nothing panics while it holds one of these locks, so none is ever poisoned.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,354 @@
+//! What many read at once, by [`Db::find`]: they share statements of PostgreSQL, and nothing else.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use clinic_store::{Db, Error, Options, Query, create_database_if_missing, database_url};
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+const TABLE: &str = "CREATE TABLE things (
+    id uuid PRIMARY KEY,
+    owner text NOT NULL,
+    nick text,
+    n bigint NOT NULL
+)";
+const FILL: &str = "INSERT INTO things \
+    SELECT lpad(to_hex(n), 32, '0')::uuid, 'owner ' || n, CASE WHEN n % 2 = 0 THEN 'even' END, n \
+    FROM generate_series(1, $1) AS n";
+
+async fn url() -> SecretString {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
+        panic!(
+            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts \
+             a PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
+        )
+    });
+    let n = COUNT.fetch_add(1, Ordering::SeqCst);
+    let name = format!("gather_test_{}_{n}", std::process::id());
+    create_database_if_missing(&server.clone().into(), &name).await.unwrap();
+    database_url(&server.into(), &name)
+}
+
+async fn connect(url: &SecretString) -> Db {
+    Db::connect(&Options::new(url.clone())).await.unwrap()
+}
+
+/// A database with things 1 to 100, and another one of the same for what must not wait for it.
+async fn things() -> (Db, Db) {
+    let url = url().await;
+    let db = connect(&url).await;
+    db.execute(Query::new(TABLE)).await.unwrap();
+    db.execute(Query::new(FILL).bind(100_i64)).await.unwrap();
+    (db, connect(&url).await)
+}
+
+/// Whose statement it was: alike for all that one statement has read.
+const BY_OWNER: &str = "SELECT n, statement_timestamp(), current_query() FROM things \
+    WHERE id = $1 AND owner = $2";
+type Found = (i64, DateTime<Utc>, String);
+type Outcome = Result<Option<Found>, Error>;
+
+fn by_owner(id: usize, owner: usize) -> Query {
+    let id = Uuid::from_u128(u128::try_from(id).unwrap());
+    Query::new(BY_OWNER).bind(id).bind(format!("owner {owner}"))
+}
+
+/// Asks for all of that at once: the first two are on their way and wait for a lock, the others for
+/// them. `meanwhile` is done before the lock is released.
+async fn at_once(
+    (db, other): &(Db, Db),
+    queries: impl IntoIterator<Item = Query>,
+    meanwhile: impl FnOnce(&[JoinHandle<Outcome>]),
+) -> Vec<JoinHandle<Outcome>> {
+    let mut lock = other.begin().await.unwrap();
+    lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+    let ask = |query| {
+        let db = db.clone();
+        tokio::spawn(async move { db.find(query).await })
+    };
+    let asked: Vec<_> = queries.into_iter().map(ask).collect();
+    let locks = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'things'::regclass";
+    while other.fetch_one::<(i64,)>(Query::new(locks)).await.unwrap().0 < 2 {
+        tokio::task::yield_now().await;
+    }
+    meanwhile(&asked);
+    lock.commit().await.unwrap();
+    asked
+}
+
+async fn outcomes(asked: Vec<JoinHandle<Outcome>>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for asked in asked {
+        outcomes.push(asked.await.unwrap());
+    }
+    outcomes
+}
+
+mod on {
+    mod postgres {
+        use super::super::*;
+
+        #[tokio::test]
+        async fn a_lone_read_is_the_statement_as_it_was_written() {
+            let (db, _) = things().await;
+            for n in [1, 2] {
+                let found: Option<Found> = db.find(by_owner(n, n)).await.unwrap();
+                assert_eq!(found.unwrap().2, BY_OWNER);
+            }
+        }
+
+        #[tokio::test]
+        async fn reads_that_wait_share_statements_of_at_most_64() {
+            let queries = (0..150).map(|at| by_owner(at % 100 + 1, at % 100 + 1));
+            let outcomes = outcomes(at_once(&things().await, queries, |_| {}).await).await;
+            let mut statements: Vec<(DateTime<Utc>, usize)> = Vec::new();
+            for outcome in outcomes {
+                let (_, at, _) = outcome.unwrap().unwrap();
+                match statements.iter_mut().find(|(known, _)| *known == at) {
+                    Some((_, count)) => *count += 1,
+                    None => statements.push((at, 1)),
+                }
+            }
+            let mut counts: Vec<usize> = statements.into_iter().map(|(_, count)| count).collect();
+            counts.sort_unstable();
+            assert_eq!(counts, [1, 1, 20, 64, 64]);
+        }
+
+        #[tokio::test]
+        async fn nobody_gets_what_another_one_asked_for() {
+            // Each thing is asked for by its owner and by two others, in an order of no order.
+            let pairs: Vec<(usize, usize)> = (0..300)
+                .map(|at| at * 89 % 300)
+                .map(|at| (at % 100, (at % 100 + at / 100 * 7) % 100))
+                .map(|(id, owner)| (id + 1, owner + 1))
+                .collect();
+            let queries = pairs.iter().map(|(id, owner)| by_owner(*id, *owner));
+            let outcomes = outcomes(at_once(&things().await, queries, |_| {}).await).await;
+            let mut found = 0;
+            for ((id, owner), outcome) in pairs.into_iter().zip(outcomes) {
+                let n = outcome.unwrap().map(|(n, ..)| usize::try_from(n).unwrap());
+                assert_eq!(n, (id == owner).then_some(id), "thing {id}, asked for by {owner}");
+                found += usize::from(n.is_some());
+            }
+            assert_eq!(found, 100);
+        }
+
+        #[tokio::test]
+        async fn what_the_server_refuses_of_one_fails_no_other() {
+            let mut queries: Vec<Query> = (1..=20).map(|n| by_owner(n, n)).collect();
+            queries.insert(7, Query::new(BY_OWNER).bind(Uuid::nil()).bind("owner\0"));
+            let outcomes = outcomes(at_once(&things().await, queries, |_| {}).await).await;
+            for (at, outcome) in outcomes.into_iter().enumerate() {
+                match at {
+                    7 => assert!(matches!(outcome, Err(Error::Internal(_))), "{outcome:?}"),
+                    _ => assert!(outcome.unwrap().is_some(), "{at}"),
+                }
+            }
+        }
+
+        #[tokio::test]
+        async fn who_goes_away_takes_nobody_along() {
+            let queries = (1..=20).map(|n| by_owner(n, n));
+            // Of those on their way, of those that wait, and both ends.
+            let gone = [0, 2, 7, 19];
+            let things = things().await;
+            let asked = at_once(&things, queries, |asked| {
+                for at in gone {
+                    asked[at].abort();
+                }
+            });
+            for (at, asked) in asked.await.into_iter().enumerate() {
+                match asked.await {
+                    Ok(outcome) => {
+                        let n = usize::try_from(outcome.unwrap().unwrap().0).unwrap();
+                        assert_eq!(n, at + 1);
+                    }
+                    Err(error) => assert!(error.is_cancelled() && gone.contains(&at)),
+                }
+            }
+        }
+
+        #[tokio::test]
+        async fn a_lost_connection_fails_its_statement_and_the_next_one_serves() {
+            let things = things().await;
+            let query = |n: i64| {
+                Query::new(
+                    "SELECT n, statement_timestamp(), \
+                     CASE WHEN n = 13 THEN pg_terminate_backend(pg_backend_pid())::text END \
+                     FROM things WHERE n = $1",
+                )
+                .bind(n)
+            };
+            let outcomes = outcomes(at_once(&things, (1..=20).map(query), |_| {}).await).await;
+            for (at, outcome) in outcomes.into_iter().enumerate() {
+                match at {
+                    // Went before, each for itself; the text is NULL.
+                    0 | 1 => assert!(matches!(outcome, Err(Error::Internal(_))), "{outcome:?}"),
+                    _ => assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}"),
+                }
+            }
+            let queries = (1..=20).map(|n| by_owner(n, n));
+            for outcome in self::outcomes(at_once(&things, queries, |_| {}).await).await {
+                assert!(outcome.unwrap().is_some());
+            }
+        }
+
+        #[tokio::test]
+        async fn who_waits_too_long_is_told_that_all_are_at_work() {
+            let (db, other) = things().await;
+            let mut lock = other.begin().await.unwrap();
+            lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+            let find = |n| {
+                let db = db.clone();
+                tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
+            };
+            let [first, second, third] = [1, 2, 3].map(find);
+            assert!(matches!(third.await.unwrap(), Err(Error::Busy)));
+            lock.commit().await.unwrap();
+            for found in [first, second] {
+                assert!(found.await.unwrap().unwrap().is_some());
+            }
+            assert!(db.find::<Found>(by_owner(3, 3)).await.unwrap().is_some());
+        }
+
+        #[tokio::test]
+        async fn values_of_every_type_and_none_arrive_as_they_are() {
+            let (db, _) = things().await;
+            type Values = (
+                Option<Uuid>,
+                Option<String>,
+                Option<bool>,
+                Option<i64>,
+                Option<DateTime<Utc>>,
+                Option<NaiveDate>,
+                Option<Vec<u8>>,
+            );
+            let find = |at: usize| {
+                let db = db.clone();
+                let time = DateTime::from_timestamp_micros(1_700_000_000_123_456);
+                let values: Values = match at % 3 {
+                    0 => (None, None, None, None, None, None, None),
+                    _ => (
+                        Some(Uuid::from_u128(u128::try_from(at).unwrap())),
+                        Some(format!("{at} ü \"{{}}',\\ NULL")),
+                        Some(at.is_multiple_of(2)),
+                        i64::try_from(at).ok(),
+                        time,
+                        NaiveDate::from_ymd_opt(1980, 2, 29),
+                        Some(vec![0, 255, u8::try_from(at).unwrap()]),
+                    ),
+                };
+                tokio::spawn(async move {
+                    let (uuid, text, bool, int, time, date, bytes) = values.clone();
+                    let query = Query::new("SELECT $1, $2, $3, $4, $5, $6, $7")
+                        .bind(uuid)
+                        .bind(text)
+                        .bind(bool)
+                        .bind(int)
+                        .bind(time)
+                        .bind(date)
+                        .bind(bytes);
+                    assert_eq!(db.find::<Values>(query).await.unwrap(), Some(values));
+                })
+            };
+            let found: Vec<_> = (0..50).map(find).collect();
+            for found in found {
+                found.await.unwrap();
+            }
+        }
+
+        #[tokio::test]
+        async fn each_reads_the_row_into_a_type_of_its_own() {
+            #[derive(sqlx::FromRow)]
+            struct Thing {
+                n: i64,
+                owner: String,
+            }
+            let (db, _) = things().await;
+            let query = |n: i64| Query::new("SELECT owner, n FROM things WHERE n = $1").bind(n);
+            let find = |n: i64| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    let owner = format!("owner {n}");
+                    match n % 3 {
+                        0 => {
+                            let thing: Thing = db.find(query(n)).await.unwrap().unwrap();
+                            assert_eq!((thing.n, thing.owner), (n, owner));
+                        }
+                        1 => {
+                            let thing: (String, i64) = db.find(query(n)).await.unwrap().unwrap();
+                            assert_eq!(thing, (owner, n));
+                        }
+                        _ => {
+                            // Cannot be read so: its own fault, and nobody else's.
+                            let wrong = db.find::<(Uuid,)>(query(n)).await;
+                            assert!(matches!(wrong, Err(Error::Internal(_))), "{wrong:?}");
+                        }
+                    }
+                })
+            };
+            let found: Vec<_> = (1..=60).map(find).collect();
+            for found in found {
+                found.await.unwrap();
+            }
+        }
+
+        #[tokio::test]
+        async fn a_read_sees_what_was_committed_before_it() {
+            let (db, other) = things().await;
+            for round in 1..=20_i64 {
+                let write = Query::new("UPDATE things SET nick = $1").bind(format!("{round}"));
+                other.execute(write).await.unwrap();
+                let find = |n: i64| {
+                    let db = db.clone();
+                    let query = Query::new("SELECT nick FROM things WHERE n = $1").bind(n);
+                    tokio::spawn(async move { db.find::<(String,)>(query).await })
+                };
+                let found: Vec<_> = (1..=10).map(find).collect();
+                for found in found {
+                    assert_eq!(found.await.unwrap().unwrap(), Some((format!("{round}"),)));
+                }
+            }
+        }
+
+        #[tokio::test]
+        async fn many_are_served_by_the_index_that_serves_one() {
+            let url = url().await;
+            let db = connect(&url).await;
+            db.execute(Query::new(TABLE)).await.unwrap();
+            db.execute(Query::new(FILL).bind(20_000_i64)).await.unwrap();
+            db.execute(Query::new("ANALYZE")).await.unwrap();
+            let find = |n: usize| {
+                let db = db.clone();
+                tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
+            };
+            let scans = "SELECT seq_scan, idx_scan FROM pg_stat_user_tables";
+            // A session's counters are there when it has ended.
+            let count = async |db: Db| {
+                db.close().await;
+                let db = connect(&url).await;
+                let others = "SELECT COUNT(*) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                while db.fetch_one::<(i64,)>(Query::new(others)).await.unwrap().0 > 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                db.fetch_one::<(i64, i64)>(Query::new(scans)).await.unwrap()
+            };
+            // More than the five that PostgreSQL plans each for itself.
+            for _ in 0..20 {
+                let found: Vec<_> = (1..=200).map(find).collect();
+                for found in found {
+                    assert!(found.await.unwrap().unwrap().is_some());
+                }
+            }
+            let (all, some) = count(db.clone()).await;
+            assert!(all <= 2 && some == 4_000, "{all} scans of the table, {some} of the index");
+        }
+    }
+}
