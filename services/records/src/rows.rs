@@ -125,7 +125,7 @@ pub(crate) async fn get<T: Row>(
     which: Which,
     scope: &Scope,
 ) -> Result<T, Error> {
-    db.fetch_optional(live(table, which, scope)).await?.ok_or(Error::NotFound)
+    db.find(live(table, which, scope)).await?.ok_or(Error::NotFound)
 }
 
 fn live(table: Table, which: Which, scope: &Scope) -> Query {

@@ -75,7 +75,7 @@ pub(super) async fn create(
 
 /// An assignment of the scope.
 pub(super) async fn get(db: &Db, id: Uuid, scope: &Scope) -> Result<Assignment, Error> {
-    db.fetch_optional(by_id(id, scope)).await?.ok_or(Error::NotFound)
+    db.find(by_id(id, scope)).await?.ok_or(Error::NotFound)
 }
 
 fn by_id(id: Uuid, scope: &Scope) -> Query {

@@ -104,7 +104,7 @@ pub(super) async fn find_used(db: &Db, token: &RefreshToken) -> Result<Option<Us
          WHERE t.hash = $1 AND t.used_at IS NOT NULL",
     )
     .bind(token.hash());
-    Ok(db.fetch_optional(query).await?)
+    Ok(db.find(query).await?)
 }
 
 /// When a refresh token expires.
@@ -113,7 +113,7 @@ pub(super) async fn find_expiry(
     token: &RefreshToken,
 ) -> Result<Option<DateTime<Utc>>, Error> {
     let query = Query::new("SELECT expires_at FROM refresh_tokens WHERE hash = $1");
-    let found: Option<(DateTime<Utc>,)> = db.fetch_optional(query.bind(token.hash())).await?;
+    let found: Option<(DateTime<Utc>,)> = db.find(query.bind(token.hash())).await?;
     Ok(found.map(|(at,)| at))
 }
 

@@ -19,7 +19,7 @@ macro_rules! columns {
 
 pub(crate) async fn find(db: &Db, id: Uuid) -> Result<Option<User>, Error> {
     let query = Query::new(concat!("SELECT ", columns!(), " FROM users WHERE id = $1")).bind(id);
-    Ok(db.fetch_optional(query).await?)
+    Ok(db.find(query).await?)
 }
 
 pub(crate) async fn find_in(tx: &mut Tx, id: Uuid) -> Result<Option<User>, Error> {
@@ -32,7 +32,7 @@ pub(crate) async fn find_by_login(db: &Db, login: &str) -> Result<Option<User>, 
     let by_email = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");
     let by_username = concat!("SELECT ", columns!(), " FROM users WHERE username_key = $1");
     let sql = if login.contains('@') { by_email } else { by_username };
-    Ok(db.fetch_optional(Query::new(sql).bind(key(login))).await?)
+    Ok(db.find(Query::new(sql).bind(key(login))).await?)
 }
 
 /// Makes an account.
