@@ -13,6 +13,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::db::{Db, Pools};
 use crate::error::{Cause, Error};
 use crate::postgres::Postgres;
+use crate::sqlite::Readers;
 
 /// Which database, and how much of it.
 #[derive(Clone)]
@@ -230,14 +231,7 @@ async fn sqlite(path: &Path, max_connections: u32) -> Result<Db, ConnectError> {
             path: path.to_owned(),
             source: error.into(),
         })?;
-    let read = SqlitePoolOptions::new()
-        .max_connections(max_connections.max(1))
-        // Each is a thread with a page cache: an idle suite gives them back.
-        .idle_timeout(Duration::from_secs(60))
-        .max_lifetime(None)
-        .acquire_timeout(WRITE_QUEUE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_lazy_with(options.read_only(true));
+    let read = Readers::new(options.read_only(true), max_connections, WRITE_QUEUE_TIMEOUT);
     Ok(Db(Pools::Sqlite { read, write }))
 }
 

@@ -9,6 +9,7 @@ use sqlx::{FromRow, SqlitePool, query_as_with, query_with};
 use crate::error::{Cause, Error};
 use crate::postgres::Postgres;
 use crate::query::Query;
+use crate::sqlite::Readers;
 use crate::tx::{Inner, Tx};
 
 /// A database. Cheap to clone; all clones share the connections.
@@ -21,7 +22,7 @@ pub(crate) enum Pools {
     /// SQLite lets many read while one writes. With a single connection for writing, writers queue
     /// in the pool, in order, instead of polling for the file's lock.
     Sqlite {
-        read: SqlitePool,
+        read: Readers,
         write: SqlitePool,
     },
 }
@@ -57,10 +58,7 @@ impl Db {
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.0 {
             Pools::Postgres(pool) => pool.fetch_optional(query).await,
-            Pools::Sqlite { read, .. } => {
-                let (sql, args) = query.sqlite()?;
-                Ok(query_as_with(sql, args).fetch_optional(read).await?)
-            }
+            Pools::Sqlite { read, .. } => read.fetch_optional(query).await,
         }
     }
 
@@ -88,10 +86,7 @@ impl Db {
                 let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
                 lease.seen(found)
             }
-            Pools::Sqlite { read, .. } => {
-                let (sql, args) = query.sqlite()?;
-                Ok(query_as_with(sql, args).fetch_all(read).await?)
-            }
+            Pools::Sqlite { read, .. } => read.fetch_all(query).await,
         }
     }
 

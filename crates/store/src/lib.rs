@@ -19,6 +19,7 @@ pub mod page;
 mod postgres;
 mod query;
 mod server;
+mod sqlite;
 mod suspicion;
 mod tx;
 
