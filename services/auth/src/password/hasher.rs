@@ -1,9 +1,12 @@
 //! Argon2id in a bounded pool. A hash takes a core and 19 MiB for some ten milliseconds, so as many
-//! run at once as there are cores, the others wait or are sent away, each in memory that is used again (allocating it anew costs a
-//! sixth of the time), and given back once nobody has signed in for a while.
+//! run at once as there are cores, and the others wait or are sent away. A thread that is done with
+//! one goes on with the next by itself: to be woken for it would leave the core idle for most of a
+//! millisecond. The memory is used again (allocating it anew costs a sixth of the time), and given
+//! back once nobody has signed in for a while.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
@@ -11,7 +14,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use clinic_chassis::Error;
 use clinic_clock::random;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// m = 19456 KiB, t = 2, p = 1: what OWASP's cheat sheet asks of Argon2id.
 const PARAMS: Params = Params::DEFAULT;
@@ -33,13 +36,24 @@ const KEEP: Duration = Duration::from_secs(10);
 pub(crate) struct Hasher(Arc<Pool>);
 
 struct Pool {
-    cores: Arc<Semaphore>,
+    cores: usize,
     queue: Arc<Semaphore>,
+    work: Mutex<Work>,
     spare: Mutex<Vec<Vec<Block>>>,
     used: AtomicBool,
     /// No password's hash, for accounts that do not exist.
     decoy: String,
 }
+
+#[derive(Default)]
+struct Work {
+    waiting: VecDeque<Job>,
+    /// Threads that hash, each until nothing waits any more.
+    threads: usize,
+}
+
+/// A hash to be made, in memory that is lent for it.
+type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// What comparing a password found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +71,9 @@ impl Hasher {
         let salt = Salt::new(&random::<16>()).map_err(failed)?;
         let output = Output::new(&random::<OUTPUT>()).map_err(failed)?;
         Ok(Self(Arc::new(Pool {
-            cores: Arc::new(Semaphore::new(cores)),
+            cores,
             queue: Arc::new(Semaphore::new(cores.saturating_mul(QUEUE))),
+            work: Mutex::default(),
             spare: Mutex::default(),
             used: AtomicBool::new(false),
             decoy: phc(salt, output)?.to_string(),
@@ -107,19 +122,17 @@ impl Hasher {
         let place = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| {
             Error::unavailable("too many sign-ins at once: try again soon", "the queue is full")
         })?;
-        let core = Arc::clone(&pool.cores).acquire_owned().await.map_err(Error::internal)?;
-        let task = tokio::task::spawn_blocking(move || {
-            let spare = pool.spare().pop();
-            let mut memory = spare.unwrap_or_else(|| Vec::with_capacity(RESERVED_BLOCKS));
-            let result = work(&mut memory);
-            memory.truncate(PARAMS.block_count());
-            pool.spare().push(memory);
-            pool.used.store(true, Ordering::Relaxed);
-            // Held by the work, not by who waits for it: a client that goes away frees no core.
-            drop((core, place));
-            result
-        });
-        task.await.map_err(Error::internal)?
+        let (answer, answered) = oneshot::channel();
+        pool.clone().begin(Box::new(move |memory| {
+            // Nobody waits for it any more: the time is better spent on the next one.
+            let result = (!answer.is_closed()).then(|| work(memory));
+            drop(place);
+            if let Some(result) = result {
+                // To nobody, when he has gone meanwhile.
+                let _ = answer.send(result);
+            }
+        }));
+        answered.await.map_err(|_| Error::internal("a password's hash was given up"))?
     }
 
     /// Gives memory back that was not used lately; runs as long as the server does.
@@ -134,8 +147,62 @@ impl Hasher {
 }
 
 impl Pool {
-    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+    /// Begins the job, or has it wait for a thread.
+    fn begin(self: Arc<Self>, job: Job) {
+        let mut work = self.work();
+        work.waiting.push_back(job);
+        if work.threads < self.cores {
+            work.threads += 1;
+            drop(work);
+            tokio::task::spawn_blocking(move || Thread { pool: self, ended: false }.run());
+        }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that hashes.
+struct Thread {
+    pool: Arc<Pool>,
+    ended: bool,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let spare = self.pool.spare().pop();
+        let mut memory = spare.unwrap_or_else(|| Vec::with_capacity(RESERVED_BLOCKS));
+        while let Some(job) = self.next() {
+            job(&mut memory);
+            memory.truncate(PARAMS.block_count());
+            self.pool.used.store(true, Ordering::Relaxed);
+        }
+        self.pool.spare().push(memory);
+    }
+
+    /// The next job. Without one the thread has ended: whoever comes next begins another.
+    fn next(&mut self) -> Option<Job> {
+        let mut work = self.pool.work();
+        let job = work.waiting.pop_front();
+        if job.is_none() {
+            work.threads -= 1;
+            self.ended = true;
+        }
+        job
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // A job that panicked; those that wait are begun with the next one.
+        if !self.ended {
+            self.pool.work().threads -= 1;
+        }
     }
 }
 
@@ -213,7 +280,7 @@ mod tests {
     async fn who_would_wait_too_long_is_told_to_come_again() {
         use tonic_types::StatusExt as _;
         let hasher = Hasher::new().unwrap();
-        let cores = hasher.0.cores.available_permits();
+        let cores = hasher.0.cores;
         assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
         let others = hasher.0.queue.try_acquire_many(u32::try_from(cores * QUEUE).unwrap());
         let refused = hasher.verify(secret("testpass123"), None).await.unwrap_err();
@@ -222,6 +289,38 @@ mod tests {
         drop(others);
         assert!(hasher.verify(secret("testpass123"), None).await.is_ok());
         assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
+    }
+
+    #[tokio::test]
+    async fn all_who_come_at_once_are_served_by_as_many_threads_as_there_are_cores() {
+        let hasher = Hasher::new().unwrap();
+        let all = (0..hasher.0.cores * 3).map(|_| hasher.verify(secret("testpass123"), None));
+        let all = futures::future::join_all(all).await;
+        assert!(all.into_iter().all(|verdict| verdict.unwrap() == Verdict::Wrong));
+        let most = hasher.0.cores;
+        assert!(hasher.0.spare().len() <= most, "one memory for each thread");
+        assert!(hasher.verify(secret("testpass123"), None).await.is_ok(), "and later ones too");
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_while_waiting_costs_no_hash() {
+        let hasher = Hasher::new().unwrap();
+        // All threads are taken by nobody, so that what comes waits.
+        hasher.0.work().threads = hasher.0.cores;
+        let gone = tokio::spawn({
+            let hasher = hasher.clone();
+            async move { hasher.verify(secret("testpass123"), None).await }
+        });
+        while hasher.0.work().waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        let mut memory = Vec::new();
+        let job = hasher.0.work().waiting.pop_front().unwrap();
+        job(&mut memory);
+        assert!(memory.is_empty());
+        assert_eq!(hasher.0.queue.available_permits(), hasher.0.cores * QUEUE);
     }
 
     #[tokio::test]
