@@ -1,7 +1,6 @@
 //! The suite under test, as separate processes over one kind of database.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -165,11 +164,15 @@ impl Suite {
     }
 }
 
-/// The whole suite in one process, over data that it makes itself.
-pub(crate) fn start_all_in_one(setting: &Setting, data_dir: &Path) -> Result<Server> {
+/// The whole suite in one process; what is missing of the data it makes itself.
+pub(crate) fn start_all_in_one(setting: &Setting, databases: &Databases) -> Result<Server> {
     let mut command = setting.program("clinic");
     command.args(["up", "--listen", "127.0.0.1:0"]).env("CLINIC_LOG", "warn");
-    command.arg("--data-dir").arg(data_dir);
+    command.arg("--data-dir").arg(&databases.data_dir);
+    command.arg("--database-prefix").arg(&databases.database_prefix);
+    if let Some(url) = &databases.database_url {
+        command.env("DATABASE_URL", url.expose_secret());
+    }
     let (process, address, took) = Process::start_ready("clinic", &mut command, &setting.logs)?;
     Ok(Server { process, address, took })
 }

@@ -15,7 +15,7 @@ use crate::measure::{Case, contest, memory};
 use crate::report::Report;
 use crate::sample::{self, Kind};
 use crate::setting::Setting;
-use crate::suite::{Data, Suite};
+use crate::suite::{Data, Suite, start_all_in_one};
 use crate::tokens;
 
 pub(crate) const GROUP: &str = "suite";
@@ -26,17 +26,21 @@ pub(crate) const LOADED: &str = "four processes, after load";
 
 pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
     let suite = Suite::start(setting, data)?;
+    let one = start_all_in_one(setting, &data.databases)?;
     let access = tokens::access(&data.keys)?;
     let mut watched = suite.watched();
     report.figure(IDLE, memory(&watched).iter().map(|(_, mib)| mib).sum(), "MiB");
     watched.push(setting.postgres.watched());
-    let call = |protocol, method, message| Call {
+    let watched_one = vec![one.watched(), setting.postgres.watched()];
+    let call_at = |address, protocol, method, message| Call {
         protocol,
-        address: suite.gateway.address,
+        address,
         method,
         credential: Credential::Bearer(access.clone()),
         message,
     };
+    let call =
+        |protocol, method, message| call_at(suite.gateway.address, protocol, method, message);
     let case = |rpc: &str, protocol: Protocol| format!("{rpc}, {}", protocol.name());
 
     let mut gets = Vec::new();
@@ -44,6 +48,11 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     for protocol in Protocol::ALL {
         gets.push(Case::new(case("GetPatient", protocol), watched.clone(), move |time| {
             let call = call(protocol, GET_PATIENT, get_patient(N));
+            async move { load::<Patient>(call, is_patient(N), time).await }
+        }));
+        let name = format!("{}, one process", case("GetPatient", protocol));
+        others.push(Case::new(name, watched_one.clone(), move |time| {
+            let call = call_at(one.address, protocol, GET_PATIENT, get_patient(N));
             async move { load::<Patient>(call, is_patient(N), time).await }
         }));
         others.push(Case::new(case("ListPatients", protocol), watched.clone(), move |time| {
@@ -77,5 +86,6 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     }
     let loaded = memory(&suite.watched()).iter().map(|(_, mib)| mib).sum();
     report.figure(LOADED, loaded, "MiB");
+    one.process.stop()?;
     suite.stop()
 }

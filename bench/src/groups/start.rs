@@ -1,6 +1,7 @@
 //! From nothing to ready, and what an idle suite costs.
 
 use anyhow::Result;
+use clinic::Databases;
 
 use crate::measure::memory;
 use crate::report::{Report, millis};
@@ -10,13 +11,17 @@ use crate::suite::start_all_in_one;
 const WARM_STARTS: usize = 5;
 
 pub(crate) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
-    let data_dir = setting.folder("all-in-one")?;
-    let first = start_all_in_one(setting, &data_dir)?;
+    let databases = Databases {
+        data_dir: setting.folder("start")?,
+        database_url: None,
+        database_prefix: "start_".to_owned(),
+    };
+    let first = start_all_in_one(setting, &databases)?;
     report.figure("one process on SQLite: first start, to ready", millis(first.took), "ms");
     first.process.stop()?;
     let mut warm = Vec::new();
     for _ in 0..WARM_STARTS {
-        let again = start_all_in_one(setting, &data_dir)?;
+        let again = start_all_in_one(setting, &databases)?;
         warm.push(millis(again.took));
         if warm.len() == WARM_STARTS {
             let idle = memory(&[again.watched()]).iter().map(|(_, mib)| mib).sum();
