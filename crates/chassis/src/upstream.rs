@@ -4,36 +4,33 @@
 //! round the replicas that are up. One that cannot be reached is left out until it accepts
 //! connections again; when none is up a call fails at once instead of waiting.
 
+mod connection;
+mod replica;
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Status, TimeoutExpired};
 use tower::Service;
 
+use crate::parse_timeout;
+use connection::{CONNECT_TIMEOUT, Failed};
+use replica::Replica;
+
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How soon a replica that is down is tried again, at first and at last.
 const PROBE_FIRST: Duration = Duration::from_millis(100);
 const PROBE_LAST: Duration = Duration::from_secs(1);
-
-/// What a replica may send of one answer before somebody reads it.
-const STREAM_WINDOW: u32 = 128 * 1024;
-/// The same of all answers: so much that thousands of answers that nobody reads do not hold up the
-/// others.
-const CONNECTION_WINDOW: u32 = 8192 * STREAM_WINDOW;
-/// Larger than the head of any answer of the suite.
-const MAX_HEAD: u32 = 64 * 1024;
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
@@ -50,13 +47,6 @@ struct Shared {
     replicas: RwLock<Arc<[Arc<Replica>]>>,
     next: AtomicUsize,
     ended: CancellationToken,
-}
-
-struct Replica {
-    url: Uri,
-    address: SocketAddr,
-    channel: Channel,
-    down: AtomicBool,
 }
 
 impl Upstream {
@@ -78,7 +68,7 @@ impl Upstream {
         Ok(Self(Arc::new(Inner { shared, _resolver: ended.drop_guard() })))
     }
 
-    /// Sends a request to a replica that is up.
+    /// Sends a request to a replica that is up. How long it may take is the caller's to say.
     ///
     /// What fails on the way is a status without details: it becomes an answer, and a line in the
     /// log, as [`crate::Error`].
@@ -87,12 +77,8 @@ impl Upstream {
         let Some(replica) = shared.pick() else {
             return Err(shared.unavailable("no replica is up"));
         };
-        let mut channel = replica.channel.clone();
-        let answer = async {
-            std::future::poll_fn(|cx| channel.poll_ready(cx)).await?;
-            channel.call(request).await
-        };
-        answer.await.map_err(|error| shared.failed(&replica, error))
+        let answer = replica.connection.send(&replica.target, request).await;
+        answer.map_err(|failed| shared.failed(&replica, &failed))
     }
 
     /// The name that it was made with.
@@ -112,7 +98,18 @@ impl Service<Request<Body>> for Upstream {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let upstream = self.clone();
-        Box::pin(async move { upstream.send(request).await })
+        // What a client made from the contract was told.
+        let asked = request.headers().get("grpc-timeout");
+        let left = asked.and_then(|left| parse_timeout(left.to_str().ok()?));
+        Box::pin(async move {
+            let answer = upstream.send(request);
+            match left {
+                Some(left) => timeout(left, answer).await.unwrap_or_else(|_| {
+                    Err(Status::deadline_exceeded("the time of the call is over"))
+                }),
+                None => answer.await,
+            }
+        })
     }
 }
 
@@ -134,32 +131,24 @@ impl Shared {
         Status::unavailable(format!("{}: {cause}", self.name))
     }
 
-    fn failed(&self, replica: &Arc<Replica>, error: tonic::transport::Error) -> Status {
-        let (cause, timed_out) = (describe(&error), timed_out(&error));
-        let status = Status::from_error(Box::new(error));
-        // A stream that was reset says nothing about the replica; a connection that cannot be
-        // made, or broke, does.
-        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown);
-        if lost && !replica.down.swap(true, Ordering::Relaxed) {
-            tracing::warn!(name = self.name, address = %replica.address, "replica is down");
+    fn failed(&self, replica: &Arc<Replica>, failed: &Failed) -> Status {
+        if failed.lost && !replica.down.swap(true, Ordering::Relaxed) {
+            let address = replica.target.address;
+            tracing::warn!(name = self.name, %address, "replica is down");
             let probe = probe(self.name, Arc::downgrade(replica));
             tokio::spawn(self.ended.clone().run_until_cancelled_owned(probe));
         }
-        // A request that a closing connection gave back is CANCELLED for tonic too, but no deadline.
-        match timed_out {
-            true => Status::deadline_exceeded("the time of the call is over"),
-            false => self.unavailable(cause),
-        }
+        self.unavailable(&failed.cause)
     }
 
     /// Keeps the replicas that are still named, with their connections, and adds the new ones.
     fn update(&self, named: Vec<(Uri, SocketAddr)>) -> Result<()> {
         let old = self.replicas();
-        let is_named = |r: &Arc<Replica>| named.iter().any(|(u, a)| *u == r.url && *a == r.address);
+        let is_named = |r: &Arc<Replica>| named.iter().any(|(u, a)| *u == r.url && *a == r.target.address);
         let mut new: Vec<_> = old.iter().filter(|r| is_named(r)).cloned().collect();
         let kept = new.len();
         for (url, address) in named {
-            if !new.iter().any(|r| r.url == url && r.address == address) {
+            if !new.iter().any(|r| r.url == url && r.target.address == address) {
                 new.push(Arc::new(Replica::new(url, address)?));
             }
         }
@@ -167,32 +156,6 @@ impl Shared {
             *self.replicas.write().unwrap_or_else(PoisonError::into_inner) = new.into();
         }
         Ok(())
-    }
-}
-
-impl Replica {
-    fn new(url: Uri, address: SocketAddr) -> Result<Self> {
-        let https = url.scheme_str() == Some("https");
-        let scheme = if https { "https" } else { "http" };
-        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
-            .origin(url.clone())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            // Not the adaptive window, which is the same for one answer and for all of them.
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_max_header_list_size(MAX_HEAD)
-            // A peer that vanished without a word is noticed, also while calls wait for it.
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(5));
-        if https {
-            let host = url.host().unwrap_or_default().to_owned();
-            endpoint = endpoint
-                .tls_config(ClientTlsConfig::new().with_native_roots().domain_name(host))
-                .context("TLS to an upstream cannot be set up")?;
-        }
-        let channel = endpoint.connect_lazy();
-        Ok(Self { url, address, channel, down: AtomicBool::new(false) })
     }
 }
 
@@ -236,27 +199,11 @@ async fn probe(name: &'static str, replica: Weak<Replica>) {
     loop {
         sleep(pause).await;
         pause = (pause * 2).min(PROBE_LAST);
-        let Some(address) = replica.upgrade().map(|replica| replica.address) else { return };
+        let Some(address) = replica.upgrade().map(|replica| replica.target.address) else { return };
         let answers = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let (Ok(Ok(_)), Some(replica)) = (answers, replica.upgrade()) else { continue };
         replica.down.store(false, Ordering::Relaxed);
         tracing::info!(name, %address, "replica is up again");
         return;
     }
-}
-
-/// Whether it was the channel's own clock, which keeps the `grpc-timeout` of the request.
-fn timed_out(error: &tonic::transport::Error) -> bool {
-    let mut causes =
-        std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.any(|cause| cause.is::<TimeoutExpired>())
-}
-
-fn describe(error: &tonic::transport::Error) -> String {
-    let (mut text, mut source) = (error.to_string(), std::error::Error::source(error));
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -1,0 +1,308 @@
+//! A connection to one replica over HTTP/2: made when it is first needed, and again when it broke.
+//!
+//! It is h2's client, on which hyper's is built. Hyper's (1.12) takes a request's body only after the
+//! head was written, and no other request before that: two writes and two more wakeups for every
+//! call, where calls that come together can share one write.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use h2::client::{Builder, SendRequest};
+use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
+use http::{Request, Response, Version};
+use http_body::{Body as _, Frame};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::replica::Target;
+
+/// How long a connection may take until calls can be sent over it.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// What a replica may send of one answer before somebody reads it.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// The same of all answers: so much that thousands of answers that nobody reads do not hold up the
+/// others.
+const CONNECTION_WINDOW: u32 = 8192 * STREAM_WINDOW;
+/// Larger than the head of any answer of the suite.
+const MAX_HEAD: u32 = 64 * 1024;
+/// Calls at once until the replica has said how many it takes.
+const FIRST_CALLS: usize = 100;
+/// After how much silence a replica that owes answers is asked whether it is there.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long it may take to say so.
+const PONG_PATIENCE: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Connection(Mutex<Option<Opening>>);
+
+/// A connection that is being made, or was.
+type Opening = Shared<BoxFuture<'static, Result<Open, Failed>>>;
+
+#[derive(Clone)]
+struct Open {
+    calls: SendRequest<Bytes>,
+    heard: Heard,
+}
+
+/// Whether the replica was heard of since somebody looked. Every call has one until it ends.
+type Heard = Arc<AtomicBool>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub(super) struct Failed {
+    pub(super) cause: Arc<str>,
+    /// Whether the replica cannot be reached, or went away: a stream that was reset says nothing
+    /// about the replica.
+    pub(super) lost: bool,
+}
+
+impl Connection {
+    pub(super) async fn send(
+        &self,
+        target: &Arc<Target>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Failed> {
+        let Open { mut calls, heard } = self.open(target).await?;
+        let (parts, body) = request.into_parts();
+        let mut head = Request::from_parts(parts, ());
+        *head.uri_mut() = target.uri(head.uri());
+        *head.version_mut() = Version::HTTP_2;
+        let empty = body.is_end_stream();
+        let (answer, stream) = calls.send_request(head, empty)?;
+        // Most requests are one message that is here already, and need no task.
+        let passing = if empty { None } else { pass_on(body, stream) };
+        let answer = answer.await?;
+        heard.store(true, Ordering::Relaxed);
+        Ok(answer.map(|body| Body::new(Answer { body, heard, _passing: passing })))
+    }
+
+    /// The connection as long as it holds, or else a new one. All who wait for it wait for the same,
+    /// which goes on when one of them does not wait any more.
+    async fn open(&self, target: &Arc<Target>) -> Result<Open, Failed> {
+        let opening = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.as_ref().map(|opening| (opening, opening.peek())) {
+                Some((opening, None)) => opening.clone(),
+                Some((_, Some(Ok(open)))) if open.holds() => return Ok(open.clone()),
+                Some((_, Some(_))) | None => known.insert(opening(target.clone())).clone(),
+            }
+        };
+        opening.await
+    }
+}
+
+impl Open {
+    /// Whether it takes calls: not when it broke, and not when the replica says goodbye.
+    fn holds(&self) -> bool {
+        let state = self.calls.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        !matches!(state, Poll::Ready(Err(_)))
+    }
+}
+
+fn opening(target: Arc<Target>) -> Opening {
+    let opened = AbortOnDropHandle::new(tokio::spawn(async move {
+        match timeout(CONNECT_TIMEOUT, open(&target)).await {
+            Ok(Ok(open)) => Ok(open),
+            Ok(Err(error)) => Err(Failed::unreachable(format!("{error:#}"))),
+            Err(_) => Err(Failed::unreachable("it takes too long to connect".to_owned())),
+        }
+    }));
+    let opened = opened.map(|opened| {
+        opened.unwrap_or_else(|error| Err(Failed::unreachable(error.to_string())))
+    });
+    opened.boxed().shared()
+}
+
+async fn open(target: &Target) -> anyhow::Result<Open> {
+    let stream = TcpStream::connect(target.address).await?;
+    stream.set_nodelay(true)?;
+    match &target.tls {
+        Some((tls, name)) => speak(tls.connect(name.clone(), stream).await?).await,
+        None => speak(stream).await,
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> anyhow::Result<Open> {
+    let (calls, mut connection) = Builder::new()
+        .enable_push(false)
+        .initial_max_send_streams(FIRST_CALLS)
+        // Not one that adapts, which would be the same for one answer and for all of them.
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEAD)
+        .handshake(stream)
+        .await?;
+    let heard = Heard::default();
+    let pings = connection.ping_pong();
+    let silence = silence(pings, heard.clone());
+    tokio::spawn(async move {
+        let ended = tokio::select! {
+            biased;
+            ended = connection => ended,
+            () = silence => return tracing::debug!("a replica says nothing any more"),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection to a replica ended");
+        }
+    });
+    Ok(Open { calls, heard })
+}
+
+/// Ends when a replica that owes answers says nothing and does not answer a ping either: a peer that
+/// vanished without a word is noticed, also while calls wait for it. Without calls nothing is asked,
+/// which some servers take for an attack.
+async fn silence(pings: Option<PingPong>, heard: Heard) {
+    // This one, and the one of `Open`.
+    const AT_REST: usize = 2;
+    let Some(mut pings) = pings else { return std::future::pending().await };
+    loop {
+        sleep(SILENCE).await;
+        if heard.swap(false, Ordering::Relaxed) || Arc::strong_count(&heard) <= AT_REST {
+            continue;
+        }
+        let answer = timeout(PONG_PATIENCE, pings.ping(Ping::opaque())).await;
+        if !matches!(answer, Ok(Ok(_))) {
+            return;
+        }
+    }
+}
+
+/// Passes a body on as far as it is here; a task does what is left, until the call ends.
+fn pass_on(body: Body, stream: SendStream<Bytes>) -> Option<AbortOnDropHandle<()>> {
+    let mut passing = Box::pin(async move {
+        if let Err(error) = pass_all(body, stream).await {
+            tracing::debug!(%error, "a request was not passed on to its end");
+        }
+    });
+    match passing.as_mut().now_or_never() {
+        Some(()) => None,
+        None => Some(AbortOnDropHandle::new(tokio::spawn(passing))),
+    }
+}
+
+async fn pass_all(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), h2::Error> {
+    let mut first = true;
+    loop {
+        let next = std::future::poll_fn(|cx| match stream.poll_reset(cx) {
+            // The replica needs no more of it.
+            Poll::Ready(reason) => Poll::Ready(reason.map(|_| None)),
+            Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(|frame| Ok(Some(frame))),
+        });
+        let frame = match next.await? {
+            None => return Ok(()),
+            Some(None) => return stream.send_data(Bytes::new(), true),
+            Some(Some(Ok(frame))) => frame,
+            Some(Some(Err(_))) => {
+                stream.send_reset(Reason::CANCEL);
+                return Ok(());
+            }
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                // The first part goes along with the head, before which h2 grants no room. For
+                // another one some room is enough: h2 keeps what is left.
+                if !first && !data.is_empty() {
+                    room(&mut stream).await?;
+                }
+                first = false;
+                let last = body.is_end_stream();
+                stream.send_data(data, last)?;
+                if last {
+                    return Ok(());
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    return stream.send_trailers(trailers);
+                }
+            }
+        }
+    }
+}
+
+/// Waits until something may be sent.
+async fn room(stream: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
+    stream.reserve_capacity(1);
+    while stream.capacity() == 0 {
+        match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
+            Some(room) => room?,
+            // The stream was closed: sending says why.
+            None => break,
+        };
+    }
+    Ok(())
+}
+
+/// The body of an answer. Dropping it ends the call.
+struct Answer {
+    body: RecvStream,
+    heard: Heard,
+    _passing: Option<AbortOnDropHandle<()>>,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let frame = match ready!(this.body.poll_data(cx)) {
+            Some(Ok(data)) => {
+                // As soon as it is handed over there is room for as much: whoever does not read
+                // does not ask for more either.
+                this.body.flow_control().release_capacity(data.len()).map(|()| Frame::data(data))
+            }
+            // It needs no more of the request, and has said all that it has to say (RFC 9113, 8.1).
+            Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => {
+                return Poll::Ready(None);
+            }
+            Some(Err(error)) => Err(error),
+            None => match ready!(this.body.poll_trailers(cx)) {
+                Ok(Some(trailers)) => Ok(Frame::trailers(trailers)),
+                Ok(None) => return Poll::Ready(None),
+                Err(error) => Err(error),
+            },
+        };
+        this.heard.store(true, Ordering::Relaxed);
+        Poll::Ready(Some(frame.map_err(|error| Status::from_error(Box::new(error)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+impl Failed {
+    fn unreachable(cause: String) -> Self {
+        Self { cause: cause.into(), lost: true }
+    }
+}
+
+impl From<h2::Error> for Failed {
+    fn from(error: h2::Error) -> Self {
+        let lost = match error.reason() {
+            // Where a replica is told to stop it goes away in order, and another one may be there.
+            Some(Reason::NO_ERROR) => false,
+            Some(Reason::REFUSED_STREAM) => true,
+            Some(_) => !error.is_reset(),
+            None => error.is_io(),
+        };
+        Self { cause: error.to_string().into(), lost }
+    }
+}
