@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
 use crate::http::Edge;
+use crate::workers::{Place, Workers};
 use crate::{Config, config};
 
 /// How long a client may take to shake hands, and until its first request's head is here.
@@ -45,6 +46,7 @@ pub(crate) struct Connections {
     edge: Edge,
     http: auto::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
+    workers: Workers,
     places: Arc<Semaphore>,
     grace: Duration,
 }
@@ -56,6 +58,7 @@ impl Connections {
             edge,
             http: protocol(),
             tls: tls(&config.edge)?,
+            workers: Workers::start()?,
             places: Arc::new(Semaphore::new(places)),
             grace: config.serving.shutdown_grace,
         })
@@ -80,13 +83,15 @@ impl Connections {
                     continue;
                 }
             };
-            let (this, shutdown) = (this.clone(), shutdown.clone());
-            open.spawn(async move {
-                if let Err(error) = this.serve(stream, peer.ip(), shutdown).await {
+            let Some((worker, runtime)) = this.workers.place() else { break };
+            let (serving, shutdown) = (this.clone(), shutdown.clone());
+            let serve = async move {
+                if let Err(error) = serving.serve(stream, peer.ip(), &worker, shutdown).await {
                     tracing::debug!(error = format!("{error:#}"), "a connection ended");
                 }
-                drop(place);
-            });
+                drop((place, worker));
+            };
+            open.spawn_on(serve, runtime);
         }
         drop(listener);
         // What is left after the grace ends with `open`.
@@ -97,15 +102,18 @@ impl Connections {
         &self,
         stream: TcpStream,
         peer: IpAddr,
+        worker: &Place,
         shutdown: CancellationToken,
     ) -> Result<()> {
         stream.set_nodelay(true)?;
+        // From the runtime that accepted it to this one.
+        let stream = TcpStream::from_std(stream.into_std()?)?;
         match &self.tls {
             Some(tls) => {
                 let stream = timeout(HEAD_PATIENCE, tls.accept(stream)).await??;
-                self.speak(stream, peer, shutdown).await
+                self.speak(stream, peer, worker, shutdown).await
             }
-            None => self.speak(stream, peer, shutdown).await,
+            None => self.speak(stream, peer, worker, shutdown).await,
         }
     }
 
@@ -113,13 +121,14 @@ impl Connections {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: IpAddr,
+        &Place { number, .. }: &Place,
         shutdown: CancellationToken,
     ) -> Result<()> {
         let (edge, activity) = (self.edge.clone(), Activity::default());
         let service = service_fn(|request| {
             let (edge, running) = (edge.clone(), activity.begin());
             async move {
-                let answer = edge.answer(request, peer).await?;
+                let answer = edge.answer(request, peer, number).await?;
                 Ok::<_, Infallible>(answer.map(|body| running.until_sent(body)))
             }
         });

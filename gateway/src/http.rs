@@ -81,11 +81,12 @@ impl Edge {
         Ok(Self { inside, clock, behind_proxy: edge.behind_proxy, hsts })
     }
 
-    /// Answers a request that came from that address.
+    /// Answers a request that came from that address to the worker of that number.
     pub(crate) async fn answer(
         self,
         mut request: Request<Incoming>,
         peer: IpAddr,
+        worker: usize,
     ) -> Result<Response<Body>, Infallible> {
         let mut request_id = self.request_id(request.headers());
         // Not secret, but never the same: HPACK need not remember it.
@@ -98,7 +99,11 @@ impl Edge {
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
-        request.extensions_mut().insert(Origin { client_ip, request_id: request_id.clone() });
+        request.extensions_mut().insert(Origin {
+            client_ip,
+            request_id: request_id.clone(),
+            worker,
+        });
         let request = request.map(Body::new);
         let Ok(mut response) = self.inside.clone().oneshot(request).instrument(span).await;
         let headers = response.headers_mut();

@@ -19,6 +19,7 @@ mod proxy;
 mod reflection;
 mod rest;
 mod routes;
+mod workers;
 
 use std::sync::Arc;
 

@@ -34,6 +34,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub(crate) struct Origin {
     pub(crate) client_ip: Option<IpAddr>,
     pub(crate) request_id: HeaderValue,
+    /// The number of the worker that serves it.
+    pub(crate) worker: usize,
 }
 
 /// See the module. Clones share everything.
@@ -118,6 +120,7 @@ impl Proxy {
             caller,
             claims: claims.map_err(Error::internal)?,
             request_id: origin.request_id.clone(),
+            worker: origin.worker,
             timeout: left,
             deadline: left.and_then(|left| Instant::now().checked_add(left)),
             message_bytes: this.limits.message_bytes,
@@ -131,6 +134,7 @@ pub(crate) struct Call<'a> {
     caller: Caller,
     claims: HeaderValue,
     request_id: HeaderValue,
+    worker: usize,
     /// As it was at admission: a round number, which HPACK remembers. When it is up the call ends
     /// here, whatever the service thinks.
     timeout: Option<Duration>,
@@ -152,7 +156,7 @@ impl Call<'_> {
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
         let (parts, body) = request.into_parts();
         let (body, fault) = frames::limited(body, self.message_bytes);
-        let answer = self.upstream.send(Request::from_parts(parts, body));
+        let answer = self.upstream.send(self.worker, Request::from_parts(parts, body));
         let answer = match self.deadline {
             // The clock first: a service keeps the same time, and many say CANCELLED when it is up.
             Some(deadline) => tokio::select! {

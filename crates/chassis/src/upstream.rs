@@ -68,16 +68,21 @@ impl Upstream {
         Ok(Self(Arc::new(Inner { shared, _resolver: ended.drop_guard() })))
     }
 
-    /// Sends a request to a replica that is up. How long it may take is the caller's to say.
+    /// Sends a request to a replica that is up, as the caller of that number: callers on one thread
+    /// have one number, so that what they share is where they are. How long it may take is the caller's to say.
     ///
     /// What fails on the way is a status without details: it becomes an answer, and a line in the
     /// log, as [`crate::Error`].
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+    pub async fn send(
+        &self,
+        caller: usize,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Status> {
         let shared = &self.0.shared;
         let Some(replica) = shared.pick() else {
             return Err(shared.unavailable("no replica is up"));
         };
-        let answer = replica.connection.send(&replica.target, request).await;
+        let answer = replica.send(caller, request).await;
         answer.map_err(|failed| shared.failed(&replica, &failed))
     }
 
@@ -102,7 +107,7 @@ impl Service<Request<Body>> for Upstream {
         let asked = request.headers().get("grpc-timeout");
         let left = asked.and_then(|left| parse_timeout(left.to_str().ok()?));
         Box::pin(async move {
-            let answer = upstream.send(request);
+            let answer = upstream.send(0, request);
             match left {
                 Some(left) => timeout(left, answer).await.unwrap_or_else(|_| {
                     Err(Status::deadline_exceeded("the time of the call is over"))
@@ -144,7 +149,8 @@ impl Shared {
     /// Keeps the replicas that are still named, with their connections, and adds the new ones.
     fn update(&self, named: Vec<(Uri, SocketAddr)>) -> Result<()> {
         let old = self.replicas();
-        let is_named = |r: &Arc<Replica>| named.iter().any(|(u, a)| *u == r.url && *a == r.target.address);
+        let is_named =
+            |r: &Arc<Replica>| named.iter().any(|(u, a)| *u == r.url && *a == r.target.address);
         let mut new: Vec<_> = old.iter().filter(|r| is_named(r)).cloned().collect();
         let kept = new.len();
         for (url, address) in named {

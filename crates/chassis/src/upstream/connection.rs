@@ -118,9 +118,8 @@ fn opening(target: Arc<Target>) -> Opening {
             Err(_) => Err(Failed::unreachable("it takes too long to connect".to_owned())),
         }
     }));
-    let opened = opened.map(|opened| {
-        opened.unwrap_or_else(|error| Err(Failed::unreachable(error.to_string())))
-    });
+    let opened = opened
+        .map(|opened| opened.unwrap_or_else(|error| Err(Failed::unreachable(error.to_string()))));
     opened.boxed().shared()
 }
 
@@ -289,7 +288,7 @@ impl http_body::Body for Answer {
 }
 
 impl Failed {
-    fn unreachable(cause: String) -> Self {
+    pub(super) fn unreachable(cause: String) -> Self {
         Self { cause: cause.into(), lost: true }
     }
 }

@@ -1,22 +1,25 @@
 //! One process of a service: where it is, whether it is up, and the connections to it.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, ensure};
-use http::Uri;
 use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tonic::body::Body;
 
-use super::connection::Connection;
+use super::connection::{Connection, Failed};
 
 pub(super) struct Replica {
     pub(super) url: Uri,
     pub(super) target: Arc<Target>,
-    pub(super) connection: Connection,
+    /// One for each number that a caller may have. Most are never made.
+    connections: Vec<Connection>,
     pub(super) down: AtomicBool,
 }
 
@@ -32,7 +35,21 @@ pub(super) struct Target {
 impl Replica {
     pub(super) fn new(url: Uri, address: SocketAddr) -> Result<Self> {
         let target = Arc::new(Target::new(&url, address)?);
-        Ok(Self { url, target, connection: Connection::default(), down: AtomicBool::new(false) })
+        // Who is on no thread in particular, and a thread for each processor.
+        let callers = 1 + std::thread::available_parallelism().map_or(1, NonZero::get);
+        let connections = (0..callers).map(|_| Connection::default()).collect();
+        Ok(Self { url, target, connections, down: AtomicBool::new(false) })
+    }
+
+    pub(super) async fn send(
+        &self,
+        caller: usize,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Failed> {
+        let connection = self.connections.get(caller % self.connections.len());
+        let connection =
+            connection.ok_or_else(|| Failed::unreachable("no connection".to_owned()))?;
+        connection.send(&self.target, request).await
     }
 }
 

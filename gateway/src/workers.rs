@@ -1,0 +1,63 @@
+//! Threads that serve connections, each with a runtime of its own: what a connection needs is done
+//! where it is, and no other thread has to be woken for it. Waking one, twice for every call, took
+//! longer than many a call.
+
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// See the module. They end when this is dropped.
+pub(crate) struct Workers(Vec<Worker>);
+
+struct Worker {
+    runtime: Handle,
+    /// As often as it has connections, and once more.
+    connections: Arc<()>,
+    _running: oneshot::Sender<()>,
+}
+
+/// A place on a worker; a connection keeps it as long as it is open.
+pub(crate) struct Place {
+    /// Which worker it is, from 1: what is not done by one is done by number 0.
+    pub(crate) number: usize,
+    _connection: Arc<()>,
+}
+
+impl Workers {
+    /// One for each processor.
+    pub(crate) fn start() -> Result<Self> {
+        let count = thread::available_parallelism().map_or(1, NonZero::get);
+        let workers: io::Result<_> = (0..count).map(|_| Worker::start()).collect();
+        Ok(Self(workers.context("the system gives no threads")?))
+    }
+
+    /// A place on the worker that has fewest connections.
+    pub(crate) fn place(&self) -> Option<(Place, &Handle)> {
+        let load = |worker: &Worker| Arc::strong_count(&worker.connections);
+        let (number, worker) = (1..).zip(&self.0).min_by_key(|(_, worker)| load(worker))?;
+        let place = Place { number, _connection: worker.connections.clone() };
+        Some((place, &worker.runtime))
+    }
+}
+
+impl Worker {
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (running, ended) = oneshot::channel();
+        let worker = Self {
+            runtime: runtime.handle().clone(),
+            connections: Arc::default(),
+            _running: running,
+        };
+        thread::Builder::new().name("gateway-worker".to_owned()).spawn(move || {
+            // Nothing is ever sent: it ends with its sender.
+            let _ = runtime.block_on(ended);
+        })?;
+        Ok(worker)
+    }
+}
