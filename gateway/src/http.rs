@@ -18,7 +18,7 @@ use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::proxy::{Origin, Proxy};
 use crate::{Config, plain, rest};
@@ -92,9 +92,12 @@ impl Edge {
         // Not secret, but never the same: HPACK need not remember it.
         request_id.set_sensitive(true);
         let client_ip = Some(self.client_ip(request.headers(), peer));
+        let path = request.uri().path();
+        let grpc = *request.method() == Method::POST && is_grpc(request.headers());
         let span = tracing::info_span!(
             "call",
-            method = tracing::field::Empty,
+            // At once, where it is known: what is added later is formatted twice.
+            method = grpc.then(|| loggable(path)),
             // What a path of the REST API leads to.
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
@@ -165,7 +168,6 @@ impl Service<Request<Body>> for Inside {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if *request.method() == Method::POST && is_grpc(request.headers()) {
-            Span::current().record("method", loggable(request.uri().path()));
             return Either::Left(self.grpc.call(request));
         }
         Either::Right(Box::pin(self.others.clone().answer(request).map(Ok)))
