@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
+use crate::gathered::gathered;
 use crate::http::Edge;
 use crate::workers::{Place, Workers};
 use crate::{Config, config};
@@ -132,16 +133,17 @@ impl Connections {
                 Ok::<_, Infallible>(answer.map(|body| running.until_sent(body)))
             }
         });
+        let (stream, outgoing) = gathered(stream);
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
-            outcome = connection.as_mut() => return outcome.map_err(|error| anyhow!(error)),
+            outcome = outgoing.of(connection.as_mut()) => return outcome.map_err(|error| anyhow!(error)),
             () = activity.ceased(HEAD_PATIENCE, IDLE) => {}
             () = shutdown.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();
         // Calls may go on as long as they need, but a client need not agree to the end.
         tokio::select! {
-            outcome = connection => outcome.map_err(|error| anyhow!(error)),
+            outcome = outgoing.of(connection) => outcome.map_err(|error| anyhow!(error)),
             () = activity.ceased(GOODBYE, GOODBYE) => Ok(()),
         }
     }

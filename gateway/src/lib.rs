@@ -10,6 +10,7 @@ mod config;
 mod connections;
 mod deadline;
 mod frames;
+mod gathered;
 mod health;
 mod http;
 mod keyring;

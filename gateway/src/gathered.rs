@@ -1,0 +1,164 @@
+//! What a connection writes in one go leaves in one go: h2 (0.4) writes an answer's head and message
+//! on their own and its trailers after them, each a system call and a packet more.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that wait at most: a frame of the largest size that HTTP/2 allows unasked.
+const MOST: usize = 16 * 1024;
+
+/// A stream on which writing only gathers, until [`Outgoing`] sends it.
+pub(crate) struct Gathered<S>(Arc<Mutex<Held<S>>>);
+
+/// What was gathered on a stream.
+pub(crate) struct Outgoing<S>(Arc<Mutex<Held<S>>>);
+
+struct Held<S> {
+    stream: S,
+    bytes: BytesMut,
+}
+
+/// The stream for whoever writes, and what he wrote.
+pub(crate) fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
+    let held = Arc::new(Mutex::new(Held { stream, bytes: BytesMut::new() }));
+    (Gathered(held.clone()), Outgoing(held))
+}
+
+impl<S: AsyncWrite + Unpin> Outgoing<S> {
+    /// Does some work, and sends what it wrote whenever it comes to wait.
+    pub(crate) async fn of<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
+        poll_fn(|cx| {
+            let polled = work.as_mut().poll(cx);
+            // What fails here the work finds out with its next read.
+            let _ = lock(&self.0).poll_send(cx);
+            polled
+        })
+        .await
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Held<S> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.bytes.is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes))?;
+            if sent == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.bytes.advance(sent);
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.bytes.len() >= MOST {
+            ready!(self.poll_send(cx))?;
+        }
+        let before = self.bytes.len();
+        for part in parts {
+            let room = MOST.saturating_sub(self.bytes.len());
+            self.bytes.extend_from_slice(part.get(..room).unwrap_or(part));
+        }
+        Poll::Ready(Ok(self.bytes.len() - before))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut lock(&self.0).stream).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.0).poll_gather(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.0).poll_gather(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut held = lock(&self.0);
+        ready!(held.poll_send(cx))?;
+        Pin::new(&mut held.stream).poll_shutdown(cx)
+    }
+}
+
+fn lock<S>(held: &Mutex<Held<S>>) -> MutexGuard<'_, Held<S>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_and_flushed_leaves_when_the_writer_waits() {
+        let (near, mut far) = duplex(1024);
+        let (mut stream, outgoing) = gathered(near);
+        let mut read = [0; 16];
+        let work = pin!(async {
+            stream.write_all(b"head ").await.unwrap();
+            stream.write_all(b"trailers").await.unwrap();
+            stream.flush().await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let read = tokio::select! {
+            () = outgoing.of(work) => unreachable!(),
+            len = far.read(&mut read) => &read[..len.unwrap()],
+        };
+        assert_eq!(read, b"head trailers");
+    }
+
+    #[tokio::test]
+    async fn more_than_is_held_and_more_than_the_peer_takes_at_once_arrives() {
+        let (near, mut far) = duplex(100);
+        let (mut stream, outgoing) = gathered(near);
+        let sent: Vec<u8> = (0..=250).cycle().take(5 * MOST + 7).collect();
+        let work = pin!(async {
+            stream.write_all(&sent).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        let mut arrived = Vec::new();
+        let (_, read) = tokio::join!(outgoing.of(work), far.read_to_end(&mut arrived));
+        read.unwrap();
+        assert!(arrived == sent);
+    }
+}
