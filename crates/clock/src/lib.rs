@@ -3,9 +3,13 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
+
+/// In a second.
+const MICROS: i64 = 1_000_000;
 
 /// The system's time, plus an offset that only tests set.
 #[derive(Clone, Debug)]
@@ -34,24 +38,29 @@ impl Clock {
     }
 
     /// Now, in whole microseconds: what PostgreSQL keeps, so that a value read back is equal.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the system's time is read")]
     pub fn now(&self) -> DateTime<Utc> {
-        let offset = self.offset_micros.as_ref().map_or(0, |o| o.load(Ordering::SeqCst));
-        let micros = Utc::now().timestamp_micros().saturating_add(offset);
-        DateTime::from_timestamp_micros(micros).unwrap_or_default()
+        DateTime::from_timestamp_micros(self.micros()).unwrap_or_default()
     }
 
     /// Seconds since 1970, as JWTs count them.
     pub fn unix(&self) -> i64 {
-        self.now().timestamp()
+        self.micros().div_euclid(MICROS)
+    }
+
+    /// Microseconds since 1970. Without a calendar, which takes longer than reading the time.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the system's time is read")]
+    pub fn micros(&self) -> i64 {
+        let offset = self.offset_micros.as_ref().map_or(0, |o| o.load(Ordering::SeqCst));
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX).saturating_add(offset)
     }
 
     /// A new UUIDv7 (RFC 9562): ids of one clock and its clones sort in the order in which they
     /// were made, also within a millisecond.
     pub fn new_id(&self) -> Uuid {
-        let now = self.now();
-        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
-        Uuid::new_v7(Timestamp::from_unix(&*self.ids, seconds, now.timestamp_subsec_nanos()))
+        let micros = u64::try_from(self.micros()).unwrap_or_default();
+        let now = Duration::from_micros(micros);
+        Uuid::new_v7(Timestamp::from_unix(&*self.ids, now.as_secs(), now.subsec_nanos()))
     }
 }
 

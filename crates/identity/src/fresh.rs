@@ -33,7 +33,7 @@ impl<T: PartialEq> Fresh<T> {
         read: impl Fn(Option<&T>) -> Result<T, KeyError> + Send + Sync + 'static,
     ) -> Result<Self, KeyError> {
         let value = RwLock::new(Arc::new(read(None)?));
-        let read_at = AtomicI64::new(clock.now().timestamp_micros());
+        let read_at = AtomicI64::new(clock.micros());
         Ok(Self { value, read_at, read: Box::new(read), clock })
     }
 
@@ -54,7 +54,7 @@ impl<T: PartialEq> Fresh<T> {
     }
 
     fn read_if_older_than(&self, age: i64) {
-        let now = self.clock.now().timestamp_micros();
+        let now = self.clock.micros();
         let before = self.read_at.load(Ordering::Acquire);
         // Only one of many callers reads; the others go on with what there is.
         let mine = now.saturating_sub(before) >= age
