@@ -44,7 +44,7 @@ const MAX_HEAD: usize = 128 * 1024;
 const MAX_STREAMS: u32 = 256;
 
 pub(crate) struct Connections {
-    edge: Edge,
+    edge: Arc<Edge>,
     http: auto::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
     workers: Workers,
@@ -56,7 +56,7 @@ impl Connections {
     pub(crate) fn new(config: &Config, edge: Edge) -> Result<Self> {
         let places = usize::try_from(config.edge.max_connections)?;
         Ok(Self {
-            edge,
+            edge: Arc::new(edge),
             http: protocol(),
             tls: tls(&config.edge)?,
             workers: Workers::start()?,
@@ -136,6 +136,7 @@ impl Connections {
         let (stream, outgoing) = gathered(stream);
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
+            biased;
             outcome = outgoing.of(connection.as_mut()) => return outcome.map_err(|error| anyhow!(error)),
             () = activity.ceased(HEAD_PATIENCE, IDLE) => {}
             () = shutdown.cancelled() => {}

@@ -124,8 +124,12 @@ impl Shared {
     }
 
     fn pick(&self) -> Option<Arc<Replica>> {
-        let replicas = self.replicas();
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        // What threads share they hand to and fro: as little of it as can be.
+        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        let start = match replicas.len() {
+            0 | 1 => 0,
+            _ => self.next.fetch_add(1, Ordering::Relaxed),
+        };
         (0..replicas.len())
             .filter_map(|i| replicas.get(start.wrapping_add(i) % replicas.len()))
             .find(|replica| !replica.down.load(Ordering::Relaxed))
