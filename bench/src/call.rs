@@ -12,6 +12,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::net::TcpStream;
 
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -55,6 +58,17 @@ pub(crate) enum Credential {
     Claims(HeaderValue),
 }
 
+impl Credential {
+    pub(crate) fn header(&self) -> (&'static str, String) {
+        match self {
+            Self::Bearer(token) => ("authorization", format!("Bearer {token}")),
+            Self::Claims(claims) => {
+                (clinic_identity::CLAIMS_HEADER, claims.to_str().unwrap_or_default().to_owned())
+            }
+        }
+    }
+}
+
 impl Call {
     pub(crate) fn url(&self) -> String {
         format!("http://{}{}", self.address, self.method)
@@ -72,13 +86,7 @@ impl Call {
                 ]
             }
         };
-        match &self.credential {
-            Credential::Bearer(token) => headers.push(("authorization", format!("Bearer {token}"))),
-            Credential::Claims(claims) => headers.push((
-                clinic_identity::CLAIMS_HEADER,
-                claims.to_str().unwrap_or_default().to_owned(),
-            )),
-        }
+        headers.push(self.credential.header());
         headers
     }
 
@@ -96,7 +104,7 @@ impl Call {
         &self,
         is_right: impl FnOnce(&T) -> bool,
     ) -> Result<u64> {
-        let answer = tokio::time::timeout(Duration::from_secs(10), self.ask()).await;
+        let answer = tokio::time::timeout(PATIENCE, self.ask()).await;
         let body = answer.map_err(|_| anyhow!("no answer within 10 s")).flatten()?;
         let what = || format!("{} over {} at {}", self.method, self.protocol.name(), self.address);
         let length = body.get(1..5).and_then(|bytes| bytes.try_into().ok());
@@ -107,6 +115,15 @@ impl Call {
         let message = T::decode(message).with_context(what)?;
         ensure!(is_right(&message), "{} gives a wrong answer", what());
         Ok(body.len() as u64)
+    }
+
+    /// Asks once, and sees that there is no message for whoever holds this credential.
+    pub(crate) async fn probe_refusal(&self) -> Result<()> {
+        let answer = tokio::time::timeout(PATIENCE, self.ask()).await?;
+        // Refused as gRPC-Web does it, there may be a frame, but one of trailers.
+        let refused = answer.map_or(true, |body| body.first().is_none_or(|flags| *flags != 0));
+        ensure!(refused, "{} is answered without a good token at {}", self.method, self.address);
+        Ok(())
     }
 
     async fn ask(&self) -> Result<Bytes> {

@@ -51,8 +51,7 @@ async fn patients(db: &Db, name: &str, numbers: Range<u64>) -> Result<()> {
     insert(db, &format!("{name}: patients"), PATIENT, numbers, of_owner).await
 }
 
-/// What time does by itself on a server that has been up for a while: statistics for the planner,
-/// and pages that are known to be visible to all.
+/// What time does by itself on a server that has been up for a while: statistics for the planner.
 async fn settle(db: &Db) -> Result<()> {
     db.execute(Query::new("ANALYZE")).await?;
     db.close().await;

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
@@ -132,7 +132,12 @@ async fn bench(options: &Options) -> Result<()> {
         }
     }
     let mut report = Report::new(machine);
-    measure(options, &setting, &mut report).await?;
+    // So that nothing that runs is left behind.
+    let told = clinic_chassis::process::until_told()?;
+    tokio::select! {
+        done = measure(options, &setting, &mut report) => done?,
+        () = told.cancelled() => bail!("told to stop"),
+    }
     report.set_targets(targets::of(&report));
     report.write_json(&options.json)?;
     let tables = report.markdown();

@@ -57,7 +57,8 @@ const KINDS: [Kind; 3] = [
         speaks_web: true,
         arguments: |command, config| {
             command.arg("-c").arg(config);
-            command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "error"]);
+            // Envoy's own default is a worker for each processor.
+            command.args(["--disable-hot-restart", "--log-level", "error"]);
         },
     },
     Kind {
@@ -123,9 +124,12 @@ impl Peer {
         let key_file = folder.join("access.pem");
         fs::write(&key_file, public_pem(jwks.first().context("there is no key")?)?)?;
         let port = free_port()?;
+        // As many as Clinic's gateway takes.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
         let config = kind
             .config
             .replace("@LISTEN_PORT@", &port.to_string())
+            .replace("@THREADS@", &threads)
             .replace("@UPSTREAM_HOST@", &upstream.ip().to_string())
             .replace("@UPSTREAM_PORT@", &upstream.port().to_string())
             .replace("@JWKS@", &json!({ "keys": jwks }).to_string())

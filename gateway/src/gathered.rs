@@ -22,11 +22,13 @@ pub(crate) struct Outgoing<S>(Arc<Mutex<Held<S>>>);
 struct Held<S> {
     stream: S,
     bytes: BytesMut,
+    /// Whether the stream may hold back what it was given: TLS takes more than the socket does.
+    unflushed: bool,
 }
 
 /// The stream for whoever writes, and what he wrote.
 pub(crate) fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
-    let held = Arc::new(Mutex::new(Held { stream, bytes: BytesMut::new() }));
+    let held = Arc::new(Mutex::new(Held { stream, bytes: BytesMut::new(), unflushed: false }));
     (Gathered(held.clone()), Outgoing(held))
 }
 
@@ -45,17 +47,19 @@ impl<S: AsyncWrite + Unpin> Outgoing<S> {
 
 impl<S: AsyncWrite + Unpin> Held<S> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.bytes.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         while !self.bytes.is_empty() {
             let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes))?;
             if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.bytes.advance(sent);
+            self.unflushed = true;
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_gather(
@@ -107,6 +111,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Also what the stream writes by itself, as TLS does: `Outgoing` flushes it.
+        lock(&self.0).unflushed = true;
         Poll::Ready(Ok(()))
     }
 
@@ -145,6 +151,54 @@ mod tests {
             len = far.read(&mut read) => &read[..len.unwrap()],
         };
         assert_eq!(read, b"head trailers");
+    }
+
+    /// Takes everything at once, and passes it on only when it is flushed, as TLS does when the
+    /// socket is full.
+    struct HoldsBack<S> {
+        stream: S,
+        held: BytesMut,
+    }
+
+    impl<S: AsyncWrite + Unpin> AsyncWrite for HoldsBack<S> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            let this = &mut *self;
+            while !this.held.is_empty() {
+                let sent = ready!(Pin::new(&mut this.stream).poll_write(cx, &this.held))?;
+                this.held.advance(sent);
+            }
+            Pin::new(&mut this.stream).poll_flush(cx)
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_held_back_follows_when_the_peer_reads() {
+        let (near, mut far) = duplex(100);
+        let (mut stream, outgoing) = gathered(HoldsBack { stream: near, held: BytesMut::new() });
+        let sent: Vec<u8> = (0..=250).cycle().take(1000).collect();
+        let work = pin!(async {
+            poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, &sent)).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let mut arrived = vec![0; sent.len()];
+        tokio::select! {
+            () = outgoing.of(work) => unreachable!(),
+            read = far.read_exact(&mut arrived) => assert_eq!(read.unwrap(), sent.len()),
+        }
+        assert!(arrived == sent);
     }
 
     #[tokio::test]

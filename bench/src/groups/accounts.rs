@@ -1,5 +1,6 @@
 //! Signing in: bound by argon2, which is as slow as it should be; and tokens.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -7,7 +8,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use clinic_clock::Clock;
 use clinic_identity::AccessVerifier;
 use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
-use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest, Tokens};
+use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest};
 use tonic::transport::Channel;
 
 use crate::load::{CONNECTIONS, Outcome, own};
@@ -26,42 +27,35 @@ const PASSWORD: &str = "correct-horse-battery";
 pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
     let suite = Suite::start(setting, data)?;
     let gateway = suite.gateway.address;
-    let url = format!("http://{gateway}");
-    for number in 0..CONNECTIONS {
-        register(&url, number).await?;
-    }
+    register(gateway).await?;
     let mut watched = suite.watched();
     watched.push(setting.postgres.watched());
 
-    let caller = |number: u32, channel: Channel| (AuthServiceClient::new(channel), number);
-    let login = Case::new(LOGIN, watched.clone(), move |time| {
-        own::run(gateway, time, caller, |(mut auth, number)| async move {
-            let answer = auth.login(login_of(number)).await?.into_inner();
-            ensure!(
-                answer.user.is_some_and(|user| user.email == email(number)),
-                "another's account"
-            );
-            Ok((auth, number))
-        })
-    });
+    let login = Case::new(LOGIN, watched.clone(), move |time| sign_in(gateway, time));
     let argon2 = Case::new(ARGON2, vec![], |time| async move {
         tokio::task::spawn_blocking(move || hashing(time)).await?
     });
     contest(report, GROUP, setting.effort, vec![login, argon2]).await?;
 
-    let refresh = Case::new("Refresh", watched, move |time| {
-        let caller = |number, channel| (AuthServiceClient::new(channel), number, String::new());
-        own::run(gateway, time, caller, |(mut auth, number, token)| async move {
-            let tokens: Option<Tokens> = if token.is_empty() {
-                auth.login(login_of(number)).await?.into_inner().tokens
-            } else {
-                let request = RefreshRequest { refresh: token.clone() };
-                auth.refresh(request).await?.into_inner().tokens
-            };
+    let refresh = Case::new("Refresh", watched, move |time| async move {
+        let mut tokens = Vec::new();
+        for number in 0..CONNECTIONS {
+            let mut auth = AuthServiceClient::connect(format!("http://{gateway}")).await?;
+            let answer = auth.login(login_of(number)).await?.into_inner();
+            tokens.push(answer.tokens.context("no tokens")?.refresh);
+        }
+        let caller = |number: u32, channel: Channel| {
+            let token = usize::try_from(number).ok().and_then(|at| tokens.get(at)).cloned();
+            (AuthServiceClient::new(channel), token.unwrap_or_default())
+        };
+        own::run(gateway, time, caller, |(mut auth, token)| async move {
+            let request = RefreshRequest { refresh: token.clone() };
+            let tokens = auth.refresh(request).await?.into_inner().tokens;
             let next = tokens.context("no tokens")?.refresh;
             ensure!(next != token, "the same token again");
-            Ok((auth, number, next))
+            Ok((auth, next))
         })
+        .await
     });
     if !setting.quick {
         contest(report, GROUP, setting.effort, vec![refresh]).await?;
@@ -70,16 +64,30 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     suite.stop()
 }
 
-async fn register(url: &str, number: u32) -> Result<()> {
-    let mut auth = AuthServiceClient::connect(url.to_owned()).await?;
-    let request = RegisterRequest {
-        email: email(number),
-        name: "Some Body".to_owned(),
-        password: PASSWORD.to_owned(),
-        ..RegisterRequest::default()
-    };
-    auth.register(request).await?;
+/// Makes the accounts that sign in.
+pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
+    for number in 0..CONNECTIONS {
+        let mut auth = AuthServiceClient::connect(format!("http://{gateway}")).await?;
+        let request = RegisterRequest {
+            email: email(number),
+            name: "Some Body".to_owned(),
+            password: PASSWORD.to_owned(),
+            ..RegisterRequest::default()
+        };
+        auth.register(request).await?;
+    }
     Ok(())
+}
+
+/// All of them sign in, over and over.
+pub(super) async fn sign_in(gateway: SocketAddr, time: Duration) -> Result<Outcome> {
+    let caller = |number: u32, channel: Channel| (AuthServiceClient::new(channel), number);
+    own::run(gateway, time, caller, |(mut auth, number)| async move {
+        let answer = auth.login(login_of(number)).await?.into_inner();
+        ensure!(answer.user.is_some_and(|user| user.email == email(number)), "another's account");
+        Ok((auth, number))
+    })
+    .await
 }
 
 fn email(number: u32) -> String {

@@ -1,6 +1,6 @@
 //! The gateway alone, before a service that answers from memory, beside what others would use.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
 use clinic_proto::records::v1::Patient;
@@ -8,7 +8,7 @@ use clinic_proto::records::v1::Patient;
 use super::{GET_PATIENT, get_patient, is_patient, load};
 use crate::call::{Call, Credential, Protocol};
 use crate::measure::{Case, Watched, contest};
-use crate::peers::Peer;
+use crate::peers::{NGINX, Peer};
 use crate::report::Report;
 use crate::setting::Setting;
 use crate::suite::Server;
@@ -36,6 +36,16 @@ pub(crate) async fn run(setting: &Setting, report: &mut Report) -> Result<()> {
             if let Some(address) = peer.address(protocol) {
                 contestants.push((peer.name, address, Watched::from(&peer.process)));
             }
+        }
+        for (who, address, _) in contestants.iter().filter(|(who, ..)| *who != NGINX) {
+            // Another letter at the beginning of the signature.
+            let (signed, signature) = access.rsplit_once('.').unwrap_or_default();
+            let letter = if signature.starts_with('A') { "B" } else { "A" };
+            let forged = format!("{signed}.{letter}{}", signature.get(1..).unwrap_or_default());
+            let credential = Credential::Bearer(forged);
+            let (message, address) = (get_patient(0), *address);
+            let call = Call { protocol, address, method: GET_PATIENT, credential, message };
+            call.probe_refusal().await.context(*who)?;
         }
         let cases = contestants.into_iter().map(|(who, address, watched)| {
             let access = access.clone();

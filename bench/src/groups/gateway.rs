@@ -5,9 +5,10 @@ use clinic_proto::assignment::v1::{ListPatientDoctorsRequest, ListPatientDoctors
 use clinic_proto::records::v1::{ListPatientsResponse, Patient};
 use prost::Message as _;
 
+use super::accounts;
 use super::{
     CREATE_PATIENT, GET_PATIENT, LIST_PATIENT_DOCTORS, LIST_PATIENTS, create_patient, get_patient,
-    is_page, is_patient, list_patients, load, load_creates,
+    is_page, is_patient, list_patients, load, load_creates, update_patients,
 };
 use crate::call::{Call, Credential, Protocol};
 use crate::fill::{DOCTORS_OF_A_PATIENT, PATIENTS};
@@ -43,8 +44,13 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
         |protocol, method, message| call_at(suite.gateway.address, protocol, method, message);
     let case = |rpc: &str, protocol: Protocol| format!("{rpc}, {}", protocol.name());
 
+    let db = &data.databases.open("records").await?;
     let mut gets = Vec::new();
     let mut others = Vec::new();
+    others.push(Case::new(case("UpdatePatient", Protocol::Grpc), watched.clone(), |time| {
+        let bearer = Credential::Bearer(access.clone());
+        async move { update_patients(suite.gateway.address, &bearer, time).await }
+    }));
     for protocol in Protocol::ALL {
         gets.push(Case::new(case("GetPatient", protocol), watched.clone(), move |time| {
             let call = call(protocol, GET_PATIENT, get_patient(N));
@@ -75,7 +81,7 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
         others.push(Case::new(case("CreatePatient", protocol), watched.clone(), move |time| {
             let call = call(protocol, CREATE_PATIENT, create_patient());
             let is_right = |made: &Patient| made.email == sample::email(7);
-            async move { Ok(load_creates(call, is_right, time).await?.0) }
+            async move { load_creates(db, call, is_right, time).await }
         }));
     }
     if setting.quick {
@@ -84,8 +90,12 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     for cases in [gets, others] {
         contest(report, GROUP, setting.effort, cases).await?;
     }
+    // Passwords take most memory of all.
+    accounts::register(suite.gateway.address).await?;
+    accounts::sign_in(suite.gateway.address, setting.effort.time).await?;
     let loaded = memory(&suite.watched()).iter().map(|(_, mib)| mib).sum();
     report.figure(LOADED, loaded, "MiB");
+    db.close().await;
     one.process.stop()?;
     suite.stop()
 }

@@ -8,17 +8,23 @@ pub(crate) mod open_loop;
 pub(crate) mod service;
 pub(crate) mod start;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
 use clinic_proto::records::v1::{
     CreatePatientRequest, GetPatientRequest, ListPatientsRequest, ListPatientsResponse, Patient,
+    UpdatePatientRequest,
 };
+use clinic_store::{Db, Query};
 use prost::Message;
+use prost_types::FieldMask;
+use tonic::metadata::{Ascii, MetadataValue};
 
-use crate::call::Call;
-use crate::load::Outcome;
+use crate::call::{Call, Credential};
 use crate::load::h2load::{self, Answers};
+use crate::load::{Outcome, own};
 use crate::sample::{self, Kind};
 
 pub(crate) const GET_PATIENT: &str = "/clinic.records.v1.PatientService/GetPatient";
@@ -68,14 +74,46 @@ pub(crate) async fn load<T: Message + Default>(
     tokio::task::block_in_place(|| h2load::run(&call, answers, time))
 }
 
-/// The same where the answers differ in their times. Gives also how many were made in all.
-pub(crate) async fn load_creates<T: Message + Default>(
+/// The same with patients who are made; the answers differ in their times, so the patients are
+/// counted in the database.
+pub(crate) async fn load_creates(
+    db: &Db,
     call: Call,
-    is_right: impl Fn(&T) -> bool,
+    is_right: impl Fn(&Patient) -> bool,
     time: Duration,
-) -> Result<(Outcome, u64)> {
+) -> Result<Outcome> {
+    let before = patients(db).await?;
     let answers = Answers::About(call.probe(is_right).await?);
     let outcome = tokio::task::block_in_place(|| h2load::run(&call, answers, time))?;
-    let made = 1 + h2load::WARM_UP + outcome.requests;
-    Ok((outcome, made))
+    let (made, found) = (1 + h2load::WARM_UP + outcome.requests, patients(db).await? - before);
+    ensure!(found == i64::try_from(made)?, "{made} patients made, {found} there");
+    Ok(outcome)
+}
+
+async fn patients(db: &Db) -> Result<i64> {
+    let (count,) = db.fetch_one(Query::new("SELECT COUNT(*) FROM patients")).await?;
+    Ok(count)
+}
+
+/// Each caller changes a patient of its own: the same one would be a queue for its lock.
+pub(crate) async fn update_patients(
+    address: SocketAddr,
+    credential: &Credential,
+    time: Duration,
+) -> Result<Outcome> {
+    let (name, value) = credential.header();
+    let value: MetadataValue<Ascii> = value.parse()?;
+    let caller = |number: u32, channel| (PatientServiceClient::new(channel), number, value.clone());
+    own::run(address, time, caller, move |(mut patients, number, value)| async move {
+        let id = sample::id(Kind::Patient, u64::from(number)).to_string();
+        let patient = Some(Patient { address: "1 New Street".to_owned(), ..Default::default() });
+        let update_mask = Some(FieldMask { paths: vec!["address".to_owned()] });
+        let mut request =
+            tonic::Request::new(UpdatePatientRequest { id: id.clone(), patient, update_mask });
+        request.metadata_mut().insert(name, value.clone());
+        let changed = patients.update_patient(request).await?.into_inner();
+        ensure!(changed.id == id && changed.address == "1 New Street", "a wrong answer");
+        Ok((patients, number, value))
+    })
+    .await
 }

@@ -15,6 +15,9 @@ use tempfile::NamedTempFile;
 use super::CONNECTIONS;
 use crate::call::Call;
 
+/// The part of the requests that must have been sent in time.
+const KEPT: f64 = 0.95;
+
 /// What it saw.
 pub(crate) struct Latency {
     pub(crate) per_second: f64,
@@ -73,6 +76,9 @@ pub(crate) fn run(
     let good = report.status_code_distribution.get("200").copied().unwrap_or_default();
     ensure!(good == answered && answered > 0 && report.error_distribution.is_empty(), complain());
     ensure!(report.summary.total_data == bytes * answered, complain());
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let kept = answered as f64 >= per_second * time.as_secs_f64() * KEPT;
+    ensure!(kept, "oha did not keep the rate of {per_second:.0}/s; {}", complain());
     let below = |percent: &str| {
         let seconds = report.latency_percentiles.get(percent).copied().flatten();
         seconds.map(Duration::from_secs_f64).with_context(complain)

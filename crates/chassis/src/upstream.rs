@@ -69,7 +69,8 @@ impl Upstream {
     }
 
     /// Sends a request to a replica that is up, as the caller of that number: callers on one thread
-    /// have one number, so that what they share is where they are. How long it may take is the caller's to say.
+    /// have one number, so that what they share is where they are. How long it may take is the
+    /// caller's to say.
     ///
     /// What fails on the way is a status without details: it becomes an answer, and a line in the
     /// log, as [`crate::Error`].

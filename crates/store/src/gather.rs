@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use tokio::runtime::Handle;
@@ -25,6 +26,9 @@ use crate::query::Query;
 const LANES: usize = 2;
 /// How many reads one statement takes at most: a bound for how long the first waits for the last.
 const MOST: usize = 64;
+/// How long a statement may take. What is found by a key is found in less time, or the server went
+/// away without a word: then its connection must not keep a lane from the others.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The texts that are gathered. Never forgotten: they are the program's, and so a few dozen.
 #[derive(Default)]
@@ -52,6 +56,8 @@ struct Member {
     ticket: u64,
     query: Query,
     answer: oneshot::Sender<Answer>,
+    /// Whether it was sent already, over a connection that then broke.
+    sent: bool,
 }
 
 impl Gather {
@@ -68,7 +74,7 @@ impl Gather {
         match text.enter(query) {
             Entered::Lane(lane, query) => {
                 let _lone = Lone { lane: Some(lane), postgres };
-                postgres.fetch_optional(query).await
+                within_patience(postgres, postgres.fetch_optional(query)).await
             }
             Entered::Queue(waiting) => match waiting.answer().await? {
                 Some(row) => Ok(Some(T::from_row(&row)?)),
@@ -109,7 +115,7 @@ impl Text {
         let (sender, answer) = oneshot::channel();
         let ticket = queue.next_ticket;
         queue.next_ticket += 1;
-        queue.waiting.push_back(Member { ticket, query, answer: sender });
+        queue.waiting.push_back(Member { ticket, query, answer: sender, sent: false });
         drop(queue);
         Entered::Queue(Waiting { text: self, ticket, answer, answered: false })
     }
@@ -192,14 +198,15 @@ impl Lane {
 
     async fn read(&self, postgres: &Postgres, lease: Lease, members: Vec<Member>) {
         let members = match <[Member; 1]>::try_from(members) {
-            Ok([Member { query, answer, .. }]) => {
-                answer.send(lease.fetch_row(query).await).ok();
+            Ok([member]) => {
+                let row = within_patience(postgres, lease.fetch_row(member.query)).await;
+                member.answer.send(row).ok();
                 return;
             }
             Err(members) => members,
         };
         let queries = members.iter().map(|member| &member.query);
-        match self.text.batch.read(lease, queries).await {
+        match within_patience(postgres, self.text.batch.read(lease, queries)).await {
             Ok(rows) => {
                 for (member, row) in members.into_iter().zip(rows) {
                     member.answer.send(Ok(row)).ok();
@@ -209,13 +216,36 @@ impl Lane {
             Err(Error::Internal(_)) => {
                 for Member { query, answer, .. } in members {
                     if !answer.is_closed() {
-                        answer.send(postgres.fetch_row(query).await).ok();
+                        let row = within_patience(postgres, postgres.fetch_row(query)).await;
+                        answer.send(row).ok();
                     }
                 }
+            }
+            // One connection that broke shall not fail so many: once more, over another one.
+            Err(error @ Error::Unavailable(_)) => {
+                let (again, failed) = members.into_iter().partition(|member| !member.sent);
+                answer_all(failed, &error);
+                self.put_back(again);
             }
             Err(error) => answer_all(members, &error),
         }
     }
+
+    /// Puts those who still wait for an answer back to where they were: before all others.
+    fn put_back(&self, members: Vec<Member>) {
+        let mut queue = locked(&self.text.queue);
+        for member in members.into_iter().rev().filter(|member| !member.answer.is_closed()) {
+            queue.waiting.push_front(Member { sent: true, ..member });
+        }
+    }
+}
+
+/// Gives up what takes too long; its connection then closes.
+async fn within_patience<T>(
+    postgres: &Postgres,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(READ_PATIENCE, read).await.unwrap_or_else(|_| Err(postgres.no_answer()))
 }
 
 impl Drop for Lane {

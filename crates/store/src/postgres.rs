@@ -106,6 +106,11 @@ impl Postgres {
         self.lease().await?.fetch_row(query).await
     }
 
+    /// That a statement had no answer in time: the other connections are asked before they are used.
+    pub(crate) fn no_answer(&self) -> Error {
+        self.suspicion.raise(Error::Unavailable(Cause::new("no answer in time")))
+    }
+
     /// A connection for some statements.
     pub(crate) async fn lease(&self) -> Result<Lease, Error> {
         self.lease_within(&self.pool.timeouts()).await

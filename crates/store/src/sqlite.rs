@@ -2,8 +2,8 @@
 //!
 //! As on PostgreSQL, sqlx's own pool asks each connection for a sign of life when it comes back.
 //! Here that is a task and a message to the connection's thread and back, for a file that cannot go
-//! away: as much work as the read itself. Nothing needs to be put in order either: a read that was
-//! given up ends by itself before the thread takes the next one.
+//! away: as much work as the read itself. So only a reader whose read was given up is asked: its
+//! thread goes on with that read until it has found a row, and nobody should wait behind it.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use deadpool::managed::{
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection, query_as_with};
+use tokio::runtime::Handle;
 
 use crate::db::Row;
 use crate::error::{Cause, Error};
@@ -62,15 +63,17 @@ impl Readers {
     /// The first row of a SELECT, if any.
     pub(crate) async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         let (sql, args) = query.sqlite()?;
-        let mut reader = self.reader().await?;
-        Ok(query_as_with(sql, args).fetch_optional(&mut *reader).await?)
+        let mut reading = self.reading().await?;
+        let found = query_as_with(sql, args).fetch_optional(reading.connection()?).await;
+        reading.seen(found)
     }
 
     /// All rows of a SELECT.
     pub(crate) async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         let (sql, args) = query.sqlite()?;
-        let mut reader = self.reader().await?;
-        Ok(query_as_with(sql, args).fetch_all(&mut *reader).await?)
+        let mut reading = self.reading().await?;
+        let found = query_as_with(sql, args).fetch_all(reading.connection()?).await;
+        reading.seen(found)
     }
 
     /// Waits until the reads under way are done, for a bounded time, and closes all connections.
@@ -85,15 +88,49 @@ impl Readers {
         self.0.close();
     }
 
-    async fn reader(&self) -> Result<Object<Manager>, Error> {
-        self.0.get().await.map_err(|error| match error {
+    async fn reading(&self) -> Result<Reading, Error> {
+        let reader = self.0.get().await.map_err(|error| match error {
             PoolError::Backend(error) => error.into(),
             PoolError::Timeout(_) => Error::Busy,
             PoolError::Closed => sqlx::Error::PoolClosed.into(),
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 Error::Internal(Cause::new("the pool is not set up"))
             }
-        })
+        })?;
+        Ok(Reading(Some(reader)))
+    }
+}
+
+/// A reader for the time of one read.
+struct Reading(Option<Object<Manager>>);
+
+impl Reading {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, Error> {
+        self.0.as_deref_mut().ok_or(Error::Internal(Cause::new("a reading without its reader")))
+    }
+
+    /// Takes the outcome of the read, and gives the reader back unless its thread has died.
+    fn seen<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
+        match (self.0.take(), &outcome) {
+            (Some(reader), Err(sqlx::Error::WorkerCrashed)) => drop(Object::take(reader)),
+            (reader, _) => drop(reader),
+        }
+        Ok(outcome?)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // A read that was given up: until its thread is done with it nobody else gets the reader.
+        let Some(mut reader) = self.0.take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                if reader.ping().await.is_err() {
+                    drop(Object::take(reader));
+                }
+            })),
+            Err(_) => drop(Object::take(reader)),
+        }
     }
 }
 

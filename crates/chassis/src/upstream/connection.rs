@@ -295,13 +295,8 @@ impl Failed {
 
 impl From<h2::Error> for Failed {
     fn from(error: h2::Error) -> Self {
-        let lost = match error.reason() {
-            // Where a replica is told to stop it goes away in order, and another one may be there.
-            Some(Reason::NO_ERROR) => false,
-            Some(Reason::REFUSED_STREAM) => true,
-            Some(_) => !error.is_reset(),
-            None => error.is_io(),
-        };
+        // Whatever else the replica says, in a reset or a goodbye, it is there to say it.
+        let lost = error.is_io();
         Self { cause: error.to_string().into(), lost }
     }
 }

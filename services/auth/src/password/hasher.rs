@@ -21,8 +21,8 @@ const PARAMS: Params = Params::DEFAULT;
 /// 256 bits.
 const OUTPUT: usize = 32;
 /// Blocks (of 1 KiB) of address space that are asked for, of which [`PARAMS`] touches 19 MiB. What is
-/// larger than 32 MiB the C library always gives back to the system when it is freed; smaller ones
-/// it learns to keep (`M_MMAP_THRESHOLD` in mallopt(3)): 20 MiB for a service that does nothing.
+/// larger than 32 MiB allocators give back to the system as soon as it is freed; smaller pieces they
+/// may keep for later: 20 MiB for a service that does nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
 /// How many hashes there may be for each core, with those that wait: as many as a core does in some
 /// ten seconds, well within the time of a call, and more than the calls of one connection at the
