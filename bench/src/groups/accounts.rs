@@ -9,6 +9,7 @@ use clinic_clock::Clock;
 use clinic_identity::AccessVerifier;
 use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
 use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest};
+use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::load::{CONNECTIONS, Outcome, own};
@@ -64,7 +65,7 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     suite.stop()
 }
 
-/// Makes the accounts that sign in.
+/// Makes the accounts that sign in, where they are not there from an earlier case.
 pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
     for number in 0..CONNECTIONS {
         let mut auth = AuthServiceClient::connect(format!("http://{gateway}")).await?;
@@ -74,7 +75,10 @@ pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
             password: PASSWORD.to_owned(),
             ..RegisterRequest::default()
         };
-        auth.register(request).await?;
+        match auth.register(request).await {
+            Err(status) if status.code() != Code::AlreadyExists => return Err(status.into()),
+            Err(_) | Ok(_) => {}
+        }
     }
     Ok(())
 }
