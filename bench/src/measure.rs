@@ -73,7 +73,8 @@ pub(crate) async fn contest(
     }
     for mut rows in rows {
         rows.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-        if let Some(median) = rows.get(rows.len() / 2) {
+        // Of an even number the lower one.
+        if let Some(median) = rows.get(rows.len().saturating_sub(1) / 2) {
             report.add(median.clone());
         }
     }

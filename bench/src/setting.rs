@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, Executor as _, PgConnection, query_scalar};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::measure::{Effort, Watched};
 use crate::process;
@@ -80,8 +81,9 @@ impl Postgres {
             query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
         let pid = process::parent(u32::try_from(backend)?).context("the server's process")?;
         connection.close().await?;
-        // The other processes of the server have the settings a moment later.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        timeout(RELOAD_PATIENCE, until_durable(&url))
+            .await
+            .context("PostgreSQL does not take its settings")??;
         Ok(Self { url, programs, pid })
     }
 
@@ -95,6 +97,21 @@ impl Postgres {
         if beside.is_file() { Some(beside) } else { find("pgbench") }
     }
 }
+
+/// Until new sessions have the settings, which the server's main process takes up by itself.
+async fn until_durable(url: &SecretString) -> Result<()> {
+    loop {
+        let mut connection = PgConnection::connect(url.expose_secret()).await?;
+        let fsync: String = query_scalar("SHOW fsync").fetch_one(&mut connection).await?;
+        connection.close().await?;
+        if fsync == "on" {
+            return Ok(());
+        }
+    }
+}
+
+/// How long the server may take to read its settings anew.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 const DURABLE: [&str; 4] = [
     "ALTER SYSTEM SET fsync = on",

@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use clinic_store::{Db, Error, Options, Query, create_database_if_missing, database_url};
-use secrecy::SecretString;
+use clinic_store::{Db, Error, Options, Query, Tx, create_database_if_missing, database_url};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -46,6 +49,36 @@ async fn things() -> (Db, Db) {
     db.execute(Query::new(TABLE)).await.unwrap();
     db.execute(Query::new(FILL).bind(100_i64)).await.unwrap();
     (db, connect(&url).await)
+}
+
+/// The same server behind a relay, which stops passing on what comes over the connections whose
+/// number is below the one that it is told, without ending them.
+async fn behind_a_relay(url: &SecretString) -> (SecretString, watch::Sender<usize>) {
+    let url = url.expose_secret();
+    let (head, rest) = url.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relayed = format!("{head}@{}/{database}", listener.local_addr().unwrap());
+    let (vanish, vanished) = watch::channel(0);
+    let server = server.to_owned();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(&server).await.unwrap();
+            let mut vanished = vanished.clone();
+            tokio::spawn(async move {
+                let told = async { vanished.wait_for(|below| number < *below).await.is_ok() };
+                let stays = tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => false,
+                    told = told => told,
+                };
+                if stays {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    (relayed.into(), vanish)
 }
 
 /// Whose statement it was: alike for all that one statement has read.
@@ -197,6 +230,62 @@ mod on {
             for outcome in self::outcomes(at_once(&things, queries, |_| {}).await).await {
                 assert!(outcome.unwrap().is_some());
             }
+        }
+
+        /// Ends the sessions whose statement waits for a lock, once there are so many.
+        async fn end_those_who_wait(other: &mut Tx, count: i64) {
+            let waiting = "SELECT COUNT(DISTINCT pid) FROM pg_locks \
+                WHERE NOT granted AND relation = 'things'::regclass";
+            while other.fetch_one::<(i64,)>(Query::new(waiting)).await.unwrap().0 < count {
+                tokio::task::yield_now().await;
+            }
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_locks \
+                WHERE NOT granted AND relation = 'things'::regclass";
+            let ended: Vec<(bool,)> = other.fetch_all(Query::new(end)).await.unwrap();
+            assert!(ended.iter().all(|(ended,)| *ended));
+        }
+
+        #[tokio::test]
+        async fn a_statement_whose_connection_broke_is_sent_once_more() {
+            let (db, other) = things().await;
+            let mut lock = other.begin().await.unwrap();
+            lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+            let asked: Vec<_> = (1..=20)
+                .map(|n| {
+                    let db = db.clone();
+                    tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
+                })
+                .collect();
+            // The two that went alone, and then the one of those who waited for them.
+            end_those_who_wait(&mut lock, 2).await;
+            let mut asked = asked.into_iter();
+            for lone in asked.by_ref().take(2) {
+                assert!(matches!(lone.await.unwrap(), Err(Error::Unavailable(_))));
+            }
+            end_those_who_wait(&mut lock, 1).await;
+            lock.commit().await.unwrap();
+            for (found, n) in asked.zip(3..) {
+                assert_eq!(found.await.unwrap().unwrap().unwrap().0, n);
+            }
+        }
+
+        #[tokio::test]
+        async fn a_server_that_vanished_without_a_word_keeps_no_lane() {
+            let url = url().await;
+            let (url, vanish) = behind_a_relay(&url).await;
+            let db = connect(&url).await;
+            db.execute(Query::new(TABLE)).await.unwrap();
+            db.execute(Query::new(FILL).bind(2_i64)).await.unwrap();
+            assert!(db.find::<Found>(by_owner(1, 1)).await.unwrap().is_some());
+            vanish.send_modify(|below| *below = usize::MAX);
+            let lost = tokio::spawn({
+                let db = db.clone();
+                async move { db.find::<Found>(by_owner(1, 1)).await }
+            });
+            assert!(matches!(lost.await.unwrap(), Err(Error::Unavailable(_))));
+            // It is back, at the other end of new connections only.
+            vanish.send_modify(|below| *below = 0);
+            assert!(db.find::<Found>(by_owner(2, 2)).await.unwrap().is_some());
         }
 
         #[tokio::test]
