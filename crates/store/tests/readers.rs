@@ -1,8 +1,6 @@
 //! Readers of SQLite whose caller goes away. In a program of its own, because a read without end goes
 //! on until that ends.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::time::Duration;
 
 use clinic_store::{Db, Options, Query};
