@@ -21,17 +21,26 @@ use crate::error::Error;
 pub struct Query {
     pub(crate) sql: Cow<'static, str>,
     pub(crate) args: Vec<Arg>,
+    for_share: bool,
 }
 
 impl Query {
     /// A statement, with `$1`, `$2` … where [`Query::bind`] gives the values in that order.
     pub fn new(sql: &'static str) -> Self {
-        Self { sql: Cow::Borrowed(sql), args: Vec::new() }
+        Self { sql: Cow::Borrowed(sql), args: Vec::new(), for_share: false }
     }
 
     /// The value of the next placeholder.
     pub fn bind(mut self, value: impl Into<Arg>) -> Self {
         self.args.push(value.into());
+        self
+    }
+
+    /// Keeps the rows that a SELECT, or an INSERT … SELECT, reads as they are until the transaction
+    /// ends: who changes one waits, and who was changing one is waited for. PostgreSQL has
+    /// `FOR SHARE` for it; SQLite needs nothing, since what writes there writes alone.
+    pub fn for_share(mut self) -> Self {
+        self.for_share = true;
         self
     }
 
@@ -66,7 +75,10 @@ impl Query {
     }
 
     /// For PostgreSQL.
-    pub(crate) fn postgres(self) -> Result<(SqlStr, PgArguments), Error> {
+    pub(crate) fn postgres(mut self) -> Result<(SqlStr, PgArguments), Error> {
+        if self.for_share {
+            self.push(" FOR SHARE");
+        }
         let mut arguments = PgArguments::default();
         for arg in self.args {
             arg.add_to_postgres(&mut arguments).map_err(sqlx::Error::Encode)?;

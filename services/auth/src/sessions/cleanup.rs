@@ -32,7 +32,7 @@ pub(crate) async fn forget(db: &Db, clock: &Clock) -> Result<u64, Error> {
     let now = clock.now();
     let mut deleted = 0;
     // An expired token is refused either way, so its row says nothing any more.
-    while let more @ 1.. = store::delete_refresh_tokens(db, now).await? {
+    while let more @ 1.. = store::delete_used(db, now).await? {
         deleted += more;
     }
     while let more @ 1.. = store::delete_sessions(db, now - TimeDelta::days(KEEP_DAYS)).await? {

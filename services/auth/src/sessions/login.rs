@@ -8,8 +8,9 @@ use secrecy::SecretString;
 
 use super::model::Client;
 use super::store;
+use crate::Auth;
 use crate::password::Verdict;
-use crate::{Auth, users};
+use crate::users::{self, User};
 
 impl Auth {
     pub(crate) async fn login(
@@ -20,28 +21,35 @@ impl Auth {
     ) -> Result<LoginResponse, Error> {
         let LoginRequest { email, username, password } = request;
         let login = login_name(&email, &username)?;
-        let user = users::store::find_by_login(&self.db, login).await?;
+        let client = client.at(caller.client_ip());
+        let password = SecretString::from(password);
+        let mut user = users::store::find_by_login(&self.db, login).await?;
+        loop {
+            let known = self.verified(&password, user).await?;
+            let sign_in = self.new_sign_in();
+            if self.db.execute(store::insert(&known, &sign_in, &client)).await? > 0 {
+                let tokens = self.tokens(&known, &sign_in)?;
+                return Ok(LoginResponse { user: Some(known.into()), tokens: Some(tokens) });
+            }
+            // Somebody changed the account while the hash was computed: whatever it was, the same
+            // again with what it is now.
+            user = users::store::find(&self.db, known.id).await?;
+        }
+    }
+
+    /// The account, when it is active and has that password.
+    async fn verified(&self, password: &SecretString, user: Option<User>) -> Result<User, Error> {
         // The same work whether or not there is such an account, and whether or not it is active.
         let stored = user.as_ref().map(|user| user.password_hash.clone());
-        let password = SecretString::from(password);
         let verdict = self.hasher.verify(password.clone(), stored).await?;
         let user = user.filter(|user| user.active && verdict != Verdict::Wrong);
-        let user = user.ok_or_else(refused)?;
-        let new_hash = match verdict {
-            Verdict::Outdated => self.hasher.hash(password).await?,
-            Verdict::Right | Verdict::Wrong => user.password_hash.clone(),
-        };
-        let sign_in = self.new_sign_in();
-        let client = client.at(caller.client_ip());
-        let mut tx = self.db.begin().await?;
-        let user =
-            users::store::lock_for_login(&mut tx, user.id, &user.password_hash, &new_hash).await?;
-        // The password changed, or the account was closed, while the hash was computed.
-        let user = user.ok_or_else(refused)?;
-        store::insert(&mut tx, user.id, &sign_in, &client).await?;
-        tx.commit().await?;
-        let tokens = self.tokens(&user, &sign_in)?;
-        Ok(LoginResponse { user: Some(user.into()), tokens: Some(tokens) })
+        let mut user = user.ok_or_else(refused)?;
+        if verdict == Verdict::Outdated {
+            let hash = self.hasher.hash(password.clone()).await?;
+            users::store::update_hash(&self.db, &user, &hash).await?;
+            user.password_hash = hash;
+        }
+        Ok(user)
     }
 }
 

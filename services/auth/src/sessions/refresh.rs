@@ -34,14 +34,14 @@ impl Auth {
         let salt: [u8; 16] = random();
         let refresh = token.successor(&salt);
         let mut tx = self.db.begin().await?;
-        let Some(session_id) = store::use_refresh_token(&mut tx, token, &salt, now).await? else {
+        let rotated = store::rotate(&mut tx, token, &refresh, now, refresh_expires_at).await?;
+        let Some((session_id, user_id)) = rotated else {
             return Ok(None);
         };
-        let user_id = store::prolong(&mut tx, session_id, now, refresh_expires_at).await?;
-        let user = users::store::find_in(&mut tx, user_id.ok_or_else(refused)?).await?;
+        let user = users::store::find_in(&mut tx, user_id).await?;
         let user = user.filter(|user| user.active).ok_or_else(refused)?;
         let sign_in = SignIn { session_id, refresh, at: now, refresh_expires_at };
-        store::insert_refresh_token(&mut tx, &sign_in).await?;
+        store::insert_used(&mut tx, token, &salt, &sign_in).await?;
         tx.commit().await?;
         Ok(Some((user, sign_in)))
     }
@@ -64,9 +64,7 @@ impl Auth {
         let user = users::store::find(&self.db, user_id).await?;
         let user = user.filter(|user| user.active).ok_or_else(refused)?;
         let refresh = token.successor(&successor_salt);
-        let expiry = store::find_expiry(&self.db, &refresh).await?;
-        let refresh_expires_at = expiry.ok_or_else(refused)?;
-        Ok((user, SignIn { session_id, refresh, at: now, refresh_expires_at }))
+        Ok((user, SignIn { session_id, refresh, at: now, refresh_expires_at: expires_at }))
     }
 }
 

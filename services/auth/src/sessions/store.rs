@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::model::{Client, Session, SignIn};
 use crate::tokens::RefreshToken;
+use crate::users::User;
 
 macro_rules! columns {
     () => {
@@ -14,79 +15,69 @@ macro_rules! columns {
     };
 }
 
-/// Begins a session with its first refresh token.
-pub(crate) async fn insert(
-    tx: &mut Tx,
-    user_id: Uuid,
-    sign_in: &SignIn,
-    client: &Client,
-) -> Result<(), Error> {
-    let query = Query::new(concat!(
+/// Begins a session with its first refresh token, for an account that is active and still as it was
+/// read: without one it makes no row. A sign-in and a change of the password, or the end of the
+/// account, so come one after the other, and those that come later end the session.
+pub(crate) fn insert(user: &User, sign_in: &SignIn, client: &Client) -> Query {
+    Query::new(concat!(
         "INSERT INTO sessions (",
         columns!(),
-        ", user_id) VALUES ($1, $2, $2, $3, NULL, $4, $5, $6)"
+        ", user_id, refresh_hash) SELECT $1, $2, $2, $3, NULL, $4, $5, id, $6 FROM users \
+         WHERE id = $7 AND active AND version = $8 AND password_hash = $9"
     ))
     .bind(sign_in.session_id)
     .bind(sign_in.at)
     .bind(sign_in.refresh_expires_at)
     .bind(client.user_agent.clone())
     .bind(client.ip.clone())
-    .bind(user_id);
-    tx.execute(query).await?;
-    insert_refresh_token(tx, sign_in).await
+    .bind(sign_in.refresh.hash())
+    .bind(user.id)
+    .bind(user.version)
+    .bind(user.password_hash.clone())
+    .for_share()
 }
 
-pub(super) async fn insert_refresh_token(tx: &mut Tx, sign_in: &SignIn) -> Result<(), Error> {
+/// Gives the session of a refresh token its successor and prolongs it, which only one of many callers
+/// at once can; gives the session and its account, when the token was good.
+pub(super) async fn rotate(
+    tx: &mut Tx,
+    token: &RefreshToken,
+    successor: &RefreshToken,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<Option<(Uuid, Uuid)>, Error> {
     let query = Query::new(
-        "INSERT INTO refresh_tokens (hash, session_id, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4)",
+        "UPDATE sessions SET refresh_hash = $2, last_used_at = $3, expires_at = $4 \
+         WHERE refresh_hash = $1 AND revoked_at IS NULL AND expires_at > $3 RETURNING id, user_id",
     )
-    .bind(sign_in.refresh.hash())
-    .bind(sign_in.session_id)
-    .bind(sign_in.at)
-    .bind(sign_in.refresh_expires_at);
+    .bind(token.hash())
+    .bind(successor.hash())
+    .bind(now)
+    .bind(expires_at);
+    Ok(tx.fetch_optional(query).await?)
+}
+
+/// Keeps a refresh token that was used.
+pub(super) async fn insert_used(
+    tx: &mut Tx,
+    token: &RefreshToken,
+    salt: &[u8],
+    successor: &SignIn,
+) -> Result<(), Error> {
+    let query = Query::new(
+        "INSERT INTO used_refresh_tokens (hash, session_id, used_at, successor_salt, expires_at) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(token.hash())
+    .bind(successor.session_id)
+    .bind(successor.at)
+    .bind(salt.to_vec())
+    .bind(successor.refresh_expires_at);
     tx.execute(query).await?;
     Ok(())
 }
 
-/// Uses a refresh token, which only one of many callers at once can; gives its session.
-pub(super) async fn use_refresh_token(
-    tx: &mut Tx,
-    token: &RefreshToken,
-    salt: &[u8],
-    now: DateTime<Utc>,
-) -> Result<Option<Uuid>, Error> {
-    let query = Query::new(
-        "UPDATE refresh_tokens SET used_at = $2, successor_salt = $3 \
-         WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 RETURNING session_id",
-    )
-    .bind(token.hash())
-    .bind(now)
-    .bind(salt.to_vec());
-    let session: Option<(Uuid,)> = tx.fetch_optional(query).await?;
-    Ok(session.map(|(id,)| id))
-}
-
-/// Prolongs a session that is alive, and holds it until the end of the transaction; gives its
-/// account.
-pub(super) async fn prolong(
-    tx: &mut Tx,
-    session_id: Uuid,
-    now: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-) -> Result<Option<Uuid>, Error> {
-    let query = Query::new(
-        "UPDATE sessions SET last_used_at = $2, expires_at = $3 \
-         WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING user_id",
-    )
-    .bind(session_id)
-    .bind(now)
-    .bind(expires_at);
-    let user: Option<(Uuid,)> = tx.fetch_optional(query).await?;
-    Ok(user.map(|(id,)| id))
-}
-
-/// A refresh token that was used, with what its replay needs.
+/// A refresh token that was used, with what its replay needs of its session.
 #[derive(sqlx::FromRow)]
 pub(super) struct Used {
     pub(super) session_id: Uuid,
@@ -100,21 +91,10 @@ pub(super) struct Used {
 pub(super) async fn find_used(db: &Db, token: &RefreshToken) -> Result<Option<Used>, Error> {
     let query = Query::new(
         "SELECT t.session_id, s.user_id, t.used_at, t.successor_salt, s.revoked_at, s.expires_at \
-         FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id \
-         WHERE t.hash = $1 AND t.used_at IS NOT NULL",
+         FROM used_refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1",
     )
     .bind(token.hash());
     Ok(db.find(query).await?)
-}
-
-/// When a refresh token expires.
-pub(super) async fn find_expiry(
-    db: &Db,
-    token: &RefreshToken,
-) -> Result<Option<DateTime<Utc>>, Error> {
-    let query = Query::new("SELECT expires_at FROM refresh_tokens WHERE hash = $1");
-    let found: Option<(DateTime<Utc>,)> = db.find(query.bind(token.hash())).await?;
-    Ok(found.map(|(at,)| at))
 }
 
 /// Ends the session that a refresh token belongs to, used or not.
@@ -124,8 +104,9 @@ pub(super) async fn revoke_by_token(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let query = Query::new(
-        "UPDATE sessions SET revoked_at = $2 WHERE revoked_at IS NULL \
-         AND id = (SELECT session_id FROM refresh_tokens WHERE hash = $1)",
+        "UPDATE sessions SET revoked_at = $2 WHERE revoked_at IS NULL AND id IN \
+         (SELECT id FROM sessions WHERE refresh_hash = $1 \
+         UNION ALL SELECT session_id FROM used_refresh_tokens WHERE hash = $1)",
     )
     .bind(token.hash())
     .bind(now);
@@ -197,11 +178,11 @@ pub(super) async fn list_alive(
     Ok(db.fetch_all(query).await?)
 }
 
-/// Deletes some refresh tokens that expired before; gives how many.
-pub(super) async fn delete_refresh_tokens(db: &Db, before: DateTime<Utc>) -> Result<u64, Error> {
+/// Deletes some used refresh tokens that expired before; gives how many.
+pub(super) async fn delete_used(db: &Db, before: DateTime<Utc>) -> Result<u64, Error> {
     let query = Query::new(
-        "DELETE FROM refresh_tokens WHERE hash IN \
-         (SELECT hash FROM refresh_tokens WHERE expires_at < $1 LIMIT 1000)",
+        "DELETE FROM used_refresh_tokens WHERE hash IN \
+         (SELECT hash FROM used_refresh_tokens WHERE expires_at < $1 LIMIT 1000)",
     );
     Ok(db.execute(query.bind(before)).await?)
 }

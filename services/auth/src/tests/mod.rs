@@ -3,6 +3,7 @@
 
 mod accounts;
 mod administration;
+mod migrating;
 mod passwords;
 mod records;
 mod refreshing;
@@ -44,6 +45,12 @@ pub(super) struct Suite {
 }
 
 pub(super) async fn suite(postgres: Option<&str>) -> Suite {
+    let (db, directory) = database(postgres).await;
+    suite_over(db, directory).await
+}
+
+/// An empty one.
+pub(super) async fn database(postgres: Option<&str>) -> (Db, tempfile::TempDir) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let directory = tempfile::tempdir().unwrap();
     let url = match postgres {
@@ -55,7 +62,10 @@ pub(super) async fn suite(postgres: Option<&str>) -> Suite {
             database_url(&server.into(), &name)
         }
     };
-    let db = Db::connect(&Options::new(url)).await.unwrap();
+    (Db::connect(&Options::new(url)).await.unwrap(), directory)
+}
+
+pub(super) async fn suite_over(db: Db, directory: tempfile::TempDir) -> Suite {
     migrate(&db, &crate::MIGRATIONS).await.unwrap();
     let clock = Clock::movable();
     let keys = KeyDir::new(directory.path().join("keys"));

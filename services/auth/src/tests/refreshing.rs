@@ -34,7 +34,7 @@ async fn twenty_parallel_refreshes_all_give_the_same_successor(suite: Suite) {
     assert!(all.iter().all(|tokens| tokens.refresh == all[0].refresh));
     assert!(all.iter().all(|tokens| tokens.refresh_expires_at == all[0].refresh_expires_at));
     assert!(suite.refresh(&all[0].refresh).await.is_ok());
-    assert_eq!(suite.count("SELECT COUNT(*) FROM refresh_tokens").await, 3);
+    assert_eq!(suite.count("SELECT COUNT(*) FROM used_refresh_tokens").await, 2);
 }
 
 async fn a_token_just_used_gives_the_same_successor_also_when_that_was_used(suite: Suite) {
@@ -116,17 +116,20 @@ async fn new_roles_come_with_the_next_refresh(suite: Suite) {
 async fn no_token_is_stored(suite: Suite) {
     let account = suite.register("a@example.com").await;
     let successor = suite.refresh(&account.tokens.refresh).await.unwrap();
-    let query = Query::new("SELECT hash, successor_salt FROM refresh_tokens");
-    let rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = suite.auth.db.fetch_all(query).await.unwrap();
-    assert_eq!(rows.len(), 2);
-    for (hash, salt) in rows {
-        // What is stored is no token, and does not lead to one without a token.
-        for stored in [Some(hash), salt].into_iter().flatten() {
-            use base64::Engine as _;
-            let text = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(stored);
-            assert_ne!(text, account.tokens.refresh);
-            assert_ne!(text, successor.refresh);
-            assert!(suite.refresh(&text).await.is_err());
-        }
+    let mut stored = Vec::new();
+    let query = Query::new("SELECT hash, successor_salt FROM used_refresh_tokens");
+    let used: Vec<(Vec<u8>, Vec<u8>)> = suite.auth.db.fetch_all(query).await.unwrap();
+    stored.extend(used.into_iter().flat_map(|(hash, salt)| [hash, salt]));
+    let query = Query::new("SELECT refresh_hash FROM sessions");
+    let current: Vec<(Vec<u8>,)> = suite.auth.db.fetch_all(query).await.unwrap();
+    stored.extend(current.into_iter().map(|(hash,)| hash));
+    assert_eq!(stored.len(), 3);
+    // What is stored is no token, and does not lead to one without a token.
+    for stored in stored {
+        use base64::Engine as _;
+        let text = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(stored);
+        assert_ne!(text, account.tokens.refresh);
+        assert_ne!(text, successor.refresh);
+        assert!(suite.refresh(&text).await.is_err());
     }
 }

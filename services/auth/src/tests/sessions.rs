@@ -10,6 +10,7 @@ on_both! {
     an_account_signs_in_by_address_or_username_whatever_the_case
     wrong_password_unknown_account_and_closed_account_get_the_same_answer
     a_username_is_never_taken_for_an_address
+    a_sign_in_goes_by_what_the_account_is_at_its_end
     logging_out_ends_one_session
     logging_out_without_any_token_is_refused
     sessions_are_listed_newest_first_in_pages
@@ -59,6 +60,40 @@ async fn a_username_is_never_taken_for_an_address(suite: Suite) {
     };
     let error = suite.auth.login(&nobody(), Client::default(), request).await.err().unwrap();
     assert_eq!(fields(error), ["email"]);
+}
+
+async fn a_sign_in_goes_by_what_the_account_is_at_its_end(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let other = suite.auth.hasher.hash("another word 77".into()).await.unwrap();
+    let same = suite.auth.hasher.hash(PASSWORD.into()).await.unwrap();
+    let changed = |sql| Query::new(sql).bind(id(&account.user));
+    let renamed = "UPDATE users SET name = 'Other', version = version + 1 WHERE id = $1";
+    let hashed = "UPDATE users SET password_hash = $2 WHERE id = $1";
+    let closed = "UPDATE users SET active = false, version = version + 1 WHERE id = $1";
+    let opened = "UPDATE users SET active = true, version = version + 1 WHERE id = $1";
+    for (change, expected) in [
+        (changed(renamed), Code::Ok),
+        (changed(hashed).bind(same.clone()), Code::Ok),
+        (changed(hashed).bind(other), Code::Unauthenticated),
+        (changed(hashed).bind(same), Code::Unauthenticated),
+        (changed(closed), Code::Unauthenticated),
+        (changed(opened), Code::Unauthenticated),
+    ] {
+        // Made by somebody who is done only when the password's hash was computed.
+        let mut tx = suite.auth.db.begin().await.unwrap();
+        tx.execute(change).await.unwrap();
+        let sign_in = suite.try_login("a@example.com", PASSWORD);
+        let (answer, ()) = tokio::join!(sign_in, async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            tx.commit().await.unwrap();
+        });
+        assert_eq!(answer.as_ref().err().map_or(Code::Ok, Error::code), expected);
+        if let Ok((user, _)) = answer {
+            assert_eq!(user.unwrap().name, "Other");
+        }
+    }
+    // Each of the two that succeeded began one session, and the others none.
+    assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 3);
 }
 
 async fn logging_out_ends_one_session(suite: Suite) {
@@ -140,9 +175,10 @@ async fn what_ended_long_ago_is_forgotten(suite: Suite) {
     suite.refresh(&old.tokens.refresh).await.unwrap();
     suite.advance(31 * 24 * 60 * 60);
     let young = suite.login("a@example.com").await;
+    let young = suite.refresh(&young.tokens.refresh).await.unwrap();
     suite.advance(6 * 24 * 60 * 60 + 23 * 60 * 60);
     crate::sessions::forget(&suite.auth.db, &suite.clock).await.unwrap();
     assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 1);
-    assert_eq!(suite.count("SELECT COUNT(*) FROM refresh_tokens").await, 1);
-    assert!(suite.refresh(&young.tokens.refresh).await.is_ok());
+    assert_eq!(suite.count("SELECT COUNT(*) FROM used_refresh_tokens").await, 1);
+    assert!(suite.refresh(&young.refresh).await.is_ok());
 }

@@ -135,7 +135,7 @@ impl Auth {
             registrations::settle(&mut tx, user.id).await?;
         }
         store::insert(&mut tx, user).await?;
-        sessions::store::insert(&mut tx, user.id, &sign_in, client).await?;
+        tx.execute(sessions::store::insert(user, &sign_in, client)).await?;
         tx.commit().await?;
         Ok(sign_in)
     }

@@ -72,24 +72,15 @@ pub(crate) fn username_taken() -> Error {
     Error::already_exists("username", "this username is taken: choose another one")
 }
 
-/// Locks an account that is active and still has that password's hash, and gives it that new one,
-/// which may be the same. Whoever signs in goes through here, so that a sign-in and a change of the
-/// password, or the end of the account, come one after the other.
-pub(crate) async fn lock_for_login(
-    tx: &mut Tx,
-    id: Uuid,
-    known_hash: &str,
-    new_hash: &str,
-) -> Result<Option<User>, Error> {
-    let query = Query::new(concat!(
-        "UPDATE users SET password_hash = $3 WHERE id = $1 AND active AND password_hash = $2 \
-         RETURNING ",
-        columns!()
-    ))
-    .bind(id)
-    .bind(known_hash.to_owned())
-    .bind(new_hash.to_owned());
-    Ok(tx.fetch_optional(query).await?)
+/// Keeps the same password as another hash, unless it changed meanwhile.
+pub(crate) async fn update_hash(db: &Db, user: &User, hash: &str) -> Result<(), Error> {
+    let query =
+        Query::new("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+            .bind(user.id)
+            .bind(user.password_hash.clone())
+            .bind(hash.to_owned());
+    db.execute(query).await?;
+    Ok(())
 }
 
 /// Gives an active account another password, unless it changed meanwhile.
