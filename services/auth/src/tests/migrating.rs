@@ -28,7 +28,7 @@ async fn sessions_outlive_the_move_of_their_tokens(postgres: Option<&str>) {
     migrate(&db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
     // As the clock of the tests has it.
     let now = Clock::movable().now();
-    let user = Uuid::now_v7();
+    let user = Clock::movable().new_id();
     let query = Query::new(
         "INSERT INTO users VALUES ($1, 'a@example.com', 'a@example.com', NULL, NULL, 'Test User', \
          'no hash', 2, true, false, 1, $2, $2)",
@@ -63,7 +63,7 @@ async fn sessions_outlive_the_move_of_their_tokens(postgres: Option<&str>) {
 }
 
 async fn session(db: &Db, user: Uuid, at: DateTime<Utc>) -> Uuid {
-    let id = Uuid::now_v7();
+    let id = Clock::movable().new_id();
     let query = Query::new("INSERT INTO sessions VALUES ($1, $2, $3, $3, $4, NULL, '', '')");
     let query = query.bind(id).bind(user).bind(at).bind(at + TimeDelta::days(7));
     db.execute(query).await.unwrap();
