@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context as _, Result};
-use clinic_store::{Arg, Db, Query};
+use clinic_store::{Arg, Backend, Db, Query};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::sample::{self, Kind};
@@ -26,7 +26,7 @@ pub(crate) const DOCTORS_OF_A_PATIENT: u64 = 4;
 pub(crate) async fn usual(data: &Data) -> Result<()> {
     let name = data.store.name();
     let records = data.databases.open("records").await?;
-    patients(&records, name, 0..PATIENTS).await?;
+    patients(&records, name, PATIENTS).await?;
     let others = PATIENTS..PATIENTS + OTHER_OWNERS * PATIENTS_OF_EACH;
     let of_others =
         |n| patient(n, sample::id(Kind::Owner, 1 + (n - PATIENTS) / PATIENTS_OF_EACH).into());
@@ -39,16 +39,16 @@ pub(crate) async fn usual(data: &Data) -> Result<()> {
     settle(&assigned).await
 }
 
-/// More patients of the owner who asks.
-pub(crate) async fn more_patients(data: &Data, numbers: Range<u64>) -> Result<()> {
+/// Nobody but so many patients of the owner who asks.
+pub(crate) async fn patients_only(data: &Data, count: u64) -> Result<()> {
     let records = data.databases.open("records").await?;
-    patients(&records, data.store.name(), numbers).await?;
+    patients(&records, data.store.name(), count).await?;
     settle(&records).await
 }
 
-async fn patients(db: &Db, name: &str, numbers: Range<u64>) -> Result<()> {
+async fn patients(db: &Db, name: &str, count: u64) -> Result<()> {
     let of_owner = |n| patient(n, tokens::owner().into());
-    insert(db, &format!("{name}: patients"), PATIENT, numbers, of_owner).await
+    insert(db, &format!("{name}: patients"), PATIENT, 0..count, of_owner).await
 }
 
 /// What time does by itself on a server that has been up for a while: statistics for the planner.
@@ -143,6 +143,10 @@ async fn insert(
 ) -> Result<()> {
     let bar = ProgressBar::new(numbers.end - numbers.start).with_message(what.to_owned());
     bar.set_style(ProgressStyle::with_template("{msg:32} {bar:40} {human_pos}/{human_len}")?);
+    if db.backend() == Backend::Sqlite {
+        // A million rows go into indexes that do not fit into the usual cache.
+        db.execute(Query::new("PRAGMA cache_size = -500000")).await?;
+    }
     let mut tx = db.begin().await?;
     let mut next = numbers.start;
     while next < numbers.end {

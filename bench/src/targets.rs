@@ -65,9 +65,10 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
     ];
     let [small, _, large] = growth::SIZES;
     for store in Store::BOTH {
-        for case in growth::SIZE_MUST_NOT_MATTER {
-            let time = |size| report.p50(growth::GROUP, &growth::name(case, store, size));
-            let name = format!("{case} on {}, at {large} patients / at {small}", store.name());
+        for kind in growth::Kind::TARGETS {
+            let time = |size| report.p50(growth::GROUP, &growth::name(kind, store, size));
+            let name =
+                format!("{} on {}, at {large} patients / at {small}", kind.name(), store.name());
             targets.push(at_most(&name, ratio(time(large), time(small)), 1.2));
         }
     }

@@ -1,15 +1,16 @@
 //! What becomes of a call while the tables grow: it must not notice.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
 use clinic_proto::records::v1::{ListPatientsRequest, ListPatientsResponse, Patient};
 use prost::Message as _;
 
-use super::{
-    GET_PATIENT, LIST_PATIENTS, PAGE, get_patient, is_page, is_patient, list_patients, load,
-};
+use super::{GET_PATIENT, LIST_PATIENTS, PAGE, get_patient, is_page, is_patient, load};
 use crate::call::{Call, Credential, Protocol};
 use crate::fill;
+use crate::load::Outcome;
 use crate::measure::{Case, contest};
 use crate::report::Report;
 use crate::setting::Setting;
@@ -18,64 +19,108 @@ use crate::tokens;
 
 pub(crate) const GROUP: &str = "growth";
 pub(crate) const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
-const CASES: [&str; 4] = ["GetPatient", "first page", "deep page", "name search"];
-pub(crate) const SIZE_MUST_NOT_MATTER: [&str; 3] = ["GetPatient", "first page", "deep page"];
+/// More patients than a page has at any size: one in sixteen.
+const SEARCHED: &str = "Turing";
 
-pub(crate) fn name(case: &str, store: Store, patients: u64) -> String {
-    format!("{case}, {}, {patients} patients", store.name())
+/// A call whose time must not depend on how many patients there are; of the last one it may.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    GetPatient,
+    FirstPage,
+    DeepPage,
+    NameSearch,
 }
 
-pub(crate) async fn run(setting: &Setting, store: Store, report: &mut Report) -> Result<()> {
-    let data = Data::create(setting, store, "growth").await?;
-    let records = Server::service(setting, "records", &data, None)?;
-    let mut from = 0;
-    for size in SIZES {
-        fill::more_patients(&data, from..size).await?;
-        from = size;
-        let middle = size / 2;
-        let deep = token_before(&records, &data, middle).await?;
-        let search = ListPatientsRequest {
-            page_size: PAGE,
-            // Of one in sixteen patients, so there is more than a page at any size.
-            query: "Turing".to_owned(),
-            ..ListPatientsRequest::default()
-        };
-        let deep = ListPatientsRequest { page_size: PAGE, page_token: deep, ..Default::default() };
-        let mut watched = vec![records.watched()];
-        if store == Store::Postgres {
-            watched.push(setting.postgres.watched());
+impl Kind {
+    const ALL: [Self; 4] = [Self::GetPatient, Self::FirstPage, Self::DeepPage, Self::NameSearch];
+    pub(crate) const TARGETS: [Self; 3] = [Self::GetPatient, Self::FirstPage, Self::DeepPage];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::GetPatient => "GetPatient",
+            Self::FirstPage => "first page",
+            Self::DeepPage => "deep page",
+            Self::NameSearch => "name search",
         }
-        let call = |method, message| -> Result<Call> {
-            Ok(Call {
-                protocol: Protocol::Grpc,
-                address: records.address,
-                method,
-                credential: Credential::Claims(tokens::forwarded(&data.keys)?),
-                message,
-            })
-        };
-        let call = &call;
-        let [get, first, deeper, named] = CASES.map(|case| name(case, store, size));
-        let page = |name, message: Vec<u8>, is_right: fn(&ListPatientsResponse) -> bool| {
-            Case::new(name, watched.clone(), move |time| {
-                let call = call(LIST_PATIENTS, message.clone());
-                async move { load::<ListPatientsResponse>(call?, is_right, time).await }
-            })
-        };
-        let cases = vec![
-            Case::new(get, watched.clone(), move |time| {
-                let call = call(GET_PATIENT, get_patient(middle));
-                async move { load::<Patient>(call?, is_patient(middle), time).await }
-            }),
-            page(first, list_patients(), is_page),
-            page(deeper, deep.encode_to_vec(), is_page),
-            page(named, search.encode_to_vec(), |answer| {
-                is_page(answer) && answer.patients.iter().all(|p| p.last_name.starts_with("Turing"))
-            }),
-        ];
+    }
+}
+
+pub(crate) fn name(kind: Kind, store: Store, patients: u64) -> String {
+    format!("{}, {}, {patients} patients", kind.name(), store.name())
+}
+
+/// All sizes are there at once and are measured in turns: minutes later the machine is another one.
+pub(crate) async fn run(setting: &Setting, store: Store, report: &mut Report) -> Result<()> {
+    let mut clinics = Vec::new();
+    for patients in SIZES {
+        clinics.push(Clinic::of(setting, store, patients).await?);
+    }
+    for kind in Kind::ALL {
+        let cases = clinics.iter().map(|clinic| clinic.case(setting, kind)).collect();
         contest(report, GROUP, setting.effort, cases).await?;
     }
-    records.process.stop()
+    clinics.into_iter().try_for_each(|clinic| clinic.records.process.stop())
+}
+
+/// So many patients, and who serves them.
+struct Clinic {
+    patients: u64,
+    data: Data,
+    records: Server,
+    /// Of the page in the middle of the list.
+    deep: String,
+}
+
+impl Clinic {
+    async fn of(setting: &Setting, store: Store, patients: u64) -> Result<Self> {
+        let data = Data::create(setting, store, &format!("growth_{patients}")).await?;
+        fill::patients_only(&data, patients).await?;
+        let records = Server::service(setting, "records", &data, None)?;
+        let deep = token_before(&records, &data, patients / 2).await?;
+        Ok(Self { patients, data, records, deep })
+    }
+
+    fn case(&self, setting: &Setting, kind: Kind) -> Case<'_> {
+        let mut watched = vec![self.records.watched()];
+        if self.data.store == Store::Postgres {
+            watched.push(setting.postgres.watched());
+        }
+        let name = name(kind, self.data.store, self.patients);
+        Case::new(name, watched, move |time| self.load(kind, time))
+    }
+
+    async fn load(&self, kind: Kind, time: Duration) -> Result<Outcome> {
+        let middle = self.patients / 2;
+        let page = |page_token: &str, query: &str| {
+            let (page_token, query) = (page_token.to_owned(), query.to_owned());
+            ListPatientsRequest { page_size: PAGE, page_token, query, ..Default::default() }
+                .encode_to_vec()
+        };
+        let (method, message) = match kind {
+            Kind::GetPatient => (GET_PATIENT, get_patient(middle)),
+            Kind::FirstPage => (LIST_PATIENTS, page("", "")),
+            Kind::DeepPage => (LIST_PATIENTS, page(&self.deep, "")),
+            Kind::NameSearch => (LIST_PATIENTS, page("", SEARCHED)),
+        };
+        let call = Call {
+            protocol: Protocol::Grpc,
+            address: self.records.address,
+            method,
+            credential: Credential::Claims(tokens::forwarded(&self.data.keys)?),
+            message,
+        };
+        match kind {
+            Kind::GetPatient => load(call, is_patient(middle), time).await,
+            Kind::FirstPage | Kind::DeepPage => load(call, is_page, time).await,
+            Kind::NameSearch => {
+                let found = |patient: &Patient| patient.last_name.starts_with(SEARCHED);
+                let is_right = |answer: &ListPatientsResponse| {
+                    is_page(answer) && answer.patients.iter().all(found)
+                };
+                load(call, is_right, time).await
+            }
+        }
+    }
 }
 
 /// Where the page in the middle of the list begins, found as a client finds it: page by page.

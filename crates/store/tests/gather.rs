@@ -12,6 +12,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 const TABLE: &str = "CREATE TABLE things (
@@ -282,7 +283,8 @@ mod on {
                 let db = db.clone();
                 async move { db.find::<Found>(by_owner(1, 1)).await }
             });
-            assert!(matches!(lost.await.unwrap(), Err(Error::Unavailable(_))));
+            let lost = timeout(Duration::from_secs(60), lost).await.expect("no answer at all");
+            assert!(matches!(lost.unwrap(), Err(Error::Unavailable(_))));
             // It is back, at the other end of new connections only.
             vanish.send_modify(|below| *below = 0);
             assert!(db.find::<Found>(by_owner(2, 2)).await.unwrap().is_some());

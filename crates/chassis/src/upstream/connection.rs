@@ -4,9 +4,12 @@
 //! head was written, and no other request before that: two writes and two more wakeups for every
 //! call, where calls that come together can share one write.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -52,10 +55,11 @@ type Opening = Shared<BoxFuture<'static, Result<Open, Failed>>>;
 #[derive(Clone)]
 struct Open {
     calls: SendRequest<Bytes>,
-    heard: Heard,
+    heard: Weak<AtomicBool>,
 }
 
-/// Whether the replica was heard of since somebody looked. Every call has one until it ends.
+/// Whether the replica was heard of since somebody looked. The connection has one, and every call
+/// until it ends.
 type Heard = Arc<AtomicBool>;
 
 /// Why there is no answer.
@@ -74,6 +78,9 @@ impl Connection {
         request: Request<Body>,
     ) -> Result<Response<Body>, Failed> {
         let Open { mut calls, heard } = self.open(target).await?;
+        // Otherwise it ended in this moment; the next call finds out whether the replica did, too.
+        let ended = || Failed { cause: "the connection ended".into(), lost: false };
+        let heard = heard.upgrade().ok_or_else(ended)?;
         let (parts, body) = request.into_parts();
         let mut head = Request::from_parts(parts, ());
         *head.uri_mut() = target.uri(head.uri());
@@ -106,7 +113,7 @@ impl Open {
     /// Whether it takes calls: not when it broke, and not when the replica says goodbye.
     fn holds(&self) -> bool {
         let state = self.calls.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
-        !matches!(state, Poll::Ready(Err(_)))
+        self.heard.strong_count() > 0 && !matches!(state, Poll::Ready(Err(_)))
     }
 }
 
@@ -145,8 +152,8 @@ async fn speak(
         .handshake(stream)
         .await?;
     let heard = Heard::default();
-    let pings = connection.ping_pong();
-    let silence = silence(pings, heard.clone());
+    let open = Open { calls, heard: Arc::downgrade(&heard) };
+    let silence = silence(connection.ping_pong(), heard);
     tokio::spawn(async move {
         let ended = tokio::select! {
             biased;
@@ -157,19 +164,17 @@ async fn speak(
             tracing::debug!(%error, "a connection to a replica ended");
         }
     });
-    Ok(Open { calls, heard })
+    Ok(open)
 }
 
 /// Ends when a replica that owes answers says nothing and does not answer a ping either: a peer that
 /// vanished without a word is noticed, also while calls wait for it. Without calls nothing is asked,
 /// which some servers take for an attack.
 async fn silence(pings: Option<PingPong>, heard: Heard) {
-    // This one, and the one of `Open`.
-    const AT_REST: usize = 2;
     let Some(mut pings) = pings else { return std::future::pending().await };
     loop {
         sleep(SILENCE).await;
-        if heard.swap(false, Ordering::Relaxed) || Arc::strong_count(&heard) <= AT_REST {
+        if heard.swap(false, Ordering::Relaxed) || Arc::strong_count(&heard) == 1 {
             continue;
         }
         let answer = timeout(PONG_PATIENCE, pings.ping(Ping::opaque())).await;
@@ -266,10 +271,6 @@ impl http_body::Body for Answer {
                 // As soon as it is handed over there is room for as much: whoever does not read
                 // does not ask for more either.
                 this.body.flow_control().release_capacity(data.len()).map(|()| Frame::data(data))
-            }
-            // It needs no more of the request, and has said all that it has to say (RFC 9113, 8.1).
-            Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => {
-                return Poll::Ready(None);
             }
             Some(Err(error)) => Err(error),
             None => match ready!(this.body.poll_trailers(cx)) {

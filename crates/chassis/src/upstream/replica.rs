@@ -54,7 +54,7 @@ impl Replica {
 }
 
 impl Target {
-    fn new(url: &Uri, address: SocketAddr) -> Result<Self> {
+    pub(super) fn new(url: &Uri, address: SocketAddr) -> Result<Self> {
         let scheme = url.scheme().context("a URL without a scheme")?.clone();
         let authority = url.authority().context("a URL without a host")?.clone();
         let tls = match scheme == Scheme::HTTPS {
