@@ -197,6 +197,7 @@ mod tests {
         tokio::select! {
             () = outgoing.of(work) => unreachable!(),
             read = far.read_exact(&mut arrived) => assert_eq!(read.unwrap(), sent.len()),
+            () = tokio::time::sleep(std::time::Duration::from_secs(60)) => panic!("it is held back"),
         }
         assert!(arrived == sent);
     }

@@ -13,7 +13,7 @@ CREATE TABLE used_refresh_tokens (
     session_id uuid NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
     used_at timestamptz NOT NULL,
     successor_salt bytea NOT NULL,
-    -- Not before the token's own end: until then the row is what tells it from one that is good.
+    -- When the row may go: a token's life after its use, when it could not be used any more anyway.
     expires_at timestamptz NOT NULL
 );
 INSERT INTO used_refresh_tokens (hash, session_id, used_at, successor_salt, expires_at)

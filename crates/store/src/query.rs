@@ -21,7 +21,7 @@ use crate::error::Error;
 pub struct Query {
     pub(crate) sql: Cow<'static, str>,
     pub(crate) args: Vec<Arg>,
-    for_share: bool,
+    pub(crate) for_share: bool,
 }
 
 impl Query {

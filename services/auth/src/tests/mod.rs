@@ -213,6 +213,18 @@ impl Suite {
         self.clock.advance(TimeDelta::seconds(seconds));
     }
 
+    /// Whether SQLite answers that with the index. PostgreSQL reads so small a table without any.
+    pub(super) async fn plans_with(&self, explain: &'static str, index: &str) {
+        #[derive(sqlx::FromRow)]
+        struct Line {
+            detail: String,
+        }
+        if self.auth.db.backend() == clinic_store::Backend::Sqlite {
+            let plan: Vec<Line> = self.auth.db.fetch_all(Query::new(explain)).await.unwrap();
+            assert!(plan.iter().any(|line| line.detail.contains(index)));
+        }
+    }
+
     pub(super) async fn count(&self, sql: &'static str) -> i64 {
         let (count,): (i64,) = self.auth.db.fetch_one(Query::new(sql)).await.unwrap();
         count

@@ -12,7 +12,9 @@ on_both! {
     replaying_a_used_refresh_token_ends_the_family
     a_session_goes_on_as_long_as_it_is_refreshed
     tokens_that_are_unknown_expired_or_revoked_get_the_same_answer
+    a_logout_with_a_token_that_is_being_used_ends_the_session
     a_closed_account_cannot_go_on
+    the_planner_uses_the_index_of_refresh_tokens
     new_roles_come_with_the_next_refresh
     no_token_is_stored
 }
@@ -101,6 +103,38 @@ async fn a_closed_account_cannot_go_on(suite: Suite) {
     for token in [&account.tokens.refresh, &used.tokens.refresh] {
         assert_eq!(code(suite.refresh(token).await), Code::Unauthenticated);
     }
+}
+
+async fn a_logout_with_a_token_that_is_being_used_ends_the_session(suite: Suite) {
+    use crate::tokens::RefreshToken;
+    let account = suite.register("a@example.com").await;
+    let (used, successor) =
+        (RefreshToken::parse(&account.tokens.refresh).unwrap(), RefreshToken::generate());
+    let mut tx = suite.auth.db.begin().await.unwrap();
+    let rotate = Query::new("UPDATE sessions SET refresh_hash = $1").bind(successor.hash());
+    assert_eq!(tx.execute(rotate).await.unwrap(), 1);
+    let insert = Query::new(
+        "INSERT INTO used_refresh_tokens SELECT $1, id, created_at, $1, expires_at FROM sessions",
+    );
+    assert_eq!(tx.execute(insert.bind(used.hash())).await.unwrap(), 1);
+    let logout = clinic_proto::auth::v1::LogoutRequest { refresh: used.text() };
+    let caller = nobody();
+    let (ended, ()) = tokio::join!(suite.auth.logout(&caller, logout), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tx.commit().await.unwrap();
+    });
+    ended.unwrap();
+    assert_eq!(code(suite.refresh(&successor.text()).await), Code::Unauthenticated);
+}
+
+async fn the_planner_uses_the_index_of_refresh_tokens(suite: Suite) {
+    suite
+        .plans_with(
+            "EXPLAIN QUERY PLAN UPDATE sessions SET last_used_at = '' WHERE refresh_hash = x'00' \
+             AND revoked_at IS NULL AND expires_at > '' RETURNING id, user_id",
+            "sessions_refresh_hash_key",
+        )
+        .await;
 }
 
 async fn new_roles_come_with_the_next_refresh(suite: Suite) {

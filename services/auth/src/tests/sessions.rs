@@ -75,6 +75,7 @@ async fn a_sign_in_goes_by_what_the_account_is_at_its_end(suite: Suite) {
         (changed(renamed), Code::Ok),
         (changed(hashed).bind(same.clone()), Code::Ok),
         (changed(hashed).bind(other), Code::Unauthenticated),
+        // Refused already by what it was before; and by the way back, for the next one.
         (changed(hashed).bind(same), Code::Unauthenticated),
         (changed(closed), Code::Unauthenticated),
         (changed(opened), Code::Unauthenticated),

@@ -135,7 +135,9 @@ impl Auth {
             registrations::settle(&mut tx, user.id).await?;
         }
         store::insert(&mut tx, user).await?;
-        tx.execute(sessions::store::insert(user, &sign_in, client)).await?;
+        if tx.execute(sessions::store::insert(user, &sign_in, client)).await? == 0 {
+            return Err(Error::internal("an account that was just made takes no session"));
+        }
         tx.commit().await?;
         Ok(sign_in)
     }
