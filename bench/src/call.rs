@@ -104,48 +104,88 @@ impl Call {
         &self,
         is_right: impl FnOnce(&T) -> bool,
     ) -> Result<u64> {
-        let answer = tokio::time::timeout(PATIENCE, self.ask()).await;
-        let body = answer.map_err(|_| anyhow!("no answer within 10 s")).flatten()?;
-        let what = || format!("{} over {} at {}", self.method, self.protocol.name(), self.address);
-        let length = body.get(1..5).and_then(|bytes| bytes.try_into().ok());
-        let length = usize::try_from(length.map_or(0, u32::from_be_bytes))?;
-        let message = body.get(5..5 + length).filter(|_| body.first() == Some(&0));
-        let message =
-            message.with_context(|| format!("no message in the answer of {}: {body:?}", what()))?;
-        let message = T::decode(message).with_context(what)?;
-        ensure!(is_right(&message), "{} gives a wrong answer", what());
+        let body = self.ask_once().await?;
+        let message = self.message_of(&body)?;
+        ensure!(is_right(&message), "{} gives a wrong answer", self.what());
         Ok(body.len() as u64)
     }
 
     /// Asks once, and sees that there is no message for whoever holds this credential.
     pub(crate) async fn probe_refusal(&self) -> Result<()> {
-        let answer = tokio::time::timeout(PATIENCE, self.ask()).await?;
         // Refused as gRPC-Web does it, there may be a frame, but one of trailers.
-        let refused = answer.map_or(true, |body| body.first().is_none_or(|flags| *flags != 0));
+        let body = self.ask_once().await;
+        let refused = body.map_or(true, |body| body.first().is_none_or(|flags| *flags != 0));
         ensure!(refused, "{} is answered without a good token at {}", self.method, self.address);
         Ok(())
     }
 
-    async fn ask(&self) -> Result<Bytes> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
+    async fn ask_once(&self) -> Result<Bytes> {
+        let answer = async { Connection::open(self.address, self.protocol).await?.ask(self).await };
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        answer.map_err(|_| anyhow!("no answer within 10 s")).flatten()
+    }
+
+    /// The message of an answer.
+    pub(crate) fn message_of<T: Message + Default>(&self, body: &[u8]) -> Result<T> {
+        let length = body.get(1..5).and_then(|bytes| bytes.try_into().ok());
+        let length = usize::try_from(length.map_or(0, u32::from_be_bytes))?;
+        let message = body.get(5..5 + length).filter(|_| body.first() == Some(&0));
+        let message = message
+            .with_context(|| format!("no message in the answer of {}: {body:?}", self.what()))?;
+        T::decode(message).with_context(|| self.what())
+    }
+
+    fn what(&self) -> String {
+        format!("{} over {} at {}", self.method, self.protocol.name(), self.address)
+    }
+
+    fn request(&self) -> Result<Request<Full<Bytes>>> {
         let mut request = Request::post(self.url()).body(Full::new(Bytes::from(self.frame())))?;
         for (name, value) in self.headers() {
             let value = HeaderValue::try_from(value)?;
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        let answer = if self.protocol.is_http1() {
+        if self.protocol.is_http1() {
             let host = HeaderValue::try_from(self.address.to_string())?;
             request.headers_mut().insert("host", host);
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-            tokio::spawn(connection);
-            sender.send_request(request).await?
         } else {
             *request.version_mut() = Version::HTTP_2;
-            let (mut sender, connection) =
-                http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        }
+        Ok(request)
+    }
+}
+
+/// For one call after the other.
+pub(crate) enum Connection {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr, protocol: Protocol) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let stream = TokioIo::new(stream);
+        if protocol.is_http1() {
+            let (sender, connection) = http1::handshake(stream).await?;
             tokio::spawn(connection);
-            sender.send_request(request).await?
+            Ok(Self::Http1(sender))
+        } else {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+            tokio::spawn(connection);
+            Ok(Self::Http2(sender))
+        }
+    }
+
+    /// The body of the answer.
+    pub(crate) async fn ask(&mut self, call: &Call) -> Result<Bytes> {
+        let request = call.request()?;
+        let answer = match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await?
+            }
+            Self::Http2(sender) => sender.send_request(request).await?,
         };
         ensure!(answer.status().is_success(), "HTTP status {}", answer.status());
         Ok(answer.into_body().collect().await?.to_bytes())

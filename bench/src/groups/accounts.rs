@@ -41,15 +41,15 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     let refresh = Case::new("Refresh", watched, move |time| async move {
         let mut tokens = Vec::new();
         for number in 0..CONNECTIONS {
-            let mut auth = AuthServiceClient::connect(format!("http://{gateway}")).await?;
+            let mut auth = client(gateway).await?;
             let answer = auth.login(login_of(number)).await?.into_inner();
             tokens.push(answer.tokens.context("no tokens")?.refresh);
         }
-        let caller = |number: u32, channel: Channel| {
+        let connect = async |number: u32| {
             let token = usize::try_from(number).ok().and_then(|at| tokens.get(at)).cloned();
-            (AuthServiceClient::new(channel), token.unwrap_or_default())
+            Ok((client(gateway).await?, token.context("no token")?))
         };
-        own::run(gateway, time, caller, |(mut auth, token)| async move {
+        own::run(time, connect, |(mut auth, token)| async move {
             let request = RefreshRequest { refresh: token.clone() };
             let tokens = auth.refresh(request).await?.into_inner().tokens;
             let next = tokens.context("no tokens")?.refresh;
@@ -68,7 +68,7 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
 /// Makes the accounts that sign in, where they are not there from an earlier case.
 pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
     for number in 0..CONNECTIONS {
-        let mut auth = AuthServiceClient::connect(format!("http://{gateway}")).await?;
+        let mut auth = client(gateway).await?;
         let request = RegisterRequest {
             email: email(number),
             name: "Some Body".to_owned(),
@@ -85,13 +85,17 @@ pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
 
 /// All of them sign in, over and over.
 pub(super) async fn sign_in(gateway: SocketAddr, time: Duration) -> Result<Outcome> {
-    let caller = |number: u32, channel: Channel| (AuthServiceClient::new(channel), number);
-    own::run(gateway, time, caller, |(mut auth, number)| async move {
+    let connect = async |number| Ok((client(gateway).await?, number));
+    own::run(time, connect, |(mut auth, number)| async move {
         let answer = auth.login(login_of(number)).await?.into_inner();
         ensure!(answer.user.is_some_and(|user| user.email == email(number)), "another's account");
         Ok((auth, number))
     })
     .await
+}
+
+async fn client(gateway: SocketAddr) -> Result<AuthServiceClient<Channel>> {
+    AuthServiceClient::connect(format!("http://{gateway}")).await.context("cannot connect")
 }
 
 fn email(number: u32) -> String {

@@ -28,7 +28,8 @@ pub(crate) const LOADED: &str = "four processes, after load";
 pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
     let suite = Suite::start(setting, data)?;
     let one = start_all_in_one(setting, &data.databases)?;
-    let access = tokens::access(&data.keys)?;
+    let access = &tokens::access(&data.keys)?;
+    let gateway = suite.gateway.address;
     let mut watched = suite.watched();
     report.figure(IDLE, memory(&watched).iter().map(|(_, mib)| mib).sum(), "MiB");
     watched.push(setting.postgres.watched());
@@ -40,17 +41,12 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
         credential: Credential::Bearer(access.clone()),
         message,
     };
-    let call =
-        |protocol, method, message| call_at(suite.gateway.address, protocol, method, message);
+    let call = |protocol, method, message| call_at(gateway, protocol, method, message);
     let case = |rpc: &str, protocol: Protocol| format!("{rpc}, {}", protocol.name());
 
     let db = &data.databases.open("records").await?;
     let mut gets = Vec::new();
     let mut others = Vec::new();
-    others.push(Case::new(case("UpdatePatient", Protocol::Grpc), watched.clone(), |time| {
-        let bearer = Credential::Bearer(access.clone());
-        async move { update_patients(suite.gateway.address, &bearer, time).await }
-    }));
     for protocol in Protocol::ALL {
         gets.push(Case::new(case("GetPatient", protocol), watched.clone(), move |time| {
             let call = call(protocol, GET_PATIENT, get_patient(N));
@@ -78,6 +74,10 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
                 async move { load(call, is_right, time).await }
             },
         ));
+        others.push(Case::new(case("UpdatePatient", protocol), watched.clone(), move |time| {
+            let bearer = Credential::Bearer(access.clone());
+            update_patients(gateway, protocol, bearer, time)
+        }));
         others.push(Case::new(case("CreatePatient", protocol), watched.clone(), move |time| {
             let call = call(protocol, CREATE_PATIENT, create_patient());
             let is_right = |made: &Patient| made.email == sample::email(7);
@@ -91,8 +91,8 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
         contest(report, GROUP, setting.effort, cases).await?;
     }
     // Passwords take most memory of all.
-    accounts::register(suite.gateway.address).await?;
-    accounts::sign_in(suite.gateway.address, setting.effort.time).await?;
+    accounts::register(gateway).await?;
+    accounts::sign_in(gateway, setting.effort.time).await?;
     let loaded = memory(&suite.watched()).iter().map(|(_, mib)| mib).sum();
     report.figure(LOADED, loaded, "MiB");
     db.close().await;

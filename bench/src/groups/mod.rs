@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
 use clinic_proto::records::v1::{
     CreatePatientRequest, GetPatientRequest, ListPatientsRequest, ListPatientsResponse, Patient,
     UpdatePatientRequest,
@@ -20,9 +19,8 @@ use clinic_proto::records::v1::{
 use clinic_store::{Db, Query};
 use prost::Message;
 use prost_types::FieldMask;
-use tonic::metadata::{Ascii, MetadataValue};
 
-use crate::call::{Call, Credential};
+use crate::call::{Call, Connection, Credential, Protocol};
 use crate::load::h2load::{self, Answers};
 use crate::load::{Outcome, own};
 use crate::sample::{self, Kind};
@@ -30,6 +28,7 @@ use crate::sample::{self, Kind};
 pub(crate) const GET_PATIENT: &str = "/clinic.records.v1.PatientService/GetPatient";
 pub(crate) const LIST_PATIENTS: &str = "/clinic.records.v1.PatientService/ListPatients";
 pub(crate) const CREATE_PATIENT: &str = "/clinic.records.v1.PatientService/CreatePatient";
+pub(crate) const UPDATE_PATIENT: &str = "/clinic.records.v1.PatientService/UpdatePatient";
 pub(crate) const LIST_PATIENT_DOCTORS: &str =
     "/clinic.assignment.v1.AssignmentService/ListPatientDoctors";
 
@@ -98,22 +97,23 @@ async fn patients(db: &Db) -> Result<i64> {
 /// Each caller changes a patient of its own: the same one would be a queue for its lock.
 pub(crate) async fn update_patients(
     address: SocketAddr,
-    credential: &Credential,
+    protocol: Protocol,
+    credential: Credential,
     time: Duration,
 ) -> Result<Outcome> {
-    let (name, value) = credential.header();
-    let value: MetadataValue<Ascii> = value.parse()?;
-    let caller = |number: u32, channel| (PatientServiceClient::new(channel), number, value.clone());
-    own::run(address, time, caller, move |(mut patients, number, value)| async move {
+    let connect = async |number: u32| {
         let id = sample::id(Kind::Patient, u64::from(number)).to_string();
         let patient = Some(Patient { address: "1 New Street".to_owned(), ..Default::default() });
         let update_mask = Some(FieldMask { paths: vec!["address".to_owned()] });
-        let mut request =
-            tonic::Request::new(UpdatePatientRequest { id: id.clone(), patient, update_mask });
-        request.metadata_mut().insert(name, value.clone());
-        let changed = patients.update_patient(request).await?.into_inner();
+        let request = UpdatePatientRequest { id: id.clone(), patient, update_mask };
+        let (credential, message) = (credential.clone(), request.encode_to_vec());
+        let call = Call { protocol, address, method: UPDATE_PATIENT, credential, message };
+        Ok((Connection::open(address, protocol).await?, call, id))
+    };
+    own::run(time, connect, |(mut connection, call, id)| async move {
+        let changed: Patient = call.message_of(&connection.ask(&call).await?)?;
         ensure!(changed.id == id && changed.address == "1 New Street", "a wrong answer");
-        Ok((patients, number, value))
+        Ok((connection, call, id))
     })
     .await
 }

@@ -160,7 +160,7 @@ impl<'a> Target<'a> {
 
     async fn update(&self, time: Duration) -> Result<Outcome> {
         let claims = Credential::Claims(tokens::forwarded(&self.data.keys)?);
-        update_patients(self.records.address, &claims, time).await
+        update_patients(self.records.address, Protocol::Grpc, claims, time).await
     }
 
     fn pgbench(&self, pgbench: &Path, rpc: &str, sql: &'static str) -> Case<'a> {

@@ -4,28 +4,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokio::task::JoinSet;
-use tonic::transport::{Channel, Endpoint};
 
 use super::{CONNECTIONS, Outcome};
 
-/// Runs 32 callers one call after the other for that time. `caller` makes one from its number and
-/// its connection; the calls of one that fails end the run.
-pub(crate) async fn run<C, F>(
-    address: std::net::SocketAddr,
+/// Runs 32 callers one call after the other for that time. `connect` makes one from its number; the
+/// calls of one that fails end the run.
+pub(crate) async fn run<C, O, F>(
     time: Duration,
-    caller: impl Fn(u32, Channel) -> C,
+    connect: impl Fn(u32) -> O,
     call: impl Fn(C) -> F + Send + Sync + 'static,
 ) -> Result<Outcome>
 where
     C: Send + 'static,
+    O: Future<Output = Result<C>>,
     F: Future<Output = Result<C>> + Send,
 {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
     let mut connected = Vec::new();
     for number in 0..CONNECTIONS {
-        connected.push(caller(number, endpoint.connect().await.context("cannot connect")?));
+        connected.push(connect(number).await?);
     }
     let call = Arc::new(call);
     let mut callers = JoinSet::new();
