@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
+use serde::{Serialize, Serializer};
 
 use crate::load::Outcome;
 use crate::process::{self, Process};
@@ -50,10 +51,15 @@ impl<'a> Case<'a> {
 }
 
 /// How long and how often.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize)]
 pub(crate) struct Effort {
+    #[serde(rename = "seconds", serialize_with = "in_seconds")]
     pub(crate) time: Duration,
     pub(crate) rounds: u32,
+}
+
+fn in_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(time.as_secs())
 }
 
 /// Runs the cases in turns.
@@ -91,8 +97,8 @@ async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<Row> {
     let (after, load_after) = (used(), generators());
     let micros = |before: Duration, after: Duration| {
         #[expect(clippy::cast_precision_loss, reason = "a mean")]
-        let requests = outcome.requests.max(1) as f64;
-        after.saturating_sub(before).as_secs_f64() * 1e6 / requests
+        let sent = outcome.sent.max(1) as f64;
+        after.saturating_sub(before).as_secs_f64() * 1e6 / sent
     };
     let mut cpu: Vec<(String, f64)> = case
         .watched

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::machine::Machine;
+use crate::measure::Effort;
 
 /// What a case gave.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,7 @@ pub(crate) struct Target {
     /// As measured; none when something of it was not measured.
     pub(crate) value: Option<f64>,
     pub(crate) bound: Bound,
+    pub(crate) reached: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -51,7 +53,7 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    fn holds(self, value: f64) -> bool {
+    pub(crate) fn holds(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,
             Self::AtMost(bound) => value <= bound,
@@ -63,6 +65,7 @@ impl Bound {
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: Machine,
+    effort: Effort,
     /// What is not installed, and so was not measured.
     missing: Vec<String>,
     rows: Vec<Row>,
@@ -71,8 +74,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, missing: vec![], rows: vec![], figures: vec![], targets: vec![] }
+    pub(crate) fn new(machine: Machine, effort: Effort) -> Self {
+        Self { machine, effort, missing: vec![], rows: vec![], figures: vec![], targets: vec![] }
     }
 
     pub(crate) fn add(&mut self, row: Row) {
@@ -129,12 +132,18 @@ impl Report {
 
     pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Tables in Markdown.
     pub(crate) fn markdown(&self) -> String {
         let mut text = self.machine.to_string();
+        let Effort { time, rounds } = self.effort;
+        let _ = writeln!(text, "Each case for {} s, {rounds} times.", time.as_secs());
         for missing in &self.missing {
             let _ = writeln!(text, "\nNot measured: {missing}.");
         }
@@ -158,10 +167,11 @@ fn target_cells(target: &Target) -> Vec<String> {
         Bound::AtLeast(bound) => format!("at least {bound}"),
         Bound::AtMost(bound) => format!("at most {bound}"),
     };
-    let (value, verdict) = match target.value {
-        None => ("–".to_owned(), "not measured"),
-        Some(value) if target.bound.holds(value) => (format!("{value:.2}"), "reached"),
-        Some(value) => (format!("{value:.2}"), "**not reached**"),
+    let value = target.value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+    let verdict = match target.reached {
+        None => "not measured",
+        Some(true) => "reached",
+        Some(false) => "**not reached**",
     };
     vec![target.name.clone(), bound, value, verdict.to_owned()]
 }

@@ -11,10 +11,7 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
     let alone = |rpc: &str, store| report.rate(service::GROUP, &service::name(rpc, store));
     let pgbench = |rpc: &str| service(&service::by_pgbench(rpc));
     let at = |who: &str, protocol| report.rate(edge::GROUP, &edge::name(who, protocol));
-    let better = |protocol| {
-        let peers = [at(ENVOY, protocol), at(STRUCTURED_PROXY, protocol)];
-        peers.into_iter().flatten().reduce(f64::max)
-    };
+    let better = |protocol| Some(at(ENVOY, protocol)?.max(at(STRUCTURED_PROXY, protocol)?));
     let accounts = |case| report.rate(accounts::GROUP, case);
     let at_least = |name: &str, value, bound| target(name, value, Bound::AtLeast(bound));
     let at_most = |name: &str, value, bound| target(name, value, Bound::AtMost(bound));
@@ -76,7 +73,8 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
 }
 
 fn target(name: &str, value: Option<f64>, bound: Bound) -> Target {
-    Target { name: name.to_owned(), value, bound }
+    let reached = value.map(|value| bound.holds(value));
+    Target { name: name.to_owned(), value, bound, reached }
 }
 
 fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {

@@ -33,7 +33,8 @@ pub(crate) fn run(call: &Call, answers: Answers, time: Duration) -> Result<Outco
     let warm = measure(call, &body, answers, WARM_UP)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let requests = (warm.per_second * time.as_secs_f64()).max(f64::from(CONNECTIONS)) as u64;
-    measure(call, &body, answers, requests)
+    let outcome = measure(call, &body, answers, requests)?;
+    Ok(Outcome { sent: warm.sent + outcome.sent, ..outcome })
 }
 
 fn measure(call: &Call, body: &NamedTempFile, answers: Answers, requests: u64) -> Result<Outcome> {

@@ -14,6 +14,8 @@ pub(crate) const CONNECTIONS: u32 = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) requests: u64,
+    /// With those before them, which warmed up and took CPU time as well.
+    pub(crate) sent: u64,
     pub(crate) per_second: f64,
     /// None where the generator does not tell them rightly.
     pub(crate) latency: Option<Latency>,
@@ -42,6 +44,6 @@ impl Outcome {
             Duration::from_micros(micros.get(at).copied().unwrap_or_default())
         };
         let latency = Latency { p50: below(50), p99: below(99) };
-        Self { requests, per_second, latency: Some(latency) }
+        Self { requests, sent: requests, per_second, latency: Some(latency) }
     }
 }

@@ -19,10 +19,13 @@ pub(crate) fn run(
     variables: &[(&str, String)],
     time: Duration,
 ) -> Result<Outcome> {
+    // As many as help: with one alone it does little more than half.
+    let threads = std::thread::available_parallelism()?;
     let mut file = NamedTempFile::new()?;
     file.write_all(script.as_bytes())?;
     let output = Command::new(pgbench)
-        .args(["--protocol=prepared", "--no-vacuum", "--jobs=1"])
+        .args(["--protocol=prepared", "--no-vacuum"])
+        .arg(format!("--jobs={threads}"))
         .arg(format!("--client={CONNECTIONS}"))
         .arg(format!("--time={}", time.as_secs().max(1)))
         .args(variables.iter().map(|(name, value)| format!("--define={name}={value}")))
@@ -45,5 +48,5 @@ pub(crate) fn run(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let requests = requests as u64;
     // Its own log has the time 0 for most transactions while all clients are busy.
-    Ok(Outcome { requests, per_second, latency: None })
+    Ok(Outcome { requests, sent: requests, per_second, latency: None })
 }
