@@ -10,7 +10,6 @@ mod config;
 mod connections;
 mod deadline;
 mod frames;
-mod gathered;
 mod health;
 mod http;
 mod keyring;

@@ -9,8 +9,10 @@
 
 mod answered;
 pub mod call;
+mod connections;
 mod deadline;
 mod error;
+mod gathered;
 mod guard;
 pub mod health;
 mod listener;
@@ -24,6 +26,7 @@ pub use answered::{log_call, logged};
 pub use call::{Call, caller, receive};
 pub use deadline::{format_timeout, parse_timeout};
 pub use error::Error;
+pub use gathered::{Gathered, Outgoing, gathered};
 pub use guard::{Guard, GuardLayer};
 pub use listener::bind;
 pub use server::{Server, drain};

@@ -15,12 +15,12 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::Service;
+use tower::{Layer as _, Service};
 
 use crate::GuardLayer;
+use crate::connections::serve;
 
 /// How often readiness is looked at.
 const READINESS_EVERY: Duration = Duration::from_secs(1);
@@ -103,19 +103,9 @@ impl Server {
                 set_all(&health, &services, ServingStatus::NotServing).await;
             }
         };
-        let serve = tonic::transport::Server::builder()
-            // The metadata that the gateway lets through, and the claims.
-            .http2_max_header_list_size(32 * 1024)
-            // A peer that vanished without a word is noticed.
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .layer(self.guard.clone())
-            .add_routes(self.routes.routes())
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                stop,
-            );
-        let outcome = drain(serve, &shutdown, self.grace).await;
+        tasks.spawn(stop);
+        let service = self.guard.layer(self.routes.routes().prepare());
+        drain(serve(listener, service, shutdown.clone()), &shutdown, self.grace).await;
         ended.cancel();
         tasks.close();
         tasks.wait().await;
@@ -124,7 +114,7 @@ impl Server {
             let _ = tokio::time::timeout(self.grace, db.close()).await;
         }
         tracing::info!(name = self.name, calls = self.guard.calls(), "stopped");
-        outcome.unwrap_or(Ok(())).context("the server failed")
+        Ok(())
     }
 }
 

@@ -14,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const MOST: usize = 16 * 1024;
 
 /// A stream on which writing only gathers, until [`Outgoing`] sends it.
-pub(crate) struct Gathered<S>(Arc<Mutex<Held<S>>>);
+pub struct Gathered<S>(Arc<Mutex<Held<S>>>);
 
 /// What was gathered on a stream.
-pub(crate) struct Outgoing<S>(Arc<Mutex<Held<S>>>);
+pub struct Outgoing<S>(Arc<Mutex<Held<S>>>);
 
 struct Held<S> {
     stream: S,
@@ -27,14 +27,14 @@ struct Held<S> {
 }
 
 /// The stream for whoever writes, and what he wrote.
-pub(crate) fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
+pub fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
     let held = Arc::new(Mutex::new(Held { stream, bytes: BytesMut::new(), unflushed: false }));
     (Gathered(held.clone()), Outgoing(held))
 }
 
 impl<S: AsyncWrite + Unpin> Outgoing<S> {
     /// Does some work, and sends what it wrote whenever it comes to wait.
-    pub(crate) async fn of<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
+    pub async fn of<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| {
             let polled = work.as_mut().poll(cx);
             // What fails here the work finds out with its next read.
