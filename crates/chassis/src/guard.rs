@@ -139,8 +139,8 @@ impl Inner {
     }
 }
 
-/// A little before the client gives up, and before tonic's own timer, which would answer
-/// CANCELLED: so the answer says what happened.
+/// A little before the client gives up, so that the answer still says what happened. Nothing else
+/// ends a call whose time is over.
 fn deadline(headers: &HeaderMap) -> Option<Instant> {
     let left = parse_timeout(headers.get("grpc-timeout")?.to_str().ok()?)?;
     let early = left.saturating_sub(Duration::from_millis(3)).max(left / 2);
