@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clinic_chassis::{drain, gathered};
+use clinic_chassis::{accept, drain, gathered};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -69,19 +69,10 @@ impl Connections {
         let mut open = JoinSet::new();
         loop {
             // Who finds no place waits in the system's queue.
-            let (place, accepted) = tokio::select! {
+            let (place, (stream, peer)) = tokio::select! {
                 next = next(&this.places, &listener) => next,
                 Some(_) = open.join_next() => continue,
                 () = shutdown.cancelled() => break,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, usually: others must end first.
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
             };
             let Some((worker, runtime)) = this.workers.place() else { break };
             let (serving, shutdown) = (this.clone(), shutdown.clone());
@@ -105,7 +96,6 @@ impl Connections {
         worker: &Place,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        stream.set_nodelay(true)?;
         // From the runtime that accepted it to this one.
         let stream = TcpStream::from_std(stream.into_std()?)?;
         match &self.tls {
@@ -153,9 +143,9 @@ impl Connections {
 async fn next(
     places: &Arc<Semaphore>,
     listener: &TcpListener,
-) -> (OwnedSemaphorePermit, std::io::Result<(TcpStream, SocketAddr)>) {
+) -> (OwnedSemaphorePermit, (TcpStream, SocketAddr)) {
     match places.clone().acquire_owned().await {
-        Ok(place) => (place, listener.accept().await),
+        Ok(place) => (place, accept(listener).await),
         // Nobody closes it.
         Err(_) => std::future::pending().await,
     }

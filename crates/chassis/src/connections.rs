@@ -12,12 +12,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-use crate::gathered;
+use crate::{accept, gathered};
 
 /// The metadata that the gateway lets through, and the claims.
 const MAX_HEAD: u32 = 32 * 1024;
@@ -31,28 +30,17 @@ where
 {
     let mut open = JoinSet::new();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let stream = tokio::select! {
+            (stream, _) = accept(&listener) => stream,
             Some(_) = open.join_next() => continue,
             () = shutdown.cancelled() => break,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                // Without it answers wait for the acknowledgement of others; who is gone shows later.
-                stream.set_nodelay(true).ok();
-                let connection = speak(stream, service.clone(), shutdown.clone());
-                open.spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended");
-                    }
-                });
+        let connection = speak(stream, service.clone(), shutdown.clone());
+        open.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
             }
-            Err(error) => {
-                // Out of file descriptors, usually: others must end first.
-                tracing::warn!(%error, "a connection cannot be accepted");
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
+        });
     }
     drop(listener);
     while open.join_next().await.is_some() {}

@@ -28,7 +28,7 @@ pub use deadline::{format_timeout, parse_timeout};
 pub use error::Error;
 pub use gathered::{Gathered, Outgoing, gathered};
 pub use guard::{Guard, GuardLayer};
-pub use listener::bind;
+pub use listener::{accept, bind};
 pub use server::{Server, drain};
 pub use upstream::Upstream;
 

@@ -1,5 +1,6 @@
 //! How services keep data: pools, queries, transactions and migrations over PostgreSQL and SQLite,
-//! from one SQL text, but for [`Query::for_share`]. Knows no table but [`idempotency`]'s, and nothing of gRPC.
+//! from one SQL text, but for [`Query::for_share`]. Knows no table but [`idempotency`]'s, and nothing
+//! of gRPC.
 //!
 //! The subset of SQL that both databases take from the same text: `$1` placeholders, `RETURNING`,
 //! `ON CONFLICT`, partial unique indexes, row values, and the column types `uuid`, `text`,

@@ -297,32 +297,42 @@ mod silent {
         (open.unwrap(), accepted.unwrap())
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_replica_that_owes_an_answer_and_vanished_is_noticed() {
-        let (mut open, mut vanished) = connected().await;
+    /// One whose replica has seen a call, and then sees nothing more, not even a ping.
+    async fn asked() -> (
+        Open,
+        impl Future<Output = Result<(), h2::Error>>,
+        (server::Connection<DuplexStream, Bytes>, Call),
+    ) {
+        let (mut open, mut replica) = connected().await;
+        // As `Connection::send` has it for as long as the call lasts.
         let heard = open.heard.upgrade();
         let (answer, _) = open.calls.send_request(request(()), true).unwrap();
-        // It sees the call and then nothing more, not even a ping.
-        let _call = vanished.accept().await.unwrap().unwrap();
+        let call = replica.accept().await.unwrap().unwrap();
+        let answer = async move {
+            let answer = answer.await.map(drop);
+            drop(heard);
+            answer
+        };
+        (open, answer, (replica, call))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_owes_an_answer_and_vanished_is_noticed() {
+        let (open, answer, _vanished) = asked().await;
         let began = tokio::time::Instant::now();
         assert!(answer.await.is_err());
         assert!(began.elapsed() <= SILENCE + PONG_PATIENCE, "{:?}", began.elapsed());
         assert!(!open.holds());
-        drop(heard);
     }
 
     #[tokio::test(start_paused = true)]
     async fn also_when_it_had_said_goodbye_and_new_calls_go_elsewhere() {
-        let (mut open, mut vanished) = connected().await;
-        let heard = open.heard.upgrade();
-        let (answer, _) = open.calls.send_request(request(()), true).unwrap();
-        let _call = vanished.accept().await.unwrap().unwrap();
+        let (open, answer, (mut vanished, _call)) = asked().await;
         vanished.graceful_shutdown();
         assert!(timeout(Duration::from_secs(1), vanished.accept()).await.is_err());
         assert!(!open.holds());
         drop(open);
         assert!(timeout(SILENCE * 3, answer).await.unwrap().is_err());
-        drop(heard);
     }
 
     #[tokio::test(start_paused = true)]
