@@ -13,7 +13,7 @@ use prost::Message;
 use tokio::net::TcpStream;
 
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +188,46 @@ impl Connection {
             Self::Http2(sender) => sender.send_request(request).await?,
         };
         ensure!(answer.status().is_success(), "HTTP status {}", answer.status());
-        Ok(answer.into_body().collect().await?.to_bytes())
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await?;
+        for said in [Some(&head.headers), body.trailers()].into_iter().flatten() {
+            let word = |name| said.get(name).and_then(|value| value.to_str().ok());
+            let status = word("grpc-status").unwrap_or("0");
+            ensure!(status == "0", "gRPC status {status}: {}", word("grpc-message").unwrap_or(""));
+        }
+        let body = body.to_bytes();
+        if let Some(said) = web_trailers(&body) {
+            let good = said.lines().any(|line| line.replace(' ', "") == "grpc-status:0");
+            ensure!(good, "gRPC-Web status: {}", said.trim());
+        }
+        Ok(body)
+    }
+}
+
+/// The trailers of an answer in gRPC-Web: its last frame.
+fn web_trailers(mut body: &[u8]) -> Option<String> {
+    loop {
+        let (&flags, rest) = body.split_first()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (frame, rest) =
+            rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        if flags & 0x80 != 0 {
+            return Some(String::from_utf8_lossy(frame).into_owned());
+        }
+        body = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailers_of_grpc_web_are_found_after_the_message() {
+        let answer = b"\0\0\0\0\x02hi\x80\0\0\0\x11grpc-status:14\r\n";
+        assert_eq!(web_trailers(answer).as_deref(), None, "it breaks off");
+        let answer = b"\0\0\0\0\x02hi\x80\0\0\0\x10grpc-status:14\r\n";
+        assert_eq!(web_trailers(answer).as_deref(), Some("grpc-status:14\r\n"));
+        assert_eq!(web_trailers(b"\0\0\0\0\x02hi"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Signing in: bound by argon2, which is as slow as it should be; and tokens.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -9,11 +10,12 @@ use clinic_clock::Clock;
 use clinic_identity::AccessVerifier;
 use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
 use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest};
+use tokio::sync::Mutex;
 use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::load::{CONNECTIONS, Outcome, own};
-use crate::measure::{Case, contest};
+use crate::measure::{Case, Watched, contest};
 use crate::report::Report;
 use crate::setting::Setting;
 use crate::suite::{Data, Suite};
@@ -38,31 +40,41 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     });
     contest(report, GROUP, setting.effort, vec![login, argon2]).await?;
 
-    let refresh = Case::new("Refresh", watched, move |time| async move {
-        let mut tokens = Vec::new();
-        for number in 0..CONNECTIONS {
-            let mut auth = client(gateway).await?;
-            let answer = auth.login(login_of(number)).await?.into_inner();
-            tokens.push(answer.tokens.context("no tokens")?.refresh);
-        }
-        let connect = async |number: u32| {
-            let token = usize::try_from(number).ok().and_then(|at| tokens.get(at)).cloned();
-            Ok((client(gateway).await?, token.context("no token")?))
-        };
-        own::run(time, connect, |(mut auth, token)| async move {
-            let request = RefreshRequest { refresh: token.clone() };
-            let tokens = auth.refresh(request).await?.into_inner().tokens;
-            let next = tokens.context("no tokens")?.refresh;
-            ensure!(next != token, "the same token again");
-            Ok((auth, next))
-        })
-        .await
-    });
     if !setting.quick {
-        contest(report, GROUP, setting.effort, vec![refresh]).await?;
+        contest(report, GROUP, setting.effort, vec![refresh(gateway, watched).await?]).await?;
         verification(data, report)?;
     }
     suite.stop()
+}
+
+/// Each goes on with its own token, from one round to the next.
+async fn refresh(gateway: SocketAddr, watched: Vec<Watched>) -> Result<Case<'static>> {
+    let mut tokens = Vec::new();
+    for number in 0..CONNECTIONS {
+        let answer = client(gateway).await?.login(login_of(number)).await?.into_inner();
+        tokens.push(Arc::new(Mutex::new(answer.tokens.context("no tokens")?.refresh)));
+    }
+    let tokens = Arc::new(tokens);
+    Ok(Case::new("Refresh", watched, move |time| {
+        let tokens = tokens.clone();
+        async move {
+            let connect = async |number: u32| {
+                let token = usize::try_from(number).ok().and_then(|at| tokens.get(at)).cloned();
+                Ok((client(gateway).await?, token.context("no token")?))
+            };
+            own::run(time, connect, |(mut auth, token)| async move {
+                let mut known = token.lock().await;
+                let request = RefreshRequest { refresh: known.clone() };
+                let tokens = auth.refresh(request).await?.into_inner().tokens;
+                let next = tokens.context("no tokens")?.refresh;
+                ensure!(next != *known, "the same token again");
+                *known = next;
+                drop(known);
+                Ok((auth, token))
+            })
+            .await
+        }
+    }))
 }
 
 /// Makes the accounts that sign in, where they are not there from an earlier case.

@@ -105,7 +105,8 @@ INSERT INTO patients (id, version, created_at, updated_at, owner_id, user_id, fi
 first_name_key, last_name, last_name_key, date_of_birth, gender, phone_number, email, address, \
 medical_history) VALUES \
 (('01900000-0000-7000-8000-' || lpad(to_hex(nextval('bench_ids')), 12, '0'))::uuid, 1, now(), \
-now(), :owner::uuid, NULL, :first, :first::bytea, :last, :last::bytea, :birthday::date, 'F', :phone, :email, :address, :history) \
+now(), :owner::uuid, NULL, :first, :first::bytea, :last, :last::bytea, :birthday::date, 'F', \
+:phone, :email, :address, :history) \
 RETURNING id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
 last_name, date_of_birth, gender, phone_number, email, address, medical_history;\n";
 

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::{CONNECTIONS, Outcome};
+use crate::call::PATIENCE;
 
 /// Runs 32 callers one call after the other for that time. `connect` makes one from its number; the
 /// calls of one that fails end the run.
@@ -34,7 +36,8 @@ where
             let mut micros = Vec::new();
             while began.elapsed() < time {
                 let sent = Instant::now();
-                caller = call(caller).await?;
+                let answered = timeout(PATIENCE, call(caller)).await;
+                caller = answered.context("a call without an answer")??;
                 micros.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
             }
             anyhow::Ok(micros)
