@@ -2,9 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -12,11 +13,10 @@ use tokio::time::sleep;
 use tonic::Status;
 use tonic::body::Body;
 
-/// The requests of a connection.
-#[derive(Default)]
+/// The requests of a connection. Clones share them.
+#[derive(Clone, Default)]
 pub(crate) struct Activity(Arc<Counts>);
 
-#[derive(Default)]
 struct Counts {
     begun: AtomicU64,
     ended: AtomicU64,
@@ -24,6 +24,23 @@ struct Counts {
     parts: AtomicU64,
     /// Answers of which the last part has not gone out, because the client does not read.
     unread: AtomicU64,
+    /// When the last request ended, in milliseconds since [`START`]; at first, when it began.
+    quiet_since: AtomicU64,
+}
+
+/// What times are counted from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Default for Counts {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        let quiet_since = AtomicU64::new(now());
+        Self { begun: zero(), ended: zero(), parts: zero(), unread: zero(), quiet_since }
+    }
+}
+
+fn now() -> u64 {
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Counts {
@@ -42,6 +59,12 @@ impl Activity {
     pub(crate) fn begin(&self) -> Running {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         Running(self.0.clone())
+    }
+
+    /// Since when no request runs, on a clock of the process's own; none while one does.
+    pub(crate) fn quiet_since(&self) -> Option<u64> {
+        let quiet = none_runs(self.0.now());
+        quiet.then(|| self.0.quiet_since.load(Ordering::Relaxed))
     }
 
     /// Waits until nothing went on for so long: `first` before the first request, `idle` later. An
@@ -71,6 +94,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.0.quiet_since.store(now(), Ordering::Relaxed);
         self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,7 @@
 //! The gateway's settings.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use clap::{ArgAction, Args, value_parser};
 use clinic_chassis::settings::{self, duration};
 use clinic_identity::LONGEST_CALL;
 use http::Uri;
+use ipnet::IpNet;
 
 use crate::connections;
 
@@ -78,7 +80,36 @@ pub struct Edge {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_connections: u32,
-    /// A proxy in front terminates TLS and appends the client's address to X-Forwarded-For
+    /// Connections that one address may hold at most (IPv6: one /64); a quarter of all when it is
+    /// not given. Further ones take the place of its idle ones
+    #[arg(
+        long,
+        env = "CLINIC_MAX_CONNECTIONS_PER_ADDRESS",
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    pub max_connections_per_address: Option<u32>,
+    /// Networks whose connections are not counted by address, as 10.0.0.0/8, with commas between;
+    /// trusted proxies are none of them counted
+    #[arg(
+        long,
+        env = "CLINIC_UNCOUNTED_NETWORKS",
+        value_delimiter = ',',
+        value_name = "NETWORK",
+        value_parser = network
+    )]
+    pub uncounted_networks: Vec<IpNet>,
+    /// Networks of the proxies in front, as 10.0.0.0/8, with commas between: what they say of a
+    /// client's address in X-Forwarded-For is believed
+    #[arg(
+        long,
+        env = "CLINIC_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "NETWORK",
+        value_parser = network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The direct peer, whoever it is, is a proxy that terminates TLS and appends the client's
+    /// address to X-Forwarded-For
     // As words, because in the environment people write 1, yes and on as well.
     #[arg(long, env = "CLINIC_BEHIND_PROXY", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
@@ -99,8 +130,9 @@ pub struct Edge {
     #[arg(long, env = "CLINIC_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
     /// Another gRPC service behind this gateway: SERVICE=URL for signed-in callers,
-    /// SERVICE=URL;public for everyone; may be given several times (in the environment: with
-    /// spaces between)
+    /// SERVICE=URL;public for everyone; with ;max=5m its calls have that much time at most, and
+    /// otherwise as much as their clients ask for; may be given several times (in the environment:
+    /// with spaces between)
     #[arg(long = "route", env = "CLINIC_ROUTES", value_delimiter = ' ', value_name = "ROUTE")]
     pub routes: Vec<Route>,
 }
@@ -157,16 +189,29 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-fn call_time(text: &str) -> Result<Duration, String> {
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    (text.parse().or_else(|_| address()))
+        .map_err(|_| "must be a network as 10.0.0.0/8 or fd00::/8, or an address".to_owned())
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be more than 0".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn call_time(text: &str) -> Result<Duration, String> {
+    match some_time(text)? {
         // What services are told of the caller holds no longer.
         time if time > LONGEST_CALL => Err(format!("must be {LONGEST_CALL:?} at most")),
         time => Ok(time),
     }
 }
 
-/// An operator's own service: `SERVICE=URL[;public]`.
+/// An operator's own service: `SERVICE=URL[;public][;max=DURATION]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The full name, as `acme.billing.v1.BillingService`.
@@ -175,6 +220,8 @@ pub struct Route {
     pub url: String,
     /// Whether callers without a token may call it.
     pub public: bool,
+    /// Time that a call has at most, also when its client asks for none.
+    pub max: Option<Duration>,
 }
 
 impl FromStr for Route {
@@ -182,14 +229,22 @@ impl FromStr for Route {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let explain = || {
-            format!("{text:?} is not of the form package.v1.Service=http://HOST:PORT or …;public")
+            format!(
+                "{text:?} is not of the form package.v1.Service=http://HOST:PORT, with ;public or \
+                 ;max=5m after it where they apply"
+            )
         };
         let (service, rest) = text.split_once('=').ok_or_else(explain)?;
-        let (url, public) = match rest.split_once(';') {
-            None => (rest, false),
-            Some((url, "public")) => (url, true),
-            Some(_) => return Err(explain()),
-        };
+        let mut parts = rest.split(';');
+        let url = parts.next().unwrap_or_default();
+        let (mut public, mut max) = (false, None);
+        for part in parts {
+            match part.split_once('=') {
+                None if part == "public" && !public => public = true,
+                Some(("max", time)) if max.is_none() => max = Some(some_time(time)?),
+                _ => return Err(explain()),
+            }
+        }
         let named = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
         if service.is_empty() || url.is_empty() || !service.chars().all(named) {
             return Err(explain());
@@ -200,7 +255,7 @@ impl FromStr for Route {
                 return Err(format!("{service} is the suite's own: a route cannot replace it"));
             }
         }
-        Ok(Self { service: service.to_owned(), url: url.to_owned(), public })
+        Ok(Self { service: service.to_owned(), url: url.to_owned(), public, max })
     }
 }
 
@@ -236,9 +291,14 @@ mod tests {
         let route: Route = "acme.v1.Billing=http://localhost:1;public".parse().unwrap();
         assert_eq!((route.service.as_str(), route.public), ("acme.v1.Billing", true));
         assert!(!"acme.v1.Billing=http://localhost:1".parse::<Route>().unwrap().public);
+        let route: Route = "acme.v1.Billing=http://localhost:1;max=5m;public".parse().unwrap();
+        assert_eq!((route.max, route.public), (Some(Duration::from_secs(300)), true));
         let bad = [
             "",
             "a",
+            "a=http://x;max=0s",
+            "a=http://x;max=soon",
+            "a=http://x;public;public",
             "=http://x",
             "a=",
             "a=http://x;open",

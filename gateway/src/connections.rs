@@ -1,19 +1,19 @@
 //! Connections: how many, how slow, and with TLS or without.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+mod heads;
+mod http1;
+mod leftover;
+mod places;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use clinic_chassis::{accept, drain, gathered};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use anyhow::{Context as _, Result, bail};
+use clinic_chassis::http2::Http2;
+use clinic_chassis::{Gathered, Outgoing, accept, drain, gathered};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -22,44 +22,42 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
-use crate::activity::Activity;
-use crate::http::Edge;
-use crate::workers::{Place, Workers};
+use self::places::{Place, Places};
+use crate::http::{Edge, Peer};
+use crate::workers::{Seat, Workers};
 use crate::{Config, config};
 
 /// How long a client may take to shake hands, and until its first request's head is here.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long an HTTP/1.1 connection is kept for a next request: longer than the minute of most
-/// proxies, so that it is they who close it, and no request meets a closing connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long nothing may go on on a connection.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 /// How long a client may take to agree that a connection ends, when nothing goes on on it.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// The same when another client needs the place.
+const QUICK_GOODBYE: Duration = Duration::from_millis(200);
 /// Larger than any token that could be meant seriously, so that the answer to a monstrous one is
 /// still about the token.
-const MAX_HEAD: usize = 128 * 1024;
-/// Calls at once on one HTTP/2 connection; further ones wait at the client.
-const MAX_STREAMS: u32 = 256;
+const MAX_HEAD: u32 = 128 * 1024;
+const HTTP2: Http2 =
+    Http2 { max_streams: Some(256), max_head: MAX_HEAD, connection_window: 2 * 1024 * 1024 };
+/// What a client of HTTP/2 says first (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) struct Connections {
     edge: Arc<Edge>,
-    http: auto::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
     workers: Workers,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     grace: Duration,
 }
 
 impl Connections {
     pub(crate) fn new(config: &Config, edge: Edge) -> Result<Self> {
-        let places = usize::try_from(config.edge.max_connections)?;
         Ok(Self {
             edge: Arc::new(edge),
-            http: protocol(),
             tls: tls(&config.edge)?,
             workers: Workers::start()?,
-            places: Arc::new(Semaphore::new(places)),
+            places: Places::new(&config.edge),
             grace: config.serving.shutdown_grace,
         })
     }
@@ -68,19 +66,19 @@ impl Connections {
         let this = Arc::new(self);
         let mut open = JoinSet::new();
         loop {
-            // Who finds no place waits in the system's queue.
-            let (place, (stream, peer)) = tokio::select! {
-                next = next(&this.places, &listener) => next,
+            let (stream, place) = tokio::select! {
+                next = this.next(&listener) => next,
                 Some(_) = open.join_next() => continue,
                 () = shutdown.cancelled() => break,
             };
-            let Some((worker, runtime)) = this.workers.place() else { break };
+            let Some(place) = place else { continue };
+            let Some((seat, runtime)) = this.workers.seat() else { break };
             let (serving, shutdown) = (this.clone(), shutdown.clone());
             let serve = async move {
-                if let Err(error) = serving.serve(stream, peer.ip(), &worker, shutdown).await {
+                if let Err(error) = serving.serve(stream, &place, &seat, shutdown).await {
                     tracing::debug!(error = format!("{error:#}"), "a connection ended");
                 }
-                drop((place, worker));
+                drop((place, seat));
             };
             open.spawn_on(serve, runtime);
         }
@@ -89,82 +87,92 @@ impl Connections {
         drain(async { while open.join_next().await.is_some() {} }, &shutdown, this.grace).await;
     }
 
+    /// The next connection, and a place for it if its address may have another one.
+    async fn next(&self, listener: &TcpListener) -> (TcpStream, Option<Place>) {
+        let (stream, peer) = accept(listener).await;
+        (stream, self.places.take(peer.ip()).await)
+    }
+
     async fn serve(
         &self,
         stream: TcpStream,
-        peer: IpAddr,
-        worker: &Place,
+        place: &Place,
+        seat: &Seat,
         shutdown: CancellationToken,
     ) -> Result<()> {
         // From the runtime that accepted it to this one.
         let stream = TcpStream::from_std(stream.into_std()?)?;
+        let peer = Peer { address: stream.peer_addr()?.ip(), worker: seat.number };
         match &self.tls {
             Some(tls) => {
                 let stream = timeout(HEAD_PATIENCE, tls.accept(stream)).await??;
-                self.speak(stream, peer, worker, shutdown).await
+                self.speak(stream, peer, place, shutdown).await
             }
-            None => self.speak(stream, peer, worker, shutdown).await,
+            None => self.speak(stream, peer, place, shutdown).await,
         }
     }
 
-    async fn speak(
+    async fn speak<S>(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: IpAddr,
-        &Place { number, .. }: &Place,
+        stream: S,
+        peer: Peer,
+        place: &Place,
         shutdown: CancellationToken,
-    ) -> Result<()> {
-        let (edge, activity) = (self.edge.clone(), Activity::default());
-        let service = service_fn(|request| {
-            let (edge, running) = (edge.clone(), activity.begin());
-            async move {
-                let answer = edge.answer(request, peer, number).await?;
-                Ok::<_, Infallible>(answer.map(|body| running.until_sent(body)))
+    ) -> Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let activity = &place.activity;
+        let (mut stream, outgoing) = gathered(stream);
+        let begins = tokio::select! {
+            begins = timeout(HEAD_PATIENCE, stream.begins_with(PREFACE)) => begins,
+            () = place.leave.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        // Calls may go on as long as they need, but a client need not agree to the end.
+        let told = CancellationToken::new();
+        let goodbye = async |patience| {
+            told.cancel();
+            activity.ceased(patience, patience).await;
+        };
+        let end = async {
+            tokio::select! {
+                () = activity.ceased(HEAD_PATIENCE, IDLE) => goodbye(GOODBYE).await,
+                () = place.leave.cancelled() => goodbye(QUICK_GOODBYE).await,
+                () = shutdown.cancelled() => goodbye(GOODBYE).await,
             }
-        });
-        let (stream, outgoing) = gathered(stream);
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        };
+        let serving = Serving { edge: &self.edge, stream, outgoing, peer, place, closing: &told };
+        let serve = async { if begins?? { serving.http2().await } else { serving.http1().await } };
         tokio::select! {
             biased;
-            outcome = outgoing.of(connection.as_mut()) => return outcome.map_err(|error| anyhow!(error)),
-            () = activity.ceased(HEAD_PATIENCE, IDLE) => {}
-            () = shutdown.cancelled() => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        // Calls may go on as long as they need, but a client need not agree to the end.
-        tokio::select! {
-            outcome = outgoing.of(connection) => outcome.map_err(|error| anyhow!(error)),
-            () = activity.ceased(GOODBYE, GOODBYE) => Ok(()),
+            outcome = serve => outcome,
+            () = end => Ok(()),
         }
     }
 }
 
-/// The next connection, and a place for it.
-async fn next(
-    places: &Arc<Semaphore>,
-    listener: &TcpListener,
-) -> (OwnedSemaphorePermit, (TcpStream, SocketAddr)) {
-    match places.clone().acquire_owned().await {
-        Ok(place) => (place, accept(listener).await),
-        // Nobody closes it.
-        Err(_) => std::future::pending().await,
-    }
+/// A connection that is served.
+struct Serving<'a, S> {
+    edge: &'a Arc<Edge>,
+    stream: Gathered<S>,
+    outgoing: Outgoing<S>,
+    peer: Peer,
+    place: &'a Place,
+    /// Cancelled when the connection takes no further requests.
+    closing: &'a CancellationToken,
 }
 
-fn protocol() -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(KEEP_ALIVE)
-        .max_buf_size(MAX_HEAD + 16 * 1024);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-        .max_concurrent_streams(MAX_STREAMS)
-        .adaptive_window(true)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(10));
-    http
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
+    async fn http2(self) -> Result<()> {
+        let (edge, peer, activity) = (self.edge, self.peer, &self.place.activity);
+        let answer = |request| {
+            let (edge, running) = (edge.clone(), activity.begin());
+            async move { edge.answer(request, peer).await.map(|body| running.until_sent(body)) }
+        };
+        let serve = HTTP2.serve(self.stream, answer, self.closing.cancelled());
+        Ok(self.outgoing.of(pin!(serve)).await?)
+    }
 }
 
 /// What the certificate and its key give, when there are any.

@@ -1,25 +1,26 @@
 //! The HTTP side of the edge: who the client is, request ids, CORS, security headers, and which
 //! requests are gRPC, REST or neither.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clinic_chassis::REQUEST_ID_HEADER;
 use clinic_clock::Clock;
 use futures::future::{BoxFuture, Either, FutureExt as _};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 use tracing::Instrument as _;
 
+use crate::forwarded::Proxies;
 use crate::proxy::{Origin, Proxy};
 use crate::{Config, plain, rest};
 
@@ -60,9 +61,20 @@ pub(crate) struct Edge {
     grpc: GrpcWebService<Proxy>,
     inside: Cors<Inside>,
     clock: Clock,
-    behind_proxy: bool,
+    proxies: Proxies,
     hsts: bool,
 }
+
+/// The other end of a connection, and who serves it.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) worker: usize,
+}
+
+/// Says what is wrong with a request's head; in its extensions.
+#[derive(Clone, Copy)]
+pub(crate) struct Malformed(pub(crate) &'static str);
 
 impl Edge {
     pub(crate) fn new(
@@ -78,20 +90,32 @@ impl Edge {
         let inside = Inside { grpc: grpc.clone(), others };
         let inside = cors(&edge.cors_origin)?.layer(inside);
         let hsts = edge.behind_proxy || edge.tls_cert.is_some();
-        Ok(Self { grpc, inside, clock, behind_proxy: edge.behind_proxy, hsts })
+        Ok(Self { grpc, inside, clock, proxies: Proxies::new(edge), hsts })
     }
 
-    /// Answers a request that came from that address to the worker of that number.
-    pub(crate) async fn answer(
-        &self,
-        mut request: Request<Incoming>,
-        peer: IpAddr,
-        worker: usize,
-    ) -> Result<Response<Body>, Infallible> {
+    /// Answers a request that came from there.
+    pub(crate) async fn answer(&self, mut request: Request<Body>, peer: Peer) -> Response<Body> {
         let mut request_id = self.request_id(request.headers());
         // Not secret, but never the same: HPACK need not remember it.
         request_id.set_sensitive(true);
-        let client_ip = Some(self.client_ip(request.headers(), peer));
+        let malformed = request.extensions_mut().remove();
+        let mut response = match malformed {
+            Some(Malformed(why)) => plain::text(StatusCode::BAD_REQUEST, why),
+            None => self.call(request, request_id.clone(), peer).await,
+        };
+        let headers = response.headers_mut();
+        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), request_id);
+        self.secure(headers);
+        response
+    }
+
+    async fn call(
+        &self,
+        mut request: Request<Body>,
+        request_id: HeaderValue,
+        Peer { address, worker }: Peer,
+    ) -> Response<Body> {
+        let client_ip = Some(self.proxies.client(request.headers(), address));
         let path = request.uri().path();
         let grpc = *request.method() == Method::POST && is_grpc(request.headers());
         let span = tracing::info_span!(
@@ -102,28 +126,21 @@ impl Edge {
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
-        request.extensions_mut().insert(Origin {
-            client_ip,
-            request_id: request_id.clone(),
-            worker,
-        });
-        let request = request.map(Body::new);
+        request.extensions_mut().insert(Origin { client_ip, request_id, worker });
         // Browsers name the origin of whatever they send by POST: to all others CORS has nothing to
         // say.
-        let Ok(mut response) = match grpc && !request.headers().contains_key(header::ORIGIN) {
+        let Ok(response) = match grpc && !request.headers().contains_key(header::ORIGIN) {
             true => self.grpc.clone().oneshot(request).instrument(span).await,
             false => self.inside.clone().oneshot(request).instrument(span).await,
         };
-        let headers = response.headers_mut();
-        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), request_id);
-        self.secure(headers);
-        Ok(response)
+        response
     }
 
     fn secure(&self, headers: &mut HeaderMap) {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.entry(header::DATE).or_insert_with(date);
         if self.hsts {
             let age = HeaderValue::from_static("max-age=31536000; includeSubDomains");
             headers.insert(header::STRICT_TRANSPORT_SECURITY, age);
@@ -140,15 +157,6 @@ impl Edge {
             let id = self.clock.new_id().to_string();
             HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
         })
-    }
-
-    /// The last entry of X-Forwarded-For is the one that the proxy in front wrote.
-    fn client_ip(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-        let forwarded = || {
-            let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-            last.rsplit(',').next()?.trim().parse().ok()
-        };
-        if self.behind_proxy { forwarded().unwrap_or(peer) } else { peer }
     }
 }
 
@@ -210,14 +218,15 @@ fn without_body(answer: Response<Body>) -> Response<Body> {
     Response::from_parts(head, Body::default())
 }
 
-/// Whether it is gRPC with any codec, or one of the four forms of gRPC-Web.
+/// Whether it is gRPC, or one of the four forms of gRPC-Web, with messages of protobuf.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let Some(form) = kind.and_then(|kind| kind.strip_prefix("application/grpc")) else {
         return false;
     };
+    let codec = form.split_once(';').map_or(form, |(codec, _)| codec).trim_end();
     let web = ["-web", "-web+proto", "-web-text", "-web-text+proto"];
-    form.is_empty() || form.starts_with(['+', ';']) || web.contains(&form)
+    matches!(codec, "" | "+proto") || web.contains(&form)
 }
 
 fn cors(origins: &[String]) -> Result<CorsLayer> {
@@ -232,6 +241,23 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
         .allow_headers(names(&CORS_SENT))
         .expose_headers(names(&CORS_READ))
         .max_age(PREFLIGHT_AGE))
+}
+
+/// The time of the answer, written once a second.
+fn date() -> HeaderValue {
+    thread_local! {
+        static DATE: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|known| match known {
+        Some((at, text)) if *at == second => text.clone(),
+        _ => {
+            let text = HeaderValue::try_from(httpdate::fmt_http_date(now));
+            let text = text.unwrap_or(HeaderValue::from_static(""));
+            known.insert((second, text)).1.clone()
+        }
+    })
 }
 
 /// A path as far as it can be a method's name: what else clients ask for is not for the log.

@@ -6,10 +6,10 @@
 //! [`plain`] HTTP → [`proxy`] (access token, access rule, claims, deadline, upstream).
 
 mod activity;
+mod answer;
 mod config;
 mod connections;
-mod deadline;
-mod frames;
+mod forwarded;
 mod health;
 mod http;
 mod keyring;

@@ -81,7 +81,8 @@ pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
     response
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+/// An answer for people.
+pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use clinic_chassis::{Error, Upstream, format_timeout, logged, parse_timeout};
+use clinic_chassis::frames::{self, Expected};
+use clinic_chassis::holdings::{Account, Holdings};
+use clinic_chassis::{Error, Upstream, asked_timeout, format_timeout, logged};
 use clinic_identity::{
     Access, Caller, ClaimsSigner, Denied, Policy, Roles, TokenError, VerifiedAccess,
 };
@@ -22,7 +24,7 @@ use tower::{Service, ServiceExt as _};
 use crate::config::Limits;
 use crate::keyring::{Keyring, Refused};
 use crate::routes::{Routes, TargetAccess};
-use crate::{deadline, frames, health, metadata, reflection};
+use crate::{answer, health, metadata, reflection};
 
 /// Bytes of a question about health or reflection, which are asked without a token.
 pub(crate) const MAX_QUESTION: usize = 4 * 1024;
@@ -48,6 +50,7 @@ struct Inner {
     keyring: Arc<Keyring>,
     signer: Arc<ClaimsSigner>,
     limits: Limits,
+    holdings: Holdings,
     /// Health and reflection, which the gateway answers itself.
     own: tonic::service::Routes,
 }
@@ -70,6 +73,7 @@ impl Proxy {
             keyring,
             signer,
             limits,
+            holdings: Holdings::default(),
             own: own.routes().prepare(),
         }))
     }
@@ -99,19 +103,24 @@ impl Proxy {
         let this = &*self.0;
         let service = service_name(path).ok_or_else(Error::unknown_method)?;
         let target = this.routes.get(service).ok_or_else(Error::unknown_method)?;
-        let access = match target.access {
-            TargetAccess::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
-            TargetAccess::Foreign { public: true } => Access::Public,
-            TargetAccess::Foreign { public: false } => Access::SignedIn,
+        let (access, one) = match target.access {
+            TargetAccess::Contract => {
+                let rule = this.policy.rule(path).ok_or_else(Error::unknown_method)?;
+                (rule.access, !rule.takes_stream)
+            }
+            TargetAccess::Foreign { public: true, .. } => (Access::Public, false),
+            TargetAccess::Foreign { public: false, .. } => (Access::SignedIn, false),
         };
         let token = this.token(headers, access).await?;
-        let caller = caller(token.as_deref());
+        let caller = caller(token.as_deref(), origin.client_ip);
         check(access, &caller)?;
+        let account = this.holdings.of(&caller);
+        account.check()?;
         let claims = match &token {
             Some(token) => this.signer.for_user(token, origin.client_ip),
             None => this.signer.anonymous(origin.client_ip),
         };
-        let left = this.time(headers, &target.access);
+        let left = this.time(headers, &target.access)?;
         if left.is_some_and(|left| left < SHORTEST) {
             return Err(Error::deadline_exceeded());
         }
@@ -123,7 +132,8 @@ impl Proxy {
             worker: origin.worker,
             timeout: left,
             deadline: left.and_then(|left| Instant::now().checked_add(left)),
-            message_bytes: this.limits.message_bytes,
+            expected: Expected::new(headers, this.limits.message_bytes, one),
+            account,
         })
     }
 }
@@ -139,7 +149,8 @@ pub(crate) struct Call<'a> {
     /// here, whatever the service thinks.
     timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) message_bytes: u32,
+    pub(crate) expected: Expected,
+    pub(crate) account: Account,
 }
 
 impl Call<'_> {
@@ -155,7 +166,7 @@ impl Call<'_> {
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
         let (parts, body) = request.into_parts();
-        let (body, fault) = frames::limited(body, self.message_bytes);
+        let (body, fault) = frames::checked(body, self.expected, self.account.clone());
         let answer = self.upstream.send(self.worker, Request::from_parts(parts, body));
         let answer = match self.deadline {
             // The clock first: a service keeps the same time, and many say CANCELLED when it is up.
@@ -166,13 +177,10 @@ impl Call<'_> {
             },
             None => answer.await,
         };
-        if let Some(error) = fault.error(self.message_bytes) {
+        if let Some(error) = fault.error(self.expected.limit) {
             return Err(error);
         }
-        match self.deadline {
-            Some(deadline) => Ok(answer?.map(|body| deadline::until(deadline, body))),
-            None => Ok(answer?),
-        }
+        Ok(answer::bounded(answer?, self.deadline, self.account))
     }
 }
 
@@ -182,12 +190,14 @@ impl Inner {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let endless = request.uri().path() == "/grpc.health.v1.Health/Watch"
             && !request.headers().contains_key("grpc-timeout");
-        let left = self.time(request.headers(), &TargetAccess::Contract);
+        let left = self.time(request.headers(), &TargetAccess::Contract)?;
         let deadline = Instant::now() + left.unwrap_or(self.limits.default_deadline);
+        let client_ip = request.extensions().get::<Origin>().and_then(|origin| origin.client_ip);
+        let account = self.holdings.of(&Caller::anonymous(client_ip));
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
         let answer = answer.map_err(|_| Error::deadline_exceeded())?;
         let answer = answer.unwrap_or_else(|never| match never {});
-        Ok(if endless { answer } else { answer.map(|body| deadline::until(deadline, body)) })
+        Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
     }
 
     /// The verified token, if there is one. On public methods one that has expired, or whose key is
@@ -209,23 +219,28 @@ impl Inner {
         }
     }
 
-    /// The time that a call has. An operator's own stream may go on for ever unless its client
-    /// says otherwise.
-    fn time(&self, headers: &HeaderMap, access: &TargetAccess) -> Option<Duration> {
-        let asked = headers.get("grpc-timeout").and_then(|v| parse_timeout(v.to_str().ok()?));
-        match (asked, access) {
-            (Some(asked), _) => Some(asked.min(self.limits.max_deadline)),
-            (None, TargetAccess::Contract) => Some(self.limits.default_deadline),
-            (None, TargetAccess::Foreign { .. }) => None,
-        }
+    /// The time that a call has. A routed service may have a maximum of its own; without one, a
+    /// client gets what it asks for, and a stream goes on for ever if it asks for nothing.
+    fn time(&self, headers: &HeaderMap, access: &TargetAccess) -> Result<Option<Duration>, Error> {
+        let asked = asked_timeout(headers)?;
+        let (default, most) = match access {
+            TargetAccess::Contract => {
+                (Some(self.limits.default_deadline), Some(self.limits.max_deadline))
+            }
+            TargetAccess::Foreign { max, .. } => (*max, *max),
+        };
+        Ok(match (asked, most) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, _) => asked.or(default),
+        })
     }
 }
 
-fn caller(token: Option<&VerifiedAccess>) -> Caller {
+fn caller(token: Option<&VerifiedAccess>, client_ip: Option<IpAddr>) -> Caller {
     match token {
-        None => Caller::anonymous(None),
+        None => Caller::anonymous(client_ip),
         Some(VerifiedAccess { claims, .. }) => {
-            Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, None)
+            Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, client_ip)
         }
     }
 }

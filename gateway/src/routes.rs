@@ -1,6 +1,7 @@
 //! Which upstream answers for which service.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use clinic_chassis::{Upstream, settings};
@@ -20,7 +21,11 @@ pub(crate) enum TargetAccess {
     /// A service of the suite: every method has its rule.
     Contract,
     /// An operator's own service.
-    Foreign { public: bool },
+    Foreign {
+        public: bool,
+        /// Time that a call has at most.
+        max: Option<Duration>,
+    },
 }
 
 /// The table of all services.
@@ -53,9 +58,9 @@ impl Routes {
         for (name, upstream) in own {
             routes.add(name, upstream.clone(), TargetAccess::Contract);
         }
-        for Route { service, url, public } in foreign {
+        for Route { service, url, public, max } in foreign {
             let upstream = settings::upstream("a routed service", url)?;
-            routes.add(service, upstream, TargetAccess::Foreign { public: *public });
+            routes.add(service, upstream, TargetAccess::Foreign { public: *public, max: *max });
         }
         Ok(routes)
     }

@@ -21,8 +21,8 @@ struct Worker {
     _running: oneshot::Sender<()>,
 }
 
-/// A place on a worker; a connection keeps it as long as it is open.
-pub(crate) struct Place {
+/// A seat at a worker; a connection keeps it as long as it is open.
+pub(crate) struct Seat {
     /// Which worker it is, from 1: what is not done by one is done by number 0.
     pub(crate) number: usize,
     _connection: Arc<()>,
@@ -36,12 +36,12 @@ impl Workers {
         Ok(Self(workers.context("the system gives no threads")?))
     }
 
-    /// A place on the worker that has fewest connections.
-    pub(crate) fn place(&self) -> Option<(Place, &Handle)> {
+    /// A seat at the worker that has fewest connections.
+    pub(crate) fn seat(&self) -> Option<(Seat, &Handle)> {
         let load = |worker: &Worker| Arc::strong_count(&worker.connections);
         let (number, worker) = (1..).zip(&self.0).min_by_key(|(_, worker)| load(worker))?;
-        let place = Place { number, _connection: worker.connections.clone() };
-        Some((place, &worker.runtime))
+        let seat = Seat { number, _connection: worker.connections.clone() };
+        Some((seat, &worker.runtime))
     }
 }
 

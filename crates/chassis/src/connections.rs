@@ -1,30 +1,30 @@
-//! The connections of a service. Tonic's server would do, but for writing each answer in several
-//! pieces: see [`gathered`].
+//! The connections of a service, over [`crate::http2`].
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 
+use crate::http2::Http2;
 use crate::{accept, gathered};
 
-/// The metadata that the gateway lets through, and the claims.
-const MAX_HEAD: u32 = 32 * 1024;
+const HTTP2: Http2 = Http2 {
+    // A gateway sends the calls of all its clients over a few connections.
+    max_streams: None,
+    // The metadata that the gateway lets through, and the claims.
+    max_head: 32 * 1024,
+    connection_window: 16 * 1024 * 1024,
+};
 
 /// Serves until `shutdown`, and then until the last call is answered.
 pub(crate) async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
@@ -46,32 +46,20 @@ where
     while open.join_next().await.is_some() {}
 }
 
-async fn speak<S>(stream: TcpStream, service: S, shutdown: CancellationToken) -> hyper::Result<()>
+async fn speak<S>(
+    stream: TcpStream,
+    service: S,
+    shutdown: CancellationToken,
+) -> Result<(), h2::Error>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
     let (stream, outgoing) = gathered(stream);
-    let service = TowerToHyperService::new(service);
-    let mut connection = pin!(protocol().serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        biased;
-        outcome = outgoing.of(connection.as_mut()) => return outcome,
-        () = shutdown.cancelled() => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    outgoing.of(connection).await
-}
-
-fn protocol() -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD)
-        // A gateway sends the calls of all its clients over a few connections.
-        .max_concurrent_streams(None)
-        // A peer that vanished without a word is noticed.
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(10));
-    http
+    let answer = move |request| {
+        let service = service.clone();
+        async move { service.oneshot(request).await.unwrap_or_else(|never| match never {}) }
+    };
+    outgoing.of(pin!(HTTP2.serve(stream, answer, shutdown.cancelled()))).await
 }

@@ -2,6 +2,24 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+
+use crate::Error;
+
+/// What a client asks for, where it does. Asking in another form is an error: a call without the
+/// deadline that its client believes in would surprise it later.
+pub fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let mut values = headers.get_all("grpc-timeout").iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(asked), None) => match asked.to_str().ok().and_then(parse_timeout) {
+            Some(asked) => Ok(Some(asked)),
+            None => Err(Error::malformed_timeout()),
+        },
+        (Some(_), Some(_)) => Err(Error::malformed_timeout()),
+    }
+}
+
 /// The header's value as a duration; none when it is not of the form.
 pub fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -188,6 +188,34 @@ impl Error {
         )
     }
 
+    /// UNIMPLEMENTED: no message, or several, for a method that takes one. The code is gRPC's own for it
+    /// (statuscodes.md, "cardinality violation").
+    pub fn not_one_message() -> Self {
+        Self::new(
+            Code::Unimplemented,
+            ErrorReason::InvalidField,
+            "this method takes exactly one message",
+        )
+    }
+
+    /// INVALID_ARGUMENT: `grpc-timeout` breaks the grammar of the gRPC protocol.
+    pub fn malformed_timeout() -> Self {
+        Self::invalid_field(
+            "grpc-timeout",
+            "must be at most 8 digits and one of the units H, M, S, m, u and n, as 5S",
+        )
+    }
+
+    /// RESOURCE_EXHAUSTED: the caller does not read its answers, or does not finish its requests.
+    pub fn holds_too_much() -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            ErrorReason::UnreadAnswers,
+            "answers to your other calls wait to be read: read them first, or ask for smaller pages",
+        )
+        .with(|own| own.retry_after = Some(RETRY_UNAVAILABLE))
+    }
+
     /// DEADLINE_EXCEEDED.
     pub fn deadline_exceeded() -> Self {
         Self::new(

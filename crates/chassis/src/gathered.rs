@@ -1,17 +1,27 @@
-//! What a connection writes in one go leaves in one go: h2 (0.4) writes an answer's head and message
-//! on their own and its trailers after them, each a system call and a packet more.
+//! A connection's bytes, in portions: what it writes in one go leaves in one go, and it reads only so
+//! much before it comes to its calls.
+//!
+//! h2 (0.4) writes an answer's head and message on their own and its trailers after them, each a system
+//! call and a packet more. And it reads frames as long as there are any, while nobody takes those that
+//! were read.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::discard::{DISCARDED_BYTES, LINGER};
 
 /// Bytes that wait at most: a frame of the largest size that HTTP/2 allows unasked.
 const MOST: usize = 16 * 1024;
+/// Bytes that are read before others have their turn.
+const QUANTUM: usize = 16 * 1024;
 
 /// A stream on which writing only gathers, until [`Outgoing`] sends it.
 pub struct Gathered<S>(Arc<Mutex<Held<S>>>);
@@ -24,24 +34,106 @@ struct Held<S> {
     bytes: BytesMut,
     /// Whether the stream may hold back what it was given: TLS takes more than the socket does.
     unflushed: bool,
+    /// Read ahead, to see what the client speaks.
+    ahead: Bytes,
+    /// Bytes that may still be read before the work waits.
+    quantum: usize,
+    heard: Arc<AtomicBool>,
 }
 
 /// The stream for whoever writes, and what he wrote.
 pub fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
-    let held = Arc::new(Mutex::new(Held { stream, bytes: BytesMut::new(), unflushed: false }));
+    let held = Arc::new(Mutex::new(Held {
+        stream,
+        bytes: BytesMut::new(),
+        unflushed: false,
+        ahead: Bytes::new(),
+        quantum: QUANTUM,
+        heard: Arc::default(),
+    }));
     (Gathered(held.clone()), Outgoing(held))
+}
+
+impl<S> Gathered<S> {
+    /// Set whenever something is read.
+    pub(crate) fn heard(&self) -> Arc<AtomicBool> {
+        lock(&self.0).heard.clone()
+    }
+}
+
+impl<S: AsyncRead + Unpin> Gathered<S> {
+    /// Whether the client begins with these bytes. They are read again afterwards.
+    pub async fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let mut ahead = BytesMut::new();
+        while ahead.len() < bytes.len() && bytes.starts_with(&ahead) {
+            if self.read_buf(&mut ahead).await? == 0 {
+                break;
+            }
+        }
+        let begins = ahead.starts_with(bytes);
+        lock(&self.0).ahead = ahead.freeze();
+        Ok(begins)
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Outgoing<S> {
     /// Does some work, and sends what it wrote whenever it comes to wait.
     pub async fn of<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| {
+            lock(&self.0).quantum = QUANTUM;
             let polled = work.as_mut().poll(cx);
             // What fails here the work finds out with its next read.
             let _ = lock(&self.0).poll_send(cx);
             polled
         })
         .await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Outgoing<S> {
+    /// Does some work in the same way. None when the peer takes nothing, and the time is over that
+    /// `ends_at` gives then.
+    pub async fn of_while_taken<F: Future>(
+        &self,
+        mut work: Pin<&mut F>,
+        ends_at: impl Fn() -> Option<Instant>,
+    ) -> Option<F::Output> {
+        let mut clock: Option<Pin<Box<Sleep>>> = None;
+        poll_fn(|cx| {
+            lock(&self.0).quantum = QUANTUM;
+            let polled = work.as_mut().poll(cx).map(Some);
+            if lock(&self.0).poll_send(cx).is_ready() || polled.is_ready() {
+                clock = None;
+                return polled;
+            }
+            let Some(at) = ends_at() else { return Poll::Pending };
+            let clock = clock.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if clock.deadline() != at {
+                clock.as_mut().reset(at);
+            }
+            clock.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    /// Reads on for a while after the last answer. A connection that is closed while the client still
+    /// sends is reset, and the answer lost with it (RFC 9112, 9.6).
+    pub async fn linger(self) {
+        let (mut bytes, mut discarded) = ([0; 8 * 1024], 0);
+        let rest = poll_fn(|cx| {
+            let mut held = lock(&self.0);
+            // Also while the client does not read: it may be one that first sends everything.
+            let _ = held.poll_send(cx);
+            while discarded < DISCARDED_BYTES {
+                let mut into = ReadBuf::new(&mut bytes);
+                match ready!(Pin::new(&mut held.stream).poll_read(cx, &mut into)) {
+                    Ok(()) if !into.filled().is_empty() => discarded += into.filled().len(),
+                    Ok(()) | Err(_) => break,
+                }
+            }
+            Poll::Ready(())
+        });
+        let _ = timeout(LINGER, rest).await;
     }
 }
 
@@ -85,7 +177,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut lock(&self.0).stream).poll_read(cx, into)
+        let mut held = lock(&self.0);
+        if !held.ahead.is_empty() {
+            let len = held.ahead.len().min(into.remaining());
+            into.put_slice(&held.ahead.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
+        if held.quantum == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = into.filled().len();
+        ready!(Pin::new(&mut held.stream).poll_read(cx, into))?;
+        let read = into.filled().len() - before;
+        held.quantum = held.quantum.saturating_sub(read);
+        held.heard.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 }
 

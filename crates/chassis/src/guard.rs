@@ -20,7 +20,13 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::call::CURRENT;
-use crate::{Call, Error, REQUEST_ID_HEADER, logged, parse_timeout};
+use crate::frames::{self, Expected};
+use crate::holdings::{Account, Holdings};
+use crate::http2::EndsAt;
+use crate::{Call, Error, REQUEST_ID_HEADER, asked_timeout, logged};
+
+/// Bytes of a message: tonic's own limit, which it refuses in another way.
+const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 
 /// What the guard knows.
 #[derive(Clone)]
@@ -31,12 +37,19 @@ struct Inner {
     verifier: ClaimsVerifier,
     clock: Clock,
     calls: AtomicU64,
+    holdings: Holdings,
 }
 
 impl GuardLayer {
     /// A guard that believes the keys of the verifier and applies the contract's rules.
     pub fn new(policy: Policy, verifier: ClaimsVerifier, clock: Clock) -> Self {
-        Self(Arc::new(Inner { policy, verifier, clock, calls: AtomicU64::new(0) }))
+        Self(Arc::new(Inner {
+            policy,
+            verifier,
+            clock,
+            calls: AtomicU64::new(0),
+            holdings: Holdings::default(),
+        }))
     }
 
     /// How many calls were let in.
@@ -60,12 +73,11 @@ pub struct Guard<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Guard<S>
+impl<S> Service<Request<Body>> for Guard<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    B: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -75,12 +87,12 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if is_infrastructure(request.uri().path()) {
             return Box::pin(self.inner.call(request));
         }
-        let call = match self.guard.admit(&mut request) {
-            Ok(call) => call,
+        let Admitted { call, expected, account } = match self.guard.admit(&mut request) {
+            Ok(admitted) => admitted,
             Err(error) => {
                 let response = Status::from(error).into_http();
                 return Box::pin(std::future::ready(Ok(response)));
@@ -92,7 +104,9 @@ where
             request_id = call.request_id.to_str().unwrap_or_default(),
         );
         let (began, deadline) = (std::time::Instant::now(), call.deadline);
-        let answer = CURRENT.scope(call, self.inner.call(request));
+        let (head, body) = request.into_parts();
+        let (body, fault) = frames::checked(body, expected, account.clone());
+        let answer = CURRENT.scope(call, self.inner.call(Request::from_parts(head, body)));
         let answer = async move {
             let answer = match deadline {
                 None => answer.await?,
@@ -100,27 +114,46 @@ where
                     .await
                     .unwrap_or_else(|_| Ok(Status::from(Error::deadline_exceeded()).into_http()))?,
             };
+            let mut answer = match fault.error(expected.limit) {
+                Some(error) => Status::from(error).into_http(),
+                None => answer,
+            };
+            let extensions = answer.extensions_mut();
+            extensions.insert(account);
+            if let Some(deadline) = deadline {
+                extensions.insert(EndsAt(deadline));
+            }
             Ok(logged(answer, began))
         };
         Box::pin(answer.instrument(span))
     }
 }
 
+/// A call that is let in.
+struct Admitted {
+    call: Call,
+    expected: Expected,
+    account: Account,
+}
+
 impl Inner {
-    fn admit<B>(&self, request: &mut Request<B>) -> Result<Call, Error> {
+    fn admit(&self, request: &mut Request<Body>) -> Result<Admitted, Error> {
         let headers = request.headers();
         let claims = headers.get(CLAIMS_HEADER).ok_or_else(Error::invalid_token)?.clone();
         let caller = self.verify(&claims)?;
         let rule = self.policy.rule(request.uri().path()).ok_or_else(Error::unknown_method)?;
-        rule.check(&caller).map_err(|denied| match denied {
+        rule.access.check(&caller).map_err(|denied| match denied {
             Denied::Unauthenticated => Error::invalid_token(),
             Denied::RoleRequired => Error::role_required(),
         })?;
+        let account = self.holdings.of(&caller);
+        account.check()?;
         let call =
-            Call { claims, request_id: self.request_id(headers), deadline: deadline(headers) };
+            Call { claims, request_id: self.request_id(headers), deadline: deadline(headers)? };
+        let expected = Expected::new(headers, MAX_MESSAGE, !rule.takes_stream);
         request.extensions_mut().insert(caller);
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(call)
+        Ok(Admitted { call, expected, account })
     }
 
     fn verify(&self, claims: &HeaderValue) -> Result<Arc<Caller>, Error> {
@@ -141,10 +174,10 @@ impl Inner {
 
 /// A little before the client gives up, so that the answer still says what happened. Nothing else
 /// ends a call whose time is over.
-fn deadline(headers: &HeaderMap) -> Option<Instant> {
-    let left = parse_timeout(headers.get("grpc-timeout")?.to_str().ok()?)?;
+fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Error> {
+    let Some(left) = asked_timeout(headers)? else { return Ok(None) };
     let early = left.saturating_sub(Duration::from_millis(3)).max(left / 2);
-    Instant::now().checked_add(early)
+    Ok(Instant::now().checked_add(early))
 }
 
 fn is_infrastructure(path: &str) -> bool {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use mimalloc::MiMalloc;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Server, bind};
@@ -21,6 +22,7 @@ where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<()>>,
 {
+    raise_file_limit();
     let outcome = read_env_file().and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -38,6 +40,19 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// Lets the process open as many files as it may: every connection is one, and the limit that processes
+/// begin with (1,024 on many systems) is for programs that cannot count further.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // What does not work is told by who needs the files.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// How many files the process may open; none without a limit.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
 /// Reads `.env` of the working directory into the environment, where there is one. What is set

@@ -27,6 +27,8 @@ use crate::parse_timeout;
 use connection::{CONNECT_TIMEOUT, Failed};
 use replica::Replica;
 
+/// Bytes that a replica may send of one answer before somebody reads it.
+pub const STREAM_WINDOW: u32 = 128 * 1024;
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 /// How soon a replica that is down is tried again, at first and at last.
 const PROBE_FIRST: Duration = Duration::from_millis(100);

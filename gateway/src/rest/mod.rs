@@ -8,7 +8,9 @@ mod refusal;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
+use clinic_chassis::holdings::Account;
+use clinic_chassis::http2::EndsAt;
 use clinic_chassis::{Error, log_call};
 use clinic_identity::Roles;
 use clinic_proto::access::v1::Role;
@@ -19,15 +21,15 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 use tracing::field::display;
 
+use crate::metadata;
 use crate::proxy::{Call, Origin, Proxy};
-use crate::{deadline, metadata};
 pub(crate) use documents::Documents;
 use refusal::{Refusals, Refused};
 
@@ -102,7 +104,7 @@ impl Inner {
         if !binding.only().is_empty() {
             call.only(roles(binding.only()))?;
         }
-        let deadline = call.deadline;
+        let (deadline, account) = (call.deadline, call.account.clone());
         let body = if binding.has_body() { read(head, body, &call).await? } else { Bytes::new() };
         let query = head.uri.query();
         if !head.method.is_safe() && head.headers.contains_key(header::IF_NONE_MATCH) {
@@ -129,7 +131,11 @@ impl Inner {
         let answer = found.answer(query, &response);
         let answer =
             answer.map_err(|_| Error::internal("a response that is not the contract's"))?;
-        Ok(write(head.uri.path(), answer, deadline))
+        let mut response = write(head.uri.path(), answer, &account)?;
+        if let Some(deadline) = deadline {
+            response.extensions_mut().insert(EndsAt(deadline));
+        }
+        Ok(response)
     }
 }
 
@@ -139,11 +145,11 @@ async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<Bytes, Refuse
         return Ok(Bytes::new());
     }
     check_json(&head.headers)?;
-    let limit = call.message_bytes.min(MAX_BODY);
+    let limit = call.expected.limit.min(MAX_BODY);
     if body.size_hint().lower() > u64::from(limit) {
         return Err(Error::message_too_large(limit).into());
     }
-    let reading = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
+    let reading = collect(body, limit, &call.account);
     let read = match call.deadline {
         Some(deadline) => timeout_at(deadline, reading).await.map_err(|_| {
             // It is the client that was late.
@@ -151,11 +157,24 @@ async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<Bytes, Refuse
         })?,
         None => reading.await,
     };
-    let body = read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-        Some(_) => Error::message_too_large(limit),
-        None => Error::malformed_call(),
-    })?;
-    Ok(body.to_bytes())
+    Ok(read?)
+}
+
+/// The whole body, which counts while it comes.
+async fn collect(mut body: Body, limit: u32, account: &Account) -> Result<Bytes, Error> {
+    let (mut whole, mut held) = (BytesMut::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Error::malformed_call())?.into_data() else { continue };
+        if whole.len() + data.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
+            return Err(Error::message_too_large(limit));
+        }
+        if body.is_end_stream() && whole.is_empty() {
+            return Ok(data);
+        }
+        held.push(account.hold(data.len())?);
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
 }
 
 /// Whether a body is said to be JSON: in UTF-8, as it always is, and not packed. A PATCH is a merge
@@ -238,7 +257,11 @@ fn ok(headers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-fn write(path: &str, answer: clinic_rest::Answer, deadline: Option<Instant>) -> Response<Body> {
+fn write(
+    path: &str,
+    answer: clinic_rest::Answer,
+    account: &Account,
+) -> Result<Response<Body>, Error> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();
@@ -253,14 +276,15 @@ fn write(path: &str, answer: clinic_rest::Answer, deadline: Option<Instant>) -> 
             headers.insert(name, value);
         }
     }
-    let Some(json) = answer.body else { return response };
+    let Some(json) = answer.body else { return Ok(response) };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
-    response.map(|_| slices(json.into(), deadline))
+    let json = account.keep(json.into())?;
+    Ok(response.map(|_| slices(json)))
 }
 
-/// A long answer in slices, which ends with the call's time when nobody reads it.
-fn slices(mut json: Bytes, deadline: Option<Instant>) -> Body {
+/// A long answer in slices: a connection is busy until the last one is asked for.
+fn slices(mut json: Bytes) -> Body {
     if json.len() <= SLICE {
         return Body::new(Full::new(json));
     }
@@ -268,11 +292,7 @@ fn slices(mut json: Bytes, deadline: Option<Instant>) -> Body {
         let slice = json.split_to(json.len().min(SLICE));
         (!slice.is_empty()).then(|| Ok::<_, Status>(Frame::data(slice)))
     }));
-    let body = Body::new(StreamBody::new(slices));
-    match deadline {
-        Some(deadline) => deadline::until(deadline, body),
-        None => body,
-    }
+    Body::new(StreamBody::new(slices))
 }
 
 /// The etag that must be the current one (RFC 9110, 13.1.1). Any will do for `*`.

@@ -17,23 +17,23 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use h2::client::{Builder, SendRequest};
-use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response, Version};
 use http_body::{Body as _, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::STREAM_WINDOW;
 use super::replica::Target;
+use crate::silence::silence;
 
 /// How long a connection may take until calls can be sent over it.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// What a replica may send of one answer before somebody reads it.
-const STREAM_WINDOW: u32 = 128 * 1024;
-/// The same of all answers: so much that thousands of answers that nobody reads do not hold up the
+/// What it may send of all answers before somebody reads them: so much that thousands of answers that nobody reads do not hold up the
 /// others.
 const CONNECTION_WINDOW: u32 = 8192 * STREAM_WINDOW;
 /// Larger than the head of any answer of the suite.
@@ -152,7 +152,9 @@ async fn speak(
         .await?;
     let heard = Heard::default();
     let open = Open { calls, heard: Arc::downgrade(&heard) };
-    let silence = silence(connection.ping_pong(), heard);
+    // Without calls nothing is asked, which some servers take for an attack.
+    let is_well = move || heard.swap(false, Ordering::Relaxed) || Arc::strong_count(&heard) == 1;
+    let silence = silence(connection.ping_pong(), SILENCE, PONG_PATIENCE, is_well);
     tokio::spawn(async move {
         let ended = tokio::select! {
             biased;
@@ -164,23 +166,6 @@ async fn speak(
         }
     });
     Ok(open)
-}
-
-/// Ends when a replica that owes answers says nothing and does not answer a ping either: a peer that
-/// vanished without a word is noticed, also while calls wait for it. Without calls nothing is asked,
-/// which some servers take for an attack.
-async fn silence(pings: Option<PingPong>, heard: Heard) {
-    let Some(mut pings) = pings else { return std::future::pending().await };
-    loop {
-        sleep(SILENCE).await;
-        if heard.swap(false, Ordering::Relaxed) || Arc::strong_count(&heard) == 1 {
-            continue;
-        }
-        let answer = timeout(PONG_PATIENCE, pings.ping(Ping::opaque())).await;
-        if !matches!(answer, Ok(Ok(_))) {
-            return;
-        }
-    }
 }
 
 /// Passes a body on as far as it is here; a task does what is left, until the call ends.

@@ -14,6 +14,15 @@ const RULE: &str = "clinic.access.v1.rule";
 /// The packages whose methods need a rule. Others (health, reflection) are not called by users.
 const PACKAGES: &str = "clinic.";
 
+/// What the gateway and the services have to know of a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Who may call it.
+    pub access: Access,
+    /// Whether a call is a stream of requests, instead of one.
+    pub takes_stream: bool,
+}
+
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -53,10 +62,10 @@ pub enum PolicyError {
     },
 }
 
-/// The access rule of every method.
+/// The rule of every method.
 #[derive(Debug)]
 pub struct Policy {
-    rules: HashMap<String, Access>,
+    rules: HashMap<String, Rule>,
 }
 
 impl Policy {
@@ -74,7 +83,10 @@ impl Policy {
             for method in service.methods() {
                 let path = format!("/{}/{}", service.full_name(), method.name());
                 match rule(&method, &option) {
-                    Ok(access) => rules.insert(path, access),
+                    Ok(access) => {
+                        let takes_stream = method.is_client_streaming();
+                        rules.insert(path, Rule { access, takes_stream })
+                    }
                     Err(problem) => return Err(PolicyError::Rule { method: path, problem }),
                 };
             }
@@ -83,13 +95,13 @@ impl Policy {
     }
 
     /// The rule of a method, by its path `/package.Service/Method`; none for an unknown method.
-    pub fn rule(&self, path: &str) -> Option<&Access> {
+    pub fn rule(&self, path: &str) -> Option<&Rule> {
         self.rules.get(path)
     }
 
     /// All methods by path, in no particular order.
-    pub fn methods(&self) -> impl Iterator<Item = (&str, &Access)> {
-        self.rules.iter().map(|(path, access)| (path.as_str(), access))
+    pub fn methods(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        self.rules.iter().map(|(path, rule)| (path.as_str(), rule))
     }
 }
 

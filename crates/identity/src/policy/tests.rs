@@ -39,7 +39,7 @@ fn user(roles: &[Role]) -> Caller {
 
 fn checked(rule: &str, caller: &Caller) -> Result<(), Denied> {
     let policy = probe(rule).unwrap();
-    policy.rule("/clinic.probe.v1.Probe/Call").unwrap().check(caller)
+    policy.rule("/clinic.probe.v1.Probe/Call").unwrap().access.check(caller)
 }
 
 const STAFF: &str =

@@ -1,0 +1,258 @@
+//! Bodies of calls on their way in: gRPC frames are measured, not read.
+//!
+//! A frame is a flag byte, four bytes of length, and the message (the gRPC protocol over HTTP/2).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+
+use crate::Error;
+use crate::holdings::{Account, Held, LARGE};
+
+/// What the body of a call may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// Bytes of a message at most.
+    pub limit: u32,
+    /// Whether it is exactly one message.
+    pub one: bool,
+    /// Whether messages may be compressed.
+    pub compressed: bool,
+}
+
+impl Expected {
+    /// What these headers announce.
+    pub fn new(headers: &HeaderMap, limit: u32, one: bool) -> Self {
+        let encoding = headers.get("grpc-encoding");
+        let compressed = encoding.is_some_and(|encoding| encoding.as_bytes() != b"identity");
+        Self { limit, one, compressed }
+    }
+}
+
+/// What turned out to be wrong with a body while it was passed on.
+#[derive(Clone, Default)]
+pub struct Fault(Arc<AtomicU8>);
+
+impl Fault {
+    const TOO_LARGE: u8 = 1;
+    const MALFORMED: u8 = 2;
+    const NOT_ONE: u8 = 3;
+    const HOLDS_TOO_MUCH: u8 = 4;
+
+    /// What the client is to be told, if it is the client's fault that the call failed.
+    pub fn error(&self, limit: u32) -> Option<Error> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::TOO_LARGE => Some(Error::message_too_large(limit)),
+            Self::MALFORMED => Some(Error::malformed_call()),
+            Self::NOT_ONE => Some(Error::not_one_message()),
+            Self::HOLDS_TOO_MUCH => Some(Error::holds_too_much()),
+            _ => None,
+        }
+    }
+
+    /// Notes it, and what ends the body.
+    fn note(&self, fault: u8) -> Status {
+        self.0.store(fault, Ordering::Relaxed);
+        Status::cancelled("the body of the request cannot be passed on")
+    }
+}
+
+/// The body of a call, which fails where it is not as expected, when it cannot be read, and when its
+/// caller holds too much.
+pub fn checked(body: Body, expected: Expected, account: Account) -> (Body, Fault) {
+    let fault = Fault::default();
+    let (meter, fault_of_body) = (Meter::new(expected), fault.clone());
+    let bytes = 0;
+    let body = Checked { body, meter, fault: fault_of_body, account, bytes, held: Vec::new() };
+    (Body::new(body), fault)
+}
+
+struct Checked {
+    body: Body,
+    meter: Meter,
+    fault: Fault,
+    account: Account,
+    /// Bytes that came and are not counted.
+    bytes: usize,
+    /// What counts as long as the body is there.
+    held: Vec<Held>,
+}
+
+impl Checked {
+    /// Whether the caller may hold so many more bytes: the reader keeps them until a message is
+    /// complete.
+    fn may_hold(&mut self, more: usize) -> bool {
+        self.bytes += more;
+        if self.bytes < LARGE {
+            return true;
+        }
+        let held = self.account.hold(std::mem::take(&mut self.bytes));
+        held.map(|held| self.held.push(held)).is_ok()
+    }
+}
+
+impl http_body::Body for Checked {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let fault = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None if self.meter.is_inside() => Fault::MALFORMED,
+            None if !self.meter.is_complete() => Fault::NOT_ONE,
+            None => return Poll::Ready(None),
+            Some(Err(_)) => Fault::MALFORMED,
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
+                match self.meter.admits(data) {
+                    Err(fault) => fault,
+                    Ok(()) if self.may_hold(data.len()) => return Poll::Ready(Some(Ok(frame))),
+                    Ok(()) => Fault::HOLDS_TOO_MUCH,
+                }
+            }
+        };
+        Poll::Ready(Some(Err(self.fault.note(fault))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // What ends in the middle of a message, or without one, is to be asked for more, so that it
+        // can say so.
+        self.body.is_end_stream() && !self.meter.is_inside() && self.meter.is_complete()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Not the inner one: tonic-web (0.14) says the size of the text before it is decoded from
+        // base64, which would become a wrong content-length.
+        SizeHint::default()
+    }
+}
+
+/// Follows the frames in a stream of chunks that are cut anywhere.
+struct Meter {
+    expected: Expected,
+    /// Whether a message has begun.
+    any: bool,
+    /// Bytes of the current message that are still to come.
+    message: u32,
+    header: [u8; 5],
+    header_len: usize,
+}
+
+impl Meter {
+    fn new(expected: Expected) -> Self {
+        Self { expected, any: false, message: 0, header: [0; 5], header_len: 0 }
+    }
+
+    /// Whether a message has begun that is not complete.
+    fn is_inside(&self) -> bool {
+        self.message > 0 || self.header_len > 0
+    }
+
+    /// Whether there are as many messages as there must be.
+    fn is_complete(&self) -> bool {
+        self.any || !self.expected.one
+    }
+
+    /// Whether all messages that begin in or before this chunk are as expected.
+    fn admits(&mut self, mut chunk: &[u8]) -> Result<(), u8> {
+        while !chunk.is_empty() {
+            if self.message > 0 {
+                let here = chunk.len().min(usize::try_from(self.message).unwrap_or(usize::MAX));
+                chunk = chunk.get(here..).unwrap_or_default();
+                self.message -= u32::try_from(here).unwrap_or(self.message);
+                continue;
+            }
+            if let (Some(slot), Some((first, rest))) =
+                (self.header.get_mut(self.header_len), chunk.split_first())
+            {
+                *slot = *first;
+                chunk = rest;
+                self.header_len += 1;
+            }
+            if self.header_len == self.header.len() {
+                self.header_len = 0;
+                self.begin()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A message begins.
+    fn begin(&mut self) -> Result<(), u8> {
+        let [flag, a, b, c, d] = self.header;
+        self.message = u32::from_be_bytes([a, b, c, d]);
+        let is_second = std::mem::replace(&mut self.any, true);
+        match flag {
+            0 => {}
+            1 if self.expected.compressed => {}
+            _ => return Err(Fault::MALFORMED),
+        }
+        if self.message > self.expected.limit {
+            return Err(Fault::TOO_LARGE);
+        }
+        if is_second && self.expected.one { Err(Fault::NOT_ONE) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: Expected = Expected { limit: 10, one: false, compressed: false };
+    const ONE: Expected = Expected { one: true, ..ANY };
+
+    fn frame(flag: u8, len: u32) -> Vec<u8> {
+        let mut bytes = vec![flag];
+        bytes.extend(len.to_be_bytes());
+        bytes.extend(std::iter::repeat_n(7, usize::try_from(len).unwrap()));
+        bytes
+    }
+
+    /// What is found however the stream is cut.
+    fn found(expected: Expected, stream: &[u8]) -> Result<(), u8> {
+        let by = |size| {
+            let mut meter = Meter::new(expected);
+            stream.chunks(size).try_for_each(|chunk| meter.admits(chunk))
+        };
+        let all: Vec<_> = (1..=stream.len()).map(by).collect();
+        assert!(all.iter().all(|found| *found == all[0]), "{all:?}");
+        all[0]
+    }
+
+    #[test]
+    fn messages_up_to_the_limit_pass() {
+        let stream = [frame(0, 10), frame(0, 0), frame(0, 3), frame(0, 10)].concat();
+        assert_eq!(found(ANY, &stream), Ok(()));
+    }
+
+    #[test]
+    fn a_larger_message_is_seen_at_its_header() {
+        let stream = [frame(0, 10), frame(0, 11)[..5].to_vec()].concat();
+        assert_eq!(found(ANY, &stream), Err(Fault::TOO_LARGE));
+    }
+
+    #[test]
+    fn a_second_message_is_seen_where_one_is_expected() {
+        assert_eq!(found(ONE, &frame(0, 10)), Ok(()));
+        assert_eq!(found(ONE, &[frame(0, 0), frame(0, 1)].concat()), Err(Fault::NOT_ONE));
+    }
+
+    #[test]
+    fn only_a_call_with_an_encoding_has_compressed_messages() {
+        assert_eq!(found(ANY, &frame(1, 3)), Err(Fault::MALFORMED));
+        assert_eq!(found(Expected { compressed: true, ..ANY }, &frame(1, 3)), Ok(()));
+        for flag in [2, 0x80, 0xff] {
+            let compressed = Expected { compressed: true, ..ANY };
+            assert_eq!(found(compressed, &frame(flag, 3)), Err(Fault::MALFORMED));
+        }
+    }
+}

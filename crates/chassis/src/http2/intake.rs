@@ -1,0 +1,199 @@
+//! The body of a request. It is taken from h2 as soon as it arrives, and the client may send more when
+//! the service has read it: frames that wait in h2 count against the whole connection, however small
+//! they are.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use h2::{FlowControl, RecvStream};
+use http::{HeaderMap, Request};
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use tokio::time::timeout;
+use tonic::Status;
+use tonic::body::Body;
+
+use crate::discard::{DISCARD_TIME, DISCARDED_BYTES};
+
+/// Takes in what arrives of a request's body.
+pub(super) struct Intake {
+    stream: RecvStream,
+    shared: Arc<Mutex<Shared>>,
+    /// Bytes that nobody wanted.
+    discarded: usize,
+}
+
+struct Shared {
+    /// The next bytes to be read.
+    next: Bytes,
+    /// Those after them, in one piece: many small frames must not cost more than their bytes.
+    later: BytesMut,
+    /// How the body ended, with its trailers.
+    end: Option<Result<Option<HeaderMap>, h2::Error>>,
+    /// None when it is read no more.
+    reader: Option<Waker>,
+    flow: FlowControl,
+}
+
+/// The body as the service reads it.
+struct Reading(Arc<Mutex<Shared>>);
+
+/// The request with a body that can be read, and what has to be polled for that while it is not
+/// complete.
+pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<Intake>) {
+    let (head, mut stream) = request.into_parts();
+    if stream.is_end_stream() {
+        return (Request::from_parts(head, Body::default()), None);
+    }
+    let first = stream.poll_data(&mut Context::from_waker(Waker::noop()));
+    let mut next = Bytes::new();
+    if let Poll::Ready(Some(Ok(data))) = first {
+        if stream.is_end_stream() {
+            // Most requests are one message, which came along with the head.
+            let _ = stream.flow_control().release_capacity(data.len());
+            return (Request::from_parts(head, Body::new(Full::new(data))), None);
+        }
+        next = data;
+    }
+    let shared = Arc::new(Mutex::new(Shared {
+        next,
+        later: BytesMut::new(),
+        end: None,
+        reader: Some(Waker::noop().clone()),
+        flow: stream.flow_control().clone(),
+    }));
+    let body = Body::new(Reading(shared.clone()));
+    let intake = Intake { stream, shared, discarded: 0 };
+    (Request::from_parts(head, body), Some(intake))
+}
+
+/// Takes in what is here, and is polled again when there is more.
+pub(super) fn poll(intake: &mut Option<Intake>, cx: &mut Context<'_>) {
+    if let Some(taking) = intake
+        && taking.poll(cx).is_ready()
+    {
+        *intake = None;
+    }
+}
+
+impl Intake {
+    /// Ready when the body has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.discarded <= DISCARDED_BYTES {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => self.discarded += lock(&self.shared).take(data),
+                Some(Err(error)) => return self.end(Err(error)),
+                None => {
+                    let trailers = ready!(self.stream.poll_trailers(cx));
+                    return self.end(trailers);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn end(&mut self, end: Result<Option<HeaderMap>, h2::Error>) -> Poll<()> {
+        let mut shared = lock(&self.shared);
+        shared.end = Some(end);
+        shared.wake();
+        Poll::Ready(())
+    }
+
+    /// Reads what the service did not, so that the client can send it and gets to read the answer.
+    /// What is more, or comes too slowly, is refused by a reset.
+    pub(super) async fn discard(mut self) {
+        let rest = std::future::poll_fn(|cx| match self.poll(cx) {
+            Poll::Pending if self.discarded > DISCARDED_BYTES => Poll::Ready(()),
+            polled => polled,
+        });
+        let _ = timeout(DISCARD_TIME, rest).await;
+    }
+}
+
+impl Shared {
+    /// Keeps what came for the reader. Returns how much of it is not wanted any more.
+    fn take(&mut self, data: Bytes) -> usize {
+        if self.reader.is_none() {
+            self.release(data.len());
+            return data.len();
+        }
+        match self.next.is_empty() {
+            true => self.next = data,
+            false => self.later.extend_from_slice(&data),
+        }
+        self.wake();
+        0
+    }
+
+    fn wake(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            std::mem::replace(reader, Waker::noop().clone()).wake();
+        }
+    }
+
+    fn release(&mut self, len: usize) {
+        // Fails only for more than was received.
+        let _ = self.flow.release_capacity(len);
+    }
+}
+
+impl http_body::Body for Reading {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let mut shared = lock(&self.0);
+        if !shared.next.is_empty() {
+            let later = shared.later.split().freeze();
+            let data = std::mem::replace(&mut shared.next, later);
+            shared.release(data.len());
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match shared.end.take() {
+            Some(Ok(None)) => {
+                shared.end = Some(Ok(None));
+                Poll::Ready(None)
+            }
+            Some(Ok(Some(trailers))) => {
+                shared.end = Some(Ok(None));
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            Some(Err(error)) => {
+                shared.end = Some(Ok(None));
+                Poll::Ready(Some(Err(Status::from_error(Box::new(error)))))
+            }
+            None => {
+                shared.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let shared = lock(&self.0);
+        shared.next.is_empty() && matches!(shared.end, Some(Ok(None)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut shared = lock(&self.0);
+        shared.reader = None;
+        let unread = shared.next.len() + shared.later.len();
+        (shared.next, shared.later) = (Bytes::new(), BytesMut::new());
+        shared.release(unread);
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

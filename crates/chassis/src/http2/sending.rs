@@ -1,0 +1,189 @@
+//! The answer on its way out: only as much as the client takes leaves the body.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::Response;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use tokio::time::{Sleep, sleep_until};
+use tonic::Status;
+
+use super::EndsAt;
+use crate::Error;
+use crate::holdings::Account;
+
+/// What HTTP/2 has no place for (RFC 9113, 8.2.2).
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+pub(super) struct Sending<B> {
+    body: B,
+    stream: SendStream<Bytes>,
+    /// What was taken from the body and waits for room.
+    waiting: Bytes,
+    /// Whether that is the last of it.
+    is_last: bool,
+    /// Whether its length was announced: then trailers are no way to end it early.
+    is_sized: bool,
+    ends_at: Option<EndsAt>,
+    /// Whose memory it is, where that is known.
+    account: Option<Account>,
+    /// Runs while the client takes nothing: most answers never need one.
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
+    /// Sends the head. None when that was all.
+    pub(super) fn start(
+        response: Response<B>,
+        respond: &mut SendResponse<Bytes>,
+    ) -> Result<Option<Self>, h2::Error> {
+        let (mut head, body) = response.into_parts();
+        for name in &OF_THE_CONNECTION {
+            head.headers.remove(name);
+        }
+        let is_empty = body.is_end_stream();
+        if !is_empty && let Some(len) = body.size_hint().exact() {
+            head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(len));
+        }
+        let is_sized = head.headers.contains_key(header::CONTENT_LENGTH);
+        let ends_at = head.extensions.get().copied();
+        let account = head.extensions.remove();
+        let stream = respond.send_response(Response::from_parts(head, ()), is_empty)?;
+        Ok((!is_empty).then(|| Self {
+            body,
+            stream,
+            waiting: Bytes::new(),
+            is_last: false,
+            is_sized,
+            ends_at,
+            account,
+            clock: None,
+        }))
+    }
+
+    /// Ready when all was handed over, or nobody wants more.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            if let Poll::Ready(gone) = self.stream.poll_reset(cx) {
+                return Poll::Ready(gone.map(drop));
+            }
+            if !self.waiting.is_empty() {
+                match self.poll_room(cx) {
+                    Poll::Ready(room) => {
+                        let part = self.waiting.split_to(room?.min(self.waiting.len()));
+                        let is_last = self.is_last && self.waiting.is_empty();
+                        self.stream.send_data(part, is_last)?;
+                        if is_last {
+                            return Poll::Ready(Ok(()));
+                        }
+                        continue;
+                    }
+                    Poll::Pending => {
+                        ready!(self.poll_clock(cx));
+                        return Poll::Ready(self.cut(cx));
+                    }
+                }
+            }
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => {
+                    self.stream.send_data(Bytes::new(), true)?;
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "an answer broke off");
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Ok(frame)) => frame,
+            };
+            match frame.into_data() {
+                Ok(data) => {
+                    self.is_last = self.body.is_end_stream();
+                    if data.is_empty() && self.is_last {
+                        self.stream.send_data(data, true)?;
+                        return Poll::Ready(Ok(()));
+                    }
+                    let kept = match &self.account {
+                        Some(account) => account.keep(data),
+                        None => Ok(data),
+                    };
+                    match kept {
+                        Ok(data) => self.waiting = data,
+                        Err(error) => return Poll::Ready(self.refuse(error)),
+                    }
+                }
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        return Poll::Ready(self.stream.send_trailers(trailers));
+                    }
+                }
+            }
+        }
+    }
+
+    /// How much the client takes of what waits, once that is something.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
+        if self.stream.capacity() == 0 {
+            self.stream.reserve_capacity(self.waiting.len());
+        }
+        loop {
+            match self.stream.capacity() {
+                0 => match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
+                    // The stream was closed: sending says why.
+                    None => return Poll::Ready(Ok(self.waiting.len())),
+                },
+                room => return Poll::Ready(Ok(room)),
+            }
+        }
+    }
+
+    /// Ends an answer that its caller cannot have now. Its head has gone.
+    fn refuse(&mut self, error: Error) -> Result<(), h2::Error> {
+        let mut trailers = HeaderMap::new();
+        let written = Status::from(error).add_header(&mut trailers);
+        self.end_early(written.ok().map(|()| trailers))
+    }
+
+    fn end_early(&mut self, trailers: Option<HeaderMap>) -> Result<(), h2::Error> {
+        match trailers {
+            Some(trailers) if !self.is_sized => self.stream.send_trailers(trailers),
+            Some(_) | None => {
+                self.stream.send_reset(Reason::CANCEL);
+                Ok(())
+            }
+        }
+    }
+
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(EndsAt(at)) = self.ends_at else { return Poll::Pending };
+        let clock = self.clock.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        clock.as_mut().poll(cx)
+    }
+
+    /// Ends an answer whose time is over. Trailers need no room, so a client that reads again learns
+    /// why; where the end is part of the body, only a reset is left.
+    fn cut(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
+        self.waiting = Bytes::new();
+        let trailers = self.trailers(cx);
+        self.end_early(trailers)
+    }
+
+    fn trailers(&mut self, cx: &mut Context<'_>) -> Option<HeaderMap> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_trailers().ok(),
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+use std::convert::Infallible;
+use std::future::pending;
+
+use futures::StreamExt as _;
+use futures::stream;
+use h2::client::{self, ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::HeaderMap;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use tokio::io::DuplexStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::*;
+use crate::discard::DISCARDED_BYTES;
+use crate::{gathered, holdings::Holdings};
+
+const SERVER: Http2 =
+    Http2 { max_streams: Some(8), max_head: 16 * 1024, connection_window: 1024 * 1024 };
+/// Long after it should have happened.
+const LATE: Duration = Duration::from_secs(20);
+
+type Served = JoinHandle<Result<(), h2::Error>>;
+
+/// A server with that service, and the client's end of a connection to it.
+fn serve<F, B>(service: impl FnMut(Request<Body>) -> F + Send + 'static) -> (DuplexStream, Served)
+where
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
+{
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (stream, outgoing) = gathered(near);
+    let served = tokio::spawn(async move {
+        outgoing.of(pin!(SERVER.serve(stream, service, pending::<()>()))).await
+    });
+    (far, served)
+}
+
+async fn connect(stream: DuplexStream, window: u32) -> SendRequest<Bytes> {
+    let mut builder = client::Builder::new();
+    builder.initial_window_size(window).initial_max_send_streams(1000);
+    let (calls, connection) = builder.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    calls
+}
+
+async fn call(calls: &mut SendRequest<Bytes>) -> (ResponseFuture, SendStream<Bytes>) {
+    let request = Request::post("http://clinic/call").body(()).unwrap();
+    calls.clone().ready().await.unwrap().send_request(request, false).unwrap()
+}
+
+async fn text(mut body: RecvStream) -> Bytes {
+    let mut text = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        text.extend_from_slice(&data);
+    }
+    text.into()
+}
+
+fn answer(text: impl Into<Bytes>) -> Response<Body> {
+    let full = Full::new(text.into()).map_err(|never: Infallible| match never {});
+    Response::new(Body::new(full))
+}
+
+/// Answers with how many bytes there were, when it is told to read.
+fn counting() -> (oneshot::Sender<()>, DuplexStream, Served) {
+    let (told, tell) = oneshot::channel();
+    let tell = tell.map(drop).shared();
+    let (client, served) = serve(move |request: Request<Body>| {
+        let tell = tell.clone();
+        async move {
+            tell.await;
+            let body = request.into_body().collect().await.unwrap();
+            answer(body.to_bytes().len().to_string())
+        }
+    });
+    (told, client, served)
+}
+
+#[tokio::test]
+async fn small_frames_that_wait_unread_do_not_end_the_connection() {
+    let (told, client, _served) = counting();
+    let mut calls = connect(client, 65_535).await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        let (answer, mut stream) = call(&mut calls).await;
+        for _ in 0..10_000 {
+            stream.send_data(Bytes::from_static(&[0, 0, 0, 0, 1, 7]), false).unwrap();
+        }
+        streams.push((answer, stream));
+    }
+    told.send(()).unwrap();
+    for (answer, mut stream) in streams {
+        stream.send_data(Bytes::new(), true).unwrap();
+        assert_eq!(text(answer.await.unwrap().into_body()).await, "60000");
+    }
+}
+
+#[tokio::test]
+async fn more_streams_than_advertised_are_refused_singly() {
+    let (told, client, _served) = counting();
+    let mut calls = connect(client, 65_535).await;
+    // Before the server's settings are here, nothing holds the client back.
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        let request = Request::post("http://clinic/call").body(()).unwrap();
+        answers.push(calls.send_request(request, true).unwrap().0);
+    }
+    told.send(()).unwrap();
+    let answers = futures::future::join_all(answers).await;
+    let answered = answers.iter().filter(|answer| answer.is_ok()).count();
+    let reasons = answers.iter().filter_map(|answer| answer.as_ref().err()?.reason());
+    let refused = reasons.filter(|reason| *reason == Reason::REFUSED_STREAM).count();
+    assert!(answered >= 8, "{answers:?}");
+    assert_eq!(answered + refused, 20, "{answers:?}");
+    // The connection goes on.
+    let (answer, mut stream) = call(&mut calls).await;
+    stream.send_data(Bytes::new(), true).unwrap();
+    assert_eq!(text(answer.await.unwrap().into_body()).await, "0");
+}
+
+/// Sends as much as there is room for, until all is sent or the server wants no more.
+async fn send(stream: &mut SendStream<Bytes>, len: usize) -> Result<(), Option<Reason>> {
+    let mut left = Bytes::from(vec![0; len]);
+    while !left.is_empty() {
+        stream.reserve_capacity(left.len());
+        match poll_fn(|cx| stream.poll_capacity(cx)).await {
+            Some(Ok(room)) => {
+                let part = left.split_to(room.min(left.len()));
+                stream.send_data(part, left.is_empty()).unwrap();
+            }
+            Some(Err(error)) => return Err(error.reason()),
+            None => return Err(None),
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_was_answered_unread_can_still_be_sent() {
+    let (client, _served) = serve(async |_| answer("refused"));
+    let mut calls = connect(client, 65_535).await;
+    let (answer, mut stream) = call(&mut calls).await;
+    let answer = answer.await.unwrap();
+    // More than the windows of the stream and of the connection.
+    send(&mut stream, 2 * 1024 * 1024).await.unwrap();
+    assert_eq!(text(answer.into_body()).await, "refused");
+    assert!(poll_fn(|cx| stream.poll_reset(cx)).now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_body_without_end_that_was_answered_unread_is_reset() {
+    let (client, _served) = serve(async |_| answer("refused"));
+    let mut calls = connect(client, 65_535).await;
+    let (answer, mut stream) = call(&mut calls).await;
+    assert_eq!(text(answer.await.unwrap().into_body()).await, "refused");
+    let sent = send(&mut stream, 2 * DISCARDED_BYTES).await;
+    assert!(matches!(sent, Err(None | Some(Reason::NO_ERROR))), "{sent:?}");
+    let (again, mut stream) = call(&mut calls).await;
+    stream.send_data(Bytes::new(), true).unwrap();
+    assert_eq!(text(again.await.unwrap().into_body()).await, "refused");
+}
+
+/// Tells of its end.
+struct OnDrop(Option<oneshot::Sender<()>>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.take().unwrap().send(()).ok();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_ends_with_its_time() {
+    let (dropped, ended) = oneshot::channel();
+    let mut dropped = Some(OnDrop(Some(dropped)));
+    let (client, _served) = serve(move |_| {
+        let dropped = dropped.take();
+        let parts = stream::repeat_with(move || {
+            let _dropped = &dropped;
+            Ok(Frame::data(Bytes::from_static(&[0; 1024])))
+        });
+        let mut answer = Response::new(StreamBody::new(parts));
+        answer.extensions_mut().insert(EndsAt(Instant::now() + Duration::from_millis(50)));
+        async { answer }
+    });
+    let mut calls = connect(client, 0).await;
+    let (answer, _stream) = call(&mut calls).await;
+    let mut body = answer.await.unwrap().into_body();
+    tokio::time::timeout(LATE, ended).await.expect("the body is dropped").unwrap();
+    let end = body.data().await.unwrap().unwrap_err();
+    assert_eq!(end.reason(), Some(Reason::CANCEL));
+}
+
+#[tokio::test]
+async fn an_answer_whose_time_is_over_says_so_where_its_end_is_in_trailers() {
+    let (client, _served) = serve(async |_| {
+        let mut trailers = HeaderMap::new();
+        Status::deadline_exceeded("").add_header(&mut trailers).unwrap();
+        let parts = [Frame::data(Bytes::from_static(b"part")), Frame::trailers(trailers)];
+        let mut answer = Response::new(StreamBody::new(stream::iter(parts).map(Ok)));
+        answer.extensions_mut().insert(EndsAt(Instant::now() + Duration::from_millis(50)));
+        answer
+    });
+    let mut calls = connect(client, 0).await;
+    let (answer, _stream) = call(&mut calls).await;
+    let mut body = answer.await.unwrap().into_body();
+    let trailers = tokio::time::timeout(LATE, body.trailers()).await.expect("an end");
+    assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "4");
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_refused_when_they_hold_too_much() {
+    let holdings = Holdings::default();
+    let caller = clinic_identity::Caller::service("reader");
+    let account = holdings.of(&caller);
+    let (client, _served) = serve(move |_| {
+        let part = Frame::data(Bytes::from(vec![0; 12 * 1024 * 1024]));
+        let mut response = Response::new(StreamBody::new(stream::iter([Ok(part)])));
+        response.extensions_mut().insert(account.clone());
+        async { response }
+    });
+    let mut calls = connect(client, 0).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let (answer, stream) = call(&mut calls).await;
+        held.push((answer.await.unwrap(), stream));
+    }
+    let (answer, _stream) = call(&mut calls).await;
+    let mut refused = answer.await.unwrap().into_body();
+    let trailers = refused.trailers().await.unwrap().unwrap();
+    assert_eq!(trailers["grpc-status"], "8");
+    drop((held, calls));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanished_is_noticed() {
+    let (client, served) = serve(async |_| answer(""));
+    let (calls, connection) = client::handshake(client).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut once = calls.clone();
+    let (answer, mut stream) = call(&mut once).await;
+    stream.send_data(Bytes::new(), true).unwrap();
+    answer.await.unwrap();
+    // One that answers pings is there, however long it asks nothing.
+    sleep(SILENCE * 10).await;
+    assert!(!served.is_finished());
+    connection.abort();
+    std::mem::forget(connection.await);
+    assert!(tokio::time::timeout(SILENCE * 10, served).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_call_that_the_client_gives_up_is_dropped() {
+    let (dropped, ended) = oneshot::channel();
+    let mut dropped = Some(OnDrop(Some(dropped)));
+    let (client, _served) = serve(move |_| {
+        let dropped = dropped.take();
+        async move {
+            let _dropped = dropped;
+            pending::<Response<Body>>().await
+        }
+    });
+    let mut calls = connect(client, 65_535).await;
+    let (answer, mut stream) = call(&mut calls).await;
+    stream.send_reset(Reason::CANCEL);
+    tokio::time::timeout(LATE, ended).await.expect("the call is dropped").unwrap();
+    drop(answer);
+}

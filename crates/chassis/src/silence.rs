@@ -1,0 +1,27 @@
+//! Notices peers that vanished without a word, on connections over HTTP/2.
+
+use std::time::Duration;
+
+use h2::{Ping, PingPong};
+use tokio::time::{sleep, timeout};
+
+/// Ends when the peer is silent for `every`, and does not answer a ping within `patience` either.
+/// `is_well` says, each time, whether it was heard of since, or need not be asked.
+pub(crate) async fn silence(
+    pings: Option<PingPong>,
+    every: Duration,
+    patience: Duration,
+    mut is_well: impl FnMut() -> bool,
+) {
+    let Some(mut pings) = pings else { return std::future::pending().await };
+    loop {
+        sleep(every).await;
+        if is_well() {
+            continue;
+        }
+        let answer = timeout(patience, pings.ping(Ping::opaque())).await;
+        if !matches!(answer, Ok(Ok(_))) {
+            return;
+        }
+    }
+}

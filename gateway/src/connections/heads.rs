@@ -1,0 +1,242 @@
+//! Follows the framing of HTTP/1.1 requests to see what hyper hides: it drops `content-length` where
+//! there is `transfer-encoding` as well. A proxy that goes by the other one takes the rest of the body
+//! for a request (RFC 9112, 6.1: request smuggling), so such a request is refused.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A stream that looks at what is read from it.
+pub(super) struct Heads<S> {
+    stream: S,
+    follower: Follower,
+    conflict: Arc<AtomicBool>,
+}
+
+impl<S> Heads<S> {
+    /// The stream, and what is set once a request had both headers.
+    pub(super) fn new(stream: S) -> (Self, Arc<AtomicBool>) {
+        let conflict = Arc::<AtomicBool>::default();
+        let heads = Self { stream, follower: Follower::default(), conflict: conflict.clone() };
+        (heads, conflict)
+    }
+}
+
+/// Where in a request the stream is.
+enum Follower {
+    /// In a head, of which this is here.
+    Head(Vec<u8>),
+    /// In a body with so many bytes to come.
+    Body(u64),
+    /// In the line that says how long a chunk is, with the digits so far.
+    Size(u64, bool),
+    /// In a chunk and the line break after it.
+    Chunk(u64),
+    /// In the lines after the last chunk; whether the current one has anything in it.
+    Trailers(bool),
+    /// Not followed any more: hyper refuses what cannot be read, and ends the connection.
+    Lost,
+}
+
+impl Default for Follower {
+    fn default() -> Self {
+        Self::Head(Vec::new())
+    }
+}
+
+/// What a head says of the body.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Framing {
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Follower {
+    /// Goes on by these bytes. Returns whether a request had both headers.
+    fn follow(&mut self, mut bytes: &[u8]) -> bool {
+        let mut conflict = false;
+        while !bytes.is_empty() {
+            match self {
+                Self::Head(head) => {
+                    // The end may be cut in two.
+                    let from = head.len().saturating_sub(3);
+                    head.extend_from_slice(bytes);
+                    let Some(len) = end_of_head(head.get(from..).unwrap_or_default()) else {
+                        return conflict;
+                    };
+                    let len = from + len;
+                    let before = head.len() - bytes.len();
+                    bytes = bytes.get(len - before..).unwrap_or_default();
+                    let framing = framing(head.get(..len).unwrap_or_default());
+                    conflict |= framing.chunked && framing.length.is_some();
+                    *self = match framing {
+                        Framing { chunked: true, .. } => Self::Size(0, true),
+                        Framing { length: Some(length @ 1..), .. } => Self::Body(length),
+                        Framing { .. } => Self::default(),
+                    };
+                }
+                Self::Body(left) => {
+                    bytes = skip(bytes, left);
+                    if *left == 0 {
+                        *self = Self::default();
+                    }
+                }
+                Self::Chunk(left) => {
+                    bytes = skip(bytes, left);
+                    if *left == 0 {
+                        *self = Self::Size(0, true);
+                    }
+                }
+                &mut Self::Size(size, digits) => {
+                    let Some((&byte, rest)) = bytes.split_first() else { return conflict };
+                    bytes = rest;
+                    let digit = char::from(byte).to_digit(16).filter(|_| digits);
+                    *self = match (byte, digit) {
+                        (b'\n', _) if size == 0 => Self::Trailers(false),
+                        // With the line break after the chunk.
+                        (b'\n', _) => Self::Chunk(size.saturating_add(2)),
+                        (_, Some(digit)) if size < u64::MAX >> 8 => {
+                            Self::Size(size * 16 + u64::from(digit), true)
+                        }
+                        (_, Some(_)) => Self::Lost,
+                        (_, None) => Self::Size(size, false),
+                    };
+                }
+                &mut Self::Trailers(any) => {
+                    let Some((&byte, rest)) = bytes.split_first() else { return conflict };
+                    bytes = rest;
+                    *self = match byte {
+                        b'\n' if !any => Self::default(),
+                        b'\n' => Self::Trailers(false),
+                        b'\r' => Self::Trailers(any),
+                        _ => Self::Trailers(true),
+                    };
+                }
+                Self::Lost => return conflict,
+            }
+        }
+        conflict
+    }
+}
+
+fn skip<'a>(bytes: &'a [u8], left: &mut u64) -> &'a [u8] {
+    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+    *left -= u64::try_from(here).unwrap_or(*left);
+    bytes.get(here..).unwrap_or_default()
+}
+
+/// The length of a head with the empty line at its end, however the lines are broken.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let breaks = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    breaks
+        .map(|(at, _)| at + 1)
+        .find(|&after| matches!(bytes.get(after..), Some([b'\n', ..] | [b'\r', b'\n', ..])))
+        .map(|after| after + if bytes.get(after) == Some(&b'\n') { 1 } else { 2 })
+}
+
+fn framing(head: &[u8]) -> Framing {
+    let mut framing = Framing::default();
+    for line in head.split(|byte| *byte == b'\n').skip(1) {
+        let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = line.split_at(at);
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            framing.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            framing.length = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+        }
+    }
+    framing
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = into.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
+        if this.follower.follow(into.filled().get(before..).unwrap_or_default()) {
+            this.conflict.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: &str = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    const SIZED: &str = "POST / HTTP/1.1\r\nhost: x\r\nContent-Length: 5\r\n\r\n\r\n\r\nx";
+    const CHUNKED: &str = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n\
+        1f;a=b\r\ncontent-length: 4\r\n\r\n1234567890\r\n0\r\nx: y\r\n\r\n";
+    const EMPTY: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// Whether a conflict is seen when the bytes come in pieces of that size.
+    fn conflict(text: &str, size: usize) -> bool {
+        let mut follower = Follower::default();
+        let seen: Vec<bool> = text.as_bytes().chunks(size).map(|c| follower.follow(c)).collect();
+        seen.contains(&true)
+    }
+
+    #[test]
+    fn a_request_with_both_headers_is_seen_wherever_it_begins_and_is_cut() {
+        for before in ["", EMPTY, SIZED, CHUNKED, &[CHUNKED, EMPTY, SIZED].concat()] {
+            let text = [before, BOTH].concat();
+            for size in 1..=text.len() {
+                assert!(conflict(&text, size), "{text:?} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_that_look_like_heads_are_no_conflict() {
+        let text = [EMPTY, SIZED, CHUNKED, SIZED, CHUNKED, EMPTY].concat();
+        for size in 1..=text.len() {
+            assert!(!conflict(&text, size), "by {size}");
+        }
+    }
+
+    #[test]
+    fn lines_may_end_without_a_carriage_return() {
+        let text = "POST / HTTP/1.1\nhost: x\ncontent-length: 4\ntransfer-encoding: chunked\n\n";
+        assert!(conflict(text, text.len()));
+    }
+}

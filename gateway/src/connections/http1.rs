@@ -1,0 +1,113 @@
+//! HTTP/1.1, by hyper, with what it leaves to others: a request that is answered before its body was
+//! read, an answer that nobody reads, and heads that can be read in two ways.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use clinic_chassis::http2::EndsAt;
+use http::header::{self, HeaderValue};
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::heads::Heads;
+use super::{MAX_HEAD, Serving, leftover};
+use crate::activity::Sending;
+use crate::http::Malformed;
+
+/// How long a connection is kept for a next request: longer than the minute of most proxies, so that it
+/// is they who close it, and no request meets a closing connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+static HTTP1: LazyLock<http1::Builder> = LazyLock::new(|| {
+    let mut http = http1::Builder::new();
+    let buffer = usize::try_from(MAX_HEAD).unwrap_or(usize::MAX).saturating_add(16 * 1024);
+    http.timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE).max_buf_size(buffer);
+    http
+});
+
+/// What is known of the request that is answered.
+#[derive(Default)]
+struct Current {
+    ends_at: Mutex<Option<Instant>>,
+    /// Whether the client may still be sending when the connection is closed.
+    unread: AtomicBool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
+    pub(super) async fn http1(self) -> Result<()> {
+        let current = Arc::<Current>::default();
+        let (stream, conflict) = Heads::new(self.stream);
+        let service = service_fn(|request| {
+            let (current, conflict) = (current.clone(), conflict.clone());
+            let (edge, peer, running) = (self.edge.clone(), self.peer, self.place.activity.begin());
+            async move {
+                current.note(None);
+                let malformed = malformed(&request, &conflict);
+                let (mut request, leftover) = leftover::track(request);
+                if let Some(malformed) = malformed {
+                    request.extensions_mut().insert(malformed);
+                }
+                let mut response = edge.answer(request, peer).await;
+                let is_clear = match leftover {
+                    Some(leftover) => leftover.read().await,
+                    None => true,
+                };
+                if !is_clear || malformed.is_some() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                    current.unread.store(true, Ordering::Relaxed);
+                }
+                current.note(response.extensions().get().map(|EndsAt(at)| *at));
+                Ok::<Response<Sending>, Infallible>(response.map(|body| running.until_sent(body)))
+            }
+        });
+        let connection = HTTP1.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ends_at = || *current.ends_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = tokio::select! {
+            biased;
+            served = self.outgoing.of_while_taken(connection.as_mut(), ends_at) => served,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                self.outgoing.of_while_taken(connection, ends_at).await
+            }
+        };
+        if current.unread.load(Ordering::Relaxed) {
+            self.outgoing.linger().await;
+        }
+        match served {
+            Some(outcome) => Ok(outcome?),
+            // The client takes nothing of an answer whose time is over.
+            None => Ok(()),
+        }
+    }
+}
+
+impl Current {
+    fn note(&self, ends_at: Option<Instant>) {
+        *self.ends_at.lock().unwrap_or_else(PoisonError::into_inner) = ends_at;
+    }
+}
+
+/// What a proxy in front may have read in another way (RFC 9112, 3.2 and 6.1).
+fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<Malformed> {
+    if conflict.load(Ordering::Relaxed) {
+        return Some(Malformed("A request has either content-length or transfer-encoding.\n"));
+    }
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    let needed = request.version() == Version::HTTP_11;
+    match hosts {
+        0 if needed => Some(Malformed("A request has a host header.\n")),
+        0 | 1 => None,
+        _ => Some(Malformed("A request has one host header.\n")),
+    }
+}

@@ -1,0 +1,90 @@
+//! What was not read of a request's body over HTTP/1.1, where the next request comes after it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use clinic_chassis::discard::{DISCARDED_BYTES, discard};
+use http::{Request, header};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tonic::body::Body;
+
+/// What became of a body.
+#[derive(Default)]
+enum State {
+    /// It is read, or was read to its end.
+    #[default]
+    Taken,
+    /// It was given up.
+    Unread(Incoming),
+}
+
+/// See the module.
+pub(super) struct Leftover {
+    state: Arc<Mutex<State>>,
+    /// Whether the client waits to be told to send it.
+    expected: bool,
+}
+
+struct Tracked {
+    body: Option<Incoming>,
+    state: Arc<Mutex<State>>,
+}
+
+/// The request, and a handle on what will not be read of it.
+pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<Leftover>) {
+    if request.body().is_end_stream() {
+        return (request.map(Body::new), None);
+    }
+    let expected = request.headers().contains_key(header::EXPECT);
+    let state = Arc::<Mutex<State>>::default();
+    let leftover = Leftover { state: state.clone(), expected };
+    (request.map(|body| Body::new(Tracked { body: Some(body), state })), Some(leftover))
+}
+
+impl Leftover {
+    /// Reads what nobody did. Returns whether the next request can follow.
+    pub(super) async fn read(self) -> bool {
+        let state = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        let State::Unread(body) = state else { return true };
+        let most = u64::try_from(DISCARDED_BYTES).unwrap_or(u64::MAX);
+        !self.expected && body.size_hint().lower() <= most && discard(body).await
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take()
+            && !body.is_end_stream()
+        {
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Unread(body);
+        }
+    }
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        if matches!(&frame, Poll::Ready(None | Some(Err(_)))) {
+            self.body = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}

@@ -1,0 +1,192 @@
+//! Places for connections: how many there are, how many one address may hold, and which connection
+//! gives way when there is none left.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use clinic_chassis::process::open_files;
+use ipnet::{IpNet, Ipv6Net};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::activity::Activity;
+use crate::config;
+
+/// Of so many idle connections one gives way at a time: looking for them takes as long as all of them.
+const SHARE: usize = 64;
+/// Files that are no client's connection: to services, databases, keys.
+const OTHER_FILES: usize = 200;
+/// How often is looked for an idle connection while all places are taken.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// See the module.
+pub(super) struct Places {
+    most: usize,
+    most_per_address: usize,
+    /// Networks whose connections are not counted by address.
+    uncounted: Vec<IpNet>,
+    open: Mutex<Open>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct Open {
+    last_id: u64,
+    connections: HashMap<u64, Holder>,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+struct Holder {
+    /// None where it is not counted by address.
+    address: Option<IpAddr>,
+    activity: Activity,
+    leave: CancellationToken,
+}
+
+/// A place, until it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    id: u64,
+    pub(super) activity: Activity,
+    /// Cancelled when the connection is to give way.
+    pub(super) leave: CancellationToken,
+}
+
+impl Places {
+    /// As the settings say, and no more than there can be files.
+    pub(super) fn new(edge: &config::Edge) -> Arc<Self> {
+        let most = most(edge.max_connections);
+        let per_address = edge.max_connections_per_address.map(|most| most as usize);
+        let mut uncounted = [&edge.uncounted_networks[..], &edge.trusted_proxies].concat();
+        if edge.behind_proxy {
+            // Whoever connects is one.
+            uncounted.extend([IpNet::default(), Ipv6Net::default().into()]);
+        }
+        Arc::new(Self {
+            most,
+            most_per_address: per_address.unwrap_or(most / 4).clamp(1, most),
+            uncounted,
+            open: Mutex::default(),
+            freed: Notify::new(),
+        })
+    }
+
+    /// A place for a connection from there. Waits while all places are taken by connections on which
+    /// something goes on. None when the address holds as many as it may, and all of them work.
+    pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let peer = peer.to_canonical();
+        let limited = !self.uncounted.iter().any(|network| network.contains(&peer));
+        let address = limited.then(|| counted_as(peer));
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut open = self.lock();
+                if let Some(address) = address
+                    && open
+                        .by_address
+                        .get(&address)
+                        .is_some_and(|held| *held >= self.most_per_address)
+                    && !open.give_way(self.most_per_address, Some(address))
+                {
+                    return None;
+                }
+                if open.connections.len() < self.most {
+                    return Some(self.place(&mut open, address));
+                }
+                open.give_way(self.most, None);
+            }
+            // Also for one that has become idle.
+            let _ = timeout(LOOK_AGAIN, freed).await;
+        }
+    }
+
+    fn place(self: &Arc<Self>, open: &mut Open, address: Option<IpAddr>) -> Place {
+        open.last_id += 1;
+        let (id, activity, leave) = (open.last_id, Activity::default(), CancellationToken::new());
+        let holder = Holder { address, activity: activity.clone(), leave: leave.clone() };
+        open.connections.insert(id, holder);
+        if let Some(address) = address {
+            *open.by_address.entry(address).or_default() += 1;
+        }
+        Place { places: self.clone(), id, activity, leave }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Tells the connections that were idle longest to leave, of one address or of all. Returns
+    /// whether there are any.
+    fn give_way(&mut self, most: usize, address: Option<IpAddr>) -> bool {
+        let of_address = |holder: &Holder| address.is_none() || holder.address == address;
+        let mut idle: Vec<_> = (self.connections.iter())
+            .filter(|(_, holder)| of_address(holder) && !holder.leave.is_cancelled())
+            .filter_map(|(id, holder)| Some((holder.activity.quiet_since()?, *id)))
+            .collect();
+        let count = (most / SHARE).clamp(1, idle.len().max(1));
+        if idle.len() > count {
+            idle.select_nth_unstable(count - 1);
+            idle.truncate(count);
+        }
+        for (_, id) in &idle {
+            if let Some(holder) = self.connections.get(id) {
+                holder.leave.cancel();
+            }
+            // Its place is free at once: closing takes a moment.
+            self.free(*id);
+        }
+        !idle.is_empty()
+    }
+
+    fn free(&mut self, id: u64) {
+        let Some(Holder { address: Some(address), .. }) = self.connections.remove(&id) else {
+            return;
+        };
+        if let Some(held) = self.by_address.get_mut(&address) {
+            *held -= 1;
+            if *held == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().free(self.id);
+        self.places.freed.notify_waiters();
+    }
+}
+
+/// As many as is asked for, if the system lets the process open so many files.
+fn most(asked: u32) -> usize {
+    let asked = usize::try_from(asked).unwrap_or(usize::MAX);
+    let files =
+        open_files().map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let possible = files.saturating_sub(OTHER_FILES).max(1);
+    if possible < asked {
+        tracing::warn!(
+            files,
+            connections = possible,
+            "the system allows fewer open files than --max-connections needs: raise its limit \
+             (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    asked.min(possible)
+}
+
+/// What one client has: an address of IPv4, or the network of an address of IPv6.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
