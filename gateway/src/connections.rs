@@ -65,11 +65,15 @@ impl Connections {
     pub(crate) async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let this = Arc::new(self);
         let mut open = JoinSet::new();
-        loop {
-            let (stream, place) = tokio::select! {
-                next = this.next(&listener) => next,
-                Some(_) = open.join_next() => continue,
-                () = shutdown.cancelled() => break,
+        'open: loop {
+            // One that is accepted and waits for its place must not be forgotten meanwhile.
+            let mut next = pin!(this.next(&listener));
+            let (stream, place) = loop {
+                tokio::select! {
+                    next = next.as_mut() => break next,
+                    Some(_) = open.join_next() => {}
+                    () = shutdown.cancelled() => break 'open,
+                }
             };
             let Some(place) = place else { continue };
             let Some((seat, runtime)) = this.workers.seat() else { break };

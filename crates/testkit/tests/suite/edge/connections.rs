@@ -1,14 +1,17 @@
 //! Connections on which nothing happens, and the end of all of them.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clinic_testkit::{Backend, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
+use super::echo::v1::EchoRequest;
+use super::echo::v1::echo_service_client::EchoServiceClient;
 use super::gateway::Gateway;
-use super::http1::send;
+use super::with_echo;
 
 /// What an HTTP/2 client says first: that it is one, and its settings.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -35,22 +38,168 @@ async fn one_that_asks_nothing_is_not_held() {
     .await;
 }
 
+/// How soon another client must have a connection that works.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A connection from that address.
+async fn from(address: [u8; 4], server: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((address, 0).into())?;
+    socket.connect(server).await
+}
+
+/// A connection that made a request, and stays. None when it is closed instead.
+async fn used(address: [u8; 4], server: SocketAddr) -> Option<TcpStream> {
+    let mut connection = from(address, server).await.ok()?;
+    ask(&mut connection).await.ok()?;
+    Some(connection)
+}
+
+async fn ask(connection: &mut TcpStream) -> std::io::Result<()> {
+    connection.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok\n") {
+        if connection.read_buf(&mut answer).await? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+async fn is_open(connection: &TcpStream) -> bool {
+    let mut rest = [0; 4096];
+    loop {
+        match connection.try_read(&mut rest) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
+const FIRST: [u8; 4] = [127, 0, 0, 1];
+const OTHER: [u8; 4] = [127, 0, 0, 2];
+
 #[tokio::test(flavor = "multi_thread")]
-async fn who_finds_no_place_gets_the_next_one() {
+async fn the_connection_that_was_idle_longest_gives_way() {
     run(Backend::Sqlite, async |suite| {
-        let gateway = Gateway::start(suite, |config| config.edge.max_connections = 1).await;
-        let mut first = TcpStream::connect(gateway.address).await.unwrap();
-        first.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let mut bytes = [0; 12];
-        first.read_exact(&mut bytes).await.unwrap();
-        assert_eq!(&bytes, b"HTTP/1.1 200");
-        let second = send(gateway.address, "GET", "/livez", &[], b"");
-        let close = async {
+        let gateway = Gateway::start(suite, |config| {
+            config.edge.max_connections = 3;
+            config.edge.max_connections_per_address = Some(3);
+        })
+        .await;
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(used(FIRST, gateway.address).await.unwrap());
+        }
+        // The first one works again, so the second is idle longest.
+        ask(&mut held[0]).await.unwrap();
+        tokio::time::timeout(SOON, used(OTHER, gateway.address)).await.unwrap().unwrap();
+        let mut rest = Vec::new();
+        tokio::time::timeout(SOON, held[1].read_to_end(&mut rest)).await.unwrap().unwrap();
+        assert!(is_open(&held[0]).await && is_open(&held[2]).await);
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_that_holds_all_it_may_keeps_nobody_else_out() {
+    run(Backend::Sqlite, async |suite| {
+        let gateway = Gateway::start(suite, |config| config.edge.max_connections = 40).await;
+        // A quarter of them may be of one address, in whatever they are: idle after a request over
+        // HTTP/1.1, idle over HTTP/2, or in the middle of a head.
+        let mut held = Vec::new();
+        for at in 0..60 {
+            match at % 3 {
+                0 => held.extend(used(FIRST, gateway.address).await),
+                said => {
+                    let mut connection = from(FIRST, gateway.address).await.unwrap();
+                    let said = if said == 1 { HELLO } else { b"POST / HT" };
+                    let _ = connection.write_all(said).await;
+                    held.push(connection);
+                }
+            }
+        }
+        let other = tokio::time::timeout(SOON, used(OTHER, gateway.address)).await;
+        assert!(other.expect("a connection").is_some());
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_whose_connections_all_work_gets_no_further_one() {
+    with_echo(async |suite, echo| {
+        let route = echo.route(true);
+        let gateway = Gateway::start(suite, |config| {
+            config.edge.max_connections_per_address = Some(2);
+            config.edge.routes.push(route);
+        })
+        .await;
+        let mut working = Vec::new();
+        for _ in 0..2 {
+            let mut client = EchoServiceClient::new(gateway.channel().await);
+            let hang = EchoRequest { hang: true, times: 1, ..EchoRequest::default() };
+            working.push(client.repeat(hang).await.unwrap());
+            echo.begun().await;
+        }
+        let refused = tokio::time::timeout(SOON, used(FIRST, gateway.address)).await;
+        assert!(refused.expect("it is closed").is_none());
+        assert!(used(OTHER, gateway.address).await.is_some());
+        drop(working);
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn networks_that_are_not_counted_and_proxies_may_hold_all_places() {
+    run(Backend::Sqlite, async |suite| {
+        let network = || vec!["127.0.0.1/32".parse().unwrap()];
+        for which in 0..3 {
+            let gateway = Gateway::start(suite, |config| {
+                config.edge.max_connections = 8;
+                match which {
+                    0 => config.edge.uncounted_networks = network(),
+                    1 => config.edge.trusted_proxies = network(),
+                    _ => config.edge.behind_proxy = true,
+                }
+            })
+            .await;
+            let mut held = Vec::new();
+            for _ in 0..8 {
+                held.push(used(FIRST, gateway.address).await.unwrap());
+            }
+            for connection in &held {
+                assert!(is_open(connection).await, "{which}");
+            }
+            gateway.stop().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_finds_no_place_waits_for_one() {
+    with_echo(async |suite, echo| {
+        let route = echo.route(true);
+        let gateway = Gateway::start(suite, |config| {
+            config.edge.max_connections = 1;
+            config.edge.routes.push(route);
+        })
+        .await;
+        let mut client = EchoServiceClient::new(gateway.channel().await);
+        let hang = EchoRequest { hang: true, times: 1, ..EchoRequest::default() };
+        let working = client.repeat(hang).await.unwrap();
+        echo.begun().await;
+        let second = used(OTHER, gateway.address);
+        let end = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            drop(first);
+            drop((working, client));
         };
-        let (second, ()) = tokio::join!(second, close);
-        assert_eq!(second.status, 200);
+        let (second, ()) = tokio::join!(second, end);
+        assert!(second.is_some());
         gateway.stop().await;
     })
     .await;

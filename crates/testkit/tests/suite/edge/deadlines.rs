@@ -32,23 +32,60 @@ fn hang() -> EchoRequest {
     EchoRequest { hang: true, times: 1, ..EchoRequest::default() }
 }
 
+/// The time that a foreign service is given for a call that asks for that.
+async fn given(suite: &Suite, access: &str, timeout: Option<&str>) -> Option<Duration> {
+    let answer = ask(suite, access, "Once", timeout, &EchoRequest::default()).await;
+    let text = answer.messages[0].metadata.get("grpc-timeout").cloned()?;
+    clinic_chassis::parse_timeout(&text)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_a_deadline_is_passed_on_and_never_more_than_the_cap() {
+async fn a_routed_service_gets_the_time_that_the_client_asks_for() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
-        let told = async |timeout: Option<&str>| {
-            let answer = ask(suite, &access, "Once", timeout, &EchoRequest::default()).await;
-            let text = answer.messages[0].metadata.get("grpc-timeout").cloned()?;
-            clinic_chassis::parse_timeout(&text)
-        };
-        let short = told(Some("5S")).await.unwrap();
+        let short = given(suite, &access, Some("5S")).await.unwrap();
         assert!(short <= Duration::from_secs(5) && short > Duration::from_secs(4), "{short:?}");
-        assert_eq!(told(Some("1H")).await, Some(Duration::from_secs(60)));
-        assert_eq!(told(Some("99999999H")).await, Some(Duration::from_secs(60)));
-        // What is not of the form counts as nothing, and a foreign service has its own rules then.
-        for none in [None, Some("soon"), Some("-1S"), Some("")] {
-            assert_eq!(told(none).await, None, "{none:?}");
+        let long = given(suite, &access, Some("2H")).await.unwrap();
+        assert!(long > Duration::from_secs(7000), "{long:?}");
+        assert_eq!(given(suite, &access, None).await, None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routes_own_maximum_bounds_what_is_asked_for_and_what_is_not() {
+    let echo = Echo::start().await;
+    let route = clinic_gateway::Route { max: Some(Duration::from_secs(7)), ..echo.route(true) };
+    let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
+    run_with(Backend::Sqlite, configure, async |suite| {
+        let access = suite.staff().await.tokens.access;
+        for timeout in [None, Some("1H"), Some("7S"), Some("61S")] {
+            let seconds = given(suite, &access, timeout).await.unwrap().as_secs_f64().ceil();
+            assert_eq!(seconds, 7.0, "{timeout:?}");
         }
+        assert!(given(suite, &access, Some("5S")).await.unwrap() <= Duration::from_secs(5));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_that_breaks_the_grammar_is_an_invalid_argument() {
+    with_echo(async |suite, echo| {
+        let access = suite.staff().await.tokens.access;
+        for malformed in ["soon", "-1S", "", "1s", "123456789S", "1", "S", "1.5S"] {
+            let refused =
+                ask(suite, &access, "Once", Some(malformed), &EchoRequest::default()).await;
+            assert_eq!(refused.code, Code::InvalidArgument, "{malformed:?}");
+            let details = tonic::Status::with_details(refused.code, "", refused.details.into());
+            let bad = details.get_details_bad_request().unwrap();
+            assert_eq!(bad.field_violations[0].field, "grpc-timeout");
+        }
+        assert_eq!(echo.calls(), 0);
+        // At a service itself, too.
+        let mut request = tonic::Request::new(clinic_proto::auth::v1::GetJwksRequest {});
+        request.metadata_mut().insert("grpc-timeout", "5s".parse().unwrap());
+        let refused = suite.anonymous().tokens.get_jwks(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
     })
     .await;
 }
@@ -90,12 +127,9 @@ async fn a_stream_that_takes_too_long_ends_with_its_deadline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_cannot_ask_for_more_time_than_the_operator_gives() {
     let echo = Echo::start().await;
-    let route = echo.route(true);
-    let configure = |config: &mut clinic::Config| {
-        config.settings.gateway.routes.push(route);
-        config.settings.gateway.max_deadline = Duration::from_millis(200);
-        config.settings.gateway.default_deadline = Duration::from_millis(200);
-    };
+    let max = Some(Duration::from_millis(200));
+    let route = clinic_gateway::Route { max, ..echo.route(true) };
+    let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
     run_with(Backend::Sqlite, configure, async |suite| {
         for method in ["Once", "Repeat"] {
             let began = Instant::now();

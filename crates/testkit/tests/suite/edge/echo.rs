@@ -93,7 +93,7 @@ impl Echo {
 
     /// As an operator routes it.
     pub(crate) fn route(&self, public: bool) -> Route {
-        Route { service: SERVICE.to_owned(), url: self.url(), public }
+        Route { service: SERVICE.to_owned(), url: self.url(), public, max: None }
     }
 
     /// How many calls reached it.

@@ -1,9 +1,11 @@
 //! How large a call may be.
 
-use clinic_proto::auth::v1::LoginRequest;
+use clinic_identity::{CLAIMS_HEADER, ClaimsSigner};
+use clinic_proto::auth::v1::{GetJwksResponse, LoginRequest};
 use clinic_testkit::{Suite, failure};
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
+use tonic::transport::Channel;
 use tonic::{Code, Request};
 use tower::{Service as _, ServiceExt as _};
 
@@ -84,25 +86,57 @@ async fn a_body_that_is_no_grpc_harms_nobody_else() {
         let access = suite.staff().await.tokens.access;
         let bearer = format!("Bearer {access}");
         let path = "/acme.echo.v1.EchoService/Once";
-        // What the gateway sees to be no gRPC, and what only the service can.
-        for (incomplete, kind, body) in [
-            (true, "application/grpc-web-text", &b"!!! this is no base64 !!!"[..]),
-            (true, "application/grpc-web-text", b"AAAA"),
-            (true, "application/grpc-web+proto", b"\0\0\0"),
-            (true, "application/grpc-web+proto", b"\0\0\0\0\x05ab"),
-            (false, "application/grpc-web+proto", b"\0\0\0\0\x02\xff\xff"),
-            (false, "application/grpc-web+proto", b"\x01\0\0\0\x02ab"),
-            (false, "application/grpc-web+proto", b"\x80\0\0\0\x02ab"),
-            (false, "application/grpc-web+proto", b""),
+        let (bad, internal) = (Code::InvalidArgument, Code::Internal);
+        for (code, kind, body) in [
+            (bad, "application/grpc-web-text", &b"!!! this is no base64 !!!"[..]),
+            (bad, "application/grpc-web-text", b"AAAA"),
+            (bad, "application/grpc-web+proto", b"\0\0\0"),
+            (bad, "application/grpc-web+proto", b"\0\0\0\0\x05ab"),
+            // Flags that mean nothing, and a compressed message in a call without an encoding.
+            (bad, "application/grpc-web+proto", b"\x01\0\0\0\x02ab"),
+            (bad, "application/grpc-web+proto", b"\x02\0\0\0\x02ab"),
+            (bad, "application/grpc-web+proto", b"\x80\0\0\0\x02ab"),
+            // What only the foreign service can see.
+            (internal, "application/grpc-web+proto", b"\0\0\0\0\x02\xff\xff"),
         ] {
             let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
             let answer = super::http1::send(suite.gateway, "POST", path, &headers, body).await;
             assert_eq!(answer.status, 200, "{answer:?}");
             let outcome = super::web::read::<EchoReply>(Form::Binary, answer);
-            let code = if incomplete { Code::InvalidArgument } else { Code::Internal };
             assert_eq!(outcome.code, code, "{body:?}");
             assert_still_there(suite, &access).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_of_the_suite_takes_exactly_one_message() {
+    with_echo(async |suite, _| {
+        let one: &[u8] = b"\0\0\0\0\0";
+        let path = "/clinic.auth.v1.TokenService/GetJwks";
+        let headers = [("content-type", "application/grpc-web+proto")];
+        for (code, body) in [
+            (Code::Ok, one.to_vec()),
+            (Code::Unimplemented, vec![]),
+            (Code::Unimplemented, [one, one].concat()),
+            (Code::InvalidArgument, b"\x01\0\0\0\0".to_vec()),
+        ] {
+            let answer = super::http1::send(suite.gateway, "POST", path, &headers, &body).await;
+            let outcome = super::web::read::<GetJwksResponse>(Form::Binary, answer);
+            assert_eq!(outcome.code, code, "{body:?}");
+        }
+        // A service without the gateway says the same.
+        let signer = ClaimsSigner::open(&suite.keys(), "gateway", suite.clock.clone()).unwrap();
+        let request = http::Request::post(path)
+            .header("content-type", "application/grpc")
+            .header(CLAIMS_HEADER, signer.anonymous(None).unwrap())
+            .body(Body::new(http_body_util::Full::from([one, one].concat())))
+            .unwrap();
+        let service = Channel::from_shared(format!("http://{}", suite.auth)).unwrap();
+        let mut service = service.connect().await.unwrap();
+        let answer = service.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "12");
     })
     .await;
 }
@@ -135,9 +169,13 @@ async fn the_metadata_of_a_call_is_bounded() {
 async fn over_http2_other_content_types_are_refused_too() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
-        for kind in
-            ["application/json", "text/plain", "application/grpcish", "application/grpc-web+json"]
-        {
+        for kind in [
+            "application/json",
+            "text/plain",
+            "application/grpcish",
+            "application/grpc+json",
+            "application/grpc-web+json",
+        ] {
             let request = http::Request::post("/acme.echo.v1.EchoService/Once")
                 .header("content-type", kind)
                 .header("authorization", format!("Bearer {access}"))

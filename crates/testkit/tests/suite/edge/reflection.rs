@@ -135,7 +135,8 @@ async fn own_and_routed_services_are_listed_and_described() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_routed_service_that_is_down_hides_nothing_of_the_others() {
     let port = crate::ports::Port::reserve();
-    let route = clinic_gateway::Route { service: SERVICE.into(), url: port.url(), public: true };
+    let route =
+        clinic_gateway::Route { service: SERVICE.into(), url: port.url(), public: true, max: None };
     let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
     run_with(Backend::Sqlite, configure, async |suite| {
         assert!(v1::services(suite).await.iter().any(|one| one == PATIENTS));

@@ -129,7 +129,8 @@ async fn the_processes_behind_one_name_share_the_calls() {
             async || Echo::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), Reflection::V1);
         let (one, two) = (start().await, start().await);
         let url = format!("{},{}", one.url(), two.url());
-        let route = clinic_gateway::Route { service: SERVICE.into(), url, public: false };
+        let route =
+            clinic_gateway::Route { service: SERVICE.into(), url, public: false, max: None };
         let gateway = Gateway::start(suite, |config| config.edge.routes.push(route)).await;
         let mut client = EchoServiceClient::new(gateway.channel().await);
         for _ in 0..20 {
