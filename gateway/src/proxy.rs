@@ -166,7 +166,7 @@ impl Call<'_> {
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
         let (parts, body) = request.into_parts();
-        let (body, fault) = frames::checked(body, self.expected, self.account.clone());
+        let (body, fault) = frames::checked(body, self.expected, None);
         let answer = self.upstream.send(self.worker, Request::from_parts(parts, body));
         let answer = match self.deadline {
             // The clock first: a service keeps the same time, and many say CANCELLED when it is up.

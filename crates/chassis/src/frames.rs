@@ -64,9 +64,10 @@ impl Fault {
     }
 }
 
-/// The body of a call, which fails where it is not as expected, when it cannot be read, and when its
-/// caller holds too much.
-pub fn checked(body: Body, expected: Expected, account: Account) -> (Body, Fault) {
+/// The body of a call, which fails where it is not as expected, and when it cannot be read. With an
+/// account its reader keeps messages until they are complete, and it also fails when their caller holds
+/// too much.
+pub fn checked(body: Body, expected: Expected, account: Option<Account>) -> (Body, Fault) {
     let fault = Fault::default();
     let (meter, fault_of_body) = (Meter::new(expected), fault.clone());
     let bytes = 0;
@@ -78,22 +79,26 @@ struct Checked {
     body: Body,
     meter: Meter,
     fault: Fault,
-    account: Account,
+    account: Option<Account>,
     /// Bytes that came and are not counted.
     bytes: usize,
-    /// What counts as long as the body is there.
+    /// What counts until the message is complete.
     held: Vec<Held>,
 }
 
 impl Checked {
-    /// Whether the caller may hold so many more bytes: the reader keeps them until a message is
-    /// complete.
+    /// Whether the caller may hold so many more bytes.
     fn may_hold(&mut self, more: usize) -> bool {
+        let Some(account) = &self.account else { return true };
+        if !self.meter.is_inside() {
+            (self.bytes, self.held) = (0, Vec::new());
+            return true;
+        }
         self.bytes += more;
         if self.bytes < LARGE {
             return true;
         }
-        let held = self.account.hold(std::mem::take(&mut self.bytes));
+        let held = account.hold(std::mem::take(&mut self.bytes));
         held.map(|held| self.held.push(held)).is_ok()
     }
 }

@@ -105,7 +105,7 @@ where
         );
         let (began, deadline) = (std::time::Instant::now(), call.deadline);
         let (head, body) = request.into_parts();
-        let (body, fault) = frames::checked(body, expected, account.clone());
+        let (body, fault) = frames::checked(body, expected, Some(account.clone()));
         let answer = CURRENT.scope(call, self.inner.call(Request::from_parts(head, body)));
         let answer = async move {
             let answer = match deadline {

@@ -64,7 +64,7 @@ pub(crate) async fn begin(
     connection
 }
 
-fn parse(bytes: &[u8]) -> Answer {
+pub(crate) fn parse(bytes: &[u8]) -> Answer {
     let at = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     let head = std::str::from_utf8(&bytes[..at]).unwrap();
     let mut lines = head.split("\r\n");

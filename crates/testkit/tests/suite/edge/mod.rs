@@ -9,6 +9,7 @@ mod deadlines;
 mod documents;
 mod echo;
 mod forgery;
+mod framing;
 pub(crate) mod gateway;
 mod health;
 pub(crate) mod http1;

@@ -1,0 +1,216 @@
+//! How requests are cut into frames and heads: what clients and proxies may send in their own way, and
+//! what can be read in two ways.
+
+use bytes::Bytes;
+use clinic_proto::auth::v1::GetJwksResponse;
+use clinic_testkit::{Backend, run};
+use futures::future::join_all;
+use futures::stream;
+use h2::client::SendRequest;
+use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::echo::v1::EchoRequest;
+use super::http1::{parse, send};
+use super::{echo_client, signed_in, with_echo};
+
+const JWKS: &str = "/clinic.auth.v1.TokenService/GetJwks";
+const REFUSED: &str = "/clinic.records.v1.PatientService/ListPatients";
+const EMPTY_MESSAGE: &[u8] = b"\0\0\0\0\0";
+
+async fn connect(server: std::net::SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(server).await.unwrap();
+    let (calls, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    calls
+}
+
+/// A call whose message and end are in frames of their own, as proxies and Node send it.
+async fn call_in_pieces(calls: SendRequest<Bytes>) -> GetJwksResponse {
+    let request = http::Request::post(format!("http://clinic{JWKS}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .unwrap();
+    let mut calls = calls.ready().await.unwrap();
+    let (answer, mut body) = calls.send_request(request, false).unwrap();
+    for byte in EMPTY_MESSAGE {
+        body.send_data(Bytes::copy_from_slice(&[*byte]), false).unwrap();
+    }
+    tokio::task::yield_now().await;
+    body.send_data(Bytes::new(), true).unwrap();
+    let mut answer = answer.await.unwrap().into_body();
+    let mut bytes = Vec::new();
+    while let Some(data) = answer.data().await {
+        bytes.extend_from_slice(&data.unwrap());
+    }
+    assert_eq!(answer.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+    GetJwksResponse::decode(&bytes[5..]).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_small_frames_all_succeed_as_many_at_once_as_a_connection_takes() {
+    run(Backend::Sqlite, async |suite| {
+        let calls = connect(suite.gateway).await;
+        for _ in 0..5 {
+            let answers = join_all((0..256).map(|_| call_in_pieces(calls.clone()))).await;
+            assert!(answers.iter().all(|answer| !answer.keys.is_empty()));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_ten_thousand_tiny_messages_goes_through() {
+    with_echo(async |suite, _| {
+        let access = suite.staff().await.tokens.access;
+        let mut client = echo_client(suite).await;
+        let message = EchoRequest { text: "x".to_owned(), ..EchoRequest::default() };
+        let many = || stream::iter(std::iter::repeat_n(message.clone(), 10_000));
+        // Two on one connection, so that frames of one wait while the other is read.
+        let mut other = client.clone();
+        let (one, two) = tokio::join!(
+            client.collect(signed_in(many(), &access)),
+            other.collect(signed_in(many(), &access)),
+        );
+        for reply in [one, two] {
+            assert_eq!(reply.unwrap().into_inner().texts.len(), 10_000);
+        }
+    })
+    .await;
+}
+
+/// What is answered to the bytes, until the connection ends.
+async fn answer(server: std::net::SocketAddr, bytes: &[u8]) -> super::http1::Answer {
+    let mut connection = TcpStream::connect(server).await.unwrap();
+    connection.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await.unwrap();
+    parse(&answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_can_be_read_in_two_ways_are_refused() {
+    run(Backend::Sqlite, async |suite| {
+        for head in [
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n",
+            "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n",
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n",
+            "GET /livez HTTP/1.1\r\nhost: x\r\nhost: y\r\n",
+            "GET /livez HTTP/1.1\r\nhost: x\r\nhost: x\r\n",
+            "GET /livez HTTP/1.0\r\nhost: x\r\nhost: y\r\n",
+            "GET /livez HTTP/1.1\r\n",
+        ] {
+            let refused = answer(suite.gateway, format!("{head}\r\n0\r\n\r\n").as_bytes()).await;
+            assert_eq!(refused.status, 400, "{head}");
+        }
+        let old = answer(suite.gateway, b"GET /livez HTTP/1.0\r\n\r\n").await;
+        assert_eq!(old.status, 200);
+    })
+    .await;
+}
+
+/// Requests that are refused before their body is read: without a token, at no path, not as JSON, and
+/// too large.
+const REFUSALS: [(&str, &str, u16); 5] = [
+    ("/api/patients/", "application/json", 401),
+    ("/api/nothing/", "application/json", 404),
+    ("/nothing", "text/plain", 415),
+    ("/api/auth/login/", "text/plain", 415),
+    (REFUSED, "application/grpc-web+proto", 200),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_kept_after_a_request_that_was_answered_before_its_body_was_read() {
+    run(Backend::Sqlite, async |suite| {
+        let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
+        for size in [20_000, 300_000] {
+            for (path, kind, status) in REFUSALS {
+                let head = format!(
+                    "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\n\
+                     content-length: {size}\r\n\r\n"
+                );
+                connection.write_all(head.as_bytes()).await.unwrap();
+                connection.write_all(&vec![b'x'; size]).await.unwrap();
+                let answer = read_one(&mut connection).await;
+                assert_eq!(answer.status, status, "{path}");
+                assert_eq!(answer.header("connection"), None);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_body_is_too_long_to_be_read_the_answer_arrives_and_says_that_it_closes() {
+    run(Backend::Sqlite, async |suite| {
+        let body = vec![b'x'; 20 * 1024 * 1024];
+        let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
+        let head = format!(
+            "POST /api/patients/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let (mut read, mut write) = connection.split();
+        let mut answer = vec![0; 64 * 1024];
+        // As many clients do: it looks for an answer only after a good part of the body.
+        write.write_all(&body[..1024 * 1024]).await.unwrap();
+        let len = read.read(&mut answer).await.unwrap();
+        let answer = parse(&answer[..len]);
+        assert_eq!((answer.status, answer.header("connection")), (401, Some("close")));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_an_answer_arrives_although_its_body_was_not_read() {
+    run(Backend::Sqlite, async |suite| {
+        let calls = connect(suite.gateway).await;
+        for (path, kind, status) in REFUSALS {
+            let request = http::Request::post(format!("http://clinic{path}"))
+                .header("content-type", kind)
+                .body(())
+                .unwrap();
+            let mut calls = calls.clone().ready().await.unwrap();
+            let (answer, mut body) = calls.send_request(request, false).unwrap();
+            // h2 sends it as there is room.
+            body.send_data(vec![b'x'; 300_000].into(), true).unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            let mut read = answer.into_body();
+            while let Some(data) = read.data().await {
+                data.unwrap();
+            }
+        }
+    })
+    .await;
+}
+
+/// Reads an answer with a length, and leaves the connection.
+async fn read_one(connection: &mut TcpStream) -> super::http1::Answer {
+    let mut bytes = Vec::new();
+    loop {
+        assert!(connection.read_buf(&mut bytes).await.unwrap() > 0, "the connection has ended");
+        let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let answer = parse(&bytes);
+        let whole = match answer.header("content-length") {
+            Some(len) => bytes.len() == head + 4 + len.parse::<usize>().unwrap(),
+            None => bytes.ends_with(b"0\r\n\r\n"),
+        };
+        if whole {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_to_be_asked_for_its_body_is_refused_without_it() {
+    run(Backend::Sqlite, async |suite| {
+        let headers = [("content-type", "application/json"), ("expect", "100-continue")];
+        let refused = send(suite.gateway, "POST", "/api/patients/", &headers, b"").await;
+        assert_eq!(refused.status, 401);
+    })
+    .await;
+}
