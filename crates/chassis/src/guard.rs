@@ -4,6 +4,8 @@
 //! gateway and services with a trusted key reach a service at all. Health and reflection are
 //! outside, since they say nothing about anybody.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -91,7 +93,7 @@ where
         if is_infrastructure(request.uri().path()) {
             return Box::pin(self.inner.call(request));
         }
-        let Admitted { call, expected, account } = match self.guard.admit(&mut request) {
+        let Admitted { call, expected, account, is_read } = match self.guard.admit(&mut request) {
             Ok(admitted) => admitted,
             Err(error) => {
                 let response = Status::from(error).into_http();
@@ -107,6 +109,7 @@ where
         let (head, body) = request.into_parts();
         let (body, fault) = frames::checked(body, expected, Some(account.clone()));
         let answer = CURRENT.scope(call, self.inner.call(Request::from_parts(head, body)));
+        let answer = while_admitted(answer, is_read.then(|| account.clone()));
         let answer = async move {
             let answer = match deadline {
                 None => answer.await?,
@@ -129,11 +132,26 @@ where
     }
 }
 
+/// Gives a read up when its caller has come to hold too much. Many that were let in at once wait for
+/// the database, and those before them may have filled the account.
+async fn while_admitted<E>(
+    answer: impl Future<Output = Result<Response<Body>, E>>,
+    account: Option<Account>,
+) -> Result<Response<Body>, E> {
+    let mut answer = pin!(answer);
+    poll_fn(|cx| match account.as_ref().map_or(Ok(()), Account::check) {
+        Ok(()) => answer.as_mut().poll(cx),
+        Err(error) => Poll::Ready(Ok(Status::from(error).into_http())),
+    })
+    .await
+}
+
 /// A call that is let in.
 struct Admitted {
     call: Call,
     expected: Expected,
     account: Account,
+    is_read: bool,
 }
 
 impl Inner {
@@ -153,7 +171,7 @@ impl Inner {
         let expected = Expected::new(headers, MAX_MESSAGE, !rule.takes_stream);
         request.extensions_mut().insert(caller);
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(Admitted { call, expected, account })
+        Ok(Admitted { call, expected, account, is_read: rule.is_read })
     }
 
     fn verify(&self, claims: &HeaderValue) -> Result<Arc<Caller>, Error> {

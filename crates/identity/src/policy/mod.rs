@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use clinic_proto::access::v1::Role;
+use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, MethodDescriptor};
 
 use crate::{Caller, Roles};
@@ -21,6 +22,8 @@ pub struct Rule {
     pub access: Access,
     /// Whether a call is a stream of requests, instead of one.
     pub takes_stream: bool,
+    /// Whether it changes nothing, so that a call may be given up or repeated at any time.
+    pub is_read: bool,
 }
 
 /// Who may call a method.
@@ -85,7 +88,8 @@ impl Policy {
                 match rule(&method, &option) {
                     Ok(access) => {
                         let takes_stream = method.is_client_streaming();
-                        rules.insert(path, Rule { access, takes_stream })
+                        let is_read = is_read(&method);
+                        rules.insert(path, Rule { access, takes_stream, is_read })
                     }
                     Err(problem) => return Err(PolicyError::Rule { method: path, problem }),
                 };
@@ -140,6 +144,11 @@ fn rule(method: &MethodDescriptor, option: &ExtensionDescriptor) -> Result<Acces
     } else {
         Err("it says neither public: true, nor signed_in: true, nor any_of")
     }
+}
+
+fn is_read(method: &MethodDescriptor) -> bool {
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
 }
 
 fn set_to_true(rule: &DynamicMessage, field: &str) -> bool {

@@ -102,3 +102,13 @@ fn an_unknown_method_has_no_rule() {
     assert_eq!(policy.rule("clinic.probe.v1.Probe/Call"), None);
     assert_eq!(policy.methods().count(), 1);
 }
+
+#[test]
+fn exactly_the_methods_that_get_and_list_change_nothing() {
+    let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET).unwrap();
+    for (path, rule) in policy.methods() {
+        let name = path.rsplit('/').next().unwrap();
+        let reads = ["Get", "List", "BatchGet"].iter().any(|verb| name.starts_with(verb));
+        assert_eq!(rule.is_read, reads, "{path}: say idempotency_level = NO_SIDE_EFFECTS, or not");
+    }
+}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clinic_testkit::Suite;
-use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use super::echo::v1::echo_service_client::EchoServiceClient;
 use super::echo::v1::{EchoReply, EchoRequest};
@@ -54,6 +55,41 @@ async fn their_time_ends_all_the_same() {
         let answer = unread(&mut slow, &access).await;
         echo.dropped().await;
         drop(answer);
+    })
+    .await;
+}
+
+/// A call with an answer of a mebibyte.
+async fn large(suite: &Suite, access: &str) -> Result<(), Status> {
+    let request = EchoRequest { text: "x".repeat(1024 * 1024), ..EchoRequest::default() };
+    echo_client(suite).await.once(signed_in(request, access)).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_reads_nothing_may_hold_so_much_until_the_time_of_the_calls_is_over() {
+    with_echo(async |suite, _| {
+        let (hoarder, other) = tokio::join!(suite.staff(), suite.staff());
+        let (access, other) = (hoarder.tokens.access, other.tokens.access);
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let mut slow = slow_client(suite).await;
+            for _ in 0..150 {
+                answers.push(unread(&mut slow, &access).await);
+            }
+        }
+        let refused = large(suite, &access).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        let details = refused.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "UNREAD_ANSWERS");
+        assert!(details.retry_info().is_some());
+        large(suite, &other).await.unwrap();
+        let again = async {
+            while large(suite, &access).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), again).await.expect("their time is over");
+        drop(answers);
     })
     .await;
 }
