@@ -21,7 +21,10 @@ const EMPTY_MESSAGE: &[u8] = b"\0\0\0\0\0";
 
 async fn connect(server: std::net::SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(server).await.unwrap();
-    let (calls, connection) = h2::client::handshake(stream).await.unwrap();
+    let mut client = h2::client::Builder::new();
+    // As many small answers must not be too much for the client, which is of the same library.
+    client.data_frame_budget(1 << 24);
+    let (calls, connection) = client.handshake(stream).await.unwrap();
     tokio::spawn(connection);
     calls
 }

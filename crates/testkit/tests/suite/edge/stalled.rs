@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use clinic_testkit::Suite;
+use futures::future::join_all;
+use tokio::io::AsyncReadExt as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::echo::v1::echo_service_client::EchoServiceClient;
 use super::echo::v1::{EchoReply, EchoRequest};
+use super::http1::open;
+use super::web::Form;
 use super::{echo_client, signed_in, with_echo};
 
 /// A client that takes 64 KiB and no more until it reads.
@@ -18,11 +22,15 @@ async fn slow_client(suite: &Suite) -> EchoServiceClient<Channel> {
     EchoServiceClient::new(channel)
 }
 
-/// The answer to a call for 4 MiB that is not read.
-async fn unread(client: &mut EchoServiceClient<Channel>, access: &str) -> Streaming<EchoReply> {
+/// The answer to a call for 4 MiB that is not read, and that has so much time.
+async fn unread(
+    mut client: EchoServiceClient<Channel>,
+    access: &str,
+    timeout: &'static str,
+) -> Streaming<EchoReply> {
     let text = "x".repeat(256 * 1024);
     let mut request = signed_in(EchoRequest { text, times: 16, hang: true }, access);
-    request.metadata_mut().insert("grpc-timeout", "5S".parse().unwrap());
+    request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());
     client.repeat(request).await.unwrap().into_inner()
 }
 
@@ -30,11 +38,8 @@ async fn unread(client: &mut EchoServiceClient<Channel>, access: &str) -> Stream
 async fn they_do_not_hold_up_others() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
-        let mut slow = slow_client(suite).await;
-        let mut answers = Vec::new();
-        for _ in 0..32 {
-            answers.push(unread(&mut slow, &access).await);
-        }
+        let slow = slow_client(suite).await;
+        let answers = join_all((0..32).map(|_| unread(slow.clone(), &access, "5S"))).await;
         let mut client = echo_client(suite).await;
         for _ in 0..10 {
             let request = EchoRequest { text: "x".repeat(1024 * 1024), ..EchoRequest::default() };
@@ -43,6 +48,7 @@ async fn they_do_not_hold_up_others() {
             let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
             answer.expect("an answer, whatever others do").unwrap();
         }
+        drop(answers);
     })
     .await;
 }
@@ -51,8 +57,7 @@ async fn they_do_not_hold_up_others() {
 async fn their_time_ends_all_the_same() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
-        let mut slow = slow_client(suite).await;
-        let answer = unread(&mut slow, &access).await;
+        let answer = unread(slow_client(suite).await, &access, "5S").await;
         echo.dropped().await;
         drop(answer);
     })
@@ -70,13 +75,9 @@ async fn a_caller_who_reads_nothing_may_hold_so_much_until_the_time_of_the_calls
     with_echo(async |suite, _| {
         let (hoarder, other) = tokio::join!(suite.staff(), suite.staff());
         let (access, other) = (hoarder.tokens.access, other.tokens.access);
-        let mut answers = Vec::new();
-        for _ in 0..2 {
-            let mut slow = slow_client(suite).await;
-            for _ in 0..150 {
-                answers.push(unread(&mut slow, &access).await);
-            }
-        }
+        let slow = [slow_client(suite).await, slow_client(suite).await];
+        let calls = slow.iter().flat_map(|slow| std::iter::repeat_n(slow, 150));
+        let answers = join_all(calls.map(|slow| unread(slow.clone(), &access, "15S"))).await;
         let refused = large(suite, &access).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         let details = refused.get_error_details();
@@ -90,6 +91,29 @@ async fn a_caller_who_reads_nothing_may_hold_so_much_until_the_time_of_the_calls
         };
         tokio::time::timeout(Duration::from_secs(30), again).await.expect("their time is over");
         drop(answers);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http1_a_connection_whose_answer_nobody_reads_ends_with_the_time_of_the_call() {
+    with_echo(async |suite, _| {
+        let bearer = format!("Bearer {}", suite.staff().await.tokens.access);
+        let request = EchoRequest { text: "x".repeat(1024 * 1024), times: 64, hang: false };
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", Form::Binary.content_type()),
+            ("grpc-timeout", "2S"),
+        ];
+        let path = "/acme.echo.v1.EchoService/Repeat";
+        let body = Form::Binary.encode(&request);
+        let mut connection = open(suite.gateway, "POST", path, &headers, &body).await;
+        // What fills the buffers of the system is not much of it.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let mut read = Vec::new();
+        let rest = tokio::time::timeout(Duration::from_secs(20), connection.read_to_end(&mut read));
+        let _ = rest.await.expect("it is closed");
+        assert!(read.len() < 32 * 1024 * 1024, "{}", read.len());
     })
     .await;
 }
