@@ -16,9 +16,9 @@ PASSWORD = "correct horse battery staple"
 
 
 class Clinic:
-    """`clinic up` over SQLite files in a folder."""
+    """`clinic up` over SQLite files in a folder, with further settings as flags."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *settings: str):
         program = os.environ.get("CLINIC_BIN")
         if not program:
             raise SystemExit("CLINIC_BIN is not set: run these tests with `cargo xtask test`")
@@ -31,7 +31,7 @@ class Clinic:
         self.log = folder / "clinic.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [program, "up", "--listen", "127.0.0.1:0"],
+                [program, "up", "--listen", "127.0.0.1:0", *settings],
                 cwd=folder,
                 env=clean,
                 stdin=subprocess.DEVNULL,

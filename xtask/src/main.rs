@@ -6,6 +6,7 @@ mod lint;
 mod node;
 mod packages;
 mod postgres;
+mod proxies;
 mod python;
 mod report;
 mod tally;

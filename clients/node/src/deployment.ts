@@ -28,20 +28,29 @@ export interface Deployment {
 /** `clinic up` over SQLite files. It can be stopped and started again over the same data. */
 export class OneProcess implements Deployment {
   readonly #folder: string;
+  readonly #settings: string[];
   #program: Program;
   #url: string;
   readonly admin: Credentials;
 
-  private constructor(folder: string, program: Program, url: string, admin: Credentials) {
+  private constructor(
+    folder: string,
+    settings: string[],
+    program: Program,
+    url: string,
+    admin: Credentials,
+  ) {
     this.#folder = folder;
+    this.#settings = settings;
     this.#program = program;
     this.#url = url;
     this.admin = admin;
   }
 
-  static async start(): Promise<OneProcess> {
+  /** Starts it with further settings, as flags. */
+  static async start(...settings: string[]): Promise<OneProcess> {
     const folder = await temporaryFolder();
-    const program = OneProcess.#launch(folder);
+    const program = OneProcess.#launch(folder, settings);
     try {
       const url = await program.line("clinic ready: ");
       const email = restOf(program.stdout, "admin account: ");
@@ -49,7 +58,7 @@ export class OneProcess implements Deployment {
       if (!email || !password) {
         throw new Error(`the first start named no admin account:\n${program.stdout.join("\n")}`);
       }
-      return new OneProcess(folder, program, url, { email, password });
+      return new OneProcess(folder, settings, program, url, { email, password });
     } catch (error) {
       await Promise.allSettled([program.stop()]);
       await rm(folder, { recursive: true, force: true });
@@ -57,10 +66,10 @@ export class OneProcess implements Deployment {
     }
   }
 
-  static #launch(folder: string): Program {
+  static #launch(folder: string, settings: string[]): Program {
     const data = join(folder, "data");
     const args = ["up", "--data-dir", data, "--listen", "127.0.0.1:0"];
-    return new Program("clinic", [...args, "--cors-origin", ALLOWED_ORIGIN], folder);
+    return new Program("clinic", [...args, "--cors-origin", ALLOWED_ORIGIN, ...settings], folder);
   }
 
   get url(): string {
@@ -72,9 +81,14 @@ export class OneProcess implements Deployment {
     return this.#program.stdout;
   }
 
+  /** The last lines of its log. */
+  log(): string {
+    return this.#program.log();
+  }
+
   async restart(): Promise<void> {
     await this.#program.stop();
-    this.#program = OneProcess.#launch(this.#folder);
+    this.#program = OneProcess.#launch(this.#folder, this.#settings);
     this.#url = await this.#program.line("clinic ready: ");
   }
 
@@ -212,6 +226,7 @@ function withDatabase(server: string, name: string): string {
   return url.href;
 }
 
-function temporaryFolder(): Promise<string> {
+/** A folder for one test, which the test removes. */
+export function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), "clinic-client-test-"));
 }

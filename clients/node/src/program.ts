@@ -1,15 +1,20 @@
-// One of the suite's programs as a process of its own: what it prints, and how it ends.
+// A program as a process of its own, the suite's or another: what it prints, and how it ends.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { dirname, join } from "node:path";
+import { connect } from "node:net";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 
 // A debug build on two busy cores; a healthy one needs a second.
 const READY_WITHIN_MS = 60_000;
 const STOPPED_WITHIN_MS = 30_000;
 
-/** The folder with the programs under test: `CLINIC_BIN` names `clinic` itself. */
+/** The suite's programs are in the folder of `clinic`, which `CLINIC_BIN` names; others have a path. */
 function pathOf(name: string): string {
+  if (isAbsolute(name)) {
+    return name;
+  }
   const clinic = process.env["CLINIC_BIN"];
   if (!clinic) {
     throw new Error("CLINIC_BIN is not set: run these tests with `cargo xtask test`");
@@ -39,7 +44,7 @@ export class Program {
    * the checkout.
    */
   constructor(name: string, args: string[], folder: string) {
-    this.#name = `${name} ${args[0] ?? ""}`.trim();
+    this.#name = `${basename(name)} ${args[0] ?? ""}`.trim();
     this.#child = spawn(pathOf(name), args, {
       cwd: folder,
       env: cleanEnvironment(),
@@ -98,6 +103,28 @@ export class Program {
     }
   }
 
+  /** Waits until the process takes connections at a port of this machine. */
+  async listensOn(port: number): Promise<void> {
+    let ended = false;
+    const died = this.#ended.then((code) => {
+      ended = true;
+      throw this.#failure(`ended with ${code} before it listened`);
+    });
+    const listens = async () => {
+      while (!ended && !(await canConnect(port))) {
+        await delay(20);
+      }
+    };
+    await within(Promise.race([listens(), died]), READY_WITHIN_MS, () =>
+      this.#failure(`did not listen on port ${port}`),
+    );
+  }
+
+  /** The last lines of its log, for the message of a failure. */
+  log(lines = 10): string {
+    return this.#stderr.slice(-lines).join("\n");
+  }
+
   /** Asks the process to stop and expects that it does so in time, with exit code 0. */
   async stop(): Promise<void> {
     this.#child.kill("SIGTERM");
@@ -120,8 +147,8 @@ export class Program {
   }
 
   #failure(what: string): Error {
-    const tail = [...this.#stdout.slice(-10), ...this.#stderr.slice(-40)].join("\n");
-    return new Error(`${this.#name} ${what}\n${tail}`);
+    const stdout = this.#stdout.slice(-10).join("\n");
+    return new Error(`${this.#name} ${what}\n${stdout}\n${this.log(40)}`);
   }
 }
 
@@ -131,6 +158,14 @@ export function restOf(lines: readonly string[], beginning: string): string | un
     .find((line) => line.startsWith(beginning))
     ?.slice(beginning.length)
     .trim();
+}
+
+function canConnect(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
 }
 
 async function within<T>(work: Promise<T>, ms: number, failure: () => Error): Promise<T> {

@@ -17,12 +17,14 @@ export interface Connection {
 
 export interface Client {
   name: string;
+  httpVersion: 1 | 2;
   connect(baseUrl: string): Connection;
 }
 
 export const CLIENTS: readonly Client[] = [
   {
     name: "connect-web (gRPC-Web over HTTP/1.1)",
+    httpVersion: 1,
     connect: (baseUrl) => ({
       transport: createGrpcWebTransport({ baseUrl, useBinaryFormat: true }),
       close: () => undefined,
@@ -30,6 +32,7 @@ export const CLIENTS: readonly Client[] = [
   },
   {
     name: "grpc-web (text, over HTTP/1.1)",
+    httpVersion: 1,
     connect: (baseUrl) => ({
       transport: createGrpcWebTextTransport(baseUrl),
       close: () => undefined,
@@ -37,6 +40,7 @@ export const CLIENTS: readonly Client[] = [
   },
   {
     name: "connect-node (gRPC-Web over HTTP/2)",
+    httpVersion: 2,
     connect: (baseUrl) => {
       const sessionManager = new Http2SessionManager(baseUrl);
       return {
@@ -47,6 +51,7 @@ export const CLIENTS: readonly Client[] = [
   },
   {
     name: "connect-node (native gRPC)",
+    httpVersion: 2,
     connect: (baseUrl) => {
       const sessionManager = new Http2SessionManager(baseUrl);
       return {
