@@ -12,6 +12,8 @@
 mod administrators;
 mod durability;
 mod ending;
+#[cfg(target_os = "linux")]
+mod files;
 mod keys;
 mod logs;
 mod openapi;

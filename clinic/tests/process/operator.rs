@@ -194,6 +194,10 @@ impl Running {
         self.login(email, password).await.unwrap().tokens.unwrap().access
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As if the power had gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
