@@ -68,11 +68,15 @@ impl Api {
         request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
         let this = &*self.0;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        // A deadline is for gRPC's clients to set: a REST call has the gateway's own.
+        head.headers.remove("grpc-timeout");
         let path = head.uri.path();
         let found = match this.routes.find(&head.method, path) {
             Found::Method(found) => found,
-            Found::Other(methods) => return Ok(this.refusals.other_method(&methods)),
+            Found::Other(methods) => {
+                return Ok(this.refusals.other_method(&head.method, &methods));
+            }
             Found::Nothing if this.routes.is_under(path) => return Ok(this.refusals.no_path()),
             Found::Nothing => return Err(Request::from_parts(head, body)),
         };

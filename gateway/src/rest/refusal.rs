@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{IDEMPOTENCY_KEY, JSON};
-use crate::plain::respond;
+use crate::plain::{options, respond};
 
 /// A client that cannot wait any longer (nginx's code: HTTP has none for it).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -41,14 +41,19 @@ impl Refusals {
         )
     }
 
-    /// There is such a path, for other methods of HTTP.
-    pub(super) fn other_method(&self, methods: &[&Method]) -> Response<Body> {
+    /// Answers a method of HTTP that no RPC has at this path: `allow` lists those that one has. OPTIONS
+    /// asks for nothing else, and every other method is refused.
+    pub(super) fn other_method(&self, asked: &Method, methods: &[&Method]) -> Response<Body> {
         let mut names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+        names.push(Method::OPTIONS.as_str());
         if methods.contains(&&Method::GET) {
             names.push(Method::HEAD.as_str());
         }
         names.sort_unstable();
         let names = names.join(", ");
+        if asked == Method::OPTIONS {
+            return options(&names);
+        }
         let message = format!("this path takes {names}");
         let refused = status(Code::Unimplemented, ErrorReason::UnknownMethod, message);
         let mut response = self.write(StatusCode::METHOD_NOT_ALLOWED, &refused);
