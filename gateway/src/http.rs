@@ -131,6 +131,10 @@ impl Edge {
         // say.
         let Ok(response) = match grpc && !request.headers().contains_key(header::ORIGIN) {
             true => self.grpc.clone().oneshot(request).instrument(span).await,
+            // The CORS layer takes every OPTIONS for a preflight.
+            false if *request.method() == Method::OPTIONS && !is_preflight(request.headers()) => {
+                self.inside.get_ref().clone().oneshot(request).instrument(span).await
+            }
             false => self.inside.clone().oneshot(request).instrument(span).await,
         };
         response
@@ -202,7 +206,7 @@ impl Others {
             Ok(answer) => answer,
             Err(request) => match self.documents.and_then(|files| files.answer(&request)) {
                 Some(answer) => answer,
-                None => self.plain.answer(request.method(), request.uri().path()).await,
+                None => self.plain.answer(&request.into_parts().0).await,
             },
         };
         if head { without_body(answer) } else { answer }
@@ -216,6 +220,12 @@ fn without_body(answer: Response<Body>) -> Response<Body> {
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
     }
     Response::from_parts(head, Body::default())
+}
+
+/// Whether a browser asks what a page of another origin may do (Fetch, CORS-preflight request).
+fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Whether it is gRPC, or one of the four forms of gRPC-Web, with messages of protobuf.

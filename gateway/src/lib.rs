@@ -8,6 +8,7 @@
 mod activity;
 mod answer;
 mod config;
+mod connect;
 mod connections;
 mod forwarded;
 mod health;
@@ -19,6 +20,7 @@ mod proxy;
 mod reflection;
 mod rest;
 mod routes;
+mod welcome;
 mod workers;
 
 use std::sync::Arc;
@@ -70,7 +72,8 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
         config.limits(),
         (health.clone(), reflection),
     );
-    let plain = plain::Pages::new(keyring.clone(), health.clone());
+    let api_docs = config.edge.api_docs;
+    let plain = plain::Pages::new(proxy.clone(), keyring.clone(), health.clone(), api_docs);
     let http = http::Edge::new(config, &proxy, plain, clock)?;
     Ok(Gateway { connections: Connections::new(config, http)?, keyring, health })
 }

@@ -1,47 +1,81 @@
-//! The few paths that are plain HTTP, and what is said to those who find nothing here.
+//! The few paths that are plain HTTP, and the answers where a request is neither gRPC nor REST.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
+use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
 
-use crate::health;
 use crate::keyring::Keyring;
+use crate::proxy::Proxy;
+use crate::welcome::Welcome;
+use crate::{connect, health};
 
+const WELCOME: &str = "/";
 const JWKS: &str = "/.well-known/jwks.json";
 const ALIVE: &str = "/livez";
 const READY: &str = "/readyz";
-const PATHS: [&str; 3] = [JWKS, ALIVE, READY];
+/// The methods of a page, for `allow`.
+pub(crate) const PAGE: &str = "GET, HEAD, OPTIONS";
+/// The methods of a gRPC method's path.
+const CALL: &str = "OPTIONS, POST";
+/// The methods of the gateway as a whole, which is what `OPTIONS *` asks for (RFC 9110, 9.3.7).
+const ANY: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Pages {
+    proxy: Proxy,
     keyring: Arc<Keyring>,
     health: health::Merged,
+    welcome: Arc<Welcome>,
 }
 
 impl Pages {
-    pub(crate) fn new(keyring: Arc<Keyring>, health: health::Merged) -> Self {
-        Self { keyring, health }
+    pub(crate) fn new(
+        proxy: Proxy,
+        keyring: Arc<Keyring>,
+        health: health::Merged,
+        api_docs: bool,
+    ) -> Self {
+        Self { proxy, keyring, health, welcome: Arc::new(Welcome::new(api_docs)) }
     }
 
     /// Answers what is neither gRPC nor the REST API.
-    pub(crate) async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
-        match *method {
-            Method::GET | Method::HEAD => self.page(path).await,
-            Method::POST if !PATHS.contains(&path) => text(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "There is no path of the REST API here; for a gRPC or gRPC-Web call the content-type \
-                 is application/grpc or application/grpc-web+proto.\n",
+    pub(crate) async fn answer(&self, head: &Parts) -> Response<Body> {
+        let path = head.uri.path();
+        let is_method = self.proxy.has_method(path);
+        match path {
+            WELCOME | JWKS | ALIVE | READY => match head.method {
+                Method::GET | Method::HEAD => self.page(path, head).await,
+                _ => other_method(&head.method, PAGE),
+            },
+            "*" => other_method(&head.method, ANY),
+            _ if (is_method || connect::is_call(path))
+                && let Some(refused) = connect::refuse(head) =>
+            {
+                refused
+            }
+            _ if is_method => match head.method {
+                Method::POST => text(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "This is a path of gRPC: the content-type of a call is application/grpc, or \
+                     application/grpc-web+proto for gRPC-Web. The REST API is under /api/.\n",
+                ),
+                _ => other_method(&head.method, CALL),
+            },
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "This is a gRPC and gRPC-Web gateway with a REST API under /api/: there is nothing at \
+                 this path.\n",
             ),
-            _ => not_allowed(if PATHS.contains(&path) { "GET, HEAD" } else { "POST" }),
         }
     }
 
-    async fn page(&self, path: &str) -> Response<Body> {
+    async fn page(&self, path: &str, head: &Parts) -> Response<Body> {
         match path {
             JWKS => {
                 let keys = self.keyring.keys();
@@ -64,27 +98,42 @@ impl Pages {
                 true => text(StatusCode::OK, "ok\n"),
                 false => text(StatusCode::SERVICE_UNAVAILABLE, "not every service serves\n"),
             },
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "This is a gRPC and gRPC-Web gateway with a REST API under /api/: there is nothing at \
-                 this path.\n",
-            ),
+            _ => self.welcome.answer(&head.headers),
         }
     }
 }
 
-/// These methods of HTTP are for the path, and the client's is not among them.
-pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
+/// Answers a method of HTTP that does nothing at a path: OPTIONS lists those that do, every other one is
+/// refused with the same list.
+pub(crate) fn other_method(asked: &Method, allowed: &'static str) -> Response<Body> {
+    if asked == Method::OPTIONS {
+        return options(allowed);
+    }
     let why = "This method of HTTP does nothing here: `allow` says what does.\n";
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, why);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// The answer to OPTIONS.
+pub(crate) fn options(allowed: &str) -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
     response
 }
 
 /// An answer for people.
 pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    respond(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+    respond(status, TEXT, Bytes::from_static(text.as_bytes()))
 }
+
+/// The media type of plain text.
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+/// The media type of a page.
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
 /// An answer with a body of that media type.
 pub(crate) fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {

@@ -92,6 +92,16 @@ impl Proxy {
         call.send(request).await
     }
 
+    /// Whether a gRPC method answers at that path. Of an operator's own service all may.
+    pub(crate) fn has_method(&self, path: &str) -> bool {
+        let target = service_name(path).and_then(|service| self.0.routes.get(service));
+        match target.map(|target| &target.access) {
+            Some(TargetAccess::Contract) => self.0.policy.rule(path).is_some(),
+            Some(TargetAccess::Foreign { .. }) => true,
+            None => path.starts_with("/grpc.") && service_name(path).is_some(),
+        }
+    }
+
     /// Finds out where a call goes, who makes it, whether that one may, and how long it may take.
     /// The path is the method's, as gRPC writes it.
     pub(crate) async fn admit(

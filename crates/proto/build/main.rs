@@ -7,6 +7,7 @@ mod debug;
 mod names;
 mod validation;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -26,7 +27,10 @@ fn main() -> Result<()> {
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     generate_stubs(compiler.file_descriptor_set(), &messages)?;
-    write_rust(&out.join("validation.rs"), &validation::generate(&messages)?)?;
+    let requests = requests(&pool);
+    let requests = messages.iter().filter(|message| requests.contains(&message.full_name));
+    let rules = validation::generate(&messages)? + &validation::generate_look_up(requests);
+    write_rust(&out.join("validation.rs"), &rules)?;
     write_rust(&out.join("debug.rs"), &debug::generate(&messages))?;
     // What every process reads at its start has no comments: they are most of the bytes.
     let plain = compile(&proto, &third_party, false)?;
@@ -36,6 +40,12 @@ fn main() -> Result<()> {
         fs::write(out.join(name), bytes)?;
     }
     Ok(())
+}
+
+/// The names of what the methods take.
+fn requests(pool: &DescriptorPool) -> HashSet<String> {
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    methods.map(|method| method.input().full_name().to_owned()).collect()
 }
 
 /// Every file with its imports.

@@ -26,6 +26,20 @@ pub(crate) fn generate(messages: &[Message]) -> Result<String> {
     Ok(code)
 }
 
+/// `check_of`: the rules of these messages by their full names.
+pub(crate) fn generate_look_up<'a>(requests: impl Iterator<Item = &'a Message>) -> String {
+    let mut arms = String::new();
+    for message in requests {
+        let (name, path) = (&message.full_name, names::path(message));
+        let _ = write!(arms, "{name:?} => crate::validation::check::<{path}>,");
+    }
+    format!(
+        "pub(crate) fn check_of(message: &str) -> Option<crate::validation::Check> {{
+            Some(match message {{ {arms} _ => return None }})
+        }}\n"
+    )
+}
+
 fn body(message: &Message, all: &[Message]) -> Result<String> {
     let mut code = String::new();
     let masked = message.fields.iter().any(|f| f.name == "update_mask");

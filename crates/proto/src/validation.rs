@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::hash::Hash;
 
+use prost::Message;
 use prost_types::FieldMask;
 use tonic::Status;
 
@@ -15,6 +16,23 @@ use crate::status;
 pub trait Validate {
     /// Adds what is wrong with this message to `out`.
     fn check(&self, presence: Presence<'_>, out: &mut Violations);
+}
+
+/// Lists the rules that an encoded message breaks.
+pub type Check = fn(&[u8]) -> Vec<Violation>;
+
+/// Finds the rules of a method's request by its full name, for callers that do not know its type.
+pub fn check_of(message: &str) -> Option<Check> {
+    crate::generated::check_of(message)
+}
+
+/// Checks an encoded message as the servers' codec does; bytes that are no such message break no rule.
+pub(crate) fn check<M: Message + Default + Validate>(encoded: &[u8]) -> Vec<Violation> {
+    let mut violations = Violations::default();
+    if let Ok(message) = M::decode(encoded) {
+        message.check(Presence::Create, &mut violations);
+    }
+    violations.found
 }
 
 /// Which required fields must be there.

@@ -1,6 +1,7 @@
 //! One path of one method: what of the request comes from where, and what becomes of the answer.
 
 use clinic_contract::{Body, Path, Paths, Result, Verb};
+use clinic_proto::validation::{Check, check_of};
 use http::Method;
 use http::uri::PathAndQuery;
 use prost_reflect::MethodDescriptor;
@@ -17,6 +18,8 @@ pub struct Binding {
     pub(crate) rpc: PathAndQuery,
     pub(crate) only: Vec<i32>,
     pub(crate) input: MessageId,
+    /// The rules of the contract for the request; none for a message that is not the contract's.
+    pub(crate) check: Option<Check>,
     pub(crate) body: Source,
     pub(crate) captures: Vec<(String, FieldPath)>,
     /// The fields that the path fixes, as they are added to every request.
@@ -77,16 +80,6 @@ impl Binding {
         !matches!(self.body, Source::Nothing)
     }
 
-    /// What a field of the request is called in the body, which may be only a part of the request:
-    /// `first_name` for `patient.first_name`, and `body` for `patient`.
-    pub fn part_of_body<'a>(&self, field: &'a str) -> Option<&'a str> {
-        let Source::Field { name, .. } = &self.body else { return None };
-        match field.strip_prefix(name.as_str())? {
-            "" => Some("body"),
-            rest => rest.strip_prefix('.'),
-        }
-    }
-
     pub(crate) fn new(
         schema: &mut Schema,
         method: &MethodDescriptor,
@@ -145,6 +138,7 @@ impl Binding {
             rpc: rpc(method)?,
             only: path.only.clone(),
             input,
+            check: check_of(method.input().full_name()),
             body,
             captures,
             fixed,

@@ -7,6 +7,7 @@
 mod answer;
 mod binding;
 mod json;
+mod naming;
 pub mod openapi;
 pub mod postman;
 mod request;
@@ -16,5 +17,6 @@ mod wire;
 
 pub use answer::{Answer, Damaged};
 pub use binding::Binding;
-pub use request::{Input, Refusal};
+pub use naming::Given;
+pub use request::Input;
 pub use routes::{Found, Matched, Routes};

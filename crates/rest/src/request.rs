@@ -6,7 +6,8 @@ use prost::Message as _;
 use prost_types::FieldMask;
 
 use crate::binding::{Binding, Source};
-use crate::json::read::{self, Found, Unreadable, expected, mask, scalar, shortened};
+use crate::json::read::{self, Found, expected, mask, scalar, shortened};
+use crate::naming::{Given, Place, is_within, last_name, list_of};
 use crate::routes::Matched;
 use crate::schema::{Schema, Type};
 use crate::wire::{self, FieldPath, Scalar};
@@ -21,17 +22,8 @@ pub struct Input<'a> {
     pub etag: Option<&'a str>,
     /// Of `Idempotency-Key`.
     pub idempotency_key: Option<&'a str>,
-}
-
-/// Why there is no message. Names are those of the JSON body, the query or the header.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The body is not JSON.
-    NotJson {
-        line: usize,
-        column: usize,
-    },
-    Fields(Vec<Violation>),
+    /// Headers that cannot be what they should.
+    pub bad_headers: &'a [Violation],
 }
 
 /// Bytes before a message of gRPC: a flag and the length.
@@ -42,21 +34,15 @@ impl Matched<'_> {
     /// The message as a frame of gRPC: a flag, four bytes of length, and protobuf.
     ///
     /// # Errors
-    /// With everything that is wrong, as far as it is found without knowing the rules of fields.
-    pub fn request(&self, input: &Input<'_>) -> Result<Vec<u8>, Refusal> {
+    /// With everything that is wrong: what cannot be read, and which rules of the contract the rest
+    /// breaks. A message that can be read is not held to the rules here: its service does that.
+    pub fn request(&self, input: &Input<'_>) -> Result<Vec<u8>, Vec<Violation>> {
         let binding = self.binding;
         let mut frame = vec![0; PREFIX];
         let mut problems = Vec::new();
-        let mut mask = match self.read_body(input.body, &mut frame) {
-            Ok(given) => given,
-            Err(Unreadable::Syntax { line, column }) => {
-                return Err(Refusal::NotJson { line, column });
-            }
-            Err(Unreadable::Fields(violations)) => {
-                problems = violations;
-                Vec::new()
-            }
-        };
+        let body = self.read_body(input.body, &mut frame, &mut problems);
+        let body_is_read = body.is_some();
+        let mut mask = body.unwrap_or_default();
         let masked = self.read_query(input.query, &mut frame, &mut problems);
         if let (Some(update), false) = (&binding.update, masked) {
             if update.replace {
@@ -70,13 +56,16 @@ impl Matched<'_> {
             (Some(_), None) => problems.push(Violation::new("If-Match", "cannot be used here")),
             (None, _) => {}
         }
+        problems.extend_from_slice(input.bad_headers);
         if let (Some(key), Some(field)) = (input.idempotency_key, &binding.request_id) {
             field.write(Scalar::Text(key), &mut frame);
         }
         self.read_path(&mut frame, &mut problems);
         frame.extend_from_slice(&binding.fixed);
         if !problems.is_empty() {
-            return Err(Refusal::Fields(problems));
+            let message = frame.get(PREFIX..).unwrap_or_default();
+            self.add_broken_rules(message, input, body_is_read, &mut problems);
+            return Err(problems);
         }
         let len = u32::try_from(frame.len() - PREFIX).unwrap_or(u32::MAX);
         for (byte, of_len) in frame.iter_mut().skip(1).zip(len.to_be_bytes()) {
@@ -85,19 +74,62 @@ impl Matched<'_> {
         Ok(frame)
     }
 
-    /// What the body gives to the message; of a PATCH also the names of what it changes.
-    fn read_body(&self, body: &[u8], out: &mut Vec<u8>) -> Result<Vec<String>, Unreadable> {
+    /// Adds the rules of the contract that the message breaks, so that one answer names everything.
+    /// Only for a request that is refused anyway: all others are checked by their service.
+    fn add_broken_rules(
+        &self,
+        message: &[u8],
+        input: &Input<'_>,
+        body_is_read: bool,
+        problems: &mut Vec<Violation>,
+    ) {
+        let Self { binding, .. } = self;
+        let Some(check) = binding.check else { return };
+        let named: Vec<String> = problems.iter().map(|p| list_of(&p.field).to_owned()).collect();
+        let headers =
+            Given { etag: input.etag.is_some(), request_id: input.idempotency_key.is_some() };
+        for violation in check(message) {
+            if problems.len() >= read::MAX_PROBLEMS {
+                break;
+            }
+            // Of a body that was not read nothing is missing.
+            if !body_is_read && matches!(binding.place(&violation.field), Place::Body(_)) {
+                continue;
+            }
+            let violation = binding.as_given(violation, headers);
+            // What was not read is not there, or in another place of its list.
+            if !named.iter().any(|named| is_within(&violation.field, named)) {
+                problems.push(violation);
+            }
+        }
+    }
+
+    /// What the body gives to the message; of a PATCH also the names of what it changes. None when
+    /// the body cannot be read.
+    fn read_body(
+        &self,
+        body: &[u8],
+        out: &mut Vec<u8>,
+        problems: &mut Vec<Violation>,
+    ) -> Option<Vec<String>> {
         let Self { binding, schema, .. } = self;
         let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
         let message = match &binding.body {
-            Source::Nothing => return Ok(Vec::new()),
+            Source::Nothing => return Some(Vec::new()),
             Source::Everything => binding.input,
             Source::Field { message, .. } => *message,
         };
-        let read = read::message(schema, message, body)?;
+        let read = match read::message(schema, message, body) {
+            Ok(read) => read,
+            Err(violations) => {
+                problems.extend(violations);
+                return None;
+            }
+        };
+        problems.extend(read.problems);
         let patch = binding.update.as_ref().is_some_and(|update| !update.replace);
         let fields = &schema.message(message).fields;
-        let (mut changed, mut problems) = (Vec::new(), Vec::new());
+        let mut changed = Vec::new();
         for field in read.given.iter().filter_map(|place| fields.get(*place)) {
             let mut problem = |message| problems.push(Violation::new(field.name.as_str(), message));
             if matches!(binding.body, Source::Everything) && binding.of_path.contains(&field.name) {
@@ -106,32 +138,30 @@ impl Matched<'_> {
                 changed.push(field.name.clone());
             }
         }
-        if !problems.is_empty() {
-            return Err(Unreadable::Fields(problems));
-        }
         match &binding.body {
             Source::Field { number, .. } => wire::bytes(*number, &read.wire, out),
             Source::Nothing | Source::Everything => out.extend_from_slice(&read.wire),
         }
-        Ok(changed)
+        Some(changed)
     }
 
     /// What the path gives. It comes last, and the last value of a field counts.
     fn read_path(&self, out: &mut Vec<u8>, problems: &mut Vec<Violation>) {
         let Self { binding, schema, .. } = self;
         for ((name, field), text) in binding.captures.iter().zip(&self.captured) {
-            let name = binding.part_of_body(name).unwrap_or(name);
             let Ok(text) = percent_decode_str(text).decode_utf8() else {
-                problems.push(Violation::new(name, NOT_UTF8));
+                problems.push(binding.in_path(name, NOT_UTF8));
                 continue;
             };
-            // Ids are written in small letters or capitals.
-            let other = out.get(PREFIX..).and_then(|message| field.text(message).ok());
+            // Ids are written in small letters or capitals. A body that is all of the request has none.
+            let within = matches!(binding.body, Source::Field { .. });
+            let other = out.get(PREFIX..).filter(|_| within);
+            let other = other.and_then(|message| field.text(message).ok());
             if other.is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text)) {
-                problems.push(Violation::new(name, "is not what the path says"));
+                problems.push(Violation::new(last_name(name), "is not what the path says"));
             }
             if !write_text(schema, field, &text, out) {
-                problems.push(Violation::new(name, expected(schema, field.kind)));
+                problems.push(binding.in_path(name, &expected(schema, field.kind)));
             }
         }
     }

@@ -52,6 +52,8 @@ pub(crate) struct Field {
     pub(crate) oneof: Option<usize>,
     /// Whether an update can change it.
     pub(crate) changeable: bool,
+    /// Whether only the suite writes it: a request may hold it, and it counts for nothing (AIP-203).
+    pub(crate) output_only: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,6 +124,7 @@ impl Schema {
                 optional: field.supports_presence() || kind == Type::Text,
                 oneof: oneof.and_then(|of| descriptor.oneofs().position(|other| other == of)),
                 changeable: said.is_changeable(),
+                output_only: said.output_only,
             });
         }
         fields.sort_by_key(|field| field.number);

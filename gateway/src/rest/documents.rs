@@ -10,12 +10,10 @@ use http::{Method, Request, Response, StatusCode};
 use tonic::body::Body;
 
 use super::JSON;
-use crate::plain::{not_allowed, respond};
+use crate::plain::{HTML, PAGE, TEXT, other_method, respond};
 
-const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Scripts of the page's own files only. The libraries write styles into the page, and ReDoc
 /// searches in a worker that it makes of its own text.
@@ -75,18 +73,19 @@ impl Documents {
     /// Answers what is for it.
     pub(crate) fn answer(&self, request: &Request<Body>) -> Option<Response<Body>> {
         let path = request.uri().path();
-        if let "/swagger" | "/redoc" = path {
-            return Some(to_folder(path));
-        }
-        if path != DOCUMENT && !FILES.iter().any(|(file, ..)| *file == path) {
+        let bare = matches!(path, "/swagger" | "/redoc");
+        if !bare && path != DOCUMENT && !FILES.iter().any(|(file, ..)| *file == path) {
             return None;
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Some(other_method(request.method(), PAGE));
+        }
+        if bare {
+            return Some(to_folder(path));
         }
         // Most processes are never asked for any of it.
         let file = self.0.get_or_init(files).iter().find(|file| file.path == path)?;
-        match *request.method() {
-            Method::GET | Method::HEAD => Some(file.answer(request.headers())),
-            _ => Some(not_allowed("GET, HEAD")),
-        }
+        Some(file.answer(request.headers()))
     }
 }
 

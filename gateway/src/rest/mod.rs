@@ -14,7 +14,8 @@ use clinic_chassis::http2::EndsAt;
 use clinic_chassis::{Error, log_call};
 use clinic_identity::Roles;
 use clinic_proto::access::v1::Role;
-use clinic_rest::{Found, Input, Matched, Refusal, Routes};
+use clinic_proto::validation::Violation;
+use clinic_rest::{Found, Input, Matched, Routes};
 use futures::stream;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -70,11 +71,15 @@ impl Api {
         request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
         let this = &*self.0;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        // A deadline is for gRPC's clients to set: a REST call has the gateway's own.
+        head.headers.remove("grpc-timeout");
         let path = head.uri.path();
         let found = match this.routes.find(&head.method, path) {
             Found::Method(found) => found,
-            Found::Other(methods) => return Ok(this.refusals.other_method(&methods)),
+            Found::Other(methods) => {
+                return Ok(this.refusals.other_method(&head.method, &methods));
+            }
             Found::Nothing if this.routes.is_under(path) => return Ok(this.refusals.no_path()),
             Found::Nothing => return Err(Request::from_parts(head, body)),
         };
@@ -107,22 +112,15 @@ impl Inner {
         let (deadline, account) = (call.deadline, call.account.clone());
         let body = if binding.has_body() { read(head, body, &call).await? } else { Bytes::new() };
         let query = head.uri.query();
+        let mut bad_headers = Vec::new();
         if !head.method.is_safe() && head.headers.contains_key(header::IF_NONE_MATCH) {
-            return Err(Error::invalid_field("If-None-Match", "cannot be used here").into());
+            bad_headers.push(Violation::new("If-None-Match", "cannot be used here"));
         }
-        let message = found.request(&Input {
-            query,
-            body: &body,
-            etag: etag(&head.headers)?,
-            idempotency_key: idempotency_key(&head.headers)?,
-        });
-        let message = message.map_err(|refusal| match refusal {
-            Refusal::Fields(violations) => Error::invalid_fields(violations),
-            Refusal::NotJson { line, column } => Error::invalid_field(
-                "body",
-                format!("is not valid JSON from line {line}, column {column} on"),
-            ),
-        })?;
+        let mut good = |value: Result<_, _>| value.map_err(|bad| bad_headers.push(bad)).ok()?;
+        let etag = good(etag(&head.headers));
+        let idempotency_key = good(idempotency_key(&head.headers));
+        let input = Input { query, body: &body, etag, idempotency_key, bad_headers: &bad_headers };
+        let message = found.request(&input).map_err(Error::invalid_fields)?;
         let request = to_grpc(head, binding.rpc(), message)?;
         let answer = call.send(request).await.map_err(Status::from)?;
         let response = response(answer)
@@ -296,13 +294,13 @@ fn slices(mut json: Bytes) -> Body {
 }
 
 /// The etag that must be the current one (RFC 9110, 13.1.1). Any will do for `*`.
-fn etag(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+fn etag(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     let Some(asked) = text(headers, &header::IF_MATCH)? else { return Ok(None) };
     match unquoted(asked) {
         // An empty one would be no condition, which is not what is asked for.
-        "" => Err(Error::invalid_field("If-Match", "must be the etag that was answered, or *")),
+        "" => Err(Violation::new("If-Match", "must be the etag that was answered, or *")),
         _ if asked.contains(',') => {
-            Err(Error::invalid_field("If-Match", "must be one etag, as it was answered"))
+            Err(Violation::new("If-Match", "must be one etag, as it was answered"))
         }
         "*" if asked == "*" => Ok(None),
         etag => Ok(Some(etag)),
@@ -310,9 +308,9 @@ fn etag(headers: &HeaderMap) -> Result<Option<&str>, Error> {
 }
 
 /// The id of the request, of which one that is empty would be none.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     match text(headers, &IDEMPOTENCY_KEY)?.map(unquoted) {
-        Some("") => Err(Error::invalid_field("Idempotency-Key", "must be a UUID")),
+        Some("") => Err(Violation::new("Idempotency-Key", "must be a UUID")),
         key => Ok(key),
     }
 }
@@ -322,15 +320,15 @@ fn unquoted(text: &str) -> &str {
 }
 
 /// The one value of a header, where there is any.
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Violation> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str() {
             Ok(text) => Ok(Some(text.trim())),
-            Err(_) => Err(Error::invalid_field(shown(name), "must be plain text")),
+            Err(_) => Err(Violation::new(shown(name), "must be plain text")),
         },
-        (Some(_), Some(_)) => Err(Error::invalid_field(shown(name), "is given twice")),
+        (Some(_), Some(_)) => Err(Violation::new(shown(name), "is given twice")),
     }
 }
 

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use clinic_chassis::Error;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::status::{DOMAIN, reason_text, status};
-use clinic_rest::Binding;
+use clinic_proto::validation::Violation;
+use clinic_rest::{Binding, Given};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
@@ -14,7 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{IDEMPOTENCY_KEY, JSON};
-use crate::plain::respond;
+use crate::plain::{options, respond};
 
 /// A client that cannot wait any longer (nginx's code: HTTP has none for it).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -41,14 +42,19 @@ impl Refusals {
         )
     }
 
-    /// There is such a path, for other methods of HTTP.
-    pub(super) fn other_method(&self, methods: &[&Method]) -> Response<Body> {
+    /// Answers a method of HTTP that no RPC has at this path: `allow` lists those that one has. OPTIONS
+    /// asks for nothing else, and every other method is refused.
+    pub(super) fn other_method(&self, asked: &Method, methods: &[&Method]) -> Response<Body> {
         let mut names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+        names.push(Method::OPTIONS.as_str());
         if methods.contains(&&Method::GET) {
             names.push(Method::HEAD.as_str());
         }
         names.sort_unstable();
         let names = names.join(", ");
+        if asked == Method::OPTIONS {
+            return options(&names);
+        }
         let message = format!("this path takes {names}");
         let refused = status(Code::Unimplemented, ErrorReason::UnknownMethod, message);
         let mut response = self.write(StatusCode::METHOD_NOT_ALLOWED, &refused);
@@ -169,8 +175,8 @@ fn http_code(code: Code, details: &ErrorDetails, conditional: bool) -> StatusCod
     }
 }
 
-/// The same with the fields named as the client wrote them: as in the body, without what it is a
-/// part of, and by the header that gave it.
+/// Names the fields as the client gave them: as in the body, without what it is a part of, in the path,
+/// or by the header.
 pub(super) fn named_by_client(status: Status, binding: &Binding, headers: &HeaderMap) -> Status {
     let mut details = status.get_error_details();
     if is(&details, ErrorReason::RequestIdReused) && headers.contains_key(IDEMPOTENCY_KEY) {
@@ -179,20 +185,17 @@ pub(super) fn named_by_client(status: Status, binding: &Binding, headers: &Heade
     }
     let Some(bad) = details.bad_request() else { return status };
     let (mut message, mut violations) = (status.message().to_owned(), bad.field_violations.clone());
+    let given = Given {
+        etag: headers.contains_key(header::IF_MATCH),
+        request_id: headers.contains_key(IDEMPOTENCY_KEY),
+    };
     for violation in &mut violations {
-        let field = &violation.field;
-        let given = |header| headers.contains_key(header);
-        let named = match binding.part_of_body(field) {
-            Some("etag") if given(header::IF_MATCH) => "If-Match",
-            Some(part) => part,
-            None if field == "etag" && given(header::IF_MATCH) => "If-Match",
-            None if field == "request_id" && given(IDEMPOTENCY_KEY) => "Idempotency-Key",
-            None => continue,
-        };
-        let named = named.to_owned();
-        // People read the message, which names the fields in their order.
-        message = message.replacen(field.as_str(), &named, 1);
-        violation.field = named;
+        let named = Violation::new(&violation.field, &violation.description);
+        let Violation { field, message: description } = binding.as_given(named, given);
+        // People read the message, which names the fields in their order; a single one with its rule.
+        message = message.replacen(&violation.field, &field, 1);
+        message = message.replacen(&violation.description, &description, 1);
+        (violation.field, violation.description) = (field, description);
     }
     details.set_bad_request(violations);
     Status::with_error_details(status.code(), message, details)

@@ -41,8 +41,6 @@ pub(crate) enum Part {
     Unowned,
     /// The record of an account.
     OfUser(Uuid),
-    /// The record of an account, once it is verified.
-    OfVerifiedUser(Uuid),
     /// All patients that are not deleted, when the account is a verified doctor's.
     ForVerifiedDoctor { user: Uuid, full: bool },
 }
@@ -54,9 +52,6 @@ impl Part {
             Self::OwnedBy(user) => query.push("owner_id = ").push_bind(*user),
             Self::Unowned => query.push("owner_id IS NULL"),
             Self::OfUser(user) => query.push("user_id = ").push_bind(*user),
-            Self::OfVerifiedUser(user) => {
-                query.push("user_id = ").push_bind(*user).push(" AND verified")
-            }
             Self::ForVerifiedDoctor { user, full: _ } => query
                 .push("EXISTS (SELECT 1 FROM doctors AS me WHERE me.user_id = ")
                 .push_bind(*user)
@@ -68,11 +63,7 @@ impl Part {
     fn shows_deleted(&self) -> bool {
         match self {
             Self::All | Self::OwnedBy(_) => true,
-            Self::Live
-            | Self::Unowned
-            | Self::OfUser(_)
-            | Self::OfVerifiedUser(_)
-            | Self::ForVerifiedDoctor { .. } => false,
+            Self::Live | Self::Unowned | Self::OfUser(_) | Self::ForVerifiedDoctor { .. } => false,
         }
     }
 }
@@ -124,11 +115,12 @@ impl Scope {
         Self(parts)
     }
 
-    /// To change doctors.
+    /// To change doctors. The own profile also before it is verified: what an administrator is to
+    /// confirm must first be right.
     pub(crate) fn change_doctors(caller: &Caller) -> Self {
         let mut parts = owned(caller);
         if let (Some(user), true) = (caller.user_id(), caller.has(Role::Doctor)) {
-            parts.push(Part::OfVerifiedUser(user));
+            parts.push(Part::OfUser(user));
         }
         Self(parts)
     }
@@ -194,7 +186,7 @@ impl Scope {
             Part::All | Part::Live => true,
             Part::OwnedBy(user) => owner_id == Some(*user),
             Part::Unowned => owner_id.is_none(),
-            Part::OfUser(user) | Part::OfVerifiedUser(user) => user_id == Some(*user),
+            Part::OfUser(user) => user_id == Some(*user),
             Part::ForVerifiedDoctor { user: _, full } => *full,
         })
     }

@@ -17,38 +17,38 @@ const MAX_NAME: usize = 64;
 
 /// What came of a body.
 pub(crate) struct Read {
-    /// The message.
+    /// The message, without what has a problem.
     pub(crate) wire: Vec<u8>,
     /// The places of the fields of the outermost object.
     pub(crate) given: Vec<usize>,
-}
-
-/// Why there is no message.
-pub(crate) enum Unreadable {
-    /// It is not JSON from there on.
-    Syntax {
-        line: usize,
-        column: usize,
-    },
-    Fields(Vec<Violation>),
+    pub(crate) problems: Vec<Violation>,
 }
 
 /// Reads a message of that type.
-pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Read, Unreadable> {
+///
+/// # Errors
+/// When the body cannot be read to its end as an object, and so nothing is known of its fields.
+pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Read, Vec<Violation>> {
     let mut reader = Reader {
         schema,
         wire: Vec::with_capacity(json.len()),
         path: String::new(),
         problems: Vec::new(),
         given: Vec::new(),
+        is_object: true,
     };
     let mut source = serde_json::Deserializer::from_slice(json);
     let outcome = Outermost(&mut reader, id).deserialize(&mut source).and_then(|()| source.end());
+    let body = |message: String| Err(vec![Violation::new("body", message)]);
     match outcome {
-        _ if reader.problems.len() >= MAX_PROBLEMS => Err(Unreadable::Fields(reader.problems)),
-        Err(error) => Err(Unreadable::Syntax { line: error.line(), column: error.column() }),
-        Ok(()) if !reader.problems.is_empty() => Err(Unreadable::Fields(reader.problems)),
-        Ok(()) => Ok(Read { wire: reader.wire, given: reader.given }),
+        _ if reader.problems.len() >= MAX_PROBLEMS => Err(reader.problems),
+        Err(error) => body(format!(
+            "is not valid JSON from line {}, column {} on",
+            error.line(),
+            error.column()
+        )),
+        Ok(()) if !reader.is_object => body("must be a JSON object".into()),
+        Ok(()) => Ok(Read { wire: reader.wire, given: reader.given, problems: reader.problems }),
     }
 }
 
@@ -59,6 +59,8 @@ pub(super) struct Reader<'s> {
     pub(super) path: String,
     problems: Vec<Violation>,
     given: Vec<usize>,
+    /// False when the body is another value than an object.
+    pub(super) is_object: bool,
 }
 
 impl<'s> Reader<'s> {
@@ -78,6 +80,10 @@ impl<'s> Reader<'s> {
     pub(super) fn wrong_type<E: de::Error>(&mut self, field: &Field, list: bool) -> Result<(), E> {
         let message =
             if list { "must be a list".to_owned() } else { expected(self.schema, field.kind) };
+        if field.kind == Type::Text {
+            // Not missing: rules of other fields may ask whether this one is given.
+            Scalar::Text("?").write(field.number, &mut self.wire);
+        }
         self.problem(self.path.clone(), message)
     }
 
@@ -103,8 +109,8 @@ impl<'s> Reader<'s> {
         // For each field whether it was there, and if so whether it had a value.
         let mut seen: Vec<Option<bool>> = vec![None; message.fields.len()];
         while let Some(place) = object.next_key_seed(Key(self, message))? {
-            let Some((place, field)) = place.and_then(|at| Some((at, message.fields.get(at)?)))
-            else {
+            let known = place.and_then(|at| Some((at, message.fields.get(at)?)));
+            let Some((place, field)) = known.filter(|(_, field)| !field.output_only) else {
                 object.next_value::<IgnoredAny>()?;
                 continue;
             };

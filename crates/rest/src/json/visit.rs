@@ -63,8 +63,10 @@ impl<'de> Visitor<'de> for Outermost<'_, '_> {
 }
 
 impl Outermost<'_, '_> {
+    #[expect(clippy::unnecessary_wraps, reason = "what every visit returns")]
     fn refuse<E: de::Error>(self) -> Result<(), E> {
-        self.0.problem("body".into(), "must be a JSON object")
+        self.0.is_object = false;
+        Ok(())
     }
 }
 

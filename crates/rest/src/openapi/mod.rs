@@ -12,10 +12,11 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
-use clinic_contract::Result;
+use clinic_contract::{Path, Result};
 use serde_json::{Map, Value, json};
 
 use crate::binding::Binding;
+use crate::naming::{last_name, shown};
 use crate::routes::anonymous;
 use crate::schema::{Schema, pool};
 use comments::comment;
@@ -56,9 +57,8 @@ pub fn document(descriptors: &[u8]) -> Result<Value> {
             for (place, path) in all.all.iter().enumerate() {
                 let binding = Binding::new(&mut schema, &method, &all, path)?;
                 // OpenAPI takes two names in one place for one path written twice.
-                let template = templates
-                    .entry(anonymous(&path.path))
-                    .or_insert_with(|| Template::new(&path.path));
+                let template =
+                    templates.entry(anonymous(&path.path)).or_insert_with(|| Template::new(path));
                 let operation =
                     Operation { tag, method: &method, paths: &all, place, path, binding: &binding };
                 if !ids.insert(operation.id()) {
@@ -121,20 +121,8 @@ struct Template {
 }
 
 impl Template {
-    /// `/api/patient-profile/{patient.user_id}` → `/api/patient-profile/{user_id}/`.
-    fn new(path: &str) -> Self {
-        let (mut shown, mut names) = (String::new(), Vec::new());
-        for segment in path.split('/').skip(1) {
-            shown.push('/');
-            match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-                None => shown.push_str(segment),
-                Some(field) => {
-                    let name = field.rsplit('.').next().unwrap_or(field);
-                    shown.extend(["{", name, "}"]);
-                    names.push(name.to_owned());
-                }
-            }
-        }
-        Self { path: shown + "/", names }
+    fn new(path: &Path) -> Self {
+        let names = path.captures().map(|field| last_name(field).to_owned());
+        Self { path: shown(&path.path), names: names.collect() }
     }
 }

@@ -11,6 +11,7 @@ use super::errors::{FAILURES, header};
 use super::schemas::{Schemas, Use, describe};
 use super::{Object, examples, put};
 use crate::binding::Binding;
+use crate::naming::last_name;
 use crate::schema::Schema;
 
 /// See the module.
@@ -238,11 +239,6 @@ impl Operation<'_> {
             _ => true,
         }
     }
-}
-
-/// `user_id` for `patient.user_id`.
-fn last_name(field: &str) -> &str {
-    field.rsplit('.').next().unwrap_or(field)
 }
 
 /// Whether a request names something that may not be there.

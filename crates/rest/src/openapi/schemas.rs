@@ -117,7 +117,8 @@ impl Schemas {
     fn property(&mut self, field: &FieldDescriptor, said: &Field, to: Use) -> Result<Object> {
         let mut schema = match to {
             Use::Answer => self.answered(field, said)?,
-            _ if said.output_only => rules::or_null(self.ignored(field)?),
+            // It counts for nothing, whatever it is.
+            _ if said.output_only => Object::new(),
             _ if is_filled(said, to) => self.given(field, said, true)?,
             _ => rules::or_null(self.given(field, said, false)?),
         };
@@ -137,21 +138,6 @@ impl Schemas {
             _ => scalar(field, said)?,
         };
         Ok(if field.is_list() { rules::list(&Default::default(), one, false) } else { one })
-    }
-
-    /// A field of a request that counts for nothing, but must be of its type.
-    fn ignored(&mut self, field: &FieldDescriptor) -> Result<Object> {
-        let none = clinic_contract::Rules::default();
-        let one = match field.kind() {
-            Kind::String => rules::text(&none, false)?,
-            Kind::Bool => typed("boolean"),
-            Kind::Int32 => rules::integer(&none, "int32"),
-            Kind::Int64 => rules::integer(&none, "int64"),
-            Kind::Enum(values) => names(&values, &[]),
-            Kind::Message(message) if is_time(&message) => time(),
-            _ => return Err(unknown(field)),
-        };
-        Ok(if field.is_list() { rules::list(&none, one, false) } else { one })
     }
 
     /// A field of a request, in a body or elsewhere.

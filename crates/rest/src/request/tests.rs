@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use clinic_proto::assignment::v1::CreateAssignmentRequest;
 use clinic_proto::auth::v1::{RegisterRequest, SetUserRolesRequest, UpdateUserRequest};
 use clinic_proto::records::v1::{
@@ -9,10 +11,12 @@ use http::Method;
 use super::*;
 use crate::routes::{self, Routes};
 
-fn frame((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>, Refusal> {
-    let routes = Routes::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET).unwrap();
+static ROUTES: LazyLock<Routes> =
+    LazyLock::new(|| Routes::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET).unwrap());
+
+fn frame((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>, Vec<Violation>> {
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
-    let routes::Found::Method(matched) = routes.find(&method, path) else { panic!("{target}") };
+    let routes::Found::Method(matched) = ROUTES.find(&method, path) else { panic!("{target}") };
     matched.request(&Input { query, ..*input })
 }
 
@@ -31,10 +35,8 @@ fn body(json: &str) -> Input<'_> {
 
 /// The fields of a request that is refused for them.
 fn fields(method: Method, target: &str, input: &Input<'_>) -> Vec<String> {
-    match frame((method, target), input) {
-        Err(Refusal::Fields(violations)) => violations.into_iter().map(|v| v.field).collect(),
-        other => panic!("{other:?}"),
-    }
+    let violations = frame((method, target), input).unwrap_err();
+    violations.into_iter().map(|violation| violation.field).collect()
 }
 
 fn paths(mask: Option<FieldMask>) -> Vec<String> {
@@ -70,7 +72,7 @@ fn it_is_the_path_that_counts() {
         let doctor = update.doctor.unwrap();
         assert_eq!((doctor.user_id.as_str(), doctor.available), ("of the path", Some(false)));
         assert_eq!(update.id, "me");
-        assert_eq!(fields(method, "/api/doctor-profile/of%20another", &json), ["user_id"]);
+        assert_eq!(fields(method, "/api/doctor-profile/of%20another", &json)[0], "user_id");
     }
     let own: GetPatientRequest = message(Method::GET, "/api/patient-profile", &body(""));
     assert_eq!(own.id, "me");
@@ -83,10 +85,8 @@ fn it_is_the_path_that_counts() {
     assert_eq!((roles.id.as_str(), roles.roles), ("7", vec![2, 3]));
     let patient: RegisterRequest = message(Method::POST, "/api/auth/register/patient", &body("{}"));
     assert_eq!(patient.role, 4);
-    assert_eq!(
-        fields(Method::POST, "/api/auth/register/patient", &body(r#"{"role": 1}"#)),
-        ["role"]
-    );
+    let role = body(r#"{"role": 1}"#);
+    assert_eq!(fields(Method::POST, "/api/auth/register/patient", &role)[0], "role");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_segment_is_text_in_percents() {
     let get: GetPatientRequest = message(Method::GET, "/api/patients/a%2Fb%C3%BC+%25", &body(""));
     assert_eq!(get.id, "a/bü+%");
     assert_eq!(fields(Method::GET, "/api/patients/%FF", &body("")), ["id"]);
-    assert_eq!(fields(Method::PUT, "/api/patient-profile/%C3%28", &body("{}")), ["user_id"]);
+    assert_eq!(fields(Method::PATCH, "/api/patient-profile/%C3%28", &body("{}")), ["user_id"]);
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn queries_say_what_has_no_other_place() {
     }
     for name in ["patient", "patient.email", "patient.etag"] {
         let target = format!("/api/patients?{name}=x");
-        assert_eq!(fields(Method::POST, &target, &body("{}")), [name]);
+        assert_eq!(fields(Method::POST, &target, &body("{}"))[0], name);
     }
-    assert_eq!(fields(Method::POST, "/api/auth/login?email=x", &body("{}")), ["email"]);
+    assert_eq!(fields(Method::POST, "/api/auth/login?email=x", &body("{}"))[0], "email");
     // A list reads no body at all.
     let list: ListPatientsRequest = message(Method::GET, "/api/patients", &body("{ no json"));
     assert_eq!(list, ListPatientsRequest::default());
@@ -147,7 +147,7 @@ fn headers_become_fields() {
     assert_eq!((patient.etag.as_str(), patient.email.as_str()), ("v7", "a"));
     let delete: DeletePatientRequest = message(Method::DELETE, "/api/patients/7", &etag);
     assert_eq!((delete.id.as_str(), delete.etag.as_str()), ("7", "v7"));
-    assert_eq!(fields(Method::GET, "/api/patients/7", &etag), ["If-Match"]);
+    assert_eq!(fields(Method::GET, "/api/patients/me", &etag), ["If-Match"]);
     let key = Input { idempotency_key: Some("k"), ..body(r#"{"notes": "n"}"#) };
     let create: CreateAssignmentRequest = message(Method::POST, "/api/mappings", &key);
     assert_eq!((create.request_id.as_str(), create.assignment.unwrap().notes.as_str()), ("k", "n"));
@@ -155,11 +155,121 @@ fn headers_become_fields() {
     assert_eq!(get.id, "7");
 }
 
+/// A value for each name in a path.
+fn filled(path: &str) -> String {
+    let id = "0190f3c6-0000-7000-8000-00000000000a";
+    path.split('/').map(|s| if s.starts_with('{') { id } else { s }).collect::<Vec<_>>().join("/")
+}
+
+/// All paths of the contract, with something in the place of their names.
+fn each_path(mut test: impl FnMut(&Binding, &str)) {
+    for binding in ROUTES.bindings() {
+        test(binding, &filled(&binding.path));
+    }
+}
+
 #[test]
-fn all_that_is_wrong_is_said_at_once() {
-    let wrong = Input { etag: Some("v"), ..body(r#"{"nothing": 1, "patient": {"gender": 1}}"#) };
-    let expected = ["nothing", "patient.gender", "query", "If-Match"];
+fn one_refusal_names_what_cannot_be_read_and_what_breaks_a_rule() {
+    let bad_headers = [Violation::new("Idempotency-Key", "is given twice")];
+    let wrong = r#"{"nothing": 1, "patient": {"gender": 1}, "name": true, "password": "short"}"#;
+    let wrong = Input { etag: Some("v"), bad_headers: &bad_headers, ..body(wrong) };
+    let unread =
+        ["nothing", "patient.gender", "name", "query", "If-Match", "Idempotency-Key"].as_slice();
+    let broken = ["email", "password", "patient.first_name", "patient.last_name"].as_slice();
+    let expected = [unread, broken].concat();
     assert_eq!(fields(Method::POST, "/api/auth/register?query=x", &wrong), expected);
+    // Of a list that was read in part nothing more is said: its items have other places.
+    let roles = body(r#"{"roles": ["nothing", "ROLE_UNSPECIFIED"], "more": 1}"#);
+    let named = fields(Method::PUT, "/api/users/x/roles", &roles);
+    assert_eq!(named, ["roles[0]", "more", "id"]);
+    // What has the wrong type is given, also for rules about several fields.
+    let login = body(r#"{"email": 7, "password": null}"#);
+    assert_eq!(fields(Method::POST, "/api/auth/login", &login), ["email", "password"]);
+    let search = "/api/patients?page_size=1000&page_size.x=1&view=nothing&query=%00";
+    let named = fields(Method::GET, search, &body(""));
+    assert_eq!(named, ["page_size.x", "view", "page_size", "query"]);
+}
+
+#[test]
+fn a_body_that_cannot_be_read_hides_nothing_but_its_own_fields() {
+    for unreadable in ["{\n  \"email\": x}", "[]", "7"] {
+        let refused = |target| fields(Method::PUT, target, &body(unreadable));
+        assert_eq!(refused("/api/patients/x?nothing=1"), ["body", "nothing", "id"]);
+        assert_eq!(refused("/api/users/x/roles"), ["body", "id"]);
+    }
     let refused = frame((Method::POST, "/api/auth/register"), &body("{\n  \"email\": x}"));
-    assert!(matches!(refused, Err(Refusal::NotJson { line: 2, .. })), "{refused:?}");
+    let refused = refused.unwrap_err();
+    assert!(refused[0].message.starts_with("is not valid JSON from line 2, "), "{refused:?}");
+}
+
+#[test]
+fn an_unknown_field_hides_no_broken_rule_on_any_path() {
+    let mut broken = 0;
+    each_path(|binding, target| {
+        let message = frame((binding.method.clone(), target), &body("{}")).unwrap();
+        let check = binding.check.unwrap();
+        let expected = check(&message[PREFIX..]).into_iter();
+        let expected = expected.map(|violation| binding.as_given(violation, Given::default()));
+        let mut expected: Vec<_> = expected.map(|violation| violation.field).collect();
+        broken += expected.len();
+        expected.insert(0, "nothing".into());
+        let method = || binding.method.clone();
+        let in_query = format!("{target}?nothing=1");
+        assert_eq!(fields(method(), &in_query, &body("{}")), expected, "{target}");
+        if binding.has_body() {
+            let named = fields(method(), target, &body(r#"{"nothing": 1}"#));
+            assert_eq!(named, expected, "{target}");
+        }
+    });
+    assert!(broken > 30, "{broken}");
+}
+
+#[test]
+fn output_only_fields_are_ignored_on_every_path_whatever_they_hold() {
+    let mut ignored = 0;
+    each_path(|binding, target| {
+        let fields = |message| ROUTES.schema.message(message).fields.iter();
+        let message = match &binding.body {
+            Source::Nothing => return,
+            Source::Everything => binding.input,
+            Source::Field { message, .. } => *message,
+        };
+        let parts = fields(message).filter_map(|field| match field.kind {
+            Type::Message(inner) => Some((field.name.as_str(), inner)),
+            _ => None,
+        });
+        for (outer, message) in [("", message)].into_iter().chain(parts) {
+            for field in fields(message).filter(|field| field.output_only) {
+                let within = |field: &str| match outer {
+                    "" => format!("{{{field}}}"),
+                    outer => format!("{{\"{outer}\": {{{field}}}}}"),
+                };
+                let read = |json: &str| frame((binding.method.clone(), target), &body(json));
+                let without = read(&within("")).unwrap();
+                for value in ["null", "1", "-1.5", "true", "\"x\"", "[{}]", "{\"a\": []}"] {
+                    let given = within(&format!("\"{}\": {value}", field.name));
+                    assert_eq!(read(&given).unwrap(), without, "{target} {given}");
+                    ignored += 1;
+                }
+            }
+        }
+    });
+    assert!(ignored > 500, "{ignored}");
+}
+
+#[test]
+fn a_part_of_the_path_is_named_with_its_path() {
+    let refused = |method, target| frame((method, target), &body(r#"{"more": 1}"#)).unwrap_err();
+    for (method, target, field, path) in [
+        (Method::GET, "/api/mappings/all?more=1", "patient_id", "/api/mappings/{patient_id}/"),
+        (Method::PUT, "/api/patients/all", "id", "/api/patients/{id}/"),
+        (Method::PUT, "/api/users/%FF/roles", "id", "/api/users/{id}/roles/"),
+        (Method::PATCH, "/api/doctor-profile/all", "user_id", "/api/doctor-profile/{user_id}/"),
+    ] {
+        let violations = refused(method, target);
+        let of_path: Vec<_> = violations.iter().filter(|v| v.field == field).collect();
+        assert_eq!(of_path.len(), 1, "{violations:?}");
+        assert!(of_path[0].message.ends_with(&format!("(in the path {path})")), "{violations:?}");
+        assert!(violations.iter().any(|v| v.field == "more"), "{violations:?}");
+    }
 }

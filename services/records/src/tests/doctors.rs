@@ -15,7 +15,7 @@ use crate::error::Error;
 on_both! {
     everybody_sees_doctors_and_their_owners_change_them
     a_license_number_is_unique_among_doctors_that_are_there
-    a_doctor_changes_the_own_profile_once_verified
+    a_doctor_changes_the_own_profile_also_before_it_is_verified
     what_was_verified_is_verified_again_when_it_changes
     only_an_admin_verifies
     filters_combine_with_the_query
@@ -95,15 +95,16 @@ async fn a_license_number_is_unique_among_doctors_that_are_there(records: Record
     assert_fails!(records.doctors.undelete(&staff(), back).await, Error::LicenseTaken);
 }
 
-async fn a_doctor_changes_the_own_profile_once_verified(records: Records) {
+async fn a_doctor_changes_the_own_profile_also_before_it_is_verified(records: Records) {
     let unverified = records.register_doctor(&doctor(), false).await;
     assert!(records.doctors.get(&doctor(), get("me")).await.unwrap() == unverified);
     let change = || {
         let doctor = Doctor { available: Some(false), ..Doctor::default() };
         update("me", doctor, &["available"])
     };
-    assert_fails!(records.doctors.update(&doctor(), change()).await, Error::NotFound);
-    let verify = VerifyDoctorRequest { id: unverified.id, etag: unverified.etag };
+    let changed = records.doctors.update(&doctor(), change()).await.unwrap();
+    assert!(!changed.verified && changed.available == Some(false));
+    let verify = VerifyDoctorRequest { id: changed.id, etag: changed.etag };
     records.doctors.verify(&admin(), verify).await.unwrap();
     let changed = records.doctors.update(&doctor(), change()).await.unwrap();
     assert!(changed.verified && changed.available == Some(false));

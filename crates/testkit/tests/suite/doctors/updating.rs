@@ -123,13 +123,24 @@ on_both! {
         }
     }
 
-    async fn doctors_change_their_own_profile_once_they_are_verified(suite: &Suite) {
-        let change = || Doctor { qualifications: "MD, PhD".into(), ..Default::default() };
-        let house = suite.unverified_doctor().await;
-        for id in ["me", house.profile_id.as_str()] {
-            let answer = house.doctors().update_doctor(update(id, change(), &[])).await;
-            assert_eq!(failure(answer).code, Code::NotFound);
+    async fn doctors_correct_their_own_profile_before_it_is_verified(suite: &Suite) {
+        let (house, other) = (suite.unverified_doctor().await, suite.unverified_doctor().await);
+        for (id, license_number) in [("me", "MD-1"), (house.profile_id.as_str(), "MD-2")] {
+            let license_number = license_number.to_owned();
+            let change = Doctor { license_number: license_number.clone(), ..Default::default() };
+            let answer = house.doctors().update_doctor(update(id, change.clone(), &[])).await;
+            let changed = answer.unwrap().into_inner();
+            assert_eq!((changed.id.as_str(), changed.verified), (house.profile_id.as_str(), false));
+            assert_eq!(changed.license_number, license_number);
+            // Neither does that give more than before: nobody changes another's.
+            let theirs = update(&house.profile_id, change, &[]);
+            let refused = failure(other.doctors().update_doctor(theirs).await);
+            assert_eq!(refused.code, Code::NotFound);
         }
+    }
+
+    async fn verified_doctors_change_their_own_profile_and_no_other(suite: &Suite) {
+        let change = || Doctor { qualifications: "MD, PhD".into(), ..Default::default() };
         let (house, other) = (suite.verified_doctor().await, suite.verified_doctor().await);
         for id in ["me", house.profile_id.as_str()] {
             let changed = house.doctors().update_doctor(update(id, change(), &[])).await.unwrap();

@@ -4,7 +4,7 @@ use clinic_proto::records::v1::{Doctor, ListPatientsRequest, VerifyDoctorRequest
 use clinic_testkit::{doctor, failure, on_both, patient};
 use tonic::Code;
 
-use super::{delete, get};
+use super::{delete, get, update};
 
 fn verify(id: &str) -> VerifyDoctorRequest {
     VerifyDoctorRequest { id: id.into(), ..Default::default() }
@@ -42,6 +42,19 @@ on_both! {
             let refused = failure(account.doctors().verify_doctor(verify(&house.profile_id)).await);
             assert_eq!(refused.reason, "ROLE_REQUIRED");
         }
+        let mine = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
+        assert!(!mine.verified);
+    }
+
+    async fn a_profile_that_has_changed_is_not_verified_under_the_etag_of_what_was_checked(suite: &Suite) {
+        let (house, admin) = (suite.unverified_doctor().await, suite.admin().await);
+        let checked = admin.doctors().get_doctor(get(&house.profile_id)).await.unwrap();
+        let change = Doctor { license_number: "MD-OTHER".into(), ..Default::default() };
+        house.doctors().update_doctor(update("me", change, &[])).await.unwrap();
+        let request =
+            VerifyDoctorRequest { id: house.profile_id.clone(), etag: checked.into_inner().etag };
+        let stale = failure(admin.doctors().verify_doctor(request).await);
+        assert_eq!(stale.reason, "STALE_ETAG");
         let mine = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
         assert!(!mine.verified);
     }

@@ -170,7 +170,6 @@ async fn over_http2_other_content_types_are_refused_too() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         for kind in [
-            "application/json",
             "text/plain",
             "application/grpcish",
             "application/grpc+json",

@@ -4,6 +4,7 @@
 mod browsers;
 mod cancellation;
 mod claims;
+mod connect;
 mod connections;
 mod deadlines;
 mod documents;
@@ -15,6 +16,7 @@ mod health;
 pub(crate) mod http1;
 mod limits;
 mod metadata;
+mod options;
 mod reflection;
 mod routes;
 mod stalled;
@@ -22,6 +24,7 @@ mod tls;
 mod tokens;
 mod upstreams;
 mod web;
+mod welcome;
 
 use clinic::Config;
 use clinic_testkit::{Backend, Suite, run_with};

@@ -67,7 +67,10 @@ async fn everything_goes_over_http2_too() {
         assert_eq!(send(Method::GET, &path, String::new()).await.0, 404);
         assert_eq!(send(Method::POST, "/api/patients/", "{".into()).await.0, 400);
         let (status, headers, _) = send(Method::DELETE, "/api/patients/", String::new()).await;
-        assert_eq!((status, &headers["allow"]), (405, &"GET, HEAD, POST".parse().unwrap()));
+        assert_eq!(
+            (status, &headers["allow"]),
+            (405, &"GET, HEAD, OPTIONS, POST".parse().unwrap())
+        );
     })
     .await;
 }

@@ -84,7 +84,7 @@ async fn where_there_is_nothing_that_is_said_in_json() {
                 "/auth/nothing/",
                 "/auth",
             ] {
-                for method in ["GET", "POST", "PUT", "DELETE", "NONSENSE"] {
+                for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "NONSENSE"] {
                     let refused = caller.send(method, path, &[], b"").await;
                     assert_eq!(refused.refusal(), (404, "UNKNOWN_METHOD"), "{method} {path}");
                 }
@@ -99,22 +99,25 @@ async fn another_method_hears_which_there_are() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         for (method, path, allow) in [
-            ("DELETE", "/api/patients/", "GET, HEAD, POST"),
-            ("PATCH", "/api/patients/", "GET, HEAD, POST"),
-            ("POST", "/api/patients/x/", "DELETE, GET, HEAD, PATCH, PUT"),
-            ("GET", "/api/auth/login/", "POST"),
-            ("DELETE", "/api/patient-profile/", "GET, HEAD, PATCH, PUT"),
-            ("POST", "/api/mappings/x/", "DELETE, GET, HEAD, PATCH, PUT"),
-            ("POST", "/api/patients/my-doctors/", "GET, HEAD"),
-            ("DELETE", "/api/patients/batch/", "GET, HEAD"),
-            ("PATCH", "/api/users/x/roles/", "PUT"),
-            ("NONSENSE", "/api/users/", "GET, HEAD"),
-            ("TRACE", "/api/users/", "GET, HEAD"),
+            ("DELETE", "/api/patients/", "GET, HEAD, OPTIONS, POST"),
+            ("PATCH", "/api/patients/", "GET, HEAD, OPTIONS, POST"),
+            ("POST", "/api/patients/x/", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+            ("GET", "/api/auth/login/", "OPTIONS, POST"),
+            ("DELETE", "/api/patient-profile/", "GET, HEAD, OPTIONS, PATCH, PUT"),
+            ("POST", "/api/mappings/x/", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+            ("POST", "/api/patients/my-doctors/", "GET, HEAD, OPTIONS"),
+            ("DELETE", "/api/patients/batch/", "GET, HEAD, OPTIONS"),
+            ("PATCH", "/api/users/x/roles/", "OPTIONS, PUT"),
+            ("NONSENSE", "/api/users/", "GET, HEAD, OPTIONS"),
+            ("TRACE", "/api/users/", "GET, HEAD, OPTIONS"),
         ] {
             for path in both(path) {
                 let refused = staff.json(method, &path, &[], &json!({})).await;
                 assert_eq!(refused.refusal(), (405, "UNKNOWN_METHOD"), "{method} {path}");
                 assert_eq!(refused.header("allow"), Some(allow));
+                // The same for whoever asks, also without a token.
+                let options = Rest::anonymous(suite).send("OPTIONS", &path, &[], b"").await;
+                assert_eq!((options.status, options.header("allow")), (204, Some(allow)));
             }
         }
     })

@@ -335,6 +335,21 @@ on_both! {
         }
     }
 
+    async fn a_doctor_corrects_the_own_profile_before_it_is_verified(suite: &Suite) {
+        let own = Rest::of(suite, &suite.unverified_doctor().await);
+        for path in both("/api/doctor-profile") {
+            let mut new = doctor_of(&own.get(&path).await.ok());
+            new["license_number"] = doctor()["license_number"].clone();
+            let put = own.put(&path, &new).await.ok();
+            assert_holds(&put.json, &new);
+            let change = json!({ "specialization": "Oncology" });
+            let patched = own.patch(&path, &change).await.ok();
+            assert_holds(&patched.json, &change);
+            assert_eq!(patched.json["verified"], false);
+            assert_eq!(own.get(&path).await.ok().json, patched.json);
+        }
+    }
+
     async fn accounts_and_sessions(suite: &Suite) {
         let (account, admin) = (suite.staff().await, Rest::of(suite, &suite.admin().await));
         let own = Rest::of(suite, &account);

@@ -117,6 +117,22 @@ async fn a_service_hears_nothing_that_only_the_gateway_may_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rest_call_has_the_gateways_time_whatever_grpc_timeout_says() {
+    run(Backend::Sqlite, async |suite| {
+        let stand = Stand::start(suite).await;
+        for timeout in ["0n", "1n", "0S", "5S", "1H", "soon"] {
+            let answer = stand.get(&[("grpc-timeout", timeout)]).await;
+            assert_eq!(answer.status, 200, "{timeout}: {answer:?}");
+            let heard = stand.heard.lock().unwrap().take().unwrap();
+            let told = clinic_chassis::parse_timeout(heard["grpc-timeout"].to_str().unwrap());
+            assert_eq!(told, Some(Duration::from_secs(30)), "{timeout}");
+        }
+        stand.gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_code_of_grpc_has_its_code_of_http() {
     run(Backend::Sqlite, async |suite| {
         let stand = Stand::start(suite).await;

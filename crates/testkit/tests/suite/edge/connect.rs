@@ -1,0 +1,126 @@
+//! Clients of the Connect protocol, which is not served: they are told what to use.
+
+use clinic_testkit::{Backend, Suite, run_with};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tonic::body::Body;
+use tower::{Service as _, ServiceExt as _};
+
+use super::channel;
+use super::http1::{Answer, send};
+
+const METHOD: &str = "/clinic.auth.v1.AuthService/Login";
+const APP: &str = "https://app.example";
+
+/// Asserts that an error says `unimplemented`, and what to use instead.
+fn assert_tells_what_to_use(error: &Value) {
+    assert_eq!(error["code"], "unimplemented", "{error}");
+    let message = error["message"].as_str().unwrap();
+    for way in ["createGrpcWebTransport", "gRPC-Web", "createGrpcTransport", "/api/"] {
+        assert!(message.contains(way), "{message}");
+    }
+}
+
+fn unary(answer: &Answer) {
+    assert_eq!((answer.status, answer.header("content-type")), (501, Some("application/json")));
+    assert_tells_what_to_use(&serde_json::from_slice(&answer.body).unwrap());
+}
+
+async fn with_app(test: impl AsyncFnOnce(&Suite)) {
+    let configure =
+        |config: &mut clinic::Config| config.settings.gateway.cors_origin = vec![APP.into()];
+    run_with(Backend::Sqlite, configure, test).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unary_call_of_the_connect_protocol_is_told_what_to_use() {
+    with_app(async |suite| {
+        let body = br#"{"email": "ada@example.com"}"#;
+        // Also of a method that is not there: that is not what is wrong with the call.
+        for path in [METHOD, "/clinic.auth.v1.AuthService/Nothing", "/no.such.Service/Method"] {
+            for kind in ["application/json", "application/proto", "Application/JSON; charset=utf-8"]
+            {
+                let headers =
+                    [("content-type", kind), ("connect-protocol-version", "1"), ("origin", APP)];
+                let answer = send(suite.gateway, "POST", path, &headers, body).await;
+                unary(&answer);
+                assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
+                unary(&send(suite.gateway, "POST", path, &[("content-type", kind)], b"").await);
+            }
+            for query in
+                ["connect=v1&encoding=json&message=%7B%7D", "encoding=proto&message=&base64=1"]
+            {
+                let asked = format!("{path}?{query}");
+                let answer = send(suite.gateway, "GET", &asked, &[("origin", APP)], b"").await;
+                unary(&answer);
+                assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_the_connect_protocol_ends_with_what_to_use() {
+    with_app(async |suite| {
+        for kind in ["application/connect+json", "application/connect+proto"] {
+            let headers = [("content-type", kind), ("origin", APP)];
+            let sent = b"\0\0\0\0\x02{}";
+            let answer = send(suite.gateway, "POST", METHOD, &headers, sent).await;
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
+            assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
+            let [2, a, b, c, d, end @ ..] = answer.body.as_slice() else { panic!("{answer:?}") };
+            let length = u32::from_be_bytes([*a, *b, *c, *d]);
+            assert_eq!(usize::try_from(length).unwrap(), end.len());
+            let end: Value = serde_json::from_slice(end).unwrap();
+            assert_tells_what_to_use(&end["error"]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_may_send_what_the_connect_protocol_needs() {
+    with_app(async |suite| {
+        let headers = [
+            ("origin", APP),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "connect-protocol-version,connect-timeout-ms"),
+        ];
+        let allowed = send(suite.gateway, "OPTIONS", METHOD, &headers, b"").await;
+        assert_eq!(allowed.header("access-control-allow-origin"), Some(APP));
+        let sent = allowed.header("access-control-allow-headers").unwrap();
+        for header in ["connect-protocol-version", "connect-timeout-ms", "content-type"] {
+            assert!(sent.split(',').any(|one| one == header), "{sent}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_the_connect_protocol_is_told_the_same() {
+    with_app(async |suite| {
+        let request = http::Request::post(METHOD).header("content-type", "application/proto");
+        let mut channel = channel(suite).await;
+        let request = request.body(Body::empty()).unwrap();
+        let answer = channel.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(answer.status(), 501);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_tells_what_to_use(&serde_json::from_slice(&body).unwrap());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_at_other_paths_is_no_call_of_the_connect_protocol() {
+    with_app(async |suite| {
+        let json = [("content-type", "application/json")];
+        for (path, status) in [("/", 405), ("/livez", 405), ("/patients/7", 404), ("/a.b", 404)] {
+            let answer = send(suite.gateway, "POST", path, &json, b"{}").await;
+            assert_eq!(answer.status, status, "{path}");
+        }
+        let keys = "/.well-known/jwks.json?connect=v1&encoding=json&message=%7B%7D";
+        assert_eq!(send(suite.gateway, "GET", keys, &[], b"").await.status, 200);
+    })
+    .await;
+}
