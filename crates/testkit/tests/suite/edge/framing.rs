@@ -119,7 +119,7 @@ async fn heads_that_can_be_read_in_two_ways_are_refused() {
 const REFUSALS: [(&str, &str, u16); 5] = [
     ("/api/patients/", "application/json", 401),
     ("/api/nothing/", "application/json", 404),
-    ("/nothing", "text/plain", 415),
+    ("/nothing", "text/plain", 404),
     ("/api/auth/login/", "text/plain", 415),
     (REFUSED, "application/grpc-web+proto", 200),
 ];
