@@ -61,10 +61,11 @@ impl Activity {
         Running(self.0.clone())
     }
 
-    /// Since when no request runs, on a clock of the process's own; none while one does.
+    /// Since when there is no request, on a clock of the process's own; none while there is one, also
+    /// one whose answer waits to be read.
     pub(crate) fn quiet_since(&self) -> Option<u64> {
-        let quiet = none_runs(self.0.now());
-        quiet.then(|| self.0.quiet_since.load(Ordering::Relaxed))
+        let [begun, ended, ..] = self.0.now();
+        (begun == ended).then(|| self.0.quiet_since.load(Ordering::Relaxed))
     }
 
     /// Waits until nothing went on for so long: `first` before the first request, `idle` later. An

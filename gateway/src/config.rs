@@ -88,8 +88,8 @@ pub struct Edge {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_connections_per_address: Option<u32>,
-    /// Networks whose connections are not counted by address, as 10.0.0.0/8, with commas between;
-    /// trusted proxies are none of them counted
+    /// Networks whose connections are not counted by address, as 10.0.0.0/8, with commas between.
+    /// Trusted proxies are not counted either
     #[arg(
         long,
         env = "CLINIC_UNCOUNTED_NETWORKS",

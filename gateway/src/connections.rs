@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use clinic_chassis::http2::Http2;
+use clinic_chassis::http2::{BLOCKED, Http2};
 use clinic_chassis::{Gathered, Outgoing, accept, drain, gathered};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -38,8 +38,13 @@ const QUICK_GOODBYE: Duration = Duration::from_millis(200);
 /// Larger than any token that could be meant seriously, so that the answer to a monstrous one is
 /// still about the token.
 const MAX_HEAD: u32 = 128 * 1024;
-const HTTP2: Http2 =
-    Http2 { max_streams: Some(256), max_head: MAX_HEAD, connection_window: 2 * 1024 * 1024 };
+const HTTP2: Http2 = Http2 {
+    max_streams: Some(256),
+    max_head: MAX_HEAD,
+    stream_window: 128 * 1024,
+    // What all streams may send: one that is not read must not hold up the others.
+    connection_window: 256 * 128 * 1024,
+};
 /// What a client of HTTP/2 says first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -109,7 +114,11 @@ impl Connections {
         let peer = Peer { address: stream.peer_addr()?.ip(), worker: seat.number };
         match &self.tls {
             Some(tls) => {
-                let stream = timeout(HEAD_PATIENCE, tls.accept(stream)).await??;
+                let stream = tokio::select! {
+                    stream = timeout(HEAD_PATIENCE, tls.accept(stream)) => stream??,
+                    () = place.leave.cancelled() => return Ok(()),
+                    () = shutdown.cancelled() => return Ok(()),
+                };
                 self.speak(stream, peer, place, shutdown).await
             }
             None => self.speak(stream, peer, place, shutdown).await,
@@ -142,7 +151,12 @@ impl Connections {
         let end = async {
             tokio::select! {
                 () = activity.ceased(HEAD_PATIENCE, IDLE) => goodbye(GOODBYE).await,
-                () = place.leave.cancelled() => goodbye(QUICK_GOODBYE).await,
+                () = place.leave.cancelled() => {
+                    told.cancel();
+                    // It was idle, and its place is another's: whatever begins on it now must not
+                    // keep it.
+                    sleep(QUICK_GOODBYE).await;
+                }
                 () = shutdown.cancelled() => goodbye(GOODBYE).await,
             }
         };
@@ -175,7 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
             async move { edge.answer(request, peer).await.map(|body| running.until_sent(body)) }
         };
         let serve = HTTP2.serve(self.stream, answer, self.closing.cancelled());
-        Ok(self.outgoing.of(pin!(serve)).await?)
+        let served = self.outgoing.of(pin!(serve), |blocked| Some(blocked + BLOCKED)).await;
+        Ok(served.unwrap_or(Ok(()))?)
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::config;
 
-/// The proxies whose word counts.
+/// Proxies whose X-Forwarded-For is believed.
 pub(crate) struct Proxies {
     /// The direct peer, whoever it is.
     direct: bool,
@@ -19,7 +19,7 @@ impl Proxies {
         Self { direct: edge.behind_proxy, networks: edge.trusted_proxies.clone() }
     }
 
-    /// The address of the client: the last one in X-Forwarded-For that a proxy wrote which counts.
+    /// Returns the client's address: the last X-Forwarded-For entry that was added by a trusted proxy.
     pub(crate) fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.direct && !self.counts(client) {

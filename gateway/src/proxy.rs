@@ -13,7 +13,7 @@ use clinic_chassis::frames::{self, Expected};
 use clinic_chassis::holdings::{Account, Holdings};
 use clinic_chassis::{Error, Upstream, asked_timeout, format_timeout, logged};
 use clinic_identity::{
-    Access, Caller, ClaimsSigner, Denied, Policy, Roles, TokenError, VerifiedAccess,
+    Access, Caller, ClaimsSigner, Denied, Policy, Roles, Rule, TokenError, VerifiedAccess,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -28,7 +28,7 @@ use crate::{answer, health, metadata, reflection};
 
 /// Bytes of a question about health or reflection, which are asked without a token.
 pub(crate) const MAX_QUESTION: usize = 4 * 1024;
-/// In less time nothing can be asked of anybody: it is what timers count in.
+/// Shorter timeouts have already passed: timers count in milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What the HTTP side knows of a request; in its extensions.
@@ -113,17 +113,16 @@ impl Proxy {
         let this = &*self.0;
         let service = service_name(path).ok_or_else(Error::unknown_method)?;
         let target = this.routes.get(service).ok_or_else(Error::unknown_method)?;
-        let (access, one) = match target.access {
-            TargetAccess::Contract => {
-                let rule = this.policy.rule(path).ok_or_else(Error::unknown_method)?;
-                (rule.access, !rule.takes_stream)
+        let rule = match target.access {
+            TargetAccess::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
+            TargetAccess::Foreign { public, .. } => {
+                let access = if public { Access::Public } else { Access::SignedIn };
+                Rule { access, takes_stream: true, is_read: true }
             }
-            TargetAccess::Foreign { public: true, .. } => (Access::Public, false),
-            TargetAccess::Foreign { public: false, .. } => (Access::SignedIn, false),
         };
-        let token = this.token(headers, access).await?;
+        let token = this.token(headers, rule.access).await?;
         let caller = caller(token.as_deref(), origin.client_ip);
-        check(access, &caller)?;
+        check(rule.access, &caller)?;
         let account = this.holdings.of(&caller);
         account.check()?;
         let claims = match &token {
@@ -142,8 +141,9 @@ impl Proxy {
             worker: origin.worker,
             timeout: left,
             deadline: left.and_then(|left| Instant::now().checked_add(left)),
-            expected: Expected::new(headers, this.limits.message_bytes, one),
+            expected: Expected::new(headers, this.limits.message_bytes, !rule.takes_stream),
             account,
+            is_read: rule.is_read,
         })
     }
 }
@@ -161,9 +161,15 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) expected: Expected,
     pub(crate) account: Account,
+    is_read: bool,
 }
 
 impl Call<'_> {
+    /// Whose memory the answer is, where it can still be refused: a write is done by then.
+    pub(crate) fn refusable(&self) -> Option<Account> {
+        self.is_read.then(|| self.account.clone())
+    }
+
     /// Keeps out who has none of these roles.
     pub(crate) fn only(&self, roles: Roles) -> Result<(), Error> {
         check(Access::AnyOf(roles), &self.caller)
@@ -190,7 +196,7 @@ impl Call<'_> {
         if let Some(error) = fault.error(self.expected.limit) {
             return Err(error);
         }
-        Ok(answer::bounded(answer?, self.deadline, self.account))
+        Ok(answer::bounded(answer?, self.deadline, self.is_read.then_some(self.account)))
     }
 }
 
@@ -207,7 +213,7 @@ impl Inner {
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
         let answer = answer.map_err(|_| Error::deadline_exceeded())?;
         let answer = answer.unwrap_or_else(|never| match never {});
-        Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
+        Ok(answer::bounded(answer, (!endless).then_some(deadline), Some(account)))
     }
 
     /// The verified token, if there is one. On public methods one that has expired, or whose key is
@@ -233,17 +239,24 @@ impl Inner {
     /// client gets what it asks for, and a stream goes on for ever if it asks for nothing.
     fn time(&self, headers: &HeaderMap, access: &TargetAccess) -> Result<Option<Duration>, Error> {
         let asked = asked_timeout(headers)?;
-        let (default, most) = match access {
+        Ok(match access {
             TargetAccess::Contract => {
-                (Some(self.limits.default_deadline), Some(self.limits.max_deadline))
+                let default = Some(self.limits.default_deadline);
+                granted(asked, default, Some(self.limits.max_deadline))
             }
-            TargetAccess::Foreign { max, .. } => (*max, *max),
-        };
-        Ok(match (asked, most) {
-            (Some(asked), Some(most)) => Some(asked.min(most)),
-            (asked, _) => asked.or(default),
+            TargetAccess::Foreign { max, .. } => granted(asked, *max, *max),
         })
     }
+}
+
+/// What is asked for or else the default, and never more than the most.
+fn granted(
+    asked: Option<Duration>,
+    default: Option<Duration>,
+    most: Option<Duration>,
+) -> Option<Duration> {
+    let time = asked.or(default)?;
+    Some(most.map_or(time, |most| time.min(most)))
 }
 
 fn caller(token: Option<&VerifiedAccess>, client_ip: Option<IpAddr>) -> Caller {
@@ -284,5 +297,25 @@ impl Service<Request<Body>> for Proxy {
             let answer = answer.unwrap_or_else(|error| Status::from(error).into_http());
             Ok(logged(answer, began))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_gets_what_it_asks_for_up_to_the_most_and_otherwise_the_default() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (asked, default, most, time) in [
+            (None, seconds(30), seconds(60), seconds(30)),
+            (seconds(5), seconds(30), seconds(60), seconds(5)),
+            (seconds(3600), seconds(30), seconds(60), seconds(60)),
+            (None, seconds(30), seconds(10), seconds(10)),
+            (seconds(3600), None, None, seconds(3600)),
+            (None, None, None, None),
+        ] {
+            assert_eq!(granted(asked, default, most), time, "{asked:?} {default:?} {most:?}");
+        }
     }
 }

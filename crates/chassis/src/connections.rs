@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
-use crate::http2::Http2;
+use crate::http2::{BLOCKED, Http2};
 use crate::{accept, gathered};
 
 const HTTP2: Http2 = Http2 {
@@ -18,6 +18,7 @@ const HTTP2: Http2 = Http2 {
     max_streams: None,
     // The metadata that the gateway lets through, and the claims.
     max_head: 32 * 1024,
+    stream_window: 256 * 1024,
     connection_window: 16 * 1024 * 1024,
 };
 
@@ -61,5 +62,7 @@ where
         let service = service.clone();
         async move { service.oneshot(request).await.unwrap_or_else(|never| match never {}) }
     };
-    outgoing.of(pin!(HTTP2.serve(stream, answer, shutdown.cancelled()))).await
+    let serve = pin!(HTTP2.serve(stream, answer, shutdown.cancelled()));
+    // What is left ends with the connection.
+    outgoing.of(serve, |blocked| Some(blocked + BLOCKED)).await.unwrap_or(Ok(()))
 }

@@ -6,8 +6,8 @@ use http::HeaderMap;
 
 use crate::Error;
 
-/// What a client asks for, where it does. Asking in another form is an error: a call without the
-/// deadline that its client believes in would surprise it later.
+/// Returns the client's `grpc-timeout`. A malformed one is an error, because the client relies on that
+/// deadline.
 pub fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all("grpc-timeout").iter();
     match (values.next(), values.next()) {

@@ -1,5 +1,5 @@
-//! What is read of a request that was answered already, so that the client reads the answer: many
-//! clients do not before they have sent everything, and lose it when they cannot.
+//! Reads the rest of a request body after it was answered. Many clients read the answer only after they
+//! have sent everything.
 
 use std::time::Duration;
 

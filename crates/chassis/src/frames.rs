@@ -14,7 +14,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::Error;
-use crate::holdings::{Account, Held, LARGE};
+use crate::holdings::{Account, Held};
 
 /// What the body of a call may be.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +70,8 @@ impl Fault {
 pub fn checked(body: Body, expected: Expected, account: Option<Account>) -> (Body, Fault) {
     let fault = Fault::default();
     let (meter, fault_of_body) = (Meter::new(expected), fault.clone());
-    let bytes = 0;
-    let body = Checked { body, meter, fault: fault_of_body, account, bytes, held: Vec::new() };
+    let held = account.map(|account| account.nothing());
+    let body = Checked { body, meter, fault: fault_of_body, held };
     (Body::new(body), fault)
 }
 
@@ -79,27 +79,19 @@ struct Checked {
     body: Body,
     meter: Meter,
     fault: Fault,
-    account: Option<Account>,
-    /// Bytes that came and are not counted.
-    bytes: usize,
     /// What counts until the message is complete.
-    held: Vec<Held>,
+    held: Option<Held>,
 }
 
 impl Checked {
     /// Whether the caller may hold so many more bytes.
     fn may_hold(&mut self, more: usize) -> bool {
-        let Some(account) = &self.account else { return true };
-        if !self.meter.is_inside() {
-            (self.bytes, self.held) = (0, Vec::new());
-            return true;
+        let Some(held) = &mut self.held else { return true };
+        if self.meter.is_inside() {
+            return held.grow(more).is_ok();
         }
-        self.bytes += more;
-        if self.bytes < LARGE {
-            return true;
-        }
-        let held = account.hold(std::mem::take(&mut self.bytes));
-        held.map(|held| self.held.push(held)).is_ok()
+        held.clear();
+        true
     }
 }
 

@@ -34,6 +34,8 @@ struct Held<S> {
     bytes: BytesMut,
     /// Whether the stream may hold back what it was given: TLS takes more than the socket does.
     unflushed: bool,
+    /// Since when the peer takes nothing.
+    blocked: Option<Instant>,
     /// Read ahead, to see what the client speaks.
     ahead: Bytes,
     /// Bytes that may still be read before the work waits.
@@ -47,6 +49,7 @@ pub fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
         stream,
         bytes: BytesMut::new(),
         unflushed: false,
+        blocked: None,
         ahead: Bytes::new(),
         quantum: QUANTUM,
         heard: Arc::default(),
@@ -77,36 +80,27 @@ impl<S: AsyncRead + Unpin> Gathered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Outgoing<S> {
-    /// Does some work, and sends what it wrote whenever it comes to wait.
-    pub async fn of<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
-        poll_fn(|cx| {
-            lock(&self.0).quantum = QUANTUM;
-            let polled = work.as_mut().poll(cx);
-            // What fails here the work finds out with its next read.
-            let _ = lock(&self.0).poll_send(cx);
-            polled
-        })
-        .await
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Outgoing<S> {
-    /// Does some work in the same way. None when the peer takes nothing, and the time is over that
-    /// `ends_at` gives then.
-    pub async fn of_while_taken<F: Future>(
+    /// Does some work, and sends what it wrote whenever it comes to wait. None when the peer takes
+    /// nothing for too long: until the time that `patience` gives for when it began.
+    pub async fn of<F: Future>(
         &self,
         mut work: Pin<&mut F>,
-        ends_at: impl Fn() -> Option<Instant>,
+        patience: impl Fn(Instant) -> Option<Instant>,
     ) -> Option<F::Output> {
         let mut clock: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|cx| {
             lock(&self.0).quantum = QUANTUM;
             let polled = work.as_mut().poll(cx).map(Some);
-            if lock(&self.0).poll_send(cx).is_ready() || polled.is_ready() {
+            let blocked = {
+                let mut held = lock(&self.0);
+                // What fails here the work finds out with its next read.
+                let _ = held.poll_send(cx);
+                held.blocked
+            };
+            let (false, Some(at)) = (polled.is_ready(), blocked.and_then(&patience)) else {
                 clock = None;
                 return polled;
-            }
-            let Some(at) = ends_at() else { return Poll::Pending };
+            };
             let clock = clock.get_or_insert_with(|| Box::pin(sleep_until(at)));
             if clock.deadline() != at {
                 clock.as_mut().reset(at);
@@ -115,7 +109,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outgoing<S> {
         })
         .await
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Outgoing<S> {
     /// Reads on for a while after the last answer. A connection that is closed while the client still
     /// sends is reset, and the answer lost with it (RFC 9112, 9.6).
     pub async fn linger(self) {
@@ -140,7 +136,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outgoing<S> {
 impl<S: AsyncWrite + Unpin> Held<S> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes))?;
+            let Poll::Ready(sent) = Pin::new(&mut self.stream).poll_write(cx, &self.bytes) else {
+                self.blocked.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            };
+            let sent = sent?;
+            self.blocked = None;
             if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
@@ -254,7 +255,7 @@ mod tests {
             std::future::pending::<()>().await;
         });
         let read = tokio::select! {
-            () = outgoing.of(work) => unreachable!(),
+            _ = outgoing.of(work, |_| None) => unreachable!(),
             len = far.read(&mut read) => &read[..len.unwrap()],
         };
         assert_eq!(read, b"head trailers");
@@ -302,11 +303,22 @@ mod tests {
         });
         let mut arrived = vec![0; sent.len()];
         tokio::select! {
-            () = outgoing.of(work) => unreachable!(),
+            _ = outgoing.of(work, |_| None) => unreachable!(),
             read = far.read_exact(&mut arrived) => assert_eq!(read.unwrap(), sent.len()),
             () = tokio::time::sleep(std::time::Duration::from_secs(60)) => panic!("it is held back"),
         }
         assert!(arrived == sent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_for_a_peer_that_takes_nothing_ends_when_the_patience_is_over() {
+        let (near, _far) = duplex(100);
+        let (mut stream, outgoing) = gathered(near);
+        let work = pin!(async {
+            stream.write_all(&[0; 5 * MOST]).await.unwrap();
+        });
+        let second = std::time::Duration::from_secs(1);
+        assert!(outgoing.of(work, |blocked| Some(blocked + second)).await.is_none());
     }
 
     #[tokio::test]
@@ -319,7 +331,7 @@ mod tests {
             stream.shutdown().await.unwrap();
         });
         let mut arrived = Vec::new();
-        let (_, read) = tokio::join!(outgoing.of(work), far.read_to_end(&mut arrived));
+        let (_, read) = tokio::join!(outgoing.of(work, |_| None), far.read_to_end(&mut arrived));
         read.unwrap();
         assert!(arrived == sent);
     }

@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 use crate::call::CURRENT;
 use crate::frames::{self, Expected};
 use crate::holdings::{Account, Holdings};
-use crate::http2::EndsAt;
+use crate::http2::Bounds;
 use crate::{Call, Error, REQUEST_ID_HEADER, asked_timeout, logged};
 
 /// Bytes of a message: tonic's own limit, which it refuses in another way.
@@ -121,11 +121,9 @@ where
                 Some(error) => Status::from(error).into_http(),
                 None => answer,
             };
-            let extensions = answer.extensions_mut();
-            extensions.insert(account);
-            if let Some(deadline) = deadline {
-                extensions.insert(EndsAt(deadline));
-            }
+            // A write is done: to refuse its answer would have it done again.
+            let account = is_read.then_some(account);
+            answer.extensions_mut().insert(Bounds { ends_at: deadline, account, behind: 0 });
             Ok(logged(answer, began))
         };
         Box::pin(answer.instrument(span))

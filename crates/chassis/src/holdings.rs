@@ -1,6 +1,5 @@
-//! What callers make a process hold in memory: answers that they do not read, and requests that they do
-//! not finish. Bounded for each caller and for all of them, so that one who holds all it may takes
-//! nothing from the others.
+//! Counts the bytes that callers make a process keep: unread answers and unfinished requests. One
+//! caller's share leaves room for the others.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,8 +16,10 @@ use crate::Error;
 const MOST_OF_ONE: usize = 32 * 1024 * 1024;
 /// Bytes that all may hold together.
 const MOST: usize = 64 * 1024 * 1024;
-/// What is smaller is not counted: it is bounded by the number of streams.
-pub(crate) const LARGE: usize = 8 * 1024;
+/// Bytes that every caller may hold, whatever the others hold.
+const ALWAYS: usize = 1024 * 1024;
+/// Bytes of one request or answer that are not counted: counting takes a lock.
+const SMALL: usize = 8 * 1024;
 
 /// All that is held. Clones share it.
 #[derive(Clone, Default)]
@@ -30,10 +31,10 @@ struct Inner {
     by_caller: Mutex<HashMap<Key, usize>>,
 }
 
-/// A caller: an account or a service, or the address of one who is not known.
+/// A caller: an account, a service, or the address of an anonymous client.
 type Key = (Uuid, Option<IpAddr>);
 
-/// What one caller holds. An extension of its answers.
+/// What one caller holds.
 #[derive(Clone)]
 pub struct Account {
     holdings: Holdings,
@@ -43,6 +44,8 @@ pub struct Account {
 /// Bytes that count until this is dropped.
 pub struct Held {
     account: Account,
+    /// Bytes that are too few to be counted.
+    uncounted: usize,
     bytes: usize,
 }
 
@@ -62,7 +65,7 @@ impl Holdings {
 }
 
 impl Account {
-    /// Refuses a call of one who holds all that it may, before any work is done for it.
+    /// Refuses a call before any work is done if its caller already holds the maximum.
     pub fn check(&self) -> Result<(), Error> {
         if self.holdings.0.all.load(Ordering::Relaxed) < MOST_OF_ONE {
             return Ok(());
@@ -71,29 +74,35 @@ impl Account {
         if held < MOST_OF_ONE { Ok(()) } else { Err(Error::holds_too_much()) }
     }
 
-    /// Counts these bytes, if the caller may hold so many more. One who holds nothing may, whatever
-    /// others hold.
+    /// Counts these bytes, if the caller may hold so many more.
     pub fn hold(&self, bytes: usize) -> Result<Held, Error> {
+        let mut held = self.nothing();
+        held.grow(bytes)?;
+        Ok(held)
+    }
+
+    /// Something that can grow.
+    pub fn nothing(&self) -> Held {
+        Held { account: self.clone(), uncounted: 0, bytes: 0 }
+    }
+
+    fn grants(&self, bytes: usize) -> bool {
         let inner = &*self.holdings.0;
-        let granted = self.locked(|held| {
-            let own = held.entry(self.key).or_default();
+        self.locked(|held| {
+            let own = held.get(&self.key).copied().unwrap_or_default().saturating_add(bytes);
             let all = inner.all.load(Ordering::Relaxed).saturating_add(bytes);
-            let granted = *own == 0 || (own.saturating_add(bytes) <= MOST_OF_ONE && all <= MOST);
+            let granted = own <= ALWAYS || (own <= MOST_OF_ONE && all <= MOST);
             if granted {
-                *own += bytes;
+                held.insert(self.key, own);
                 inner.all.fetch_add(bytes, Ordering::Relaxed);
             }
             granted
-        });
-        if !granted {
-            return Err(Error::holds_too_much());
-        }
-        Ok(Held { account: self.clone(), bytes })
+        })
     }
 
     /// The same bytes, which count until the last of them has gone.
     pub fn keep(&self, bytes: Bytes) -> Result<Bytes, Error> {
-        if bytes.len() < LARGE {
+        if bytes.len() < SMALL {
             return Ok(bytes);
         }
         let held = self.hold(bytes.len())?;
@@ -105,18 +114,43 @@ impl Account {
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Self { account, bytes } = self;
+impl Held {
+    /// Counts so many bytes more.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Error> {
+        self.uncounted += bytes;
+        if self.uncounted < SMALL {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut self.uncounted);
+        if !self.account.grants(bytes) {
+            return Err(Error::holds_too_much());
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Counts none of it any more.
+    pub fn clear(&mut self) {
+        let (account, bytes) = (&self.account, std::mem::take(&mut self.bytes));
+        self.uncounted = 0;
+        if bytes == 0 {
+            return;
+        }
         account.locked(|held| {
             if let Some(own) = held.get_mut(&account.key) {
-                *own = own.saturating_sub(*bytes);
+                *own = own.saturating_sub(bytes);
                 if *own == 0 {
                     held.remove(&account.key);
                 }
             }
-            account.holdings.0.all.fetch_sub(*bytes, Ordering::Relaxed);
+            account.holdings.0.all.fetch_sub(bytes, Ordering::Relaxed);
         });
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -145,7 +179,7 @@ mod tests {
         let holdings = Holdings::default();
         let account = holdings.of(&user(1));
         let mut held: Vec<_> = (0..8).map(|_| account.hold(4 * MIB).ok().unwrap()).collect();
-        assert!(account.hold(1).is_err() && account.check().is_err());
+        assert!(account.hold(MIB).is_err() && account.check().is_err());
         held.pop();
         assert!(account.check().is_ok() && account.hold(4 * MIB).is_ok());
         drop(held);
@@ -154,16 +188,26 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_nothing_may_hold_an_answer_whatever_others_hold() {
+    fn a_caller_that_holds_little_is_served_whatever_others_hold() {
         let holdings = Holdings::default();
-        let accounts = [1, 2, 3].map(|number| holdings.of(&user(number)));
-        let held: Vec<_> = accounts.iter().map(|account| account.hold(24 * MIB)).collect();
+        let accounts = [1, 2].map(|number| holdings.of(&user(number)));
+        let held: Vec<_> = accounts.iter().map(|account| account.hold(32 * MIB)).collect();
         assert!(held.iter().all(Result::is_ok));
-        assert!(accounts.iter().all(|account| account.hold(1).is_err()));
+        assert!(accounts.iter().all(|account| account.hold(MIB).is_err()));
         let other = holdings.of(&Caller::anonymous(Some(Ipv4Addr::LOCALHOST.into())));
         assert!(other.check().is_ok());
-        let first = other.hold(4 * MIB);
-        assert!(first.is_ok() && other.hold(1).is_err());
+        let parts: Vec<_> = (0..8).map(|_| other.hold(MIB / 8)).collect();
+        assert!(parts.iter().all(Result::is_ok) && other.hold(MIB).is_err());
+    }
+
+    #[test]
+    fn many_small_parts_are_counted_together() {
+        let holdings = Holdings::default();
+        let mut held = holdings.of(&user(1)).nothing();
+        for _ in 0..MIB {
+            held.grow(1).ok().unwrap();
+        }
+        assert_eq!(holdings.0.all.load(Ordering::Relaxed), MIB);
     }
 
     #[test]

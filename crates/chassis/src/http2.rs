@@ -32,14 +32,16 @@ use tonic::body::Body;
 use self::intake::take_in;
 use self::sending::Sending;
 use crate::Gathered;
+use crate::holdings::Account;
 use crate::silence::silence;
 
-/// Bytes that a client may send of one request before they are read.
-const STREAM_WINDOW: u32 = 256 * 1024;
 /// How long nothing may be heard of a client before it is asked whether it is there.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long the client may take to answer.
 const PONG_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take nothing from its socket. What h2 was given for it stays in memory, and no
+/// stream can end that.
+pub const BLOCKED: Duration = Duration::from_secs(30);
 /// Bytes that wait for the socket, for each stream. More would be memory that a client holds by
 /// reading nothing.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -47,14 +49,26 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// A connection reads [`crate::gathered`]'s quantum at a time, at most 1,638 frames of one byte, and
 /// every stream takes its frames before the next one. This is ten times what that costs.
 const DATA_FRAME_BUDGET: usize = 4 * 1024 * 1024;
-/// Calls that a client gave up before they were looked at, and calls that ended here while the client
-/// still sends. Beyond that h2 ends the connection; its own defaults are 20 and 50, which a page that
-/// cancels what it asked for reaches.
+/// Streams that a client reset before they were looked at, and streams that were reset here and whose
+/// frames may still come. Above the first number h2 ends the connection, and above the second it counts
+/// a frame as an error. Its own defaults are 20 and 50, which a page that cancels what it asked for
+/// reaches.
 const ENDED_STREAMS: usize = 1024;
+/// Streams that a connection may have refused or reset for errors before it is ended, in all its life.
+/// h2 counts each stream above the advertised number, and its default of 1,024 is a few seconds of a
+/// client that ignores it.
+const MOST_ERRORS: usize = 100_000;
 
-/// The time at which an answer ends, complete or not. An extension of the response.
-#[derive(Clone, Copy, Debug)]
-pub struct EndsAt(pub Instant);
+/// How long an answer may take, and whose memory it is while it waits. An extension of the response.
+#[derive(Clone)]
+pub struct Bounds {
+    /// The time at which the answer ends, complete or not.
+    pub ends_at: Option<Instant>,
+    /// The caller that the bytes count for; none where an answer must not be refused any more.
+    pub account: Option<Account>,
+    /// Bytes that are kept elsewhere while the answer waits.
+    pub behind: usize,
+}
 
 /// The settings of a server.
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +77,15 @@ pub struct Http2 {
     pub max_streams: Option<u32>,
     /// Bytes of a request's head.
     pub max_head: u32,
-    /// Bytes that a client may send of all its requests before they are read.
+    /// Bytes that a client may send of one request before they are read.
+    pub stream_window: u32,
+    /// Bytes that it may send of all its requests before they are read.
     pub connection_window: u32,
 }
 
 impl Http2 {
-    /// Serves one connection. From `closing` on it takes no further calls, and ends with the last one.
+    /// Serves one connection. At `closing` it asks the client to send no further calls, and ends with
+    /// the last one. A client need not comply.
     pub async fn serve<IO, S, F, B>(
         &self,
         stream: Gathered<IO>,
@@ -117,12 +134,13 @@ impl Http2 {
     fn builder(&self) -> Builder {
         let mut builder = Builder::new();
         builder
-            .initial_window_size(STREAM_WINDOW)
+            .initial_window_size(self.stream_window)
             .initial_connection_window_size(self.connection_window)
             .max_header_list_size(self.max_head)
             .max_send_buffer_size(SEND_BUFFER)
             .data_frame_budget(DATA_FRAME_BUDGET)
             .max_concurrent_reset_streams(ENDED_STREAMS)
+            .max_local_error_reset_streams(Some(MOST_ERRORS))
             .max_pending_accept_reset_streams(ENDED_STREAMS);
         if let Some(streams) = self.max_streams {
             builder.max_concurrent_streams(streams);

@@ -46,7 +46,7 @@ where
 /// begin with (1,024 on many systems) is for programs that cannot count further.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // What does not work is told by who needs the files.
+    // A failure is ignored here: the gateway warns if the limit is too low.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 

@@ -12,7 +12,7 @@ mod tokens;
 
 pub use caller::{Caller, Kind};
 pub use keys::{ActsFor, Jwk, KeyDir, KeyError};
-pub use policy::{Access, Denied, Policy, PolicyError};
+pub use policy::{Access, Denied, Policy, PolicyError, Rule};
 pub use roles::{Roles, role_from_name, role_name};
 pub use tokens::TokenError;
 pub use tokens::access::{

@@ -4,11 +4,12 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::http2::EndsAt;
+use clinic_chassis::holdings::Held;
+use clinic_chassis::http2::Bounds;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
@@ -37,9 +38,16 @@ static HTTP1: LazyLock<http1::Builder> = LazyLock::new(|| {
 /// What is known of the request that is answered.
 #[derive(Default)]
 struct Current {
-    ends_at: Mutex<Option<Instant>>,
+    noted: Mutex<Noted>,
     /// Whether the client may still be sending when the connection is closed.
     unread: AtomicBool,
+}
+
+/// What the answer says of itself.
+#[derive(Default)]
+struct Noted {
+    bounds: Option<Bounds>,
+    held: Option<Held>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
@@ -66,19 +74,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
                     response.headers_mut().insert(header::CONNECTION, close);
                     current.unread.store(true, Ordering::Relaxed);
                 }
-                current.note(response.extensions().get().map(|EndsAt(at)| *at));
+                current.note(response.extensions_mut().remove());
                 Ok::<Response<Sending>, Infallible>(response.map(|body| running.until_sent(body)))
             }
         });
         let connection = HTTP1.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        let ends_at = || *current.ends_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = |_| current.ends_at();
         let served = tokio::select! {
             biased;
-            served = self.outgoing.of_while_taken(connection.as_mut(), ends_at) => served,
+            served = self.outgoing.of(connection.as_mut(), patience) => served,
             () = self.closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                self.outgoing.of_while_taken(connection, ends_at).await
+                self.outgoing.of(connection, patience).await
             }
         };
         if current.unread.load(Ordering::Relaxed) {
@@ -93,8 +101,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
 }
 
 impl Current {
-    fn note(&self, ends_at: Option<Instant>) {
-        *self.ends_at.lock().unwrap_or_else(PoisonError::into_inner) = ends_at;
+    fn note(&self, bounds: Option<Bounds>) {
+        *self.lock() = Noted { bounds, held: None };
+    }
+
+    /// Until when a client may take nothing of the answer. What waits for it counts from now on, and
+    /// the answer ends at once where that is too much.
+    fn ends_at(&self) -> Option<Instant> {
+        let mut noted = self.lock();
+        let Bounds { ends_at, account, behind } = noted.bounds.clone()?;
+        if let (None, Some(account)) = (&noted.held, account) {
+            match account.hold(behind) {
+                Ok(held) => noted.held = Some(held),
+                Err(_) => return Some(Instant::now()),
+            }
+        }
+        ends_at
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

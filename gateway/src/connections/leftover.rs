@@ -1,7 +1,7 @@
 //! What was not read of a request's body over HTTP/1.1, where the next request comes after it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,11 +14,15 @@ use tonic::body::Body;
 /// What became of a body.
 #[derive(Default)]
 enum State {
-    /// It is read, or was read to its end.
+    /// It is being read, also after the answer.
     #[default]
-    Taken,
+    Reading,
+    /// It was read to its end.
+    Done,
     /// It was given up.
     Unread(Incoming),
+    /// It cannot be read.
+    Failed,
 }
 
 /// See the module.
@@ -47,19 +51,33 @@ pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<Leftov
 impl Leftover {
     /// Reads what nobody did. Returns whether the next request can follow.
     pub(super) async fn read(self) -> bool {
-        let state = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        let State::Unread(body) = state else { return true };
-        let most = u64::try_from(DISCARDED_BYTES).unwrap_or(u64::MAX);
-        !self.expected && body.size_hint().lower() <= most && discard(body).await
+        let state = std::mem::take(&mut *lock(&self.state));
+        match state {
+            State::Done => true,
+            State::Reading | State::Failed => false,
+            State::Unread(body) => {
+                let most = u64::try_from(DISCARDED_BYTES).unwrap_or(u64::MAX);
+                !self.expected && body.size_hint().lower() <= most && discard(body).await
+            }
+        }
     }
+}
+
+impl Tracked {
+    fn note(&mut self, state: State) {
+        self.body = None;
+        *lock(&self.state) = state;
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        if let Some(body) = self.body.take()
-            && !body.is_end_stream()
-        {
-            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Unread(body);
+        if let Some(body) = self.body.take() {
+            *lock(&self.state) = State::Unread(body);
         }
     }
 }
@@ -73,9 +91,12 @@ impl http_body::Body for Tracked {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = Pin::new(body).poll_frame(cx);
-        if matches!(&frame, Poll::Ready(None | Some(Err(_)))) {
-            self.body = None;
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        match &frame {
+            Poll::Ready(Some(Ok(_))) if body.is_end_stream() => self.note(State::Done),
+            Poll::Ready(None) => self.note(State::Done),
+            Poll::Ready(Some(Err(_))) => self.note(State::Failed),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
         frame
     }

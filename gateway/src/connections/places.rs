@@ -1,7 +1,7 @@
 //! Places for connections: how many there are, how many one address may hold, and which connection
 //! gives way when there is none left.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::activity::Activity;
 use crate::config;
 
-/// Of so many idle connections one gives way at a time: looking for them takes as long as all of them.
+/// Closes one idle connection of every 64, because finding them scans all of them.
 const SHARE: usize = 64;
 /// Files that are no client's connection: to services, databases, keys.
 const OTHER_FILES: usize = 200;
-/// How often is looked for an idle connection while all places are taken.
+/// How often to look for an idle connection while all places are taken.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// See the module.
@@ -36,7 +36,8 @@ pub(super) struct Places {
 struct Open {
     last_id: u64,
     connections: HashMap<u64, Holder>,
-    by_address: HashMap<IpAddr, usize>,
+    /// Which connections an address has.
+    by_address: HashMap<IpAddr, HashSet<u64>>,
 }
 
 struct Holder {
@@ -88,7 +89,7 @@ impl Places {
                     && open
                         .by_address
                         .get(&address)
-                        .is_some_and(|held| *held >= self.most_per_address)
+                        .is_some_and(|held| held.len() >= self.most_per_address)
                     && !open.give_way(self.most_per_address, Some(address))
                 {
                     return None;
@@ -109,7 +110,7 @@ impl Places {
         let holder = Holder { address, activity: activity.clone(), leave: leave.clone() };
         open.connections.insert(id, holder);
         if let Some(address) = address {
-            *open.by_address.entry(address).or_default() += 1;
+            open.by_address.entry(address).or_default().insert(id);
         }
         Place { places: self.clone(), id, activity, leave }
     }
@@ -123,11 +124,11 @@ impl Open {
     /// Tells the connections that were idle longest to leave, of one address or of all. Returns
     /// whether there are any.
     fn give_way(&mut self, most: usize, address: Option<IpAddr>) -> bool {
-        let of_address = |holder: &Holder| address.is_none() || holder.address == address;
-        let mut idle: Vec<_> = (self.connections.iter())
-            .filter(|(_, holder)| of_address(holder) && !holder.leave.is_cancelled())
-            .filter_map(|(id, holder)| Some((holder.activity.quiet_since()?, *id)))
-            .collect();
+        let quiet = |id: &u64| Some((self.connections.get(id)?.activity.quiet_since()?, *id));
+        let mut idle: Vec<_> = match address.and_then(|address| self.by_address.get(&address)) {
+            Some(own) => own.iter().filter_map(quiet).collect(),
+            None => self.connections.keys().filter_map(quiet).collect(),
+        };
         let count = (most / SHARE).clamp(1, idle.len().max(1));
         if idle.len() > count {
             idle.select_nth_unstable(count - 1);
@@ -148,8 +149,8 @@ impl Open {
             return;
         };
         if let Some(held) = self.by_address.get_mut(&address) {
-            *held -= 1;
-            if *held == 0 {
+            held.remove(&id);
+            if held.is_empty() {
                 self.by_address.remove(&address);
             }
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use bytes::{Buf as _, Bytes, BytesMut};
 use clinic_chassis::holdings::Account;
-use clinic_chassis::http2::EndsAt;
+use clinic_chassis::http2::Bounds;
 use clinic_chassis::{Error, log_call};
 use clinic_identity::Roles;
 use clinic_proto::access::v1::Role;
@@ -109,7 +109,7 @@ impl Inner {
         if !binding.only().is_empty() {
             call.only(roles(binding.only()))?;
         }
-        let (deadline, account) = (call.deadline, call.account.clone());
+        let (deadline, account) = (call.deadline, call.refusable());
         let body = if binding.has_body() { read(head, body, &call).await? } else { Bytes::new() };
         let query = head.uri.query();
         let mut bad_headers = Vec::new();
@@ -129,10 +129,10 @@ impl Inner {
         let answer = found.answer(query, &response);
         let answer =
             answer.map_err(|_| Error::internal("a response that is not the contract's"))?;
-        let mut response = write(head.uri.path(), answer, &account)?;
-        if let Some(deadline) = deadline {
-            response.extensions_mut().insert(EndsAt(deadline));
-        }
+        let mut response = write(head.uri.path(), answer, account.as_ref())?;
+        // The body counts as a whole already.
+        let bounds = Bounds { ends_at: deadline, account: None, behind: 0 };
+        response.extensions_mut().insert(bounds);
         Ok(response)
     }
 }
@@ -160,7 +160,7 @@ async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<Bytes, Refuse
 
 /// The whole body, which counts while it comes.
 async fn collect(mut body: Body, limit: u32, account: &Account) -> Result<Bytes, Error> {
-    let (mut whole, mut held) = (BytesMut::new(), Vec::new());
+    let (mut whole, mut held) = (BytesMut::new(), account.nothing());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Error::malformed_call())?.into_data() else { continue };
         if whole.len() + data.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -169,7 +169,7 @@ async fn collect(mut body: Body, limit: u32, account: &Account) -> Result<Bytes,
         if body.is_end_stream() && whole.is_empty() {
             return Ok(data);
         }
-        held.push(account.hold(data.len())?);
+        held.grow(data.len())?;
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
@@ -258,7 +258,7 @@ fn ok(headers: &HeaderMap) -> Result<(), Status> {
 fn write(
     path: &str,
     answer: clinic_rest::Answer,
-    account: &Account,
+    account: Option<&Account>,
 ) -> Result<Response<Body>, Error> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
@@ -277,7 +277,10 @@ fn write(
     let Some(json) = answer.body else { return Ok(response) };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
-    let json = account.keep(json.into())?;
+    let json = match account {
+        Some(account) => account.keep(json.into())?,
+        None => json.into(),
+    };
     Ok(response.map(|_| slices(json)))
 }
 

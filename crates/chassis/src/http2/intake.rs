@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use h2::{FlowControl, RecvStream};
+use h2::{FlowControl, Reason, RecvStream};
 use http::{HeaderMap, Request};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
@@ -21,7 +21,7 @@ use crate::discard::{DISCARD_TIME, DISCARDED_BYTES};
 pub(super) struct Intake {
     stream: RecvStream,
     shared: Arc<Mutex<Shared>>,
-    /// Bytes that nobody wanted.
+    /// Bytes received after the service stopped reading.
     discarded: usize,
 }
 
@@ -109,6 +109,17 @@ impl Intake {
             polled => polled,
         });
         let _ = timeout(DISCARD_TIME, rest).await;
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        let mut shared = lock(&self.shared);
+        if shared.end.is_none() {
+            // A reader that still waits would wait for ever, and keep the connection's memory.
+            shared.end = Some(Err(Reason::CANCEL.into()));
+            shared.wake();
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 
-use super::EndsAt;
+use super::Bounds;
 use crate::Error;
-use crate::holdings::Account;
+use crate::holdings::Held;
 
 /// What HTTP/2 has no place for (RFC 9113, 8.2.2).
 const OF_THE_CONNECTION: [HeaderName; 6] = [
@@ -34,9 +34,9 @@ pub(super) struct Sending<B> {
     is_last: bool,
     /// Whether its length was announced: then trailers are no way to end it early.
     is_sized: bool,
-    ends_at: Option<EndsAt>,
-    /// Whose memory it is, where that is known.
-    account: Option<Account>,
+    bounds: Option<Bounds>,
+    /// What counts while the client takes nothing.
+    held: Option<Held>,
     /// Runs while the client takes nothing: most answers never need one.
     clock: Option<Pin<Box<Sleep>>>,
 }
@@ -56,8 +56,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
             head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(len));
         }
         let is_sized = head.headers.contains_key(header::CONTENT_LENGTH);
-        let ends_at = head.extensions.get().copied();
-        let account = head.extensions.remove();
+        let bounds = head.extensions.remove();
         let stream = respond.send_response(Response::from_parts(head, ()), is_empty)?;
         Ok((!is_empty).then(|| Self {
             body,
@@ -65,13 +64,13 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
             waiting: Bytes::new(),
             is_last: false,
             is_sized,
-            ends_at,
-            account,
+            bounds,
+            held: None,
             clock: None,
         }))
     }
 
-    /// Ready when all was handed over, or nobody wants more.
+    /// Ready when the answer was handed to h2, or the stream was reset.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         loop {
             if let Poll::Ready(gone) = self.stream.poll_reset(cx) {
@@ -80,6 +79,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
             if !self.waiting.is_empty() {
                 match self.poll_room(cx) {
                     Poll::Ready(room) => {
+                        self.held = None;
                         let part = self.waiting.split_to(room?.min(self.waiting.len()));
                         let is_last = self.is_last && self.waiting.is_empty();
                         self.stream.send_data(part, is_last)?;
@@ -89,6 +89,9 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                         continue;
                     }
                     Poll::Pending => {
+                        if let Err(error) = self.count() {
+                            return Poll::Ready(self.refuse(error));
+                        }
                         ready!(self.poll_clock(cx));
                         return Poll::Ready(self.cut(cx));
                     }
@@ -113,14 +116,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                         self.stream.send_data(data, true)?;
                         return Poll::Ready(Ok(()));
                     }
-                    let kept = match &self.account {
-                        Some(account) => account.keep(data),
-                        None => Ok(data),
-                    };
-                    match kept {
-                        Ok(data) => self.waiting = data,
-                        Err(error) => return Poll::Ready(self.refuse(error)),
-                    }
+                    self.waiting = data;
                 }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
@@ -149,6 +145,16 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         }
     }
 
+    /// Counts what is kept while the client takes nothing.
+    fn count(&mut self) -> Result<(), Error> {
+        if let Some(Bounds { account: Some(account), behind, .. }) = &self.bounds
+            && self.held.is_none()
+        {
+            self.held = Some(account.hold(self.waiting.len().saturating_add(*behind))?);
+        }
+        Ok(())
+    }
+
     /// Ends an answer that its caller cannot have now. Its head has gone.
     fn refuse(&mut self, error: Error) -> Result<(), h2::Error> {
         let mut trailers = HeaderMap::new();
@@ -167,7 +173,9 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
     }
 
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(EndsAt(at)) = self.ends_at else { return Poll::Pending };
+        let Some(at) = self.bounds.as_ref().and_then(|bounds| bounds.ends_at) else {
+            return Poll::Pending;
+        };
         let clock = self.clock.get_or_insert_with(|| Box::pin(sleep_until(at)));
         clock.as_mut().poll(cx)
     }

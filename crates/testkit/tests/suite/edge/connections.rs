@@ -104,25 +104,62 @@ async fn the_connection_that_was_idle_longest_gives_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_address_that_holds_all_it_may_keeps_nobody_else_out() {
-    run(Backend::Sqlite, async |suite| {
-        let gateway = Gateway::start(suite, |config| config.edge.max_connections = 40).await;
-        // A quarter of them may be of one address, in whatever they are: idle after a request over
-        // HTTP/1.1, idle over HTTP/2, or in the middle of a head.
-        let mut held = Vec::new();
-        for at in 0..60 {
-            match at % 3 {
-                0 => held.extend(used(FIRST, gateway.address).await),
-                said => {
-                    let mut connection = from(FIRST, gateway.address).await.unwrap();
-                    let said = if said == 1 { HELLO } else { b"POST / HT" };
-                    let _ = connection.write_all(said).await;
-                    held.push(connection);
-                }
+async fn one_address_whose_connections_all_work_keeps_nobody_else_out() {
+    with_echo(async |suite, echo| {
+        let route = echo.route(true);
+        let gateway = Gateway::start(suite, |config| {
+            // A quarter of them may be of one address.
+            config.edge.max_connections = 16;
+            config.edge.routes.push(route);
+        })
+        .await;
+        let mut working = Vec::new();
+        for _ in 0..24 {
+            let Ok(channel) = gateway.try_channel().await else { continue };
+            let hang = EchoRequest { hang: true, times: 1, ..EchoRequest::default() };
+            if let Ok(replies) = EchoServiceClient::new(channel).repeat(hang).await {
+                working.push(replies);
             }
         }
+        assert_eq!(working.len(), 4);
         let other = tokio::time::timeout(SOON, used(OTHER, gateway.address)).await;
         assert!(other.expect("a connection").is_some());
+        drop(working);
+        gateway.stop().await;
+    })
+    .await;
+}
+
+/// A call of `/livez` over HTTP/2, in bytes: a HEADERS frame that ends its stream.
+fn livez(stream: u32) -> Vec<u8> {
+    // GET, http, and the path and the authority as text (RFC 7541, appendix A).
+    let head = b"\x82\x86\x04\x06/livez\x01\x01x";
+    let len = u32::try_from(head.len()).unwrap().to_be_bytes();
+    [&len[1..], &[1, 5], &stream.to_be_bytes(), head].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_to_give_way_cannot_stay_by_asking_on() {
+    run(Backend::Sqlite, async |suite| {
+        let gateway = Gateway::start(suite, |config| config.edge.max_connections = 1).await;
+        let mut first = from(FIRST, gateway.address).await.unwrap();
+        first.write_all(HELLO).await.unwrap();
+        first.write_all(&livez(1)).await.unwrap();
+        let mut bytes = [0; 4096];
+        assert!(first.read(&mut bytes).await.unwrap() > 0);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        used(OTHER, gateway.address).await.unwrap();
+        // It does not answer the gateway's goodbye, and calls again and again.
+        let stays = async {
+            for stream in (3..).step_by(2) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let asked = first.write_all(&livez(stream)).await;
+                if asked.is_err() || matches!(first.try_read(&mut bytes), Ok(0)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), stays).await.expect("it is closed");
         gateway.stop().await;
     })
     .await;

@@ -186,6 +186,9 @@ impl EchoService for Heard {
         request: Request<Streaming<EchoRequest>>,
     ) -> Result<Response<EchoReply>, Status> {
         self.call();
+        if request.metadata().contains_key("x-refuse") {
+            return Err(Status::permission_denied("before anything is read"));
+        }
         let metadata = told(request.metadata());
         let (mut requests, mut texts) = (request.into_inner(), Vec::new());
         while let Some(request) = requests.message().await? {

@@ -114,8 +114,7 @@ async fn heads_that_can_be_read_in_two_ways_are_refused() {
     .await;
 }
 
-/// Requests that are refused before their body is read: without a token, at no path, not as JSON, and
-/// too large.
+/// Requests that are refused before their body is read: without a token, at no path, and not as JSON.
 const REFUSALS: [(&str, &str, u16); 5] = [
     ("/api/patients/", "application/json", 401),
     ("/api/nothing/", "application/json", 404),
@@ -130,15 +129,57 @@ async fn a_connection_is_kept_after_a_request_that_was_answered_before_its_body_
         let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
         for size in [20_000, 300_000] {
             for (path, kind, status) in REFUSALS {
-                let head = format!(
-                    "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\n\
-                     content-length: {size}\r\n\r\n"
-                );
-                connection.write_all(head.as_bytes()).await.unwrap();
-                connection.write_all(&vec![b'x'; size]).await.unwrap();
+                let kind = format!("content-type: {kind}\r\n");
+                post(&mut connection, path, &kind, &vec![b'x'; size]).await;
                 let answer = read_one(&mut connection).await;
                 assert_eq!(answer.status, status, "{path}");
                 assert_eq!(answer.header("connection"), None);
+            }
+        }
+    })
+    .await;
+}
+
+/// Sends a POST on a connection that stays.
+async fn post(connection: &mut TcpStream, path: &str, headers: &str, body: &[u8]) {
+    let len = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}content-length: {len}\r\n\r\n");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(body).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_kept_after_a_body_that_is_too_large_for_its_path() {
+    run(Backend::Sqlite, async |suite| {
+        let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
+        for _ in 0..2 {
+            let kind = "content-type: application/json\r\n";
+            post(&mut connection, "/api/auth/login/", kind, &vec![b' '; 600 * 1024]).await;
+            assert_eq!(read_one(&mut connection).await.status, 413);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_a_service_that_read_nothing_arrives_and_says_whether_the_connection_stays() {
+    with_echo(async |suite, _| {
+        let access = suite.staff().await.tokens.access;
+        let headers = format!(
+            "content-type: application/grpc-web+proto\r\nauthorization: Bearer {access}\r\n\
+             x-refuse: 1\r\n"
+        );
+        let text = "x".repeat(3_000_000);
+        let body = super::web::Form::Binary.encode(&EchoRequest { text, ..Default::default() });
+        let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
+        for _ in 0..20 {
+            post(&mut connection, "/acme.echo.v1.EchoService/Collect", &headers, &body).await;
+            let answer = read_one(&mut connection).await;
+            assert_eq!(answer.status, 200);
+            if answer.header("connection") == Some("close") {
+                let rest = connection.read_to_end(&mut Vec::new()).await;
+                assert!(rest.is_ok(), "it is reset: {rest:?}");
+                connection = TcpStream::connect(suite.gateway).await.unwrap();
             }
         }
     })

@@ -50,6 +50,10 @@ impl Gateway {
     }
 
     pub(crate) async fn channel(&self) -> Channel {
-        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+        self.try_channel().await.unwrap()
+    }
+
+    pub(crate) async fn try_channel(&self) -> Result<Channel, tonic::transport::Error> {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await
     }
 }

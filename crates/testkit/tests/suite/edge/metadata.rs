@@ -140,12 +140,17 @@ async fn a_request_id_goes_through_all_hops_when_it_is_fit_for_a_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_address_of_a_client_is_believed_from_a_proxy_in_front_only() {
-    for (behind_proxy, expected) in [(false, "127.0.0.1"), (true, "192.0.2.44")] {
+    for (behind_proxy, trusted, expected) in [
+        (false, "10.0.0.0/8", "127.0.0.1"),
+        (true, "10.0.0.0/8", "192.0.2.44"),
+        (false, "127.0.0.0/8", "192.0.2.44"),
+    ] {
         let echo = Echo::start().await;
         let route = echo.route(true);
         let configure = |config: &mut clinic::Config| {
             config.settings.gateway.routes.push(route);
             config.settings.gateway.behind_proxy = behind_proxy;
+            config.settings.gateway.trusted_proxies = vec![trusted.parse().unwrap()];
         };
         run_with(Backend::Sqlite, configure, async |suite| {
             // The client writes what it likes; the proxy appends the address that it saw.
