@@ -16,6 +16,8 @@ mod ending;
 mod files;
 mod keys;
 mod logs;
+#[cfg(target_os = "linux")]
+mod memory;
 mod openapi;
 mod operator;
 mod readme;
