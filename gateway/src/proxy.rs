@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use clinic_chassis::{Error, Upstream, format_timeout, logged, parse_timeout};
+use clinic_chassis::{Error, Upstream, format_timeout, logged, parse_timeout, reworded};
 use clinic_identity::{
     Access, Caller, ClaimsSigner, Denied, Policy, Roles, TokenError, VerifiedAccess,
 };
@@ -25,7 +25,7 @@ use crate::routes::{Routes, TargetAccess};
 use crate::{deadline, frames, health, metadata, reflection};
 
 /// Bytes of a question about health or reflection, which are asked without a token.
-pub(crate) const MAX_QUESTION: usize = 4 * 1024;
+pub(crate) const MAX_QUESTION: u16 = 4 * 1024;
 /// In less time nothing can be asked of anybody: it is what timers count in.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -186,7 +186,7 @@ impl Inner {
         let deadline = Instant::now() + left.unwrap_or(self.limits.default_deadline);
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
         let answer = answer.map_err(|_| Error::deadline_exceeded())?;
-        let answer = answer.unwrap_or_else(|never| match never {});
+        let answer = reworded(answer.unwrap_or_else(|never| match never {}), MAX_QUESTION.into());
         Ok(if endless { answer } else { answer.map(|body| deadline::until(deadline, body)) })
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clinic_clock::Clock;
 use clinic_identity::{CLAIMS_HEADER, Caller, ClaimsVerifier, Denied, Policy};
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
@@ -20,11 +20,15 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::call::CURRENT;
-use crate::{Call, Error, REQUEST_ID_HEADER, logged, parse_timeout};
+use crate::unreadable::MAX_MESSAGE;
+use crate::{Call, Error, REQUEST_ID_HEADER, compression, logged, parse_timeout, reworded};
 
 /// What the guard knows.
 #[derive(Clone)]
-pub struct GuardLayer(Arc<Inner>);
+pub struct GuardLayer {
+    guard: Arc<Inner>,
+    compress_over: Option<usize>,
+}
 
 struct Inner {
     policy: Policy,
@@ -36,12 +40,20 @@ struct Inner {
 impl GuardLayer {
     /// A guard that believes the keys of the verifier and applies the contract's rules.
     pub fn new(policy: Policy, verifier: ClaimsVerifier, clock: Clock) -> Self {
-        Self(Arc::new(Inner { policy, verifier, clock, calls: AtomicU64::new(0) }))
+        let guard = Arc::new(Inner { policy, verifier, clock, calls: AtomicU64::new(0) });
+        Self { guard, compress_over: None }
+    }
+
+    /// Compresses answers with more bytes than that, where the contract allows it and the client
+    /// takes it. Without a size none is compressed.
+    pub fn compressing(mut self, over: Option<usize>) -> Self {
+        self.compress_over = over;
+        self
     }
 
     /// How many calls were let in.
     pub fn calls(&self) -> u64 {
-        self.0.calls.load(Ordering::Relaxed)
+        self.guard.calls.load(Ordering::Relaxed)
     }
 }
 
@@ -49,7 +61,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { guard: self.0.clone(), inner }
+        Guard { guard: self.guard.clone(), compress_over: self.compress_over, inner }
     }
 }
 
@@ -57,6 +69,7 @@ impl<S> Layer<S> for GuardLayer {
 #[derive(Clone)]
 pub struct Guard<S> {
     guard: Arc<Inner>,
+    compress_over: Option<usize>,
     inner: S,
 }
 
@@ -92,6 +105,9 @@ where
             request_id = call.request_id.to_str().unwrap_or_default(),
         );
         let (began, deadline) = (std::time::Instant::now(), call.deadline);
+        let compress_over = self
+            .compress_over
+            .filter(|_| self.guard.may_compress(request.headers(), request.uri()));
         let answer = CURRENT.scope(call, self.inner.call(request));
         let answer = async move {
             let answer = match deadline {
@@ -99,6 +115,11 @@ where
                 Some(deadline) => timeout_at(deadline, answer)
                     .await
                     .unwrap_or_else(|_| Ok(Status::from(Error::deadline_exceeded()).into_http()))?,
+            };
+            let answer = reworded(answer, MAX_MESSAGE);
+            let answer = match compress_over {
+                Some(over) => compression::compressed(answer, over),
+                None => answer,
             };
             Ok(logged(answer, began))
         };
@@ -121,6 +142,10 @@ impl Inner {
         request.extensions_mut().insert(caller);
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(call)
+    }
+
+    fn may_compress(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+        compression::is_accepted(headers) && self.policy.is_compressible(uri.path())
     }
 
     fn verify(&self, claims: &HeaderValue) -> Result<Arc<Caller>, Error> {

@@ -9,6 +9,7 @@
 
 mod answered;
 pub mod call;
+mod compression;
 mod connections;
 mod deadline;
 mod error;
@@ -20,6 +21,7 @@ pub mod process;
 mod server;
 pub mod settings;
 pub mod telemetry;
+mod unreadable;
 pub mod upstream;
 
 pub use answered::{log_call, logged};
@@ -30,6 +32,7 @@ pub use gathered::{Gathered, Outgoing, gathered};
 pub use guard::{Guard, GuardLayer};
 pub use listener::{accept, bind};
 pub use server::{Server, drain};
+pub use unreadable::{reworded, reworded_status};
 pub use upstream::Upstream;
 
 /// The header that names a call in every log it leaves a trace in.

@@ -2,7 +2,7 @@
 //! descriptors. Fails closed: a method without a rule, or with one that admits nobody in
 //! particular, stops the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use clinic_proto::access::v1::Role;
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, MethodDescriptor};
@@ -11,6 +11,8 @@ use crate::{Caller, Roles};
 
 /// The option that carries the rule.
 const RULE: &str = "clinic.access.v1.rule";
+/// The option that says whether answers may be compressed.
+const COMPRESSIBLE: &str = "clinic.access.v1.compressible";
 /// The packages whose methods need a rule. Others (health, reflection) are not called by users.
 const PACKAGES: &str = "clinic.";
 
@@ -53,10 +55,11 @@ pub enum PolicyError {
     },
 }
 
-/// The access rule of every method.
+/// The access rule of every method, and which answers may be compressed.
 #[derive(Debug)]
 pub struct Policy {
     rules: HashMap<String, Access>,
+    compressible: HashSet<String>,
 }
 
 impl Policy {
@@ -69,22 +72,32 @@ impl Policy {
             .map_err(|error| PolicyError::Descriptors(error.to_string()))?;
         let option = pool.all_extensions().find(|e| e.full_name() == RULE);
         let option = option.ok_or(PolicyError::NoOption)?;
-        let mut rules = HashMap::new();
+        let compressible = pool.get_extension_by_name(COMPRESSIBLE);
+        let compressible = compressible.ok_or(PolicyError::NoOption)?;
+        let (mut rules, mut compressed) = (HashMap::new(), HashSet::new());
         for service in pool.services().filter(|s| s.full_name().starts_with(PACKAGES)) {
             for method in service.methods() {
                 let path = format!("/{}/{}", service.full_name(), method.name());
+                if method.options().get_extension(&compressible).as_bool() == Some(true) {
+                    compressed.insert(path.clone());
+                }
                 match rule(&method, &option) {
                     Ok(access) => rules.insert(path, access),
                     Err(problem) => return Err(PolicyError::Rule { method: path, problem }),
                 };
             }
         }
-        Ok(Self { rules })
+        Ok(Self { rules, compressible: compressed })
     }
 
     /// The rule of a method, by its path `/package.Service/Method`; none for an unknown method.
     pub fn rule(&self, path: &str) -> Option<&Access> {
         self.rules.get(path)
+    }
+
+    /// Whether the answers of a method may be compressed: not unless the contract says so.
+    pub fn is_compressible(&self, path: &str) -> bool {
+        self.compressible.contains(path)
     }
 
     /// All methods by path, in no particular order.

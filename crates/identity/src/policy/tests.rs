@@ -3,6 +3,8 @@ use std::path::Path;
 use clinic_proto::access::v1::Role;
 use uuid::Uuid;
 
+use prost_reflect::MessageDescriptor;
+
 use super::*;
 
 /// The descriptors of a contract with one service of that body.
@@ -101,4 +103,49 @@ fn an_unknown_method_has_no_rule() {
     assert_eq!(policy.rule("/clinic.probe.v1.Probe/Other"), None);
     assert_eq!(policy.rule("clinic.probe.v1.Probe/Call"), None);
     assert_eq!(policy.methods().count(), 1);
+}
+
+#[test]
+fn an_answer_may_be_compressed_only_where_the_contract_says_so() {
+    let path = "/clinic.probe.v1.Probe/Call";
+    for (option, allowed) in [
+        ("", false),
+        ("option (clinic.access.v1.compressible) = false;", false),
+        ("option (clinic.access.v1.compressible) = true;", true),
+    ] {
+        let policy = probe(&format!("{SIGNED_IN} {option}")).unwrap();
+        assert_eq!(policy.is_compressible(path), allowed, "{option}");
+        assert!(!policy.is_compressible("/clinic.probe.v1.Probe/Other"));
+    }
+}
+
+#[test]
+fn no_answer_with_tokens_may_be_compressed() {
+    const TOKENS: &str = "clinic.auth.v1.Tokens";
+    fn holds_tokens(message: &MessageDescriptor, seen: &mut Vec<String>) -> bool {
+        if seen.iter().any(|name| name == message.full_name()) {
+            return false;
+        }
+        seen.push(message.full_name().to_owned());
+        message.full_name() == TOKENS
+            || message.fields().any(|field| {
+                field.kind().as_message().is_some_and(|inner| holds_tokens(inner, seen))
+            })
+    }
+    let contract = clinic_proto::FILE_DESCRIPTOR_SET;
+    let policy = Policy::from_descriptors(contract).unwrap();
+    let pool = DescriptorPool::decode(contract).unwrap();
+    let (mut with_tokens, mut compressible) = (Vec::new(), 0);
+    for method in pool.services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let tokens = holds_tokens(&method.output(), &mut Vec::new());
+        compressible += usize::from(policy.is_compressible(&path));
+        assert!(!(tokens && policy.is_compressible(&path)), "{path}");
+        if tokens {
+            with_tokens.push(method.name().to_owned());
+        }
+    }
+    with_tokens.sort();
+    assert_eq!(with_tokens, ["Login", "Refresh", "Register"]);
+    assert!(compressible > 0);
 }

@@ -4,6 +4,7 @@
 mod browsers;
 mod cancellation;
 mod claims;
+mod compression;
 mod connections;
 mod deadlines;
 mod documents;
@@ -19,6 +20,7 @@ mod routes;
 mod stalled;
 mod tls;
 mod tokens;
+mod unreadable;
 mod upstreams;
 mod web;
 
