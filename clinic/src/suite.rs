@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow};
 use clap::{Args, value_parser};
-use clinic_chassis::settings::{self, Keys, Serving};
+use clinic_chassis::settings::{self, Answers, Keys, Serving};
 use clinic_chassis::{bind, health};
 use clinic_clock::Clock;
 use secrecy::SecretString;
@@ -44,6 +44,8 @@ pub struct Config {
 pub struct Settings {
     #[command(flatten)]
     pub serving: Serving,
+    #[command(flatten)]
+    pub answers: Answers,
     /// Connections to each PostgreSQL database at most
     #[arg(
         long,
@@ -111,7 +113,7 @@ pub async fn prepare(
     let assignment_port = local().await?;
     let (auth, records) = (auth_port.local_addr()?, records_port.local_addr()?);
     let (assignment, gateway) = (assignment_port.local_addr()?, listener.local_addr()?);
-    let serving = config.settings.serving.clone();
+    let (serving, answers) = (config.settings.serving.clone(), config.settings.answers.clone());
     let database = |service| settings::Database {
         database_url: config.databases.url(service),
         database_connections: config.settings.database_connections,
@@ -119,6 +121,7 @@ pub async fn prepare(
 
     let auth_config = clinic_auth::Config {
         serving: serving.clone(),
+        answers: answers.clone(),
         keys: keys.clone(),
         database: database("auth"),
         records_url: url(records),
@@ -126,12 +129,14 @@ pub async fn prepare(
     };
     let records_config = clinic_records::Config {
         serving: serving.clone(),
+        answers: answers.clone(),
         keys: keys.clone(),
         database: database("records"),
         doctor_patient_view: config.settings.doctor_patient_view,
     };
     let assignment_config = clinic_assignment::Config {
         serving: serving.clone(),
+        answers,
         keys: keys.clone(),
         database: database("assignment"),
         records_url: url(records),

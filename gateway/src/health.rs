@@ -13,6 +13,7 @@ use futures::future::join_all;
 use futures::stream::{self, Stream, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -45,7 +46,9 @@ impl Merged {
     }
 
     pub(crate) fn server(self) -> HealthServer<Self> {
-        HealthServer::new(self).max_decoding_message_size(MAX_QUESTION)
+        HealthServer::new(self)
+            .max_decoding_message_size(MAX_QUESTION.into())
+            .accept_compressed(CompressionEncoding::Gzip)
     }
 
     /// Whether every service of the suite serves.

@@ -28,7 +28,7 @@ use crate::{Config, plain, rest};
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// What clients of gRPC-Web, of the REST API and of this suite send, and what they read.
-const CORS_SENT: [&str; 13] = [
+const CORS_SENT: [&str; 14] = [
     "authorization",
     "content-type",
     "grpc-timeout",
@@ -36,6 +36,7 @@ const CORS_SENT: [&str; 13] = [
     "x-user-agent",
     "x-request-id",
     "grpc-accept-encoding",
+    "grpc-encoding",
     "connect-protocol-version",
     "connect-timeout-ms",
     "idempotency-key",
@@ -43,8 +44,9 @@ const CORS_SENT: [&str; 13] = [
     "traceparent",
     "tracestate",
 ];
-const CORS_READ: [&str; 10] = [
+const CORS_READ: [&str; 11] = [
     "etag",
+    "grpc-accept-encoding",
     "grpc-encoding",
     "grpc-message",
     "grpc-status",

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clinic_chassis::frames::{self, Expected};
 use clinic_chassis::holdings::{Account, Holdings};
-use clinic_chassis::{Error, Upstream, asked_timeout, format_timeout, logged};
+use clinic_chassis::{Error, Upstream, asked_timeout, format_timeout, logged, reworded};
 use clinic_identity::{
     Access, Caller, ClaimsSigner, Denied, Policy, Roles, Rule, TokenError, VerifiedAccess,
 };
@@ -27,7 +27,7 @@ use crate::routes::{Routes, TargetAccess};
 use crate::{answer, health, metadata, reflection};
 
 /// Bytes of a question about health or reflection, which are asked without a token.
-pub(crate) const MAX_QUESTION: usize = 4 * 1024;
+pub(crate) const MAX_QUESTION: u16 = 4 * 1024;
 /// Shorter timeouts have already passed: timers count in milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -117,7 +117,7 @@ impl Proxy {
             TargetAccess::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
             TargetAccess::Foreign { public, .. } => {
                 let access = if public { Access::Public } else { Access::SignedIn };
-                Rule { access, takes_stream: true, is_read: true }
+                Rule { access, takes_stream: true, is_read: true, compressible: false }
             }
         };
         let token = this.token(headers, rule.access).await?;
@@ -212,7 +212,7 @@ impl Inner {
         let account = self.holdings.of(&Caller::anonymous(client_ip));
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
         let answer = answer.map_err(|_| Error::deadline_exceeded())?;
-        let answer = answer.unwrap_or_else(|never| match never {});
+        let answer = reworded(answer.unwrap_or_else(|never| match never {}), MAX_QUESTION.into());
         Ok(answer::bounded(answer, (!endless).then_some(deadline), Some(account)))
     }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::{Call, Upstream};
+use clinic_chassis::{Call, Upstream, reworded_status};
 use clinic_identity::ClaimsSigner;
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt as _};
 use prost::Message;
 use prost_reflect::{DescriptorPool, FileDescriptor};
 use tokio::time::timeout;
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -64,12 +65,15 @@ impl Merged {
     }
 
     pub(crate) fn v1(self) -> ServerReflectionServer<Self> {
-        ServerReflectionServer::new(self).max_decoding_message_size(MAX_QUESTION)
+        ServerReflectionServer::new(self)
+            .max_decoding_message_size(MAX_QUESTION.into())
+            .accept_compressed(Gzip)
     }
 
     pub(crate) fn v1alpha(self) -> v1alpha::server_reflection_server::ServerReflectionServer<Self> {
         v1alpha::server_reflection_server::ServerReflectionServer::new(self)
-            .max_decoding_message_size(MAX_QUESTION)
+            .max_decoding_message_size(MAX_QUESTION.into())
+            .accept_compressed(Gzip)
     }
 
     async fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
@@ -173,6 +177,11 @@ fn same<A: Message, B: Message + Default>(message: &A) -> Result<B, Status> {
         .map_err(|_| Status::internal("reflection versions differ"))
 }
 
+/// A question, or why it cannot be read.
+fn readable<T>(question: Result<T, Status>) -> Result<T, Status> {
+    question.map_err(|status| reworded_status(&status, MAX_QUESTION.into()))
+}
+
 /// What is asked for.
 fn name(asked: &MessageRequest) -> &str {
     match asked {
@@ -207,7 +216,7 @@ impl ServerReflection for Merged {
         let merged = self.clone();
         let answers = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
             let merged = merged.clone();
-            async move { Ok(merged.answer(request?).await) }
+            async move { Ok(merged.answer(readable(request)?).await) }
         });
         Ok(Response::new(answers.boxed()))
     }
@@ -224,7 +233,7 @@ impl v1alpha::server_reflection_server::ServerReflection for Merged {
         let merged = self.clone();
         let answers = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
             let merged = merged.clone();
-            async move { same(&merged.answer(same(&request?)?).await) }
+            async move { same(&merged.answer(same(&readable(request)?)?).await) }
         });
         Ok(Response::new(answers.boxed()))
     }

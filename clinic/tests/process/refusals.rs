@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use clinic_chassis::settings::{Database, Keys, Serving};
+use clinic_chassis::settings::{Answers, Database, Keys, Serving};
 use clinic_clock::Clock;
 
 use crate::operator::{Ended, Operator, end_of};
@@ -172,6 +172,7 @@ async fn a_url_of_records_that_is_none_makes_no_database() {
     let operator = Operator::with_sqlite();
     let clock = Clock::system();
     let serving = Serving { shutdown_grace: Duration::from_secs(1) };
+    let answers = Answers { compress_over: 0 };
     let keys = Keys { keys_dir: operator.path("keys") };
     keys.open().init(&clock).unwrap();
     let database = |service| Database {
@@ -180,6 +181,7 @@ async fn a_url_of_records_that_is_none_makes_no_database() {
     };
     let auth = clinic_auth::Config {
         serving: serving.clone(),
+        answers: answers.clone(),
         keys: keys.clone(),
         database: database("auth"),
         records_url: "records:50052".to_owned(),
@@ -192,6 +194,7 @@ async fn a_url_of_records_that_is_none_makes_no_database() {
     };
     let assignment = clinic_assignment::Config {
         serving,
+        answers,
         keys,
         database: database("assignment"),
         records_url: auth.records_url.clone(),

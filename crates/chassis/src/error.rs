@@ -38,6 +38,8 @@ struct Own {
 
 /// When a client may try again after something was not available.
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
+/// When a client may try again that has too much under way.
+const RETRY_CROWDED: Duration = Duration::from_secs(1);
 /// When a client may try again after two writes met.
 const RETRY_CONFLICT: Duration = Duration::from_millis(50);
 
@@ -168,6 +170,12 @@ impl Error {
             ErrorReason::MessageTooLarge,
             format!("a message may have at most {limit} bytes"),
         )
+    }
+
+    /// RESOURCE_EXHAUSTED: too many calls of this kind are under way, as the message says of whom.
+    pub fn too_many_calls(message: &'static str) -> Self {
+        Self::new(Code::ResourceExhausted, ErrorReason::TooManyCalls, message)
+            .with(|own| own.retry_after = Some(RETRY_CROWDED))
     }
 
     /// INVALID_ARGUMENT: what was sent is not gRPC.

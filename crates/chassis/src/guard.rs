@@ -25,14 +25,15 @@ use crate::call::CURRENT;
 use crate::frames::{self, Expected};
 use crate::holdings::{Account, Holdings};
 use crate::http2::Bounds;
-use crate::{Call, Error, REQUEST_ID_HEADER, asked_timeout, logged};
-
-/// Bytes of a message: tonic's own limit, which it refuses in another way.
-const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
+use crate::unreadable::MAX_MESSAGE;
+use crate::{Call, Error, REQUEST_ID_HEADER, asked_timeout, compression, logged, reworded};
 
 /// What the guard knows.
 #[derive(Clone)]
-pub struct GuardLayer(Arc<Inner>);
+pub struct GuardLayer {
+    guard: Arc<Inner>,
+    compress_over: Option<usize>,
+}
 
 struct Inner {
     policy: Policy,
@@ -45,18 +46,26 @@ struct Inner {
 impl GuardLayer {
     /// A guard that believes the keys of the verifier and applies the contract's rules.
     pub fn new(policy: Policy, verifier: ClaimsVerifier, clock: Clock) -> Self {
-        Self(Arc::new(Inner {
+        let guard = Arc::new(Inner {
             policy,
             verifier,
             clock,
             calls: AtomicU64::new(0),
             holdings: Holdings::default(),
-        }))
+        });
+        Self { guard, compress_over: None }
+    }
+
+    /// Compresses answers with more bytes than that, where the contract allows it and the client
+    /// takes it. Without a size none is compressed.
+    pub fn compressing(mut self, over: Option<usize>) -> Self {
+        self.compress_over = over;
+        self
     }
 
     /// How many calls were let in.
     pub fn calls(&self) -> u64 {
-        self.0.calls.load(Ordering::Relaxed)
+        self.guard.calls.load(Ordering::Relaxed)
     }
 }
 
@@ -64,7 +73,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { guard: self.0.clone(), inner }
+        Guard { guard: self.guard.clone(), compress_over: self.compress_over, inner }
     }
 }
 
@@ -72,6 +81,7 @@ impl<S> Layer<S> for GuardLayer {
 #[derive(Clone)]
 pub struct Guard<S> {
     guard: Arc<Inner>,
+    compress_over: Option<usize>,
     inner: S,
 }
 
@@ -93,19 +103,21 @@ where
         if is_infrastructure(request.uri().path()) {
             return Box::pin(self.inner.call(request));
         }
-        let Admitted { call, expected, account, is_read } = match self.guard.admit(&mut request) {
-            Ok(admitted) => admitted,
-            Err(error) => {
-                let response = Status::from(error).into_http();
-                return Box::pin(std::future::ready(Ok(response)));
-            }
-        };
+        let Admitted { call, expected, account, is_read, compressible } =
+            match self.guard.admit(&mut request) {
+                Ok(admitted) => admitted,
+                Err(error) => {
+                    let response = Status::from(error).into_http();
+                    return Box::pin(std::future::ready(Ok(response)));
+                }
+            };
         let span = tracing::info_span!(
             "call",
             method = request.uri().path(),
             request_id = call.request_id.to_str().unwrap_or_default(),
         );
         let (began, deadline) = (std::time::Instant::now(), call.deadline);
+        let compress_over = self.compress_over.filter(|_| compressible);
         let (head, body) = request.into_parts();
         let (body, fault) = frames::checked(body, expected, Some(account.clone()));
         let answer = CURRENT.scope(call, self.inner.call(Request::from_parts(head, body)));
@@ -117,8 +129,12 @@ where
                     .await
                     .unwrap_or_else(|_| Ok(Status::from(Error::deadline_exceeded()).into_http()))?,
             };
-            let mut answer = match fault.error(expected.limit) {
+            let answer = match fault.error(expected.limit) {
                 Some(error) => Status::from(error).into_http(),
+                None => reworded(answer, MAX_MESSAGE),
+            };
+            let mut answer = match compress_over {
+                Some(over) => compression::compressed(answer, over),
                 None => answer,
             };
             // A write is done: to refuse its answer would have it done again.
@@ -150,6 +166,7 @@ struct Admitted {
     expected: Expected,
     account: Account,
     is_read: bool,
+    compressible: bool,
 }
 
 impl Inner {
@@ -167,9 +184,11 @@ impl Inner {
         let call =
             Call { claims, request_id: self.request_id(headers), deadline: deadline(headers)? };
         let expected = Expected::new(headers, MAX_MESSAGE, !rule.takes_stream);
+        let compressible = rule.compressible && compression::is_accepted(headers);
+        let is_read = rule.is_read;
         request.extensions_mut().insert(caller);
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(Admitted { call, expected, account, is_read: rule.is_read })
+        Ok(Admitted { call, expected, account, is_read, compressible })
     }
 
     fn verify(&self, claims: &HeaderValue) -> Result<Arc<Caller>, Error> {

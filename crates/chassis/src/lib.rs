@@ -9,6 +9,7 @@
 
 mod answered;
 pub mod call;
+mod compression;
 mod connections;
 mod deadline;
 pub mod discard;
@@ -25,6 +26,7 @@ mod server;
 pub mod settings;
 mod silence;
 pub mod telemetry;
+mod unreadable;
 pub mod upstream;
 
 pub use answered::{log_call, logged};
@@ -35,6 +37,7 @@ pub use gathered::{Gathered, Outgoing, gathered};
 pub use guard::{Guard, GuardLayer};
 pub use listener::{accept, bind};
 pub use server::{Server, drain};
+pub use unreadable::{reworded, reworded_status};
 pub use upstream::Upstream;
 
 /// The header that names a call in every log it leaves a trace in.

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
@@ -79,7 +80,7 @@ impl Server {
     /// Serves until `shutdown`, then lets running calls finish within the grace.
     pub async fn run(mut self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
         let (health, health_service) = tonic_health::server::health_reporter();
-        self.routes.add_service(health_service);
+        self.routes.add_service(health_service.accept_compressed(CompressionEncoding::Gzip));
         let (v1, v1alpha) = reflection(&self.services)?;
         self.routes.add_service(v1).add_service(v1alpha);
 
@@ -170,7 +171,9 @@ fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable
         builder
     };
     let why = "the contract cannot be reflected";
-    Ok((builder().build_v1().context(why)?, builder().build_v1alpha().context(why)?))
+    let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
+    let gzip = CompressionEncoding::Gzip;
+    Ok((v1.context(why)?.accept_compressed(gzip), v1alpha.context(why)?.accept_compressed(gzip)))
 }
 
 const INFRASTRUCTURE: [&str; 2] = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];

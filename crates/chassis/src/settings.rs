@@ -29,6 +29,26 @@ pub struct Serving {
     pub shutdown_grace: Duration,
 }
 
+/// For every service.
+#[derive(Args, Clone, Debug)]
+pub struct Answers {
+    /// Compress answers that have more bytes than this, for clients that take gzip, where the
+    /// contract allows it: never one with tokens. 0: none
+    #[arg(
+        long,
+        env = "CLINIC_COMPRESS_OVER",
+        default_value_t = 16 * 1024,
+        value_name = "BYTES"
+    )]
+    pub compress_over: u32,
+}
+
+impl Answers {
+    fn compress_over(&self) -> Option<usize> {
+        usize::try_from(self.compress_over).ok().filter(|over| *over > 0)
+    }
+}
+
 /// Where the keys are.
 #[derive(Args, Clone, Debug)]
 pub struct Keys {
@@ -44,10 +64,11 @@ impl Keys {
     }
 
     /// The guard of a service: the contract's rules and the trusted keys.
-    pub fn guard(&self, clock: &Clock) -> Result<GuardLayer> {
+    pub fn guard(&self, answers: &Answers, clock: &Clock) -> Result<GuardLayer> {
         let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET)?;
         let verifier = ClaimsVerifier::open(&self.open(), clock.clone())?;
-        Ok(GuardLayer::new(policy, verifier, clock.clone()))
+        let guard = GuardLayer::new(policy, verifier, clock.clone());
+        Ok(guard.compressing(answers.compress_over()))
     }
 
     /// What signs claims under that name.

@@ -42,7 +42,7 @@ fn table() -> String {
             let rule = policy.rule(&format!("/{}/{}", service.full_name(), method.name())).unwrap();
             for path in &paths.all {
                 let (verb, query) = (verb(path.verb), query(&method, path).join(", "));
-                let (fixed, who) = (fixed(path), who(*rule, path));
+                let (fixed, who) = (fixed(path), who(rule.access, path));
                 let (path, name) = (shown(&path.path), method.name());
                 writeln!(rows, "| {verb} | `{path}` | {name}{fixed} | {who} | {query} |").unwrap();
             }

@@ -1,13 +1,15 @@
 //! What an operator may set.
 
 use clap::Args;
-use clinic_chassis::settings::{Database, Keys, Serving};
+use clinic_chassis::settings::{Answers, Database, Keys, Serving};
 
 /// The settings of assignment.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     #[command(flatten)]
     pub serving: Serving,
+    #[command(flatten)]
+    pub answers: Answers,
     #[command(flatten)]
     pub keys: Keys,
     #[command(flatten)]

@@ -19,6 +19,7 @@ use clinic_clock::Clock;
 use clinic_proto::assignment::v1::assignment_service_server::AssignmentServiceServer;
 use clinic_store::{check_schema, idempotency};
 use sqlx::migrate::Migrator;
+use tonic::codec::CompressionEncoding::Gzip;
 
 use assignments::Assignments;
 use people::People;
@@ -35,10 +36,10 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let people = People::new(&settings::upstream("records", &config.records_url)?);
     let db = config.database.open().await?;
     check_schema(&db, &MIGRATIONS).await?;
-    let guard = config.keys.guard(&clock)?;
+    let guard = config.keys.guard(&config.answers, &clock)?;
     let assignments = Assignments::new(db.clone(), clock.clone(), people);
     Ok(Server::new("clinic-assignment", guard, config.serving.shutdown_grace)
-        .service(AssignmentServiceServer::new(assignments))
+        .service(AssignmentServiceServer::new(assignments).accept_compressed(Gzip))
         .background(idempotency::keep_forgetting(db.clone(), clock))
         .database(db))
 }

@@ -39,13 +39,13 @@ pub async fn create_admin(
     let (email, name) = (email.trim(), name.trim());
     check(email, name, password.expose_secret())?;
     let now = clock.now();
-    let hasher = Hasher::new().map_err(said)?;
+    let place = Hasher::new().and_then(|hasher| hasher.admit(None, email)).map_err(said)?;
     let user = User {
         id: clock.new_id(),
         email: email.to_owned(),
         username: None,
         name: name.to_owned(),
-        password_hash: hasher.hash(password.clone()).await.map_err(said)?,
+        password_hash: place.hash(password.clone()).await.map_err(said)?,
         roles: Roles::from(Role::Admin).bits(),
         active: true,
         email_verified: true,

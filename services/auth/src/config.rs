@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use clinic_chassis::settings::{Database, Keys, Serving, duration};
+use clinic_chassis::settings::{Answers, Database, Keys, Serving, duration};
 use clinic_identity::role_from_name;
 use clinic_proto::access::v1::Role;
 
@@ -15,6 +15,9 @@ pub struct Config {
     /// For every server.
     #[command(flatten)]
     pub serving: Serving,
+    /// For every service.
+    #[command(flatten)]
+    pub answers: Answers,
     /// Where the keys are.
     #[command(flatten)]
     pub keys: Keys,

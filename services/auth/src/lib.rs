@@ -25,6 +25,7 @@ use clinic_proto::auth::v1::token_service_server::TokenServiceServer;
 use clinic_proto::auth::v1::user_admin_service_server::UserAdminServiceServer;
 use clinic_store::Db;
 use sqlx::migrate::Migrator;
+use tonic::codec::CompressionEncoding::Gzip;
 
 pub use bootstrap::{admins_exist, create_admin};
 pub use config::{Config, Settings};
@@ -51,7 +52,7 @@ struct Auth {
 /// # Errors
 /// One sentence that says what to do.
 pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
-    let Config { serving, keys, database, records_url, settings } = config;
+    let Config { serving, answers, keys, database, records_url, settings } = config;
     // First what makes nothing: opening a database may make its file.
     let records = upstream("records", records_url)?;
     let db = database.open().await?;
@@ -68,10 +69,10 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
         settings: settings.clone(),
     });
     let grpc = grpc::Grpc(Arc::clone(&auth));
-    Ok(Server::new("clinic-auth", keys.guard(&clock)?, serving.shutdown_grace)
-        .service(AuthServiceServer::new(grpc.clone()))
-        .service(UserAdminServiceServer::new(grpc.clone()))
-        .service(TokenServiceServer::new(grpc))
+    Ok(Server::new("clinic-auth", keys.guard(answers, &clock)?, serving.shutdown_grace)
+        .service(AuthServiceServer::new(grpc.clone()).accept_compressed(Gzip))
+        .service(UserAdminServiceServer::new(grpc.clone()).accept_compressed(Gzip))
+        .service(TokenServiceServer::new(grpc).accept_compressed(Gzip))
         .background(hasher.give_memory_back())
         .background(sessions::clean_up(db.clone(), clock))
         .background(auth.sweep_registrations())

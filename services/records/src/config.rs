@@ -1,7 +1,7 @@
 //! What an operator may set.
 
 use clap::Args;
-use clinic_chassis::settings::{Database, Keys, Serving};
+use clinic_chassis::settings::{Answers, Database, Keys, Serving};
 
 use crate::access::DoctorPatientView;
 
@@ -10,6 +10,8 @@ use crate::access::DoctorPatientView;
 pub struct Config {
     #[command(flatten)]
     pub serving: Serving,
+    #[command(flatten)]
+    pub answers: Answers,
     #[command(flatten)]
     pub keys: Keys,
     #[command(flatten)]

@@ -26,6 +26,7 @@ use clinic_proto::records::v1::doctor_service_server::DoctorServiceServer;
 use clinic_proto::records::v1::patient_service_server::PatientServiceServer;
 use clinic_store::{check_schema, idempotency};
 use sqlx::migrate::Migrator;
+use tonic::codec::CompressionEncoding::Gzip;
 
 pub use access::DoctorPatientView;
 pub use config::Config;
@@ -37,12 +38,12 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/records");
 pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let db = config.database.open().await?;
     check_schema(&db, &MIGRATIONS).await?;
-    let guard = config.keys.guard(&clock)?;
+    let guard = config.keys.guard(&config.answers, &clock)?;
     let patients = patients::Patients::new(db.clone(), clock.clone(), config.doctor_patient_view);
     let doctors = doctors::Doctors::new(db.clone(), clock.clone());
     Ok(Server::new("clinic-records", guard, config.serving.shutdown_grace)
-        .service(PatientServiceServer::new(patients))
-        .service(DoctorServiceServer::new(doctors))
+        .service(PatientServiceServer::new(patients).accept_compressed(Gzip))
+        .service(DoctorServiceServer::new(doctors).accept_compressed(Gzip))
         .background(idempotency::keep_forgetting(db.clone(), clock))
         .database(db))
 }

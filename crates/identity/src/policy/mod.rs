@@ -12,6 +12,8 @@ use crate::{Caller, Roles};
 
 /// The option that carries the rule.
 const RULE: &str = "clinic.access.v1.rule";
+/// The option that says whether answers may be compressed.
+const COMPRESSIBLE: &str = "clinic.access.v1.compressible";
 /// The packages whose methods need a rule. Others (health, reflection) are not called by users.
 const PACKAGES: &str = "clinic.";
 
@@ -24,6 +26,8 @@ pub struct Rule {
     pub takes_stream: bool,
     /// Whether it changes nothing, so that a call may be given up or repeated at any time.
     pub is_read: bool,
+    /// Whether its answer may be compressed: not unless the contract says so.
+    pub compressible: bool,
 }
 
 /// Who may call a method.
@@ -81,6 +85,8 @@ impl Policy {
             .map_err(|error| PolicyError::Descriptors(error.to_string()))?;
         let option = pool.all_extensions().find(|e| e.full_name() == RULE);
         let option = option.ok_or(PolicyError::NoOption)?;
+        let compressible = pool.get_extension_by_name(COMPRESSIBLE);
+        let compressible = compressible.ok_or(PolicyError::NoOption)?;
         let mut rules = HashMap::new();
         for service in pool.services().filter(|s| s.full_name().starts_with(PACKAGES)) {
             for method in service.methods() {
@@ -89,7 +95,9 @@ impl Policy {
                     Ok(access) => {
                         let takes_stream = method.is_client_streaming();
                         let is_read = is_read(&method);
-                        rules.insert(path, Rule { access, takes_stream, is_read })
+                        let compressible =
+                            method.options().get_extension(&compressible).as_bool() == Some(true);
+                        rules.insert(path, Rule { access, takes_stream, is_read, compressible })
                     }
                     Err(problem) => return Err(PolicyError::Rule { method: path, problem }),
                 };

@@ -3,6 +3,8 @@ use std::path::Path;
 use clinic_proto::access::v1::Role;
 use uuid::Uuid;
 
+use prost_reflect::MessageDescriptor;
+
 use super::*;
 
 /// The descriptors of a contract with one service of that body.
@@ -111,4 +113,49 @@ fn exactly_the_methods_that_get_and_list_change_nothing() {
         let reads = ["Get", "List", "BatchGet"].iter().any(|verb| name.starts_with(verb));
         assert_eq!(rule.is_read, reads, "{path}: say idempotency_level = NO_SIDE_EFFECTS, or not");
     }
+}
+
+#[test]
+fn an_answer_may_be_compressed_only_where_the_contract_says_so() {
+    let path = "/clinic.probe.v1.Probe/Call";
+    for (option, allowed) in [
+        ("", false),
+        ("option (clinic.access.v1.compressible) = false;", false),
+        ("option (clinic.access.v1.compressible) = true;", true),
+    ] {
+        let policy = probe(&format!("{SIGNED_IN} {option}")).unwrap();
+        assert_eq!(policy.rule(path).unwrap().compressible, allowed, "{option}");
+    }
+}
+
+#[test]
+fn no_answer_with_tokens_may_be_compressed() {
+    const TOKENS: &str = "clinic.auth.v1.Tokens";
+    fn holds_tokens(message: &MessageDescriptor, seen: &mut Vec<String>) -> bool {
+        if seen.iter().any(|name| name == message.full_name()) {
+            return false;
+        }
+        seen.push(message.full_name().to_owned());
+        message.full_name() == TOKENS
+            || message.fields().any(|field| {
+                field.kind().as_message().is_some_and(|inner| holds_tokens(inner, seen))
+            })
+    }
+    let contract = clinic_proto::FILE_DESCRIPTOR_SET;
+    let policy = Policy::from_descriptors(contract).unwrap();
+    let pool = DescriptorPool::decode(contract).unwrap();
+    let (mut with_tokens, mut compressible) = (Vec::new(), 0);
+    for method in pool.services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let tokens = holds_tokens(&method.output(), &mut Vec::new());
+        let is_compressible = policy.rule(&path).is_some_and(|rule| rule.compressible);
+        compressible += usize::from(is_compressible);
+        assert!(!(tokens && is_compressible), "{path}");
+        if tokens {
+            with_tokens.push(method.name().to_owned());
+        }
+    }
+    with_tokens.sort();
+    assert_eq!(with_tokens, ["Login", "Refresh", "Register"]);
+    assert!(compressible > 0);
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clinic_chassis::settings::{Database, Keys, Serving};
+use clinic_chassis::settings::{Answers, Database, Keys, Serving};
 use clinic_testkit::Suite;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ fn socket(address: SocketAddr) -> TcpSocket {
 pub(crate) async fn records_at(suite: &Suite, port: &Port) -> CancellationToken {
     let config = clinic_records::Config {
         serving: Serving { shutdown_grace: Duration::from_millis(200) },
+        answers: Answers { compress_over: 0 },
         keys: Keys { keys_dir: suite.keys().path().to_owned() },
         database: Database {
             database_url: suite.databases.url("records"),

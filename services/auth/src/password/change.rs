@@ -19,10 +19,11 @@ impl Auth {
         let (current, new) =
             (SecretString::from(current_password), SecretString::from(new_password));
         let id = caller.user_id().ok_or_else(Error::role_required)?;
+        let place = self.hasher.admit(caller.client_ip(), &id.to_string())?;
         let user = users::store::find(&self.db, id).await?.filter(|user| user.active);
         // The access token outlives the account's end by some minutes.
         let user = user.ok_or_else(Error::invalid_token)?;
-        let verdict = self.hasher.verify(current, Some(user.password_hash.clone())).await?;
+        let verdict = place.verify(current, Some(user.password_hash.clone())).await?;
         let person = Person {
             email: &user.email,
             username: user.username.as_deref().unwrap_or_default(),
@@ -38,7 +39,7 @@ impl Auth {
         if !bad.is_empty() {
             return Err(Error::invalid_fields(bad));
         }
-        let hash = self.hasher.hash(new).await?;
+        let hash = place.hash(new).await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         if !users::store::update_password(&mut tx, id, &user.password_hash, &hash, now).await? {

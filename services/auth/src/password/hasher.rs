@@ -3,8 +3,12 @@
 //! one goes on with the next by itself: to be woken for it would leave the core idle for most of a
 //! millisecond. The memory is used again (allocating it anew costs a sixth of the time), and given
 //! back once nobody has signed in for a while.
+//!
+//! A [`Place`] comes first, which the [`Gate`] gives to no address without limit, and those who wait
+//! are served in turn by their address: the others wait behind one hash of an address that sends
+//! many, not behind all of them.
 
-use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +18,10 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use clinic_chassis::Error;
 use clinic_clock::random;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::gate::{Entry, Gate, block};
+use super::turns::Turns;
 
 /// m = 19456 KiB, t = 2, p = 1: what OWASP's cheat sheet asks of Argon2id.
 const PARAMS: Params = Params::DEFAULT;
@@ -37,6 +44,7 @@ pub(crate) struct Hasher(Arc<Pool>);
 
 struct Pool {
     cores: usize,
+    gate: Arc<Gate>,
     queue: Arc<Semaphore>,
     work: Mutex<Work>,
     spare: Mutex<Vec<Vec<Block>>>,
@@ -47,13 +55,23 @@ struct Pool {
 
 #[derive(Default)]
 struct Work {
-    waiting: VecDeque<Job>,
+    waiting: Turns<Option<IpAddr>, Job>,
     /// Threads that hash, each until nothing waits any more.
     threads: usize,
 }
 
 /// A hash to be made, in memory that is lent for it.
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+
+/// Leave to have passwords hashed, one after the other. Without one nothing is hashed.
+pub(crate) struct Place {
+    pool: Arc<Pool>,
+    /// The block of addresses in whose turn it is served.
+    block: Option<IpAddr>,
+    /// Shared with what is under way: a client that hangs up again and again fills the queue no
+    /// less than one that waits.
+    held: Arc<(Entry, OwnedSemaphorePermit)>,
+}
 
 /// What comparing a password found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +90,7 @@ impl Hasher {
         let output = Output::new(&random::<OUTPUT>()).map_err(failed)?;
         Ok(Self(Arc::new(Pool {
             cores,
+            gate: Arc::default(),
             queue: Arc::new(Semaphore::new(cores.saturating_mul(QUEUE))),
             work: Mutex::default(),
             spare: Mutex::default(),
@@ -80,6 +99,30 @@ impl Hasher {
         })))
     }
 
+    /// A place for a password that came from that address, where it is known, for the account of
+    /// that name.
+    pub(crate) fn admit(&self, client: Option<IpAddr>, account: &str) -> Result<Place, Error> {
+        let pool = Arc::clone(&self.0);
+        let block = client.map(block);
+        let entry = pool.gate.enter(block, account)?;
+        let queued = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| {
+            Error::unavailable("too many sign-ins at once: try again soon", "the queue is full")
+        })?;
+        Ok(Place { pool, block, held: Arc::new((entry, queued)) })
+    }
+
+    /// Gives memory back that was not used lately; runs as long as the server does.
+    pub(crate) async fn give_memory_back(self) {
+        loop {
+            tokio::time::sleep(KEEP).await;
+            if !self.0.used.swap(false, Ordering::Relaxed) {
+                *self.0.spare() = Vec::new();
+            }
+        }
+    }
+}
+
+impl Place {
     /// The password as it is stored: a PHC string.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<String, Error> {
         let salt = Salt::new(&random::<16>()).map_err(failed)?;
@@ -100,7 +143,7 @@ impl Hasher {
         stored: Option<String>,
     ) -> Result<Verdict, Error> {
         let exists = stored.is_some();
-        let stored = stored.unwrap_or_else(|| self.0.decoy.clone());
+        let stored = stored.unwrap_or_else(|| self.pool.decoy.clone());
         self.run(move |memory| {
             let hash = PasswordHash::new(&stored).map_err(failed)?;
             let computed = output(password.expose_secret(), &hash, memory)?;
@@ -118,39 +161,27 @@ impl Hasher {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let pool = Arc::clone(&self.0);
-        let place = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| {
-            Error::unavailable("too many sign-ins at once: try again soon", "the queue is full")
-        })?;
         let (answer, answered) = oneshot::channel();
-        pool.clone().begin(Box::new(move |memory| {
+        let held = Arc::clone(&self.held);
+        let job = Box::new(move |memory: &mut Vec<Block>| {
             // Nobody waits for it any more: the time is better spent on the next one.
             let result = (!answer.is_closed()).then(|| work(memory));
-            drop(place);
+            drop(held);
             if let Some(result) = result {
                 // To nobody, when he has gone meanwhile.
                 let _ = answer.send(result);
             }
-        }));
+        });
+        Arc::clone(&self.pool).begin(self.block, job);
         answered.await.map_err(|_| Error::internal("a password's hash was given up"))?
-    }
-
-    /// Gives memory back that was not used lately; runs as long as the server does.
-    pub(crate) async fn give_memory_back(self) {
-        loop {
-            tokio::time::sleep(KEEP).await;
-            if !self.0.used.swap(false, Ordering::Relaxed) {
-                *self.0.spare() = Vec::new();
-            }
-        }
     }
 }
 
 impl Pool {
-    /// Begins the job, or has it wait for a thread.
-    fn begin(self: Arc<Self>, job: Job) {
+    /// Begins the job, or has it wait for a thread in the turn of that block.
+    fn begin(self: Arc<Self>, block: Option<IpAddr>, job: Job) {
         let mut work = self.work();
-        work.waiting.push_back(job);
+        work.waiting.push(block, job);
         if work.threads < self.cores {
             work.threads += 1;
             drop(work);
@@ -188,7 +219,7 @@ impl Thread {
     /// The next job. Without one the thread has ended: whoever comes next begins another.
     fn next(&mut self) -> Option<Job> {
         let mut work = self.pool.work();
-        let job = work.waiting.pop_front();
+        let job = work.waiting.pop();
         if job.is_none() {
             work.threads -= 1;
             self.ended = true;
@@ -253,13 +284,19 @@ mod tests {
         text.to_owned().into()
     }
 
+    /// A place of a client whose address is not known.
+    fn place(hasher: &Hasher, account: &str) -> Place {
+        hasher.admit(None, account).unwrap()
+    }
+
     #[tokio::test]
     async fn a_password_is_kept_as_a_phc_string_and_recognised() {
         let hasher = Hasher::new().unwrap();
-        let stored = hasher.hash(secret("testpass123")).await.unwrap();
+        let place = place(&hasher, "a");
+        let stored = place.hash(secret("testpass123")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert_ne!(hasher.hash(secret("testpass123")).await.unwrap(), stored);
-        let verify = async |text| hasher.verify(secret(text), Some(stored.clone())).await.unwrap();
+        assert_ne!(place.hash(secret("testpass123")).await.unwrap(), stored);
+        let verify = async |text| place.verify(secret(text), Some(stored.clone())).await.unwrap();
         assert_eq!(verify("testpass123").await, Verdict::Right);
         assert_eq!(verify("testpass124").await, Verdict::Wrong);
         assert_eq!(verify("").await, Verdict::Wrong);
@@ -272,7 +309,8 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_account_is_never_right() {
         let hasher = Hasher::new().unwrap();
-        assert_eq!(hasher.verify(secret("testpass123"), None).await.unwrap(), Verdict::Wrong);
+        let verdict = place(&hasher, "a").verify(secret("testpass123"), None).await;
+        assert_eq!(verdict.unwrap(), Verdict::Wrong);
         assert!(is_current(&PasswordHash::new(&hasher.0.decoy).unwrap()));
     }
 
@@ -283,57 +321,84 @@ mod tests {
         let cores = hasher.0.cores;
         assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
         let others = hasher.0.queue.try_acquire_many(u32::try_from(cores * QUEUE).unwrap());
-        let refused = hasher.verify(secret("testpass123"), None).await.unwrap_err();
+        let refused = hasher.admit(None, "a").err().unwrap();
         assert_eq!(refused.code(), tonic::Code::Unavailable);
         assert!(tonic::Status::from(refused).get_details_retry_info().is_some());
         drop(others);
-        assert!(hasher.verify(secret("testpass123"), None).await.is_ok());
+        assert!(place(&hasher, "a").verify(secret("testpass123"), None).await.is_ok());
         assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
     }
 
     #[tokio::test]
     async fn all_who_come_at_once_are_served_by_as_many_threads_as_there_are_cores() {
         let hasher = Hasher::new().unwrap();
-        let all = (0..hasher.0.cores * 3).map(|_| hasher.verify(secret("testpass123"), None));
+        let places: Vec<_> =
+            (0..hasher.0.cores * 3).map(|number| place(&hasher, &number.to_string())).collect();
+        let all = places.iter().map(|place| place.verify(secret("testpass123"), None));
         let all = futures::future::join_all(all).await;
         assert!(all.into_iter().all(|verdict| verdict.unwrap() == Verdict::Wrong));
         let most = hasher.0.cores;
         assert!(hasher.0.spare().len() <= most, "one memory for each thread");
-        assert!(hasher.verify(secret("testpass123"), None).await.is_ok(), "and later ones too");
+        let later = place(&hasher, "a").verify(secret("testpass123"), None).await;
+        assert!(later.is_ok(), "and later ones too");
     }
 
     #[tokio::test]
-    async fn who_goes_away_while_waiting_costs_no_hash() {
+    async fn who_goes_away_while_waiting_costs_no_hash_and_keeps_the_place() {
         let hasher = Hasher::new().unwrap();
         // All threads are taken by nobody, so that what comes waits.
         hasher.0.work().threads = hasher.0.cores;
-        let gone = tokio::spawn({
-            let hasher = hasher.clone();
-            async move { hasher.verify(secret("testpass123"), None).await }
-        });
-        while hasher.0.work().waiting.is_empty() {
-            tokio::task::yield_now().await;
-        }
-        gone.abort();
-        assert!(gone.await.unwrap_err().is_cancelled());
+        let gone = place(&hasher, "a");
+        let mut waits = Box::pin(gone.verify(secret("testpass123"), None));
+        assert!(futures::poll!(&mut waits).is_pending());
+        drop(waits);
+        drop(gone);
+        let free = || hasher.0.queue.available_permits();
+        assert_eq!(free(), hasher.0.cores * QUEUE - 1);
         let mut memory = Vec::new();
-        let job = hasher.0.work().waiting.pop_front().unwrap();
+        let job = hasher.0.work().waiting.pop().unwrap();
         job(&mut memory);
         assert!(memory.is_empty());
-        assert_eq!(hasher.0.queue.available_permits(), hasher.0.cores * QUEUE);
+        assert_eq!(free(), hasher.0.cores * QUEUE);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_sends_many_passwords_holds_up_no_other_address() {
+        let hasher = Hasher::new().unwrap();
+        // All threads are taken by nobody, so that what comes waits.
+        hasher.0.work().threads = hasher.0.cores;
+        let from = |last: u8, account: &str| {
+            hasher.admit(Some([192, 0, 2, last].into()), account).unwrap()
+        };
+        let many: Vec<_> = (0..20).map(|number| from(1, &number.to_string())).collect();
+        let one = from(2, "0");
+        let mut waiting: Vec<_> = many
+            .iter()
+            .chain([&one])
+            .map(|place| Box::pin(place.verify(secret("testpass123"), None)))
+            .collect();
+        for wait in &mut waiting {
+            assert!(futures::poll!(wait).is_pending());
+        }
+        let mut memory = Vec::new();
+        for _ in 0..2 {
+            let job = hasher.0.work().waiting.pop().unwrap();
+            job(&mut memory);
+        }
+        assert!(futures::poll!(waiting.last_mut().unwrap()).is_ready());
     }
 
     #[tokio::test]
     async fn a_hash_with_other_parameters_is_recognised_as_outdated() {
         let hasher = Hasher::new().unwrap();
+        let place = place(&hasher, "a");
         for (m, t, p) in [(8 * 1024, 2, 1), (32 * 1024, 1, 2)] {
             let params = Params::new(m, t, p, Some(OUTPUT)).unwrap();
             let mut old =
                 phc(Salt::new(&[1; 16]).unwrap(), Output::new(&[0; 32]).unwrap()).unwrap();
             old.params = ParamsString::try_from(&params).unwrap();
             old.hash = Some(output("testpass123", &old, &mut Vec::new()).unwrap());
-            let verdict =
-                hasher.verify(secret("testpass123"), Some(old.to_string())).await.unwrap();
+            let verdict = place.verify(secret("testpass123"), Some(old.to_string())).await.unwrap();
             assert_eq!(verdict, Verdict::Outdated);
         }
     }
@@ -341,6 +406,6 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_hash_is_an_error_and_not_a_match() {
         let hasher = Hasher::new().unwrap();
-        assert!(hasher.verify(secret(""), Some(String::new())).await.is_err());
+        assert!(place(&hasher, "a").verify(secret(""), Some(String::new())).await.is_err());
     }
 }

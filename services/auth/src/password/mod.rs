@@ -2,11 +2,13 @@
 
 mod change;
 mod common;
+mod gate;
 mod hasher;
 mod rules;
+mod turns;
 
 use clinic_clock::random;
-pub(crate) use hasher::{Hasher, Verdict};
+pub(crate) use hasher::{Hasher, Place, Verdict};
 pub(crate) use rules::{Person, problems};
 use secrecy::SecretString;
 

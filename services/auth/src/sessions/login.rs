@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::model::Client;
 use super::store;
 use crate::Auth;
-use crate::password::Verdict;
+use crate::password::{Place, Verdict};
 use crate::users::{self, User};
 
 impl Auth {
@@ -23,9 +23,11 @@ impl Auth {
         let login = login_name(&email, &username)?;
         let client = client.at(caller.client_ip());
         let password = SecretString::from(password);
+        // Before the database is asked: to be sent away costs nothing more.
+        let place = self.hasher.admit(caller.client_ip(), &users::key(login))?;
         let mut user = users::store::find_by_login(&self.db, login).await?;
         loop {
-            let known = self.verified(&password, user).await?;
+            let known = self.verified(&place, &password, user).await?;
             let sign_in = self.new_sign_in();
             if self.db.execute(store::insert(&known, &sign_in, &client)).await? > 0 {
                 let tokens = self.tokens(&known, &sign_in)?;
@@ -38,14 +40,19 @@ impl Auth {
     }
 
     /// The account, when it is active and has that password.
-    async fn verified(&self, password: &SecretString, user: Option<User>) -> Result<User, Error> {
+    async fn verified(
+        &self,
+        place: &Place,
+        password: &SecretString,
+        user: Option<User>,
+    ) -> Result<User, Error> {
         // The same work whether or not there is such an account, and whether or not it is active.
         let stored = user.as_ref().map(|user| user.password_hash.clone());
-        let verdict = self.hasher.verify(password.clone(), stored).await?;
+        let verdict = place.verify(password.clone(), stored).await?;
         let user = user.filter(|user| user.active && verdict != Verdict::Wrong);
         let mut user = user.ok_or_else(refused)?;
         if verdict == Verdict::Outdated {
-            let hash = self.hasher.hash(password.clone()).await?;
+            let hash = place.hash(password.clone()).await?;
             users::store::update_hash(&self.db, &user, &hash).await?;
             user.password_hash = hash;
         }

@@ -11,6 +11,7 @@ on_both! {
     everything_that_is_wrong_with_a_change_is_said_at_once
     a_sign_in_hashes_an_outdated_password_anew
     of_two_changes_at_once_one_wins
+    whatever_hashes_a_password_is_refused_where_too_many_are_under_way
 }
 
 const NEW: &str = "securepassword123";
@@ -72,4 +73,31 @@ async fn of_two_changes_at_once_one_wins(suite: Suite) {
     let mut codes = [code(one), code(two)];
     codes.sort_by_key(|code| *code as i32);
     assert!(matches!(codes, [Code::Ok, Code::Aborted] | [Code::Ok, Code::InvalidArgument]));
+}
+
+async fn whatever_hashes_a_password_is_refused_where_too_many_are_under_way(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    let here = nobody().client_ip();
+    let held: Vec<_> =
+        (0..64).map(|n| suite.auth.hasher.admit(here, &n.to_string()).unwrap()).collect();
+    let known = suite.try_login("a@example.com", PASSWORD).await.err().unwrap();
+    let unknown = suite.try_login("b@example.com", PASSWORD).await.err().unwrap();
+    let (known, unknown) = (seen(known), seen(unknown));
+    assert_eq!((known.0, &known), (Code::ResourceExhausted, &unknown));
+    let register = async |email: &str, from: &Caller| {
+        let made = suite.auth.register(from, Client::default(), registration(email)).await;
+        made.err().map(seen)
+    };
+    assert_eq!(register("a@example.com", &nobody()).await, Some(known.clone()));
+    assert_eq!(register("b@example.com", &nobody()).await, Some(known.clone()));
+    let claims = suite.verifier.verify(&account.tokens.access).unwrap().claims.clone();
+    let at = |ip| Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, ip);
+    let refused = change(&suite, &at(here), PASSWORD, NEW).await.err().unwrap();
+    assert_eq!(seen(refused), known);
+
+    let elsewhere = Some([192, 0, 2, 8].into());
+    assert_eq!(register("b@example.com", &Caller::anonymous(elsewhere)).await, None);
+    change(&suite, &at(elsewhere), PASSWORD, NEW).await.unwrap();
+    drop(held);
+    suite.try_login("a@example.com", NEW).await.unwrap();
 }

@@ -64,8 +64,9 @@ async fn a_username_is_never_taken_for_an_address(suite: Suite) {
 
 async fn a_sign_in_goes_by_what_the_account_is_at_its_end(suite: Suite) {
     let account = suite.register("a@example.com").await;
-    let other = suite.auth.hasher.hash("another word 77".into()).await.unwrap();
-    let same = suite.auth.hasher.hash(PASSWORD.into()).await.unwrap();
+    let place = suite.auth.hasher.admit(None, "a@example.com").unwrap();
+    let other = place.hash("another word 77".into()).await.unwrap();
+    let same = place.hash(PASSWORD.into()).await.unwrap();
     let changed = |sql| Query::new(sql).bind(id(&account.user));
     let renamed = "UPDATE users SET name = 'Other', version = version + 1 WHERE id = $1";
     let hashed = "UPDATE users SET password_hash = $2 WHERE id = $1";

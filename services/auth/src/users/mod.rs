@@ -8,7 +8,7 @@ mod registrations;
 mod service;
 pub(crate) mod store;
 
-pub(crate) use model::User;
+pub(crate) use model::{User, key};
 pub(crate) use profile::Profiles;
 #[cfg(test)]
 pub(crate) use registrations::settle;

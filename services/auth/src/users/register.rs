@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
 
 use super::profile::{Prepared, Profile};
-use super::{User, registrations, store};
+use super::{User, key, registrations, store};
 use crate::password::{Person, problems};
 use crate::sessions::{Client, SignIn};
 use crate::{Auth, sessions};
@@ -41,6 +41,7 @@ impl Auth {
         let registration = Registration::parse(request).map_err(Error::invalid_fields)?;
         self.check_open(registration.role)?;
         let Registration { email, username, name, password, role, profile } = registration;
+        let place = self.hasher.admit(caller.client_ip(), &key(&email))?;
         // The indexes decide in the end. This answers before the work, and before records is asked.
         if store::find_by_login(&self.db, &email).await?.is_some() {
             return Err(store::email_taken());
@@ -50,13 +51,16 @@ impl Auth {
         {
             return Err(store::username_taken());
         }
+        let password_hash = place.hash(password).await?;
+        // Records may take its time.
+        drop(place);
         let now = self.clock.now();
         let user = User {
             id: self.clock.new_id(),
             email,
             username,
             name,
-            password_hash: self.hasher.hash(password).await?,
+            password_hash,
             roles: Roles::from(role).bits(),
             active: true,
             email_verified: false,

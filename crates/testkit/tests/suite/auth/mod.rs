@@ -9,6 +9,7 @@ mod refreshing;
 mod registration;
 mod secrets;
 mod sessions;
+mod storm;
 
 use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest, Tokens};
 use clinic_testkit::{Account, PASSWORD, Suite, email};

@@ -1,7 +1,7 @@
 //! The patient or doctor record that comes with an account: both are made, or neither.
 
 use clinic_auth::Config;
-use clinic_chassis::settings::{Database, Keys, Serving};
+use clinic_chassis::settings::{Answers, Database, Keys, Serving};
 use clinic_identity::{CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
@@ -31,6 +31,7 @@ fn with(profile: Profile) -> RegisterRequest {
 async fn auth_with_records_at(suite: &Suite, records: &Port) -> (Clients, CancellationToken) {
     let config = Config {
         serving: Serving { shutdown_grace: Duration::from_secs(1) },
+        answers: Answers { compress_over: 0 },
         keys: Keys { keys_dir: suite.keys().path().to_owned() },
         database: Database { database_url: suite.databases.url("auth"), database_connections: 2 },
         records_url: records.url(),

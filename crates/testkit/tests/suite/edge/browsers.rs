@@ -37,7 +37,8 @@ async fn only_the_origins_on_the_list_may_call() {
             let methods = allowed.header("access-control-allow-methods");
             assert_eq!(methods, Some("GET,POST,PUT,PATCH,DELETE"));
             let headers = allowed.header("access-control-allow-headers").unwrap();
-            for header in ["authorization", "content-type", "x-grpc-web", "grpc-timeout"] {
+            let needed = ["authorization", "content-type", "x-grpc-web", "grpc-timeout"];
+            for header in needed.into_iter().chain(["grpc-encoding", "grpc-accept-encoding"]) {
                 assert!(headers.split(',').any(|one| one == header), "{headers}");
             }
             // Cookies are no credentials here, and must never be sent.

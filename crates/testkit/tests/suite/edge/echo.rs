@@ -13,6 +13,7 @@ use futures::stream::{self, Stream, StreamExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
@@ -77,9 +78,11 @@ impl Echo {
             Reflection::V1 => (Some(reflection().build_v1().unwrap()), None),
             Reflection::V1Alpha => (None, Some(reflection().build_v1alpha().unwrap())),
         };
+        let echo = EchoServiceServer::new(heard.clone());
+        let echo = echo.accept_compressed(Gzip).send_compressed(Gzip);
         let server = tonic::transport::Server::builder()
             .http2_max_header_list_size(32 * 1024)
-            .add_service(EchoServiceServer::new(heard.clone()))
+            .add_service(echo)
             .add_optional_service(v1)
             .add_optional_service(v1alpha)
             .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));

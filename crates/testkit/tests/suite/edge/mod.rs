@@ -4,6 +4,7 @@
 mod browsers;
 mod cancellation;
 mod claims;
+mod compression;
 mod connect;
 mod connections;
 mod deadlines;
@@ -22,6 +23,7 @@ mod routes;
 mod stalled;
 mod tls;
 mod tokens;
+mod unreadable;
 mod upstreams;
 mod web;
 mod welcome;

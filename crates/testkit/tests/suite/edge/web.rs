@@ -27,10 +27,22 @@ impl Form {
     }
 
     pub(crate) fn encode(self, message: &impl Message) -> Vec<u8> {
-        let bytes = frame(message);
+        self.of(frame(message))
+    }
+
+    /// The body in which bytes travel.
+    pub(crate) fn of(self, bytes: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Binary => bytes,
             Self::Text => BASE64_STANDARD.encode(bytes).into_bytes(),
+        }
+    }
+
+    /// The bytes in the body of an answer.
+    pub(crate) fn to_binary(self, body: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Binary => body.to_vec(),
+            Self::Text => from_text(body),
         }
     }
 }
@@ -75,10 +87,7 @@ pub(crate) fn read<T: Message + Default>(form: Form, http: Answer) -> Outcome<T>
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), http.header(name)?.to_owned())))
         .collect();
-    let body = match form {
-        Form::Binary => http.body.clone(),
-        Form::Text => from_text(&http.body),
-    };
+    let body = form.to_binary(&http.body);
     let mut messages = Vec::new();
     let mut rest = body.as_slice();
     while let [flags, a, b, c, d, after @ ..] = rest {

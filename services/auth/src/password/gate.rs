@@ -1,0 +1,203 @@
+//! Limits the passwords that one address has under way. A hash takes a core for some twenty
+//! milliseconds, so without a limit one client fills the queue in front of the hasher, and nobody
+//! else can sign in.
+//!
+//! Counts what is named in the request, whether or not such an account exists, so a refusal tells
+//! nothing about accounts. Knows nothing of hashes, and of rates: how often somebody may try is
+//! another matter than how much at once.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use clinic_chassis::Error;
+
+/// Passwords that one address may have under way. An office or a hospital behind one address has
+/// room for 64 sign-ins at the same moment, which two cores check in less than a second; the queue
+/// of [`super::hasher`] has room for sixteen such addresses for each two cores.
+const PER_ADDRESS: u32 = 64;
+/// Those of them that may be for one account. Several workers of one program may sign in at once;
+/// guesses at one account leave seven eighths of the address's room to its other users.
+///
+/// Accounts are counted for each address on its own. If they were counted over all addresses, then
+/// whoever knows an e-mail address could keep its owner out.
+const PER_ACCOUNT: u32 = 8;
+/// Refusals with less time between them are one burst, which is logged once.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Gate(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Entries vanish at zero, so this is never larger than what is under way.
+    under_way: HashMap<Key, u32>,
+    /// When an entry was last refused.
+    refused: Option<Instant>,
+}
+
+/// What is counted.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Address(IpAddr),
+    Account(Option<IpAddr>, Arc<str>),
+}
+
+/// Counts until it is dropped.
+pub(crate) struct Entry {
+    gate: Arc<Gate>,
+    keys: [Option<Key>; 2],
+}
+
+impl Gate {
+    /// Admits a password that came from this [`block`] of addresses for the account of that name.
+    /// Calls whose client has no known address, such as those of an internal service, are counted
+    /// by the account only.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        block: Option<IpAddr>,
+        account: &str,
+    ) -> Result<Entry, Error> {
+        let keys = [block.map(Key::Address), Some(Key::Account(block, account.into()))];
+        let mut state = self.state();
+        if keys.iter().flatten().any(|key| state.is_full(key)) {
+            let first = state.begins_burst(Instant::now());
+            drop(state);
+            if first {
+                tracing::warn!("sign-ins are refused: too many at once from one address");
+            }
+            return Err(Error::too_many_calls(
+                "too many sign-ins at once from your address or for this account: try again soon",
+            ));
+        }
+        for key in keys.iter().flatten() {
+            *state.under_way.entry(key.clone()).or_default() += 1;
+        }
+        drop(state);
+        Ok(Entry { gate: Arc::clone(self), keys })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_full(&self, key: &Key) -> bool {
+        let most = match key {
+            Key::Address(_) => PER_ADDRESS,
+            Key::Account(..) => PER_ACCOUNT,
+        };
+        self.under_way.get(key).is_some_and(|count| *count >= most)
+    }
+
+    /// Notes a refusal. Returns whether it is the first after a quiet time.
+    fn begins_burst(&mut self, now: Instant) -> bool {
+        let last = self.refused.replace(now);
+        last.is_none_or(|last| now.saturating_duration_since(last) > QUIET)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        for key in self.keys.iter().flatten() {
+            if let Some(count) = state.under_way.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    state.under_way.remove(key);
+                }
+            }
+        }
+    }
+}
+
+/// The addresses that count as one: a single IPv4 address, or the /64 that a subscriber of IPv6 is
+/// given at least (RFC 6177).
+pub(crate) fn block(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)));
+    const THERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 8)));
+
+    fn fill(gate: &Arc<Gate>, from: Option<IpAddr>, account: &str) -> Vec<Entry> {
+        std::iter::from_fn(|| gate.enter(from, account).ok()).take(1000).collect()
+    }
+
+    #[test]
+    fn an_address_that_has_all_it_may_keeps_no_other_address_out() {
+        let gate = Arc::new(Gate::default());
+        let names: Vec<String> = (0..100).map(|number| format!("{number}@example.com")).collect();
+        let held: Vec<Entry> =
+            names.iter().filter_map(|name| gate.enter(HERE, name).ok()).collect();
+        assert_eq!(held.len(), 64);
+        let refused = Status::from(gate.enter(HERE, "new@example.com").err().unwrap());
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        let details = refused.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "TOO_MANY_CALLS");
+        assert!(details.retry_info().unwrap().retry_delay.is_some());
+        assert!(gate.enter(THERE, "new@example.com").is_ok());
+        // The same account too.
+        assert!(gate.enter(THERE, "0@example.com").is_ok());
+    }
+
+    #[test]
+    fn guesses_at_one_account_leave_room_for_other_accounts_of_the_address() {
+        let gate = Arc::new(Gate::default());
+        assert_eq!(fill(&gate, HERE, "a@example.com").len(), 8);
+        let held = fill(&gate, HERE, "a@example.com");
+        assert!(gate.enter(HERE, "b@example.com").is_ok());
+        assert!(gate.enter(THERE, "a@example.com").is_ok());
+        drop(held);
+    }
+
+    #[test]
+    fn callers_without_an_address_are_limited_by_account_only() {
+        let gate = Arc::new(Gate::default());
+        let many: Vec<_> = (0..100).map(|n| gate.enter(None, &n.to_string()).unwrap()).collect();
+        assert_eq!(fill(&gate, None, "a@example.com").len(), 8);
+        drop(many);
+    }
+
+    #[test]
+    fn what_has_ended_leaves_nothing_behind() {
+        let gate = Arc::new(Gate::default());
+        drop((fill(&gate, HERE, "a@example.com"), fill(&gate, THERE, "a@example.com")));
+        assert!(gate.state().under_way.is_empty());
+        assert!(gate.enter(HERE, "a@example.com").is_ok());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let blocks = |addresses: [&str; 2]| addresses.map(|a| block(a.parse().unwrap()));
+        let same = |addresses| matches!(blocks(addresses), [one, other] if one == other);
+        assert!(same(["2001:db8:1:2::1", "2001:db8:1:2:ffff::9"]));
+        assert!(!same(["2001:db8:1:2::1", "2001:db8:1:3::1"]));
+        assert!(!same(["192.0.2.7", "192.0.2.8"]));
+        // A socket of IPv6 sees callers of IPv4 so.
+        assert!(same(["192.0.2.7", "::ffff:192.0.2.7"]));
+        assert!(!same(["::ffff:192.0.2.7", "::ffff:192.0.2.8"]));
+    }
+
+    #[test]
+    fn a_burst_of_refusals_is_logged_once() {
+        let mut state = State::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let logged = [0, 1, 2, 9, 18, 29, 30].map(|seconds| state.begins_burst(at(seconds)));
+        assert_eq!(logged, [true, false, false, false, false, true, false]);
+    }
+}
