@@ -1,11 +1,12 @@
 // Envoy in front of the gateway, configured as docs/proxies/envoy.yaml shows. It passes all calls on
 // over few HTTP/2 connections.
 
+import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
-import { all, outcomes } from "../src/at-once.js";
+import { all, type Outcomes, outcomes } from "../src/at-once.js";
 import { describeBehind } from "../src/behind.js";
 import { Proxy } from "../src/proxies.js";
 import { AS_EXPECTED, refused, sendAll } from "../src/refused.js";
@@ -13,32 +14,33 @@ import { Member, Session, somePatient } from "../src/session.js";
 
 const CLIENTS = 20;
 const CALLS = 50;
+const ALL = CLIENTS * CALLS;
 const ROUNDS = 5;
+const ANSWERED = "answered";
 
 describeBehind("Envoy", Proxy.envoy, (behind) => {
   it(`${CLIENTS} clients with ${CALLS} calls at once lose none, ${ROUNDS} times in a row`, async () => {
-    const baseUrl = behind().proxy.url(2);
-    const connections = Array.from({ length: CLIENTS }, () => new Http2SessionManager(baseUrl));
-    const [first, ...others] = connections.map((sessionManager) =>
-      createGrpcTransport({ baseUrl, sessionManager }),
-    );
-    const staff = await Member.register(first!);
-    const { id } = await staff.patients.createPatient({ patient: somePatient() });
-    const callers = [
-      staff,
-      ...others.map((transport) => new Session(transport, staff.tokens.access)),
-    ];
-    try {
+    await withClients(behind().proxy.url(2), async (burst) => {
       for (let round = 1; round <= ROUNDS; round += 1) {
-        const found = await outcomes(CLIENTS * CALLS, CLIENTS * CALLS, async (number) => {
-          const caller = callers[number % CLIENTS] ?? staff;
-          const patient = await caller.patients.getPatient({ id });
-          return patient.id === id ? "answered" : "another patient";
-        });
-        all("answered", CLIENTS * CALLS, found, () => `in round ${round}\n${behind().log()}`);
+        all(ANSWERED, ALL, await burst(), () => `in round ${round}\n${behind().log()}`);
       }
+    });
+  });
+
+  it("calls above the gateway's limit for a connection are refused singly", async () => {
+    // Envoy's default: it sends all calls on a new connection before it has read the limit.
+    const proxy = await Proxy.envoy(behind().suite.url, 1024);
+    try {
+      await withClients(proxy.url(2), async (burst) => {
+        const found = await burst();
+        const lost = Object.keys(found).filter(
+          (outcome) => outcome !== ANSWERED && !outcome.endsWith("remote refused stream reset"),
+        );
+        assert.deepEqual(lost, [], JSON.stringify(found));
+        assert.ok((found[ANSWERED] ?? 0) >= 256, JSON.stringify(found));
+      });
     } finally {
-      connections.forEach((connection) => connection.abort());
+      await proxy.stop();
     }
   });
 
@@ -48,3 +50,28 @@ describeBehind("Envoy", Proxy.envoy, (behind) => {
     all(AS_EXPECTED, 500, found, () => behind().log());
   });
 });
+
+/** Runs a test with clients that have a connection each; a burst is a call of each of them at once. */
+async function withClients(
+  baseUrl: string,
+  test: (burst: () => Promise<Outcomes>) => Promise<void>,
+): Promise<void> {
+  const connections = Array.from({ length: CLIENTS }, () => new Http2SessionManager(baseUrl));
+  const transports = connections.map((sessionManager) =>
+    createGrpcTransport({ baseUrl, sessionManager }),
+  );
+  try {
+    const staff = await Member.register(createGrpcTransport({ baseUrl }));
+    const { id } = await staff.patients.createPatient({ patient: somePatient() });
+    const callers = transports.map((transport) => new Session(transport, staff.tokens.access));
+    await test(() =>
+      outcomes(ALL, ALL, async (number) => {
+        const caller = callers[number % CLIENTS] ?? staff;
+        const patient = await caller.patients.getPatient({ id });
+        return patient.id === id ? ANSWERED : "another patient";
+      }),
+    );
+  } finally {
+    connections.forEach((connection) => connection.abort());
+  }
+}

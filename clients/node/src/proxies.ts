@@ -61,14 +61,15 @@ export class Proxy {
     });
   }
 
-  /** Envoy in front of what listens at that URL. */
-  static envoy(upstream: string): Promise<Proxy> {
+  /** Envoy in front of what listens at that URL, with so many calls on a connection to it. */
+  static envoy(upstream: string, calls = 256): Promise<Proxy> {
     const path = settingOf("CLINIC_TEST_ENVOY");
     return Proxy.#start(async (folder) => {
       const port = await freePort();
       const config = await example("envoy.yaml", [
         ["port_value: 8080", `port_value: ${new URL(upstream).port}`],
         ["port_value: 8000", `port_value: ${port}`],
+        ["max_concurrent_streams: 256", `max_concurrent_streams: ${calls}`],
       ]);
       const file = join(folder, "envoy.yaml");
       await writeFile(file, config);
