@@ -29,9 +29,8 @@ impl Skew {
             return false;
         }
         let (now, before) = (self.clock.micros(), self.reported_at.load(Ordering::Relaxed));
-        let swap = || {
-            self.reported_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
-        };
+        let swap =
+            || self.reported_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
         now.abs_diff(before) >= QUIET && swap().is_ok()
     }
 }

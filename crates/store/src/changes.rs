@@ -6,8 +6,8 @@ use crate::query::{Arg, Query};
 
 /// New values of a row: columns, each with its value.
 ///
-/// An update that changes nothing writes nothing: the statement leaves out a row that has all of the
-/// values already, so its etag and `updated_at` stay.
+/// An update that changes nothing writes nothing: the statement skips a row that already has all of
+/// the values, so its etag and `updated_at` stay.
 #[derive(Clone, Default)]
 pub struct Changes(Vec<(&'static str, Arg)>);
 

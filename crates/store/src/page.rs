@@ -1,10 +1,10 @@
 //! Pages of lists: sizes, and tokens that say where the next page begins.
 //!
-//! Tokens are in URLs, and URLs are in the logs of proxies. Where the next page begins can be a name,
-//! so a token is encrypted (AES-256-GCM-SIV), with a key that all processes of a service share and
-//! that outlives them: it is in the service's database, where the names are too. A token belongs to
-//! the query that it came from, whose fingerprint is authenticated with it. What a caller may see is
-//! decided by the statement, whatever the token says.
+//! Tokens are in URLs, and proxies log URLs. The position where the next page begins can be a name,
+//! so tokens are encrypted (AES-256-GCM-SIV). The key is in the service's database, next to the
+//! names: all processes of the service share it, and restarts keep it. A token belongs to the query
+//! that it came from, whose fingerprint is authenticated with it. The statement, not the token,
+//! decides what a caller may see.
 //!
 //! Each service with lists has this table in its migrations:
 //! ```sql
@@ -85,19 +85,20 @@ pub fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
 pub struct Tokens(Arc<RandomizedNonceKey>);
 
 impl Tokens {
-    /// Takes the key of this database, and makes it at the first start.
+    /// Reads the database's key, which the first start creates.
     pub async fn open(db: &Db) -> Result<Self, Error> {
         let find = || Query::new("SELECT key FROM page_keys WHERE id = 1");
         let mut found: Option<(Vec<u8>,)> = db.fetch_optional(find()).await?;
         if found.is_none() {
-            // Of several processes that start at once, one makes it.
+            // If several processes start at once, the first one wins.
             let insert = Query::new(
                 "INSERT INTO page_keys (id, key) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
             );
             db.execute(insert.bind(random::<32>().to_vec())).await?;
             found = db.fetch_optional(find()).await?;
         }
-        let (key,) = found.ok_or_else(|| Error::Internal(Cause::new("the page key is not there")))?;
+        let (key,) =
+            found.ok_or_else(|| Error::Internal(Cause::new("the page key is not there")))?;
         Self::new(&key)
     }
 
@@ -127,10 +128,8 @@ impl Tokens {
 
     fn read(&self, token: &str, fingerprint: &[u8]) -> Result<Cursor, InvalidPageToken> {
         let mut bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidPageToken)?;
-        let (nonce, sealed) =
-            bytes.split_first_chunk_mut::<NONCE_LEN>().ok_or(InvalidPageToken)?;
-        let opened =
-            self.0.open_in_place(Nonce::from(&*nonce), Aad::from(fingerprint), sealed);
+        let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>().ok_or(InvalidPageToken)?;
+        let opened = self.0.open_in_place(Nonce::from(&*nonce), Aad::from(fingerprint), sealed);
         let opened: &[u8] = opened.map_err(|_| InvalidPageToken)?;
         let (branch, rest) = opened.split_first().ok_or(InvalidPageToken)?;
         let (id, key) = rest.split_first_chunk::<16>().ok_or(InvalidPageToken)?;

@@ -197,7 +197,7 @@ pub(crate) struct Change<'a> {
     pub(crate) now: DateTime<Utc>,
 }
 
-/// A row that a change did not touch, and what says why.
+/// A row that a change did not touch, and the facts that tell why.
 #[derive(sqlx::FromRow)]
 struct Untouched<T> {
     #[sqlx(flatten)]
@@ -208,7 +208,7 @@ struct Untouched<T> {
     is_of_account: bool,
     /// Whether it still is as it was when the etag was read.
     is_current: bool,
-    /// Whether it has all the values that it was to get.
+    /// Whether it already has all of the new values.
     is_changed: bool,
 }
 
@@ -268,8 +268,8 @@ impl Change<'_> {
         };
     }
 
-    /// The row that the statement did not touch, when there was nothing to change; otherwise why it
-    /// was not changed. Without a row that the caller may change it is never anything but "not
+    /// Returns the row that the statement did not touch if there was nothing to change, and otherwise
+    /// the reason why it was not changed. Without a row that the caller may change it is always "not
     /// found".
     async fn untouched<T: Row>(
         &self,

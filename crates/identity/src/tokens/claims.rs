@@ -208,8 +208,7 @@ impl ClaimsVerifier {
         }
         let key = keys.get(&kid).ok_or(TokenError::UnknownKey)?;
         let (issuer, clock) = (&key.issuer, &self.clock);
-        let envelope =
-            CLAIMS.verify::<Forwarded>(token, &key.key, issuer, clock, &self.skew)?;
+        let envelope = CLAIMS.verify::<Forwarded>(token, &key.key, issuer, clock, &self.skew)?;
         let caller = Arc::new(caller(envelope.claims, key)?);
         let entry =
             Remembered { caller: Arc::clone(&caller), exp: envelope.exp, keys: Arc::clone(&keys) };

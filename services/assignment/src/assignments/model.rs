@@ -115,7 +115,7 @@ impl Changes {
         }
     }
 
-    /// Whether an assignment is so already.
+    /// Whether an assignment already has these values.
     pub(super) fn are_in(&self, row: &Assignment) -> bool {
         let Self { reason_for_visit, notes } = self;
         reason_for_visit.as_ref().is_none_or(|reason| *reason == row.reason_for_visit)

@@ -138,7 +138,8 @@ impl Assignments {
         };
         let page = self.page(caller, "ListAssignments", filter, &paging).await?;
         let total_size = page.total_size;
-        let (assignments, next_page_token) = page.into_items(&self.pages, Assignment::into_proto)?;
+        let (assignments, next_page_token) =
+            page.into_items(&self.pages, Assignment::into_proto)?;
         Ok(ListAssignmentsResponse { assignments, next_page_token, total_size })
     }
 

@@ -119,7 +119,11 @@ impl About {
 impl Change<'_> {
     /// Makes these changes, unless the assignment has ended. Where there is nothing to change it
     /// stays as it is.
-    pub(super) async fn update(&self, db: &Db, changes: &model::Changes) -> Result<Assignment, Error> {
+    pub(super) async fn update(
+        &self,
+        db: &Db,
+        changes: &model::Changes,
+    ) -> Result<Assignment, Error> {
         let model::Changes { reason_for_visit, notes } = changes;
         let texts = [("reason_for_visit", reason_for_visit), ("notes", notes)];
         let given = texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?.into())));

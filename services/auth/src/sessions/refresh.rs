@@ -12,11 +12,11 @@ use crate::Auth;
 use crate::tokens::RefreshToken;
 use crate::users::{self, User};
 
-/// How long after its use a token still leads to the newest one: long enough for all tabs of a
+/// How long after its first use a token still leads to the newest one: long enough for all tabs of a
 /// browser that woke up, too short for a thief.
 const REPLAY: TimeDelta = TimeDelta::seconds(10);
-/// How many successors a replay follows at most. Each was used within [`REPLAY`], and no browser
-/// refreshes so often; a client that does must not make every replay dearer.
+/// Limits how many successors a replay follows. Each of them was used within [`REPLAY`], and no
+/// browser refreshes that often; without a limit a client could make its replays ever more expensive.
 const MOST_SUCCESSORS: usize = 64;
 
 impl Auth {
@@ -49,9 +49,9 @@ impl Auth {
         Ok(Some((user, sign_in)))
     }
 
-    /// The newest token of the session, when this one was just used: whoever asks holds what the
-    /// other tabs hold, however often they have refreshed meanwhile. Later somebody has a copy of
-    /// the token, and since nobody can tell who, the session ends for both.
+    /// Returns the session's newest token if this one was used just now, so that all tabs of a
+    /// browser end up with the same token, in whatever order they refresh. A later replay means that
+    /// somebody has a copy of the token. Nobody can tell who, so the session ends for both.
     async fn replay(&self, token: &RefreshToken) -> Result<(User, SignIn), Error> {
         let used = store::find_used(&self.db, token).await?.ok_or_else(refused)?;
         let now = self.clock.now();
@@ -73,9 +73,9 @@ impl Auth {
         Ok((user, SignIn { session_id, refresh, at: now, refresh_expires_at: expires_at }))
     }
 
-    /// Follows the successors of a used token to the one that the session can go on with. Each step
-    /// reads a used token together with the session as it is at that moment, so a refresh in between
-    /// only adds a step.
+    /// Follows the successors of a used token to the one that has not been used. Each step reads a
+    /// used token together with its session in one statement, so a refresh in between only adds a
+    /// step.
     async fn newest(
         &self,
         token: &RefreshToken,
@@ -92,7 +92,7 @@ impl Auth {
         Err(refused())
     }
 
-    /// Processes of auth compare one another's times here: the log says when their clocks differ.
+    /// Warns if the process of auth that wrote `used_at` has a clock that is ahead of this one.
     fn check_clock(&self, used_at: DateTime<Utc>, now: DateTime<Utc>) {
         let seconds = (used_at - now).num_seconds();
         if self.skew.is_due(seconds) {

@@ -24,9 +24,7 @@ use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
     LoginRequest, RefreshRequest, RefreshResponse, RegisterRequest, Tokens, User,
 };
-use clinic_store::{
-    Db, Options, Query, create_database_if_missing, database_url, migrate, page,
-};
+use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate, page};
 use secrecy::SecretString;
 use tonic::{Code, Status};
 use uuid::Uuid;

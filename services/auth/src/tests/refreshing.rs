@@ -55,7 +55,7 @@ async fn a_token_just_used_gives_the_newest_token_however_often_the_session_went
         assert_eq!(again.refresh, newest.refresh);
         assert_eq!(again.refresh_expires_at, newest.refresh_expires_at);
     }
-    // Whoever got it this way goes on with it at any time.
+    // The tab that got it this way can use it at any time.
     suite.advance(60);
     assert!(suite.refresh(&newest.refresh).await.is_ok());
 }

@@ -131,8 +131,7 @@ impl Patients {
         let change = self.change(which, &scope, &etag, Before::Live);
         let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
-        let row: Patient =
-            change.write(&self.db, FULL, &changes(&mask, columns), |_| ()).await?;
+        let row: Patient = change.write(&self.db, FULL, &changes(&mask, columns), |_| ()).await?;
         Ok(row.into_full())
     }
 

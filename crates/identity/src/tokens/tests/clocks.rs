@@ -1,7 +1,8 @@
 //! When tokens begin and end, also where the clocks of two machines differ.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::Mutex;
+use std::sync::Once;
 
 use super::*;
 
@@ -90,23 +91,27 @@ fn a_clock_that_differs_is_logged_once_a_minute_with_the_difference() {
 
 /// The lines that this writes to the log.
 fn logged(act: impl FnOnce()) -> Vec<String> {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    thread_local!(static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    struct Lines;
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            LINES.with_borrow_mut(|lines| lines.write(bytes))
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
-    let lines = Lines::default();
-    let to = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
-    tracing::subscriber::with_default(subscriber, act);
-    let written = lines.0.lock().unwrap().clone();
-    String::from_utf8(written).unwrap().lines().map(str::to_owned).collect()
+    // One for all threads, because tracing asks the thread that comes first whether a line is
+    // wanted at all.
+    static SUBSCRIBER: Once = Once::new();
+    SUBSCRIBER.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        tracing::callsite::rebuild_interest_cache();
+    });
+    LINES.take();
+    act();
+    String::from_utf8(LINES.take()).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]

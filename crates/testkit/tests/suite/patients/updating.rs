@@ -160,8 +160,8 @@ on_both! {
         // A stale etag is a conflict also where there is nothing to change.
         let same = Patient { etag: made.etag, ..changed.clone() };
         for paths in [&[][..], &["*"], &["gender"]] {
-            let answer = staff.patients().update_patient(update(&made.id, same.clone(), paths));
-            let stale = failure(answer.await);
+            let request = update(&made.id, same.clone(), paths);
+            let stale = failure(staff.patients().update_patient(request).await);
             assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
         }
         let read = staff.patients().get_patient(get(&made.id)).await.unwrap().into_inner();
