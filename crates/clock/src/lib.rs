@@ -1,6 +1,10 @@
 //! Where time, ids and randomness come from. Everything that needs one of them is handed a
 //! [`Clock`], so that a test can move the time instead of waiting for it.
 
+mod skew;
+
+pub use skew::Skew;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -44,7 +44,7 @@ fn is_line(text: &str) -> bool {
 }
 
 fn is_prose(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
 fn is_id_or_me(text: &str) -> bool {
@@ -133,7 +133,11 @@ mod tests {
             &["", "a", "a@", "@b", "a b@c", "a@b c"],
         );
         judge(&LINE, &["Ann", "Zoë O'Neil", "山田"], &["", " ", "a\nb", "a\0", "\u{85}x"]);
-        judge(&PROSE, &["", "BP <120\n\tfine"], &["a\0b", "\u{1b}[31m"]);
+        judge(
+            &PROSE,
+            &["", "BP <120\n\tfine"],
+            &["a\0b", "\u{1b}[31m", "two\r\nlines", "two\rlines", "\u{b}", "\u{85}"],
+        );
         judge(
             &BIRTH_DATE,
             &["1985-05-15", "2000-02-29"],
@@ -163,5 +167,27 @@ mod tests {
             &["me", "01890a5d-ac96-774b-bcce-b302099a8057"],
             &["", "ME", "1", "01890a5dac96774bbcceb302099a8057----"],
         );
+    }
+
+    /// The pattern of a predefined rule, as its CEL text says it.
+    fn pattern_in_cel(rule: &str) -> Regex {
+        let contract = include_str!("../../../proto/clinic/access/v1/formats.proto");
+        let (_, text) = contract.split_once(&format!("optional bool {rule} = ")).unwrap();
+        let (_, text) = text.split_once("this.matches('").unwrap();
+        let (pattern, _) = text.split_once("')").unwrap();
+        // Escaped twice: as a string of CEL within a string of the contract.
+        Regex::new(&pattern.replace(r"\\\\", r"\")).unwrap()
+    }
+
+    #[test]
+    fn the_contract_says_of_every_control_character_what_the_code_does() {
+        for (rule, format) in [("line", &LINE), ("prose", &PROSE)] {
+            let pattern = pattern_in_cel(rule);
+            for character in '\0'..='\u{ff}' {
+                let text = format!("a{character}b");
+                let is_valid = (format.is_valid)(&text);
+                assert_eq!(pattern.is_match(&text), is_valid, "{rule}: {character:?}");
+            }
+        }
     }
 }

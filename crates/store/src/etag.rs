@@ -14,12 +14,13 @@ pub fn is_current(text: &str, version: i64) -> bool {
     text.is_empty() || text == etag(version)
 }
 
-/// Appends the condition that the row still is as it was when the etag was read. One that was never
-/// given out holds for no row.
+/// Appends the condition that the row still is as it was when the etag was read. An empty etag is no
+/// condition; one that was never given out holds for no row.
 pub fn push_current(query: &mut Query, text: &str) {
-    if !text.is_empty() {
-        query.push(" AND version = ").push_bind(version(text).unwrap_or(-1));
-    }
+    match text {
+        "" => query.push("TRUE"),
+        text => query.push("version = ").push_bind(version(text).unwrap_or(-1)),
+    };
 }
 
 fn version(text: &str) -> Option<i64> {

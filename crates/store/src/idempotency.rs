@@ -1,5 +1,6 @@
-//! Creates that may be sent twice: the same request id and content again gives the first result, as
-//! far as the caller may still see it.
+//! Creates that may be sent twice: the same request id and content again makes nothing, and gives
+//! what the first one made, as it is now and as far as the caller may still see it. The first answer
+//! itself is not kept: it would be a copy of private data that outlives a deletion and a lost right.
 //!
 //! Each service with Creates has this table in its migrations:
 //! ```sql

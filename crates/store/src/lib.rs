@@ -1,6 +1,6 @@
 //! How services keep data: pools, queries, transactions and migrations over PostgreSQL and SQLite,
-//! from one SQL text, but for [`Query::for_share`]. Knows no table but [`idempotency`]'s, and nothing
-//! of gRPC.
+//! from one SQL text, but for [`Query::for_share`]. Knows no table but those of [`idempotency`] and
+//! [`page`], and nothing of gRPC.
 //!
 //! The subset of SQL that both databases take from the same text: `$1` placeholders, `RETURNING`,
 //! `ON CONFLICT`, partial unique indexes, row values, and the column types `uuid`, `text`,
@@ -9,6 +9,7 @@
 //! are named `<table>_<column>_<column>_key`: see [`Error::Unique`].
 
 mod batch;
+mod changes;
 mod connect;
 mod db;
 mod error;
@@ -24,6 +25,7 @@ mod sqlite;
 mod suspicion;
 mod tx;
 
+pub use changes::Changes;
 pub use connect::{ConnectError, Options};
 pub use db::{Backend, Db, Row};
 pub use error::{Cause, Error};

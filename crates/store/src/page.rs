@@ -1,19 +1,35 @@
 //! Pages of lists: sizes, and tokens that say where the next page begins.
 //!
-//! A token belongs to the query that it came from: a hash over its content and the query's
-//! fingerprint is part of it. That keeps mistakes apart, it is no signature: what a caller may see
-//! is decided by the statement, whatever the token says.
+//! Tokens are in URLs, and proxies log URLs. The position where the next page begins can be a name,
+//! so tokens are encrypted (AES-256-GCM-SIV). The key is in the service's database, next to the
+//! names: all processes of the service share it, and restarts keep it. A token belongs to the query
+//! that it came from, whose fingerprint is authenticated with it. The statement, not the token,
+//! decides what a caller may see.
+//!
+//! Each service with lists has this table in its migrations:
+//! ```sql
+//! CREATE TABLE page_keys (
+//!     id bigint PRIMARY KEY,
+//!     key bytea NOT NULL
+//! );
+//! ```
 
 use std::fmt;
+use std::sync::Arc;
 
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clinic_clock::random;
 use uuid::Uuid;
+
+use crate::db::Db;
+use crate::error::{Cause, Error};
+use crate::query::Query;
 
 const DEFAULT_SIZE: i64 = 50;
 const MAX_SIZE: i64 = 500;
-const HASH: usize = 16;
 /// Bytes that the items of a page may have: clients of gRPC take 4 MiB unless they are told
 /// otherwise.
 const MAX_BYTES: usize = 3 << 20;
@@ -64,31 +80,61 @@ pub fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
     context.finish().as_ref().to_vec()
 }
 
-/// The token for what comes after this row.
-pub fn encode(cursor: &Cursor, fingerprint: &[u8]) -> String {
-    let mut bytes = vec![cursor.branch];
-    bytes.extend_from_slice(cursor.id.as_bytes());
-    bytes.extend_from_slice(&cursor.key);
-    let hash = hash(&bytes, fingerprint);
-    bytes.extend_from_slice(&hash);
-    URL_SAFE_NO_PAD.encode(bytes)
-}
+/// Makes the tokens of a service's pages, and reads them. Clones share the key.
+#[derive(Clone)]
+pub struct Tokens(Arc<RandomizedNonceKey>);
 
-/// Reads a token of the same query.
-pub fn decode(token: &str, fingerprint: &[u8]) -> Result<Cursor, InvalidPageToken> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidPageToken)?;
-    let (payload, sum) = bytes.split_last_chunk::<HASH>().ok_or(InvalidPageToken)?;
-    if *sum != hash(payload, fingerprint) {
-        return Err(InvalidPageToken);
+impl Tokens {
+    /// Reads the database's key, which the first start creates.
+    pub async fn open(db: &Db) -> Result<Self, Error> {
+        let find = || Query::new("SELECT key FROM page_keys WHERE id = 1");
+        let mut found: Option<(Vec<u8>,)> = db.fetch_optional(find()).await?;
+        if found.is_none() {
+            // If several processes start at once, the first one wins.
+            let insert = Query::new(
+                "INSERT INTO page_keys (id, key) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
+            );
+            db.execute(insert.bind(random::<32>().to_vec())).await?;
+            found = db.fetch_optional(find()).await?;
+        }
+        let (key,) =
+            found.ok_or_else(|| Error::Internal(Cause::new("the page key is not there")))?;
+        Self::new(&key)
     }
-    let (branch, rest) = payload.split_first().ok_or(InvalidPageToken)?;
-    let (id, key) = rest.split_first_chunk::<16>().ok_or(InvalidPageToken)?;
-    Ok(Cursor { branch: *branch, id: Uuid::from_bytes(*id), key: key.to_vec() })
-}
 
-/// [`decode`] for a request's `page_token`, which is empty for the first page.
-pub fn after(token: &str, fingerprint: &[u8]) -> Result<Option<Cursor>, InvalidPageToken> {
-    if token.is_empty() { Ok(None) } else { decode(token, fingerprint).map(Some) }
+    fn new(key: &[u8]) -> Result<Self, Error> {
+        let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, key);
+        let key = key.map_err(|_| Error::Internal(Cause::new("the page key cannot be used")))?;
+        Ok(Self(Arc::new(key)))
+    }
+
+    /// The token for what comes after this row; empty when nothing does.
+    pub fn token(&self, next: Option<&Cursor>, fingerprint: &[u8]) -> Result<String, Error> {
+        let Some(Cursor { branch, id, key }) = next else { return Ok(String::new()) };
+        let mut sealed = [&[*branch], id.as_bytes().as_slice(), key].concat();
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(fingerprint), &mut sealed);
+        let nonce = nonce.map_err(|_| Error::Internal(Cause::new("a page token was not made")))?;
+        Ok(URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &sealed].concat()))
+    }
+
+    /// Reads a request's `page_token`, which is empty for the first page.
+    pub fn after(
+        &self,
+        token: &str,
+        fingerprint: &[u8],
+    ) -> Result<Option<Cursor>, InvalidPageToken> {
+        if token.is_empty() { Ok(None) } else { self.read(token, fingerprint).map(Some) }
+    }
+
+    fn read(&self, token: &str, fingerprint: &[u8]) -> Result<Cursor, InvalidPageToken> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidPageToken)?;
+        let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>().ok_or(InvalidPageToken)?;
+        let opened = self.0.open_in_place(Nonce::from(&*nonce), Aad::from(fingerprint), sealed);
+        let opened: &[u8] = opened.map_err(|_| InvalidPageToken)?;
+        let (branch, rest) = opened.split_first().ok_or(InvalidPageToken)?;
+        let (id, key) = rest.split_first_chunk::<16>().ok_or(InvalidPageToken)?;
+        Ok(Cursor { branch: *branch, id: Uuid::from_bytes(*id), key: key.to_vec() })
+    }
 }
 
 /// From `size + 1` rows makes the page, and the cursor of its last row when more follow.
@@ -127,19 +173,6 @@ pub fn fit<T>(
     (items, next)
 }
 
-fn hash(payload: &[u8], fingerprint: &[u8]) -> [u8; HASH] {
-    let mut context = Context::new(&SHA256);
-    context.update(&fingerprint.len().to_be_bytes());
-    context.update(fingerprint);
-    context.update(payload);
-    let digest = context.finish();
-    let mut hash = [0; HASH];
-    for (to, from) in hash.iter_mut().zip(digest.as_ref()) {
-        *to = *from;
-    }
-    hash
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,31 +181,48 @@ mod tests {
         Cursor { branch: 1, id: Uuid::from_u128(7), key: b"smith".to_vec() }
     }
 
-    #[test]
-    fn a_token_leads_back_to_its_row() {
-        let token = encode(&cursor(), b"list");
-        assert_eq!(decode(&token, b"list"), Ok(cursor()));
-        assert_eq!(after("", b"list"), Ok(None));
+    fn tokens() -> Tokens {
+        Tokens::new(&[7; 32]).unwrap()
+    }
+
+    fn token() -> String {
+        tokens().token(Some(&cursor()), b"list").unwrap()
     }
 
     #[test]
-    fn a_token_of_another_query_is_refused() {
-        let token = encode(&cursor(), b"list");
-        assert_eq!(decode(&token, b"other"), Err(InvalidPageToken));
+    fn a_token_leads_back_to_its_row() {
+        assert_eq!(tokens().after(&token(), b"list"), Ok(Some(cursor())));
+        assert_eq!(tokens().after("", b"list"), Ok(None));
+        assert_eq!(tokens().token(None, b"list").unwrap(), "");
+    }
+
+    #[test]
+    fn a_token_does_not_show_where_the_next_page_begins() {
+        let bytes = URL_SAFE_NO_PAD.decode(token()).unwrap();
+        let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+        assert!(!holds(b"smi") && !holds(b"ith") && !holds(&cursor().id.as_bytes()[..8]));
+        assert_ne!(token(), token());
+    }
+
+    #[test]
+    fn a_token_of_another_query_or_key_is_refused() {
+        assert_eq!(tokens().after(&token(), b"other"), Err(InvalidPageToken));
+        let others = Tokens::new(&[8; 32]).unwrap();
+        assert_eq!(others.after(&token(), b"list"), Err(InvalidPageToken));
         assert_ne!(fingerprint(&[b"ab", b"c"]), fingerprint(&[b"a", b"bc"]));
     }
 
     #[test]
     fn a_mangled_token_is_refused_whichever_character_changes() {
-        let token = encode(&cursor(), b"list");
+        let (tokens, token) = (tokens(), token());
+        let refused = |token: &str| tokens.after(token, b"list") == Err(InvalidPageToken);
         for at in 0..token.len() {
             let mut mangled = token.clone().into_bytes();
             mangled[at] = if mangled[at] == b'A' { b'B' } else { b'A' };
-            let mangled = String::from_utf8(mangled).unwrap();
-            assert_eq!(decode(&mangled, b"list"), Err(InvalidPageToken), "at {at}");
+            assert!(refused(&String::from_utf8(mangled).unwrap()), "at {at}");
         }
         for mangled in [&token[1..], "x", "!!", &format!("{token}A"), &"A".repeat(2000)] {
-            assert_eq!(decode(mangled, b"list"), Err(InvalidPageToken));
+            assert!(refused(mangled));
         }
     }
 
@@ -187,6 +237,7 @@ mod tests {
         assert_eq!(cut(vec![1, 2], 2, to_cursor), (vec![1, 2], None));
         assert_eq!(cut(vec![1, 2, 3], 2, to_cursor), (vec![1, 2], Some(to_cursor(&2))));
     }
+
     #[test]
     fn what_does_not_fit_into_an_answer_comes_on_the_next_page() {
         let to_cursor =

@@ -58,6 +58,13 @@ impl Query {
         self
     }
 
+    /// Appends the placeholder of a value that has one already, by its number.
+    pub(crate) fn push_again(&mut self, number: usize) -> &mut Self {
+        // Writing to a String cannot fail.
+        let _ = write!(self.sql.to_mut(), "${number}");
+        self
+    }
+
     /// Appends `(v, v, …)` for `IN`, filled up by repeating the last value to a power of two: the
     /// statement caches then hold ten texts for 500 values, and not one for each length. Without
     /// values it appends `(NULL)`, which nothing is in.

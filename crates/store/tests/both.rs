@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clinic_clock::Clock;
 use clinic_store::idempotency::{self, CreateError, New, Request};
+use clinic_store::page::{Cursor, InvalidPageToken, Tokens};
 use clinic_store::{
     Backend, ConnectError, Db, Error, Options, Query, SchemaError, check_schema,
     create_database_if_missing, database_url, migrate,
@@ -40,6 +41,10 @@ CREATE TABLE requests (
     resource_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (caller, method, request_id)
+);
+CREATE TABLE page_keys (
+    id bigint PRIMARY KEY,
+    key bytea NOT NULL
 );";
 
 fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
@@ -126,6 +131,7 @@ on_both! {
     concurrent_creates_with_one_request_id_make_one_row
     a_request_id_is_new_or_a_replay_or_reused
     a_replay_gives_what_can_be_seen_now
+    the_processes_of_a_service_read_one_anothers_page_tokens
     migrating_twice_at_once_works
     a_schema_that_is_not_the_programs_is_refused
     a_failed_migration_leaves_nothing_behind
@@ -347,6 +353,24 @@ async fn a_replay_gives_what_can_be_seen_now(scratch: &Scratch) {
     assert!(matches!(create(&db, &first, 6).await, Err(CreateError::Gone)));
     assert!(matches!(first.find::<(Uuid,)>(&db, live).await, Err(CreateError::Gone)));
     assert_eq!(count(&db).await, 1);
+}
+
+async fn the_processes_of_a_service_read_one_anothers_page_tokens(scratch: &Scratch) {
+    let db = scratch.db().await;
+    // Also those that start for the first time at the same moment, and those that start later.
+    let open = || Tokens::open(&db);
+    let (one, two, three) = tokio::join!(open(), open(), open());
+    let all = [one, two, three, open().await].map(Result::unwrap);
+    let cursor = Cursor { branch: 2, id: Uuid::from_u128(7), key: b"smith".to_vec() };
+    for made_by in &all {
+        let token = made_by.token(Some(&cursor), b"list").unwrap();
+        for read_by in &all {
+            assert_eq!(read_by.after(&token, b"list"), Ok(Some(cursor.clone())));
+        }
+    }
+    let token = all[0].token(Some(&cursor), b"list").unwrap();
+    db.execute(Query::new("DELETE FROM page_keys")).await.unwrap();
+    assert_eq!(open().await.unwrap().after(&token, b"list"), Err(InvalidPageToken));
 }
 
 async fn migrating_twice_at_once_works(scratch: &Scratch) {

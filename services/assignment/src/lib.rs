@@ -17,7 +17,7 @@ mod people;
 use clinic_chassis::{Server, settings};
 use clinic_clock::Clock;
 use clinic_proto::assignment::v1::assignment_service_server::AssignmentServiceServer;
-use clinic_store::{check_schema, idempotency};
+use clinic_store::{check_schema, idempotency, page};
 use sqlx::migrate::Migrator;
 use tonic::codec::CompressionEncoding::Gzip;
 
@@ -37,7 +37,8 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let db = config.database.open().await?;
     check_schema(&db, &MIGRATIONS).await?;
     let guard = config.keys.guard(&config.answers, &clock)?;
-    let assignments = Assignments::new(db.clone(), clock.clone(), people);
+    let pages = page::Tokens::open(&db).await?;
+    let assignments = Assignments::new(db.clone(), pages, clock.clone(), people);
     Ok(Server::new("clinic-assignment", guard, config.serving.shutdown_grace)
         .service(AssignmentServiceServer::new(assignments).accept_compressed(Gzip))
         .background(idempotency::keep_forgetting(db.clone(), clock))

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use clinic_chassis::Server;
 use clinic_chassis::settings::upstream;
-use clinic_clock::Clock;
+use clinic_clock::{Clock, Skew};
 use clinic_identity::AccessSigner;
 use clinic_proto::auth::v1::auth_service_server::AuthServiceServer;
 use clinic_proto::auth::v1::token_service_server::TokenServiceServer;
 use clinic_proto::auth::v1::user_admin_service_server::UserAdminServiceServer;
-use clinic_store::Db;
+use clinic_store::{Db, page};
 use sqlx::migrate::Migrator;
 use tonic::codec::CompressionEncoding::Gzip;
 
@@ -41,6 +41,8 @@ const NAME: &str = "auth";
 struct Auth {
     db: Db,
     clock: Clock,
+    skew: Skew,
+    pages: page::Tokens,
     hasher: password::Hasher,
     signer: AccessSigner,
     profiles: users::Profiles,
@@ -63,6 +65,8 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
     let auth = Arc::new(Auth {
         db: db.clone(),
         clock: clock.clone(),
+        skew: Skew::new(clock.clone()),
+        pages: page::Tokens::open(&db).await?,
         hasher: hasher.clone(),
         signer,
         profiles: users::Profiles::new(records, keys.signer(NAME, &clock)?),

@@ -1,7 +1,7 @@
 //! What a request writes: columns with their values.
 
 use clinic_proto::mask::Mask;
-use clinic_store::{Arg, Query};
+use clinic_store::{Arg, Changes};
 
 /// A column with its new value.
 pub(crate) struct Column {
@@ -21,11 +21,10 @@ pub(crate) fn text(field: &'static str, value: &str) -> Column {
     Column { field, name: field, given: !value.is_empty(), value: value.to_owned().into() }
 }
 
-/// Appends `, name = value` for every column that an update changes.
-pub(crate) fn push_changes(query: &mut Query, mask: &Mask, columns: Vec<Column>) {
-    for column in columns.into_iter().filter(|column| mask.selects(column.field, column.given)) {
-        query.push(", ").push(column.name).push(" = ").push_bind(column.value);
-    }
+/// What an update changes: the columns of the fields that its mask selects.
+pub(crate) fn changes(mask: &Mask, columns: Vec<Column>) -> Changes {
+    let selected = columns.into_iter().filter(|c| mask.selects(c.field, c.given));
+    selected.map(|column| (column.name, column.value)).collect()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use clinic_chassis::Server;
 use clinic_clock::Clock;
 use clinic_proto::records::v1::doctor_service_server::DoctorServiceServer;
 use clinic_proto::records::v1::patient_service_server::PatientServiceServer;
-use clinic_store::{check_schema, idempotency};
+use clinic_store::{check_schema, idempotency, page};
 use sqlx::migrate::Migrator;
 use tonic::codec::CompressionEncoding::Gzip;
 
@@ -39,8 +39,10 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let db = config.database.open().await?;
     check_schema(&db, &MIGRATIONS).await?;
     let guard = config.keys.guard(&config.answers, &clock)?;
-    let patients = patients::Patients::new(db.clone(), clock.clone(), config.doctor_patient_view);
-    let doctors = doctors::Doctors::new(db.clone(), clock.clone());
+    let pages = page::Tokens::open(&db).await?;
+    let view = config.doctor_patient_view;
+    let patients = patients::Patients::new(db.clone(), pages.clone(), clock.clone(), view);
+    let doctors = doctors::Doctors::new(db.clone(), pages, clock.clone());
     Ok(Server::new("clinic-records", guard, config.serving.shutdown_grace)
         .service(PatientServiceServer::new(patients).accept_compressed(Gzip))
         .service(DoctorServiceServer::new(doctors).accept_compressed(Gzip))

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use clinic_identity::Caller;
 use clinic_store::idempotency::{self, Request};
-use clinic_store::{Db, Query, Row};
+use clinic_store::{Changes, Db, Query, Row};
 use uuid::Uuid;
 
 use crate::access::{self, Scope};
@@ -197,80 +197,113 @@ pub(crate) struct Change<'a> {
     pub(crate) now: DateTime<Utc>,
 }
 
+/// A row that a change did not touch, and the facts that tell why.
+#[derive(sqlx::FromRow)]
+struct Untouched<T> {
+    #[sqlx(flatten)]
+    row: T,
+    /// Whether it is what the change begins with: deleted, or not deleted.
+    is_before: bool,
+    /// Whether it is the account's that the request names.
+    is_of_account: bool,
+    /// Whether it still is as it was when the etag was read.
+    is_current: bool,
+    /// Whether it already has all of the new values.
+    is_changed: bool,
+}
+
 impl Change<'_> {
-    /// Makes the change; `set` appends `, column = value` for what becomes different.
+    /// Makes the change; `also` appends `, column = expression` for what follows from it. A row that
+    /// has all of the values already stays as it is.
     pub(crate) async fn write<T: Row>(
         &self,
         db: &Db,
         table: Table,
-        set: impl FnOnce(&mut Query),
+        changes: &Changes,
+        also: impl FnOnce(&mut Query),
     ) -> Result<T, Error> {
-        let mut query = Query::new("UPDATE ");
-        query.push(table.name).push(" SET version = version + 1, updated_at = ");
-        query.push_bind(self.now);
-        set(&mut query);
-        query.push(" WHERE ");
+        let mut query = changes.update(table.name, self.now, also);
+        query.push(" AND ");
         self.which.push(&mut query);
-        query.push(match self.before {
-            Before::Live => " AND deleted_at IS NULL AND ",
-            Before::Deleted => " AND deleted_at IS NOT NULL AND ",
-        });
+        query.push(" AND ");
+        self.push_before(&mut query);
+        query.push(" AND ");
         self.scope.push(&mut query);
-        if let Some(Account { user_id, .. }) = self.account {
-            query.push(" AND user_id = ").push_bind(user_id);
-        }
+        query.push(" AND ");
+        self.push_account(&mut query);
+        query.push(" AND ");
         etag::push_current(&mut query, self.etag);
         query.push(" RETURNING ").push(table.columns);
         match db.write_optional(query).await? {
             Some(row) => Ok(row),
-            None => Err(self.why_not(db, table).await?),
+            None => self.untouched(db, table, changes).await,
         }
     }
 
     /// Deletes the record.
     pub(crate) async fn delete<T: Row>(&self, db: &Db, table: Table) -> Result<T, Error> {
-        self.write(db, table, |query| {
-            query.push(", deleted_at = ").push_bind(self.now);
-        })
-        .await
+        self.write(db, table, &Changes::default().set("deleted_at", self.now), |_| ()).await
     }
 
     /// Brings a deleted record back.
     pub(crate) async fn undelete<T: Row>(&self, db: &Db, table: Table) -> Result<T, Error> {
-        self.write(db, table, |query| {
-            query.push(", deleted_at = NULL");
-        })
-        .await
+        let never = None::<DateTime<Utc>>;
+        self.write(db, table, &Changes::default().set("deleted_at", never), |_| ()).await
     }
 
-    /// Why no row was changed. Without a row that the caller may change it is never anything but
-    /// "not found".
-    async fn why_not(&self, db: &Db, table: Table) -> Result<Error, Error> {
-        let mut query = Query::new("SELECT deleted_at, user_id FROM ");
-        query.push(table.name).push(" WHERE ");
+    fn push_before(&self, query: &mut Query) {
+        query.push(match self.before {
+            Before::Live => "deleted_at IS NULL",
+            Before::Deleted => "deleted_at IS NOT NULL",
+        });
+    }
+
+    fn push_account(&self, query: &mut Query) {
+        match self.account {
+            None => query.push("TRUE"),
+            // Not `=`, which is NULL for a row without an account.
+            Some(Account { user_id, .. }) => {
+                query.push("NOT (user_id IS DISTINCT FROM ").push_bind(user_id).push(")")
+            }
+        };
+    }
+
+    /// Returns the row that the statement did not touch if there was nothing to change, and otherwise
+    /// the reason why it was not changed. Without a row that the caller may change it is always "not
+    /// found".
+    async fn untouched<T: Row>(
+        &self,
+        db: &Db,
+        table: Table,
+        changes: &Changes,
+    ) -> Result<T, Error> {
+        let mut query = Query::new("SELECT ");
+        query.push(table.columns).push(", ");
+        self.push_before(&mut query);
+        query.push(" AS is_before, ");
+        self.push_account(&mut query);
+        query.push(" AS is_of_account, ");
+        etag::push_current(&mut query, self.etag);
+        query.push(" AS is_current, ");
+        changes.push_are_there(&mut query);
+        query.push(" AS is_changed FROM ").push(table.name).push(" WHERE ");
         self.which.push(&mut query);
         query.push(" AND ");
         self.scope.push(&mut query);
         // Of an account's records the one that is not deleted counts.
         query.push(" ORDER BY deleted_at IS NOT NULL LIMIT 1");
-        let row: Option<(Option<DateTime<Utc>>, Option<Uuid>)> = db.fetch_optional(query).await?;
-        let (row, user_id) = row.map_or((None, None), |(at, user_id)| (Some((at,)), user_id));
-        Ok(match (self.before, row) {
-            (_, None) | (Before::Live, Some((Some(_),))) => Error::NotFound,
-            (Before::Deleted, Some((None,))) => Error::NotDeleted,
-            (_, Some(_))
-                if let Some(account) = self.account
-                    && Some(account.user_id) != user_id =>
-            {
-                Error::Invalid { field: account.field, message: "cannot be changed" }
+        let found: Option<Untouched<T>> = db.fetch_optional(query).await?;
+        let Some(found) = found else { return Err(Error::NotFound) };
+        Err(match (self.before, self.account) {
+            (Before::Live, _) if !found.is_before => Error::NotFound,
+            (Before::Deleted, _) if !found.is_before => Error::NotDeleted,
+            (_, Some(Account { field, .. })) if !found.is_of_account => {
+                Error::Invalid { field, message: "cannot be changed" }
             }
+            _ if !found.is_current => Error::Stale,
+            _ if found.is_changed => return Ok(found.row),
             // It came to be what it should be after the statement that did not find it so.
-            (Before::Live, Some((None,))) | (Before::Deleted, Some((Some(_),)))
-                if self.etag.is_empty() =>
-            {
-                Error::Store(clinic_store::Error::Conflict)
-            }
-            (Before::Live, Some((None,))) | (Before::Deleted, Some((Some(_),))) => Error::Stale,
+            _ => Error::Store(clinic_store::Error::Conflict),
         })
     }
 }

@@ -12,9 +12,10 @@ use super::file::{self, Secrecy};
 use super::{Jwk, KeyError};
 
 /// How old a key must be before it signs while an older one can. Every process has read the files
-/// again by then (30 s), and a little more: whichever auth the gateway asks for a key that it does
-/// not know, it is published there before anything is signed with it.
-pub(super) const SETTLE_SECONDS: i64 = 35;
+/// again by then (30 s, and a little more), also when its clock is a minute ahead of the machine
+/// that made the key: whichever auth the gateway asks for a key that it does not know, it is
+/// published there before anything is signed with it.
+pub(super) const SETTLE_SECONDS: i64 = 95;
 
 /// A private key. No `Debug`: it would only be a way to print it.
 #[derive(Clone)]

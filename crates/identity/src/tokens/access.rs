@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clinic_clock::Clock;
+use clinic_clock::{Clock, Skew};
 use jsonwebtoken::DecodingKey;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CACHED, Fingerprint, Kind, TokenError, fingerprint};
+use super::{CACHED, Fingerprint, Kind, TokenError, fingerprint, has_expired};
 use crate::Roles;
 use crate::fresh::Fresh;
 use crate::keys::{Jwk, KeyDir, KeyError, SigningKeys};
 
 /// `typ` after RFC 9068.
-const ACCESS: Kind = Kind { typ: "at+jwt", audience: "clinic" };
+const ACCESS: Kind = Kind { typ: "at+jwt", audience: "clinic", sent_at_once: false };
 
 /// The issuer of access tokens where nothing else is configured.
 pub const DEFAULT_ISSUER: &str = "clinic";
@@ -92,6 +92,7 @@ pub struct AccessVerifier {
     cache: Cache<Fingerprint, Remembered>,
     issuer: String,
     clock: Clock,
+    skew: Skew,
 }
 
 #[derive(Default)]
@@ -118,7 +119,8 @@ impl AccessVerifier {
     /// As [`AccessVerifier::new`], for tokens of another issuer.
     pub fn for_issuer(issuer: impl Into<String>, clock: Clock) -> Self {
         let keys = RwLock::new(Arc::new(KeySet::default()));
-        Self { keys, cache: Cache::new(CACHED), issuer: issuer.into(), clock }
+        let skew = Skew::new(clock.clone());
+        Self { keys, cache: Cache::new(CACHED), issuer: issuer.into(), clock, skew }
     }
 
     /// Believes these keys from now on, and no others. A key that is not an Ed25519 key for
@@ -145,12 +147,15 @@ impl AccessVerifier {
         if let Some(known) = self.cache.get(&fingerprint)
             && known.generation == keys.generation
         {
-            let alive = known.access.exp > self.clock.unix();
-            return if alive { Ok(known.access) } else { Err(TokenError::Expired) };
+            return match has_expired(known.access.exp, self.clock.unix()) {
+                true => Err(TokenError::Expired),
+                false => Ok(known.access),
+            };
         }
         let kid = ACCESS.key_id(token)?;
         let key = keys.keys.get(&kid).ok_or(TokenError::UnknownKey)?;
-        let envelope = ACCESS.verify::<AccessClaims>(token, key, &self.issuer, &self.clock)?;
+        let (issuer, clock) = (&self.issuer, &self.clock);
+        let envelope = ACCESS.verify::<AccessClaims>(token, key, issuer, clock, &self.skew)?;
         if envelope.claims.roles.has(clinic_proto::access::v1::Role::Service) {
             return Err(TokenError::NotAllowed);
         }

@@ -4,26 +4,29 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clinic_clock::Clock;
+use clinic_clock::{Clock, Skew};
 use clinic_proto::access::v1::Role;
 use http::HeaderValue;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::access::{AccessClaims, VerifiedAccess};
-use super::{CACHED, Fingerprint, Kind, TokenError, fingerprint};
+use super::{CACHED, Fingerprint, Kind, LEEWAY, TokenError, fingerprint, has_expired};
 use crate::Caller;
 use crate::fresh::Fresh;
 use crate::keys::{ActsFor, KeyDir, KeyError, SigningKeys, TrustedKey, TrustedKeys};
 
-const CLAIMS: Kind = Kind { typ: "clinic-claims+jwt", audience: "clinic-internal" };
+const CLAIMS: Kind =
+    Kind { typ: "clinic-claims+jwt", audience: "clinic-internal", sent_at_once: true };
 
 /// How long a call may run at most. A service that calls another passes the claims on, so they must
 /// not end while the call runs.
 pub const LONGEST_CALL: Duration = Duration::from_secs(60);
-/// The same in seconds, and some more for clocks that differ.
+/// The same in seconds, and some more for the way to the service. Clocks that differ are the
+/// verifier's concern ([`LEEWAY`]).
 const CALL: i64 = 70;
-/// How long claims are valid, in seconds. They are signed anew once they would end within a call.
+/// How long claims are valid, in seconds. They are signed anew once they would end within a call. A
+/// service whose clock is right accepts them for [`LEEWAY`] more.
 const LIFE: i64 = 120;
 
 /// Who calls, on the wire.
@@ -84,8 +87,8 @@ impl ClaimsSigner {
         &self.name
     }
 
-    /// Claims for a signed-in account; they outlive its access token by no more than a call that
-    /// it began. Only an issuer that may act for users is believed with them.
+    /// Claims for a signed-in account. They outlive the time for which its access token is accepted
+    /// by no more than a call that it began. Only an issuer that may act for users is believed with them.
     ///
     /// # Errors
     /// When the cryptographic library refuses.
@@ -128,7 +131,10 @@ impl ClaimsSigner {
             Asked::Anonymous(ip) => (Forwarded::new(Subject::Anonymous, None, *ip), full),
             Asked::Service => (Forwarded::new(Subject::Service, None, None), full),
             Asked::User(VerifiedAccess { claims, exp }, ip) => {
-                let last = if *exp > now { exp.saturating_add(CALL) } else { *exp };
+                let last = match has_expired(*exp, now) {
+                    true => *exp,
+                    false => exp.saturating_add(LEEWAY + CALL),
+                };
                 (Forwarded::new(Subject::User, Some(claims.clone()), *ip), full.min(last))
             }
         };
@@ -158,6 +164,7 @@ pub struct ClaimsVerifier {
     keys: Fresh<TrustedKeys>,
     cache: Cache<Fingerprint, Remembered>,
     clock: Clock,
+    skew: Skew,
 }
 
 #[derive(Clone)]
@@ -176,7 +183,8 @@ impl ClaimsVerifier {
     pub fn open(keys: &KeyDir, clock: Clock) -> Result<Self, KeyError> {
         let directory = keys.clone();
         let keys = Fresh::open(clock.clone(), move |before| directory.trusted_keys(before))?;
-        Ok(Self { keys, cache: Cache::new(CACHED), clock })
+        let skew = Skew::new(clock.clone());
+        Ok(Self { keys, cache: Cache::new(CACHED), clock, skew })
     }
 
     /// Who the claims say is calling.
@@ -189,15 +197,18 @@ impl ClaimsVerifier {
         if let Some(known) = self.cache.get(&fingerprint)
             && Arc::ptr_eq(&known.keys, &keys)
         {
-            let alive = known.exp > self.clock.unix();
-            return if alive { Ok(known.caller) } else { Err(TokenError::Expired) };
+            return match has_expired(known.exp, self.clock.unix()) {
+                true => Err(TokenError::Expired),
+                false => Ok(known.caller),
+            };
         }
         let kid = CLAIMS.key_id(token)?;
         if keys.get(&kid).is_none() {
             keys = self.keys.again();
         }
         let key = keys.get(&kid).ok_or(TokenError::UnknownKey)?;
-        let envelope = CLAIMS.verify::<Forwarded>(token, &key.key, &key.issuer, &self.clock)?;
+        let (issuer, clock) = (&key.issuer, &self.clock);
+        let envelope = CLAIMS.verify::<Forwarded>(token, &key.key, issuer, clock, &self.skew)?;
         let caller = Arc::new(caller(envelope.claims, key)?);
         let entry =
             Remembered { caller: Arc::clone(&caller), exp: envelope.exp, keys: Arc::clone(&keys) };

@@ -4,7 +4,7 @@ pub(crate) mod access;
 pub(crate) mod claims;
 
 use aws_lc_rs::digest;
-use clinic_clock::Clock;
+use clinic_clock::{Clock, Skew};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,10 +17,9 @@ use crate::keys::SigningKey;
 /// a flood of them costs nothing.
 const MAX_BYTES: usize = 4096;
 
-/// How far the clock of whoever signed may be ahead, in seconds. Only for `nbf`: a token is used
-/// in the moment it was made. `exp` has no leeway, since a token that is used long enough to
-/// expire is not in a hurry, and what was said to end must have ended.
-const NOT_BEFORE_LEEWAY: i64 = 5;
+/// How far the clocks of the signer and of the verifier may differ, in seconds. A token is accepted
+/// from so long before its `iat` and `nbf` until so long after its `exp`.
+const LEEWAY: i64 = 60;
 
 /// How many tokens are remembered as verified or signed: some 2 MiB when full.
 const CACHED: usize = 10_000;
@@ -80,6 +79,14 @@ struct Envelope<C> {
 struct Kind {
     typ: &'static str,
     audience: &'static str,
+    /// Whether such a token is sent at once after it was signed. One that has expired when it comes
+    /// then shows that clocks differ.
+    sent_at_once: bool,
+}
+
+/// Whether a token's time is over, also by a clock that is behind.
+fn has_expired(exp: i64, now: i64) -> bool {
+    exp.saturating_add(LEEWAY) <= now
 }
 
 impl Kind {
@@ -135,6 +142,7 @@ impl Kind {
         key: &DecodingKey,
         issuer: &str,
         clock: &Clock,
+        skew: &Skew,
     ) -> Result<Envelope<C>, TokenError> {
         let envelope: Envelope<C> = jsonwebtoken::decode(token, key, &signature_only())
             .map_err(|error| match error.kind() {
@@ -143,18 +151,36 @@ impl Kind {
                 _ => TokenError::Malformed,
             })?
             .claims;
-        let now = clock.unix();
         if envelope.iss != issuer {
-            Err(TokenError::Issuer)
-        } else if envelope.aud != self.audience {
-            Err(TokenError::Audience)
-        } else if envelope.exp <= now {
-            Err(TokenError::Expired)
-        } else if envelope.nbf > now.saturating_add(NOT_BEFORE_LEEWAY) {
-            Err(TokenError::NotYetValid)
-        } else {
-            Ok(envelope)
+            return Err(TokenError::Issuer);
         }
+        if envelope.aud != self.audience {
+            return Err(TokenError::Audience);
+        }
+        let now = clock.unix();
+        if has_expired(envelope.exp, now) {
+            let seconds = now.saturating_sub(envelope.exp);
+            if self.sent_at_once && skew.is_due(seconds) {
+                tracing::warn!(
+                    issuer,
+                    seconds,
+                    "claims had expired when they came: the clock of this machine is ahead of the \
+                     issuer's, or somebody sends old claims again"
+                );
+            }
+            return Err(TokenError::Expired);
+        }
+        let seconds = envelope.iat.max(envelope.nbf).saturating_sub(now);
+        let refused = seconds > LEEWAY;
+        if skew.is_due(seconds) {
+            tracing::warn!(
+                issuer,
+                seconds,
+                refused,
+                "a token comes from the future: the clock of this machine is behind the issuer's"
+            );
+        }
+        if refused { Err(TokenError::NotYetValid) } else { Ok(envelope) }
     }
 }
 

@@ -166,7 +166,7 @@ fn private_fields_do_not_print() {
     assert!(!text.contains("ann") && !text.contains("Ann") && !text.contains("horse"), "{text}");
     let text = format!("{:?}", Patient { last_name: "Lovelace".into(), ..Default::default() });
     assert!(text.contains("last_name: [private]") && !text.contains("Lovelace"), "{text}");
-    // The token of a page that is sorted by name holds one, readable for everybody.
+    // A page token is encrypted, and still nothing for a log.
     let (page_token, next_page_token) = ("TG92ZWxhY2U".to_owned(), "TG92ZWxhY2U".to_owned());
     let request = ListPatientsRequest { page_token, ..Default::default() };
     let response = ListUsersResponse { next_page_token, ..Default::default() };

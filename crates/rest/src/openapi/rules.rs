@@ -30,7 +30,7 @@ fn format(name: &str) -> Result<Format> {
             (Some("date"), "(?:18|19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
         }
         "line" => (None, r"[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*"),
-        "prose" => (None, r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*"),
+        "prose" => (None, r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*"),
         "id_or_me" => {
             (None, "me|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
         }

@@ -4,10 +4,12 @@ use std::fmt::Debug;
 
 use chrono::TimeDelta;
 use clinic_proto::access::v1::Role;
-use clinic_proto::assignment::v1::{Assignment, CreateAssignmentRequest, GetAssignmentRequest};
+use clinic_proto::assignment::v1::{
+    Assignment, CreateAssignmentRequest, EndAssignmentRequest, GetAssignmentRequest,
+};
 use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
-    GetPatientRequest, ListPatientsRequest, Patient, UndeletePatientRequest,
+    GetPatientRequest, ListPatientsRequest, Patient, UndeletePatientRequest, UpdatePatientRequest,
 };
 use clinic_testkit::{assignment, doctor, failure, on_both, patient, refusal};
 use tonic::{Code, Response, Status};
@@ -19,7 +21,7 @@ fn assert_reused<T: Debug>(answer: Result<Response<T>, Status>) {
 }
 
 on_both! {
-    async fn the_same_request_again_gives_the_first_result(suite: &Suite) {
+    async fn the_same_request_again_makes_nothing_and_gives_the_same_answer(suite: &Suite) {
         let staff = suite.staff().await;
         let request_id = suite.clock.new_id().to_string();
         let request =
@@ -34,6 +36,34 @@ on_both! {
         assert_eq!(again, first);
         let listed = staff.patients().list_patients(ListPatientsRequest::default()).await.unwrap();
         assert_eq!(listed.into_inner().patients, [first]);
+    }
+
+    async fn a_retry_answers_what_the_first_one_made_as_it_is_now(suite: &Suite) {
+        let staff = suite.staff().await;
+        let request_id = suite.clock.new_id().to_string();
+        let create =
+            CreatePatientRequest { patient: Some(patient()), request_id: request_id.clone() };
+        let first = staff.patients().create_patient(create.clone()).await.unwrap().into_inner();
+        let change = Patient { gender: "O".into(), ..Default::default() };
+        let request = UpdatePatientRequest {
+            id: first.id.clone(),
+            patient: Some(change),
+            update_mask: None,
+        };
+        let changed = staff.patients().update_patient(request).await.unwrap().into_inner();
+        let again = staff.patients().create_patient(create).await.unwrap().into_inner();
+        assert_eq!(again, changed);
+        assert_ne!(again.etag, first.etag);
+
+        let d = staff.create_doctor(doctor()).await.id;
+        let assignment = Some(assignment(&first.id, &d));
+        let create = CreateAssignmentRequest { assignment, request_id };
+        let first =
+            staff.assignments().create_assignment(create.clone()).await.unwrap().into_inner();
+        let end = EndAssignmentRequest { id: first.id, ..Default::default() };
+        let ended = staff.assignments().end_assignment(end).await.unwrap().into_inner();
+        let again = staff.assignments().create_assignment(create).await.unwrap().into_inner();
+        assert_eq!(again, ended);
     }
 
     async fn other_content_under_the_same_id_is_refused(suite: &Suite) {

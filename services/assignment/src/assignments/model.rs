@@ -114,6 +114,13 @@ impl Changes {
             notes: mask.text("notes", &assignment.notes),
         }
     }
+
+    /// Whether an assignment already has these values.
+    pub(super) fn are_in(&self, row: &Assignment) -> bool {
+        let Self { reason_for_visit, notes } = self;
+        reason_for_visit.as_ref().is_none_or(|reason| *reason == row.reason_for_visit)
+            && notes.as_ref().is_none_or(|notes| *notes == row.notes)
+    }
 }
 
 /// A patient or doctor that a list is restricted to.

@@ -28,6 +28,7 @@ use clinic_proto::mask::Mask;
 /// The service.
 pub(crate) struct Assignments {
     db: Db,
+    pages: page::Tokens,
     clock: Clock,
     people: People,
 }
@@ -49,18 +50,22 @@ struct Page {
 
 impl Page {
     /// What it is in an answer, as far as there is room, and the token of the next one.
-    fn into_items<T: Message>(self, item: impl Fn(Assignment) -> T) -> (Vec<T>, String) {
+    fn into_items<T: Message>(
+        self,
+        tokens: &page::Tokens,
+        item: impl Fn(Assignment) -> T,
+    ) -> Result<(Vec<T>, String), Error> {
         let items = self.rows.into_iter().map(|row| (row.id, item(row))).collect();
         let (items, next) =
             page::fit(items, self.next, |(_, item)| item.encoded_len(), |(id, _)| cursor(*id));
-        let token = next.map(|next| page::encode(&next, &self.fingerprint)).unwrap_or_default();
-        (items.into_iter().map(|(_, item)| item).collect(), token)
+        let token = tokens.token(next.as_ref(), &self.fingerprint)?;
+        Ok((items.into_iter().map(|(_, item)| item).collect(), token))
     }
 }
 
 impl Assignments {
-    pub(crate) fn new(db: Db, clock: Clock, people: People) -> Self {
-        Self { db, clock, people }
+    pub(crate) fn new(db: Db, pages: page::Tokens, clock: Clock, people: People) -> Self {
+        Self { db, pages, clock, people }
     }
 
     pub(crate) async fn create(
@@ -133,7 +138,8 @@ impl Assignments {
         };
         let page = self.page(caller, "ListAssignments", filter, &paging).await?;
         let total_size = page.total_size;
-        let (assignments, next_page_token) = page.into_items(Assignment::into_proto);
+        let (assignments, next_page_token) =
+            page.into_items(&self.pages, Assignment::into_proto)?;
         Ok(ListAssignmentsResponse { assignments, next_page_token, total_size })
     }
 
@@ -151,7 +157,7 @@ impl Assignments {
         };
         let change = self.change(id(&request.id)?, &scope, &assignment.etag);
         let change = Change { about, ..change };
-        Ok(change.update(&self.db, changes).await?.into_proto())
+        Ok(change.update(&self.db, &changes).await?.into_proto())
     }
 
     pub(crate) async fn end(
@@ -186,7 +192,7 @@ impl Assignments {
             assignment: Some(row.into_proto()),
         };
         let total_size = page.total_size;
-        let (doctors, next_page_token) = page.into_items(join);
+        let (doctors, next_page_token) = page.into_items(&self.pages, join)?;
         Ok(ListPatientDoctorsResponse { doctors, next_page_token, total_size })
     }
 
@@ -210,7 +216,7 @@ impl Assignments {
             assignment: Some(row.into_proto()),
         };
         let total_size = page.total_size;
-        let (patients, next_page_token) = page.into_items(join);
+        let (patients, next_page_token) = page.into_items(&self.pages, join)?;
         Ok(ListDoctorPatientsResponse { patients, next_page_token, total_size })
     }
 
@@ -222,7 +228,7 @@ impl Assignments {
         paging: &Paging<'_>,
     ) -> Result<Page, Error> {
         let fingerprint = listing::fingerprint(caller, method, &filter);
-        let after = page::after(paging.token, &fingerprint)?;
+        let after = self.pages.after(paging.token, &fingerprint)?;
         let list = List { scope: &Scope::see(caller), filter };
         let (rows, next) = list.page(&self.db, page::size(paging.size), after.as_ref()).await?;
         let total_size = match paging.with_total {

@@ -3,10 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use clinic_store::idempotency::{self, Request};
-use clinic_store::{Db, Query};
+use clinic_store::{Changes, Db, Query};
 use uuid::Uuid;
 
-use super::model::{Assignment, Changes};
+use super::model::{self, Assignment};
 use crate::access::Scope;
 use crate::error::Error;
 use clinic_store::etag;
@@ -117,34 +117,32 @@ impl About {
 }
 
 impl Change<'_> {
-    /// Makes these changes, unless the assignment has ended.
-    pub(super) async fn update(&self, db: &Db, changes: Changes) -> Result<Assignment, Error> {
-        let changed = self.write(db, |query| {
-            let Changes { reason_for_visit, notes } = changes;
-            if let Some(reason) = reason_for_visit {
-                query.push(", reason_for_visit = ").push_bind(reason);
-            }
-            if let Some(notes) = notes {
-                query.push(", notes = ").push_bind(notes);
-            }
-        });
-        if let Some(row) = changed.await? {
+    /// Makes these changes, unless the assignment has ended. Where there is nothing to change it
+    /// stays as it is.
+    pub(super) async fn update(
+        &self,
+        db: &Db,
+        changes: &model::Changes,
+    ) -> Result<Assignment, Error> {
+        let model::Changes { reason_for_visit, notes } = changes;
+        let texts = [("reason_for_visit", reason_for_visit), ("notes", notes)];
+        let given = texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?.into())));
+        if let Some(row) = self.write(db, given.collect()).await? {
             return Ok(row);
         }
         let row = get(db, self.id, self.scope).await?;
-        Err(match self.about.contradiction(&row) {
-            Some(error) => error,
-            None if row.has_ended() => Error::Ended,
-            None => self.lost(),
-        })
+        match self.about.contradiction(&row) {
+            Some(error) => Err(error),
+            None if row.has_ended() => Err(Error::Ended),
+            None if etag::is_current(self.etag, row.version) && changes.are_in(&row) => Ok(row),
+            None => Err(self.lost()),
+        }
     }
 
     /// Ends the assignment. One that has ended stays as it is.
     pub(super) async fn end(&self, db: &Db) -> Result<Assignment, Error> {
-        let ended = self.write(db, |query| {
-            query.push(", ended = TRUE, ended_at = ").push_bind(self.now);
-        });
-        if let Some(row) = ended.await? {
+        let ended = Changes::default().set("ended", true).set("ended_at", self.now);
+        if let Some(row) = self.write(db, ended).await? {
             return Ok(row);
         }
         let row = get(db, self.id, self.scope).await?;
@@ -155,17 +153,11 @@ impl Change<'_> {
         }
     }
 
-    /// `set` appends `, column = value` for what becomes different. None when there is no such
-    /// assignment in force, or it is not as it was.
-    async fn write(
-        &self,
-        db: &Db,
-        set: impl FnOnce(&mut Query),
-    ) -> Result<Option<Assignment>, Error> {
-        let mut query = Query::new("UPDATE assignments SET version = version + 1, updated_at = ");
-        query.push_bind(self.now);
-        set(&mut query);
-        query.push(" WHERE id = ").push_bind(self.id).push(" AND NOT ended AND ");
+    /// None when there is no such assignment in force, it is not as it was, or there is nothing to
+    /// change.
+    async fn write(&self, db: &Db, changes: Changes) -> Result<Option<Assignment>, Error> {
+        let mut query = changes.update("assignments", self.now, |_| ());
+        query.push(" AND id = ").push_bind(self.id).push(" AND NOT ended AND ");
         self.scope.push(&mut query);
         for (column, said) in [
             (" AND patient_id = ", self.about.patient_id),
@@ -175,6 +167,7 @@ impl Change<'_> {
                 query.push(column).push_bind(said);
             }
         }
+        query.push(" AND ");
         etag::push_current(&mut query, self.etag);
         query.push(" RETURNING ").push(COLUMNS);
         Ok(db.write_optional(query).await?)

@@ -56,8 +56,6 @@ impl Client {
     pub(crate) fn of(metadata: &MetadataMap) -> Self {
         let header = |name| metadata.get(name).and_then(|value| value.to_str().ok());
         let text = header("user-agent").or_else(|| header("x-user-agent")).unwrap_or_default();
-        // The gateway's own client library puts its name after what the browser said.
-        let text = text.rsplit_once(" tonic/").map_or(text, |(before, _)| before);
         Self { user_agent: text.chars().take(MAX_USER_AGENT).collect(), ip: String::new() }
     }
 
@@ -96,9 +94,8 @@ mod tests {
     #[test]
     fn a_client_is_called_what_it_calls_itself() {
         for (header, user_agent) in [
-            ("Mozilla/5.0 (X11) Firefox/140.0 tonic/0.14.9", "Mozilla/5.0 (X11) Firefox/140.0"),
-            ("tonic/0.14.9 tonic/0.14.9", "tonic/0.14.9"),
-            ("grpcurl/1.9", "grpcurl/1.9"),
+            ("Mozilla/5.0 (X11) Firefox/140.0", "Mozilla/5.0 (X11) Firefox/140.0"),
+            ("billing/2.1 tonic/0.14.9", "billing/2.1 tonic/0.14.9"),
         ] {
             let mut metadata = MetadataMap::new();
             metadata.insert("user-agent", header.parse().unwrap());

@@ -1,6 +1,6 @@
 //! Going on: a refresh token for new tokens.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clinic_chassis::Error;
 use clinic_clock::random;
 use clinic_proto::access::v1::ErrorReason;
@@ -12,9 +12,12 @@ use crate::Auth;
 use crate::tokens::RefreshToken;
 use crate::users::{self, User};
 
-/// How long after its use a token gives the same successor again: long enough for all tabs of a
+/// How long after its first use a token still leads to the newest one: long enough for all tabs of a
 /// browser that woke up, too short for a thief.
-const REPLAY_SECONDS: i64 = 10;
+const REPLAY: TimeDelta = TimeDelta::seconds(10);
+/// Limits how many successors a replay follows. Each of them was used within [`REPLAY`], and no
+/// browser refreshes that often; without a limit a client could make its replays ever more expensive.
+const MOST_SUCCESSORS: usize = 64;
 
 impl Auth {
     pub(crate) async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, Error> {
@@ -46,25 +49,59 @@ impl Auth {
         Ok(Some((user, sign_in)))
     }
 
-    /// The same successor again, when the token was just used; otherwise somebody has a copy of it,
-    /// and since nobody can tell who, the session ends for both.
+    /// Returns the session's newest token if this one was used just now, so that all tabs of a
+    /// browser end up with the same token, in whatever order they refresh. A later replay means that
+    /// somebody has a copy of the token. Nobody can tell who, so the session ends for both.
     async fn replay(&self, token: &RefreshToken) -> Result<(User, SignIn), Error> {
         let used = store::find_used(&self.db, token).await?.ok_or_else(refused)?;
-        let Used { session_id, user_id, used_at, successor_salt, revoked_at, expires_at } = used;
         let now = self.clock.now();
-        if now - used_at > TimeDelta::seconds(REPLAY_SECONDS) {
-            if store::revoke(&self.db, session_id, now).await? {
-                tracing::warn!(session = %session_id, "a used refresh token came back: session ended");
+        self.check_clock(used.used_at, now);
+        if now - used.used_at > REPLAY {
+            if store::revoke(&self.db, used.session_id, now).await? {
+                let session = used.session_id;
+                tracing::warn!(%session, "a used refresh token came back: session ended");
             }
             return Err(refused());
         }
+        let (refresh, used) = self.newest(token, used).await?;
+        let Used { session_id, user_id, revoked_at, expires_at, .. } = used;
         if revoked_at.is_some() || expires_at <= now {
             return Err(refused());
         }
         let user = users::store::find(&self.db, user_id).await?;
         let user = user.filter(|user| user.active).ok_or_else(refused)?;
-        let refresh = token.successor(&successor_salt);
         Ok((user, SignIn { session_id, refresh, at: now, refresh_expires_at: expires_at }))
+    }
+
+    /// Follows the successors of a used token to the one that has not been used. Each step reads a
+    /// used token together with its session in one statement, so a refresh in between only adds a
+    /// step.
+    async fn newest(
+        &self,
+        token: &RefreshToken,
+        mut used: Used,
+    ) -> Result<(RefreshToken, Used), Error> {
+        let mut successor = token.successor(&used.successor_salt);
+        for _ in 0..MOST_SUCCESSORS {
+            if used.newest_hash.as_ref() == Some(&successor.hash()) {
+                return Ok((successor, used));
+            }
+            used = store::find_used(&self.db, &successor).await?.ok_or_else(refused)?;
+            successor = successor.successor(&used.successor_salt);
+        }
+        Err(refused())
+    }
+
+    /// Warns if the process of auth that wrote `used_at` has a clock that is ahead of this one.
+    fn check_clock(&self, used_at: DateTime<Utc>, now: DateTime<Utc>) {
+        let seconds = (used_at - now).num_seconds();
+        if self.skew.is_due(seconds) {
+            tracing::warn!(
+                seconds,
+                "a refresh token was used in the future: the clock of this machine is behind that \
+                 of another process of auth"
+            );
+        }
     }
 }
 

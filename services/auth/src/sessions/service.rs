@@ -39,7 +39,7 @@ impl Auth {
         let ListSessionsRequest { page_size, page_token } = request;
         let user_id = caller.user_id().ok_or_else(Error::role_required)?;
         let fingerprint = page::fingerprint(&[b"ListSessions", user_id.as_bytes()]);
-        let before = page::after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
+        let before = self.pages.after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
         let (size, now) = (page::size(page_size), self.clock.now());
         let sessions = store::list_alive(&self.db, user_id, before, now, size + 1).await?;
         let cursor = |session: &model::Session| Cursor { branch: 0, id: session.id, key: vec![] };
@@ -47,7 +47,7 @@ impl Auth {
         let current = caller.session_id();
         Ok(ListSessionsResponse {
             sessions: sessions.into_iter().map(|session| session.seen_from(current)).collect(),
-            next_page_token: next.map(|next| page::encode(&next, &fingerprint)).unwrap_or_default(),
+            next_page_token: self.pages.token(next.as_ref(), &fingerprint)?,
         })
     }
 

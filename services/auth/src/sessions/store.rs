@@ -86,12 +86,14 @@ pub(super) struct Used {
     pub(super) successor_salt: Vec<u8>,
     pub(super) revoked_at: Option<DateTime<Utc>>,
     pub(super) expires_at: DateTime<Utc>,
+    /// Of the token that the session can go on with.
+    pub(super) newest_hash: Option<Vec<u8>>,
 }
 
 pub(super) async fn find_used(db: &Db, token: &RefreshToken) -> Result<Option<Used>, Error> {
     let query = Query::new(
-        "SELECT t.session_id, s.user_id, t.used_at, t.successor_salt, s.revoked_at, s.expires_at \
-         FROM used_refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1",
+        "SELECT t.session_id, s.user_id, t.used_at, t.successor_salt, s.revoked_at, s.expires_at, \
+         s.refresh_hash AS newest_hash FROM used_refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1",
     )
     .bind(token.hash());
     Ok(db.find(query).await?)

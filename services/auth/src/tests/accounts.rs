@@ -8,6 +8,7 @@ use super::*;
 on_both! {
     an_account_sees_itself_and_an_administrator_all
     the_name_changes_and_the_etag_with_it
+    an_update_that_changes_nothing_writes_nothing
     a_stale_etag_changes_nothing
     of_two_updates_with_one_etag_one_wins
     a_mask_says_what_changes
@@ -61,6 +62,17 @@ async fn the_name_changes_and_the_etag_with_it(suite: Suite) {
     let admin = suite.admin("admin@example.com").await;
     let renamed = update(&suite, &admin.caller, rename(&updated.id, "New", "")).await.unwrap();
     assert_eq!(renamed.name, "New");
+}
+
+async fn an_update_that_changes_nothing_writes_nothing(suite: Suite) {
+    let account = suite.register("a@example.com").await;
+    suite.advance(5);
+    for etag in ["", account.user.etag.as_str()] {
+        let same = rename("me", &format!(" {} ", account.user.name), etag);
+        assert_eq!(update(&suite, &account.caller, same).await.unwrap(), account.user);
+    }
+    let stale = rename("me", &account.user.name, "v9");
+    assert_eq!(code(update(&suite, &account.caller, stale).await), Code::Aborted);
 }
 
 async fn a_stale_etag_changes_nothing(suite: Suite) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use clinic_chassis::{Error, settings};
-use clinic_clock::Clock;
+use clinic_clock::{Clock, Skew};
 use clinic_identity::{
     AccessSigner, AccessVerifier, Caller, ClaimsSigner, ClaimsVerifier, KeyDir, VerifiedAccess,
 };
@@ -24,7 +24,7 @@ use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
     LoginRequest, RefreshRequest, RefreshResponse, RegisterRequest, Tokens, User,
 };
-use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate};
+use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate, page};
 use secrecy::SecretString;
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -84,8 +84,10 @@ pub(super) async fn suite_over(db: Db, directory: tempfile::TempDir) -> Suite {
     let signer = AccessSigner::open(&keys, issuer, ttl, clock.clone()).unwrap();
     verifier.set_keys(signer.jwks());
     let auth = Arc::new(Auth {
+        pages: page::Tokens::open(&db).await.unwrap(),
         db,
         clock: clock.clone(),
+        skew: Skew::new(clock.clone()),
         hasher: password::Hasher::new().unwrap(),
         signer,
         profiles: users::Profiles::new(upstream, claims),

@@ -8,7 +8,11 @@ use super::*;
 on_both! {
     a_refresh_token_gives_new_tokens_and_its_successor_works
     twenty_parallel_refreshes_all_give_the_same_successor
-    a_token_just_used_gives_the_same_successor_also_when_that_was_used
+    a_token_just_used_gives_the_newest_token_however_often_the_session_went_on
+    tabs_that_refresh_within_the_window_are_never_signed_out
+    tabs_of_every_age_that_refresh_at_once_are_not_signed_out
+    the_successors_that_a_replay_follows_are_bounded
+    a_replay_of_an_ended_session_gives_nothing
     replaying_a_used_refresh_token_ends_the_family
     a_session_goes_on_as_long_as_it_is_refreshed
     tokens_that_are_unknown_expired_or_revoked_get_the_same_answer
@@ -39,13 +43,128 @@ async fn twenty_parallel_refreshes_all_give_the_same_successor(suite: Suite) {
     assert_eq!(suite.count("SELECT COUNT(*) FROM used_refresh_tokens").await, 2);
 }
 
-async fn a_token_just_used_gives_the_same_successor_also_when_that_was_used(suite: Suite) {
-    let account = suite.register("a@example.com").await;
-    let second = suite.refresh(&account.tokens.refresh).await.unwrap();
+async fn a_token_just_used_gives_the_newest_token_however_often_the_session_went_on(suite: Suite) {
+    let mut all = vec![suite.register("a@example.com").await.tokens];
+    for _ in 0..5 {
+        all.push(suite.refresh(&all.last().unwrap().refresh).await.unwrap());
+        suite.advance(1);
+    }
+    let newest = all.pop().unwrap();
+    for used in &all {
+        let again = suite.refresh(&used.refresh).await.unwrap();
+        assert_eq!(again.refresh, newest.refresh);
+        assert_eq!(again.refresh_expires_at, newest.refresh_expires_at);
+    }
+    // The tab that got it this way can use it at any time.
+    suite.advance(60);
+    assert!(suite.refresh(&newest.refresh).await.is_ok());
+}
+
+/// A session as its tabs see it: every token of the family, with the time of its first use.
+struct Family {
+    tokens: Vec<(String, Option<i64>)>,
+    /// Which of them each tab holds.
+    tabs: Vec<usize>,
+    now: i64,
+}
+
+impl Family {
+    /// A token may be presented for ten seconds after its first use. Less here, since time also
+    /// passes by itself.
+    const WINDOW: i64 = 8;
+
+    async fn refresh(&mut self, suite: &Suite, tab: usize) {
+        let newest = self.tokens.len() - 1;
+        let held = self.tabs[tab];
+        let answer = suite.refresh(&self.tokens[held].0).await.map(|tokens| tokens.refresh);
+        let answer = answer.unwrap_or_else(|_| panic!("tab {tab} with token {held} of {newest}"));
+        if held == newest {
+            self.tokens[held].1 = Some(self.now);
+            self.tokens.push((answer, None));
+        } else {
+            assert!(answer == self.tokens[newest].0, "the newest is {newest}");
+        }
+        self.tabs[tab] = self.tokens.len() - 1;
+    }
+
+    /// Lets time pass, before which the tabs refresh whose token could not be presented after it.
+    async fn pass(&mut self, suite: &Suite, seconds: i64) {
+        for tab in 0..self.tabs.len() {
+            let used_at = self.tokens[self.tabs[tab]].1;
+            if used_at.is_some_and(|at| self.now + seconds > at + Self::WINDOW) {
+                self.refresh(suite, tab).await;
+            }
+        }
+        self.now += seconds;
+        suite.advance(seconds);
+    }
+}
+
+async fn tabs_that_refresh_within_the_window_are_never_signed_out(suite: Suite) {
+    for seed in 1..=8_u64 {
+        let account = suite.register(&format!("a{seed}@example.com")).await;
+        let tokens = vec![(account.tokens.refresh, None)];
+        let mut family = Family { tokens, tabs: vec![0; 4], now: 0 };
+        // xorshift: the same order of events in every run.
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut random = |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below).unwrap()
+        };
+        for _ in 0..30 {
+            family.refresh(&suite, random(4)).await;
+            let pause = [0, 0, 1, 3, 7, 600][random(6)];
+            family.pass(&suite, pause).await;
+        }
+        // A thief's replay after the window still ends it, for all.
+        family.refresh(&suite, 0).await;
+        let used = family.tabs[0] - 1;
+        family.pass(&suite, 20).await;
+        assert_eq!(code(suite.refresh(&family.tokens[used].0).await), Code::Unauthenticated);
+        for tab in &family.tabs {
+            assert_eq!(code(suite.refresh(&family.tokens[*tab].0).await), Code::Unauthenticated);
+        }
+    }
+}
+
+async fn tabs_of_every_age_that_refresh_at_once_are_not_signed_out(suite: Suite) {
+    let mut held = vec![suite.register("a@example.com").await.tokens.refresh];
+    for _ in 0..4 {
+        held.push(suite.refresh(held.last().unwrap()).await.unwrap().refresh);
+    }
+    for _ in 0..4 {
+        let answers = join_all(held.iter().map(|token| suite.refresh(token))).await;
+        held = answers.into_iter().map(|answer| answer.unwrap().refresh).collect();
+    }
+    let newest = suite.refresh(&held[0]).await.unwrap();
+    suite.advance(60);
+    assert!(suite.refresh(&newest.refresh).await.is_ok());
+}
+
+async fn the_successors_that_a_replay_follows_are_bounded(suite: Suite) {
+    let first = suite.register("a@example.com").await.tokens;
+    let mut newest = first.clone();
+    for _ in 0..64 {
+        newest = suite.refresh(&newest.refresh).await.unwrap();
+    }
+    assert_eq!(suite.refresh(&first.refresh).await.unwrap().refresh, newest.refresh);
+    newest = suite.refresh(&newest.refresh).await.unwrap();
+    assert_eq!(code(suite.refresh(&first.refresh).await), Code::Unauthenticated);
+    // It is no theft: the session goes on.
+    assert!(suite.refresh(&newest.refresh).await.is_ok());
+}
+
+async fn a_replay_of_an_ended_session_gives_nothing(suite: Suite) {
+    let first = suite.register("a@example.com").await.tokens;
+    let second = suite.refresh(&first.refresh).await.unwrap();
     let third = suite.refresh(&second.refresh).await.unwrap();
-    suite.advance(9);
-    assert_eq!(suite.refresh(&account.tokens.refresh).await.unwrap().refresh, second.refresh);
-    assert_eq!(suite.refresh(&second.refresh).await.unwrap().refresh, third.refresh);
+    let logout = clinic_proto::auth::v1::LogoutRequest { refresh: third.refresh.clone() };
+    suite.auth.logout(&nobody(), logout).await.unwrap();
+    for token in [&first, &second, &third] {
+        assert_eq!(code(suite.refresh(&token.refresh).await), Code::Unauthenticated);
+    }
 }
 
 async fn replaying_a_used_refresh_token_ends_the_family(suite: Suite) {

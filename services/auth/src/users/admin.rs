@@ -22,7 +22,7 @@ impl Auth {
         let ListUsersRequest { page_size, page_token, include_total_size } = request;
         still_admin(store::find(&self.db, caller.id()).await?)?;
         let fingerprint = page::fingerprint(&[b"ListUsers"]);
-        let after = page::after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
+        let after = self.pages.after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
         let size = page::size(page_size);
         let users = store::list(&self.db, after, size + 1).await?;
         let cursor = |user: &User| Cursor { branch: 0, id: user.id, key: Vec::new() };
@@ -31,7 +31,7 @@ impl Auth {
             if include_total_size { Some(store::count(&self.db).await?) } else { None };
         Ok(ListUsersResponse {
             users: users.into_iter().map(Into::into).collect(),
-            next_page_token: next.map(|next| page::encode(&next, &fingerprint)).unwrap_or_default(),
+            next_page_token: self.pages.token(next.as_ref(), &fingerprint)?,
             total_size,
         })
     }

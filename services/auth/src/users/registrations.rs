@@ -17,7 +17,8 @@ use super::profile::Profile;
 use crate::Auth;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How long a registration may take: longer than any deadline.
+/// How long a registration may take: longer than any deadline, also by a clock that is a minute
+/// ahead of the one that wrote the registration down.
 const PATIENCE: TimeDelta = TimeDelta::minutes(3);
 
 /// Writes down that records will be asked for a profile of an account to be.

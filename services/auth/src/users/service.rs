@@ -31,9 +31,11 @@ impl Auth {
         let wanted = user.unwrap_or_default();
         current.check_etag(&wanted.etag)?;
         // The name is all that can change, and the contract refuses to empty it; so it changes
-        // when it is asked for, or given where everything given is asked for.
+        // when it is asked for, or given where everything given is asked for. An update that
+        // changes nothing writes nothing.
         let name = wanted.name.trim();
-        if name.is_empty() && matches!(Presence::of(update_mask.as_ref()), Presence::Given) {
+        let given_only = matches!(Presence::of(update_mask.as_ref()), Presence::Given);
+        if name == current.name || (name.is_empty() && given_only) {
             return Ok(current);
         }
         let now = self.clock.now();

@@ -10,14 +10,14 @@ use clinic_proto::records::v1::{
     UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
 };
 use clinic_store::idempotency::Request as Replay;
-use clinic_store::{Db, page};
+use clinic_store::{Changes, Db, Query, page};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::model::{self, Doctor};
 use super::store::{self, Filter, TABLE};
 use crate::access::Scope;
-use crate::columns::push_changes;
+use crate::columns::changes;
 use crate::error::Error;
 use crate::listing::{self, List};
 use crate::names::Prefix;
@@ -28,12 +28,13 @@ use clinic_proto::mask::Mask;
 /// The service.
 pub(crate) struct Doctors {
     db: Db,
+    pages: page::Tokens,
     clock: Clock,
 }
 
 impl Doctors {
-    pub(crate) fn new(db: Db, clock: Clock) -> Self {
-        Self { db, clock }
+    pub(crate) fn new(db: Db, pages: page::Tokens, clock: Clock) -> Self {
+        Self { db, pages, clock }
     }
 
     pub(crate) async fn create(
@@ -93,7 +94,7 @@ impl Doctors {
                 &[request.available.map_or(2, u8::from), u8::from(request.show_deleted)],
             ],
         );
-        let after = page::after(&request.page_token, &print)?;
+        let after = self.pages.after(&request.page_token, &print)?;
         let filter = Filter::of(&request);
         let list = List {
             table: TABLE,
@@ -110,7 +111,7 @@ impl Doctors {
         };
         Ok(ListDoctorsResponse {
             doctors: rows.into_iter().map(Into::into).collect(),
-            next_page_token: next.map(|next| page::encode(&next, &print)).unwrap_or_default(),
+            next_page_token: self.pages.token(next.as_ref(), &print)?,
             total_size,
         })
     }
@@ -129,14 +130,13 @@ impl Doctors {
         let change = self.change(which, &scope, &etag, Before::Live);
         let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
-        let row: Doctor = change
-            .write(&self.db, TABLE, |query| {
-                if !caller.has(Role::Admin) {
-                    store::push_confirmed(query, &mask, &columns);
-                }
-                push_changes(query, &mask, columns);
-            })
-            .await?;
+        let changes = changes(&mask, columns);
+        let confirmed = |query: &mut Query| {
+            if !caller.has(Role::Admin) {
+                store::push_confirmed(query, &changes);
+            }
+        };
+        let row: Doctor = change.write(&self.db, TABLE, &changes, confirmed).await?;
         Ok(row.into())
     }
 
@@ -170,12 +170,8 @@ impl Doctors {
         let scope = Scope::administer(caller);
         let which = Which::of(&request.id, caller)?;
         let change = self.change(which, &scope, &request.etag, Before::Live);
-        let row: Doctor = change
-            .write(&self.db, TABLE, |query| {
-                query.push(", verified = TRUE");
-            })
-            .await?;
-        Ok(row.into())
+        let verified = Changes::default().set("verified", true);
+        Ok(change.write::<Doctor>(&self.db, TABLE, &verified, |_| ()).await?.into())
     }
 
     fn change<'a>(

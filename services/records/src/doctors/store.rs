@@ -1,10 +1,8 @@
 //! The table of doctors, and how it is searched.
 
-use clinic_proto::mask::Mask;
 use clinic_proto::records::v1::ListDoctorsRequest;
-use clinic_store::Query;
+use clinic_store::{Changes, Query};
 
-use crate::columns::Column;
 use crate::names::{self, Prefix};
 use crate::rows::Table;
 
@@ -21,13 +19,11 @@ const CONFIRMED: [&str; 2] = ["specialization_key", "license_key"];
 
 /// Appends `, verified = …`, where the update writes what an ADMIN has confirmed: verified stays who
 /// was, and does not become something else.
-pub(super) fn push_confirmed(query: &mut Query, mask: &Mask, columns: &[Column]) {
-    let written = |column: &&Column| {
-        CONFIRMED.contains(&column.name) && mask.selects(column.field, column.given)
-    };
-    for (at, column) in columns.iter().filter(written).enumerate() {
+pub(super) fn push_confirmed(query: &mut Query, changes: &Changes) {
+    let written = CONFIRMED.into_iter().filter_map(|column| Some((column, changes.get(column)?)));
+    for (at, (column, value)) in written.enumerate() {
         query.push(if at == 0 { ", verified = verified AND " } else { " AND " });
-        query.push(column.name).push(" = ").push_bind(column.value.clone());
+        query.push(column).push(" = ").push_bind(value.clone());
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use super::model::{self, Patient};
 use super::store::{self, FULL};
 use crate::access::{DoctorPatientView, Scope};
-use crate::columns::push_changes;
+use crate::columns::changes;
 use crate::error::Error;
 use crate::listing;
 use crate::names::Prefix;
@@ -27,13 +27,19 @@ use clinic_proto::mask::Mask;
 /// The service.
 pub(crate) struct Patients {
     db: Db,
+    pages: page::Tokens,
     clock: Clock,
     doctor_view: DoctorPatientView,
 }
 
 impl Patients {
-    pub(crate) fn new(db: Db, clock: Clock, doctor_view: DoctorPatientView) -> Self {
-        Self { db, clock, doctor_view }
+    pub(crate) fn new(
+        db: Db,
+        pages: page::Tokens,
+        clock: Clock,
+        doctor_view: DoctorPatientView,
+    ) -> Self {
+        Self { db, pages, clock, doctor_view }
     }
 
     pub(crate) async fn create(
@@ -95,7 +101,7 @@ impl Patients {
             "ListPatients",
             &[request.query.as_bytes(), &[u8::from(request.show_deleted)]],
         );
-        let after = page::after(&request.page_token, &print)?;
+        let after = self.pages.after(&request.page_token, &print)?;
         let scope = Scope::see_patients(caller, self.doctor_view);
         let list = store::list(&scope, view, Prefix::new(&request.query), request.show_deleted);
         let (rows, next) =
@@ -106,7 +112,7 @@ impl Patients {
         };
         Ok(ListPatientsResponse {
             patients: rows.into_iter().map(|row| row.into_proto(&scope, view)).collect(),
-            next_page_token: next.map(|next| page::encode(&next, &print)).unwrap_or_default(),
+            next_page_token: self.pages.token(next.as_ref(), &print)?,
             total_size,
         })
     }
@@ -125,8 +131,7 @@ impl Patients {
         let change = self.change(which, &scope, &etag, Before::Live);
         let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
-        let row: Patient =
-            change.write(&self.db, FULL, |query| push_changes(query, &mask, columns)).await?;
+        let row: Patient = change.write(&self.db, FULL, &changes(&mask, columns), |_| ()).await?;
         Ok(row.into_full())
     }
 

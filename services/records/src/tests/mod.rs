@@ -2,6 +2,7 @@
 //! wire, the rules of the methods and the validation of messages are the suite's to test.
 
 mod doctors;
+mod migrating;
 mod patients;
 mod plans;
 
@@ -12,7 +13,7 @@ use clinic_clock::Clock;
 use clinic_identity::Caller;
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1 as proto;
-use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate};
+use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate, page};
 use uuid::Uuid;
 
 use crate::DoctorPatientView;
@@ -33,6 +34,13 @@ pub(super) struct Records {
 }
 
 pub(super) async fn records(postgres: Option<&str>) -> Records {
+    let (db, directory) = database(postgres).await;
+    migrate(&db, &crate::MIGRATIONS).await.unwrap();
+    records_over(db, directory).await
+}
+
+/// An empty one.
+pub(super) async fn database(postgres: Option<&str>) -> (Db, tempfile::TempDir) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let directory = tempfile::tempdir().unwrap();
     let url = match postgres {
@@ -47,12 +55,15 @@ pub(super) async fn records(postgres: Option<&str>) -> Records {
             database_url(&server, &name)
         }
     };
-    let db = Db::connect(&Options::new(url)).await.unwrap();
-    migrate(&db, &crate::MIGRATIONS).await.unwrap();
-    let clock = Clock::movable();
+    (Db::connect(&Options::new(url)).await.unwrap(), directory)
+}
+
+pub(super) async fn records_over(db: Db, directory: tempfile::TempDir) -> Records {
+    let (clock, view) = (Clock::movable(), DoctorPatientView::Basic);
+    let pages = page::Tokens::open(&db).await.unwrap();
     Records {
-        patients: Patients::new(db.clone(), clock.clone(), DoctorPatientView::Basic),
-        doctors: Doctors::new(db.clone(), clock.clone()),
+        patients: Patients::new(db.clone(), pages.clone(), clock.clone(), view),
+        doctors: Doctors::new(db.clone(), pages, clock.clone()),
         clock,
         db,
         _directory: directory,

@@ -19,7 +19,7 @@ on_both! {
     me_is_the_callers_own_record
     text_stays_as_it_was_but_for_surrounding_space
     only_auth_ties_a_record_to_an_account
-    the_same_request_id_gives_the_first_result
+    the_same_request_id_makes_one_patient
     concurrent_creates_with_one_request_id_make_one_patient
     a_mask_decides_what_an_update_changes
     of_two_updates_with_one_etag_one_wins
@@ -153,7 +153,7 @@ async fn only_auth_ties_a_record_to_an_account(records: Records) {
     assert_fails!(records.patients.create(&auth(), create(mine)).await, Error::UserTaken);
 }
 
-async fn the_same_request_id_gives_the_first_result(records: Records) {
+async fn the_same_request_id_makes_one_patient(records: Records) {
     let request = |first_name: &str| CreatePatientRequest {
         patient: Some(a_patient(first_name, "Lee")),
         request_id: "7f0c7a10-0000-4000-8000-000000000001".into(),

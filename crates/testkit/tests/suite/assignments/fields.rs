@@ -46,7 +46,7 @@ on_both! {
     async fn each_text_is_judged_by_itself(suite: &Suite) {
         let staff = suite.staff().await;
         let [patient, doctor] = a_pair(&staff).await;
-        let bad: [Bad; 7] = [
+        let bad: [Bad; 9] = [
             ("patient_id", |a| a.patient_id.clear()),
             ("doctor_id", |a| a.doctor_id.clear()),
             ("doctor_id", |a| a.doctor_id = "me".into()),
@@ -54,6 +54,8 @@ on_both! {
             ("reason_for_visit", |a| a.reason_for_visit = "Fe\0ver".into()),
             ("notes", |a| a.notes = "a".repeat(5001)),
             ("notes", |a| a.notes = "\u{9b}31m".into()),
+            ("reason_for_visit", |a| a.reason_for_visit = "Fever\r\nCough".into()),
+            ("notes", |a| a.notes = "fasting\r".into()),
         ];
         for (field, spoil) in bad {
             let mut assignment = assignment(&patient, &doctor);

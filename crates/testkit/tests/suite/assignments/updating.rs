@@ -1,5 +1,6 @@
 //! What an update changes, and what it does not.
 
+use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{Assignment, GetAssignmentRequest, UpdateAssignmentRequest};
 use clinic_testkit::{Account, failure, fields, on_both};
 use tonic::Code;
@@ -109,6 +110,27 @@ on_both! {
         let request = GetAssignmentRequest { id: made.id.clone() };
         let read = staff.assignments().get_assignment(request).await.unwrap().into_inner();
         assert_eq!(read.reason_for_visit, "A");
+    }
+
+    async fn an_update_that_changes_nothing_writes_nothing(suite: &Suite) {
+        let staff = suite.staff().await;
+        let [p, d] = a_pair(&staff).await;
+        let made = staff.assign(&p, &d).await;
+        suite.clock.advance(TimeDelta::minutes(1));
+        for (etag, paths) in
+            [("", &[][..]), (made.etag.as_str(), &["*"]), (&made.etag, &["notes"])]
+        {
+            for same in [made.clone(), texts(&made.reason_for_visit, &format!("{}\n", made.notes))]
+            {
+                let same = Assignment { etag: etag.into(), ..same };
+                let request = update(&made.id, same, paths);
+                let answer = staff.assignments().update_assignment(request).await.unwrap();
+                assert_eq!(answer.into_inner(), made, "{paths:?}");
+            }
+        }
+        let stale = update(&made.id, Assignment { etag: "v77".into(), ..made.clone() }, &[]);
+        let stale = failure(staff.assignments().update_assignment(stale).await);
+        assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
     }
 
     async fn a_stale_etag_is_refused(suite: &Suite) {

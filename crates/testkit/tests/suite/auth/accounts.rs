@@ -1,6 +1,9 @@
 //! An account as its owner and others see it.
 
-use clinic_proto::auth::v1::{GetUserRequest, UpdateUserRequest, User};
+use chrono::TimeDelta;
+use clinic_proto::auth::v1::{
+    GetUserRequest, ReactivateUserRequest, SetUserRolesRequest, UpdateUserRequest, User,
+};
 use clinic_testkit::{failure, fields, mask, on_both, refusal};
 use tonic::Code;
 
@@ -43,6 +46,28 @@ on_both! {
         let never = named(&suite.clock.new_id().to_string(), "x", "");
         assert_eq!(foreign, refusal(other.clients.auth.clone().update_user(never).await));
         assert_eq!(foreign.0, Code::NotFound);
+    }
+
+    async fn an_update_that_changes_nothing_writes_nothing(suite: &Suite) {
+        let (account, admin) = (suite.staff().await, suite.admin().await);
+        let (mut auth, mut users) = (account.clients.auth.clone(), admin.clients.users);
+        suite.clock.advance(TimeDelta::minutes(1));
+        let (id, roles) = (account.user.id.clone(), account.user.roles.clone());
+        for etag in [String::new(), account.user.etag.clone()] {
+            let named = auth.update_user(named("me", &account.user.name, &etag)).await.unwrap();
+            let id = || id.clone();
+            let request = SetUserRolesRequest { id: id(), roles: roles.clone(), etag: etag.clone() };
+            let given = users.set_user_roles(request).await.unwrap();
+            let request = ReactivateUserRequest { id: id(), etag };
+            let opened = users.reactivate_user(request).await.unwrap();
+            for same in [named, given, opened] {
+                assert_eq!(same.into_inner(), account.user);
+            }
+        }
+        let stale = failure(auth.update_user(named("me", &account.user.name, "v77")).await);
+        assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
+        let request = SetUserRolesRequest { id, roles, etag: "v77".into() };
+        assert_eq!(failure(users.set_user_roles(request).await), stale);
     }
 
     async fn a_stale_etag_changes_nothing(suite: &Suite) {

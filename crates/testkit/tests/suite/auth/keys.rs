@@ -25,7 +25,7 @@ on_both! {
         let made = suite.keys().rotate(&suite.clock).unwrap();
         assert!(made.iter().any(|key| key.starts_with("access/")), "{made:?}");
         // A new key signs once everyone had the time to learn of it.
-        suite.clock.advance(TimeDelta::seconds(40));
+        suite.clock.advance(TimeDelta::seconds(100));
         let after = login(suite, &before.user.email, PASSWORD).await.unwrap();
         assert_ne!(key_id(&after.tokens.access), key_id(&before.tokens.access));
         for account in [&before, &after] {

@@ -35,7 +35,7 @@ fn taken<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> String {
     info.metadata["field"].clone()
 }
 
-async fn login(suite: &Suite, email: &str, password: &str) -> Result<Account, Status> {
+pub(crate) async fn login(suite: &Suite, email: &str, password: &str) -> Result<Account, Status> {
     let request = LoginRequest {
         email: email.to_owned(),
         password: password.to_owned(),

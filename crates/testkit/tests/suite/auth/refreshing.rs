@@ -47,6 +47,22 @@ on_both! {
         assert_eq!(again.refresh, second.refresh);
     }
 
+    async fn a_tab_that_presents_an_old_token_gets_the_newest_and_goes_on_with_it(suite: &Suite) {
+        let first = suite.staff().await.tokens;
+        let second = refresh(suite, &first.refresh).await.unwrap();
+        suite.clock.advance(TimeDelta::seconds(1));
+        let third = refresh(suite, &second.refresh).await.unwrap();
+        suite.clock.advance(TimeDelta::seconds(1));
+        let late = refresh(suite, &first.refresh).await.unwrap();
+        assert_eq!(late.refresh, third.refresh);
+        suite.clock.advance(TimeDelta::seconds(11));
+        let fourth = refresh(suite, &late.refresh).await.unwrap();
+        // The tab that has the third, too, is as late as the window allows.
+        suite.clock.advance(TimeDelta::seconds(8));
+        assert_eq!(refresh(suite, &third.refresh).await.unwrap().refresh, fourth.refresh);
+        refresh(suite, &fourth.refresh).await.unwrap();
+    }
+
     async fn replaying_a_used_refresh_token_ends_the_family(suite: &Suite) {
         let account = suite.staff().await;
         let elsewhere = login(suite, &account.user.email, clinic_testkit::PASSWORD).await.unwrap();
@@ -84,6 +100,7 @@ on_both! {
 
     async fn an_expired_access_token_does_not_hinder_the_refresh(suite: &Suite) {
         let account = suite.staff().await;
+        // Its life, and the minute by which clocks may differ.
         suite.clock.advance(TimeDelta::minutes(16));
         let expired = account.clients.auth.clone().get_user(GetUserRequest { id: "me".into() }).await;
         assert_eq!(failure(expired).code, Code::Unauthenticated);

@@ -4,9 +4,11 @@ use clinic_proto::auth::v1::{
     ChangePasswordRequest, ListSessionsRequest, LogoutRequest, RevokeSessionRequest, Session,
 };
 use clinic_testkit::{Account, PASSWORD, failure, fields, on_both, refusal};
+use serde_json::json;
 use tonic::Code;
 
 use super::{login, refresh};
+use crate::edge::http1;
 
 async fn sessions(account: &Account) -> Vec<Session> {
     let request = ListSessionsRequest::default();
@@ -36,6 +38,22 @@ on_both! {
         // A token of somebody else's list.
         let refused = failure(suite.staff().await.clients.auth.list_sessions(request).await);
         assert_eq!(refused.reason, "INVALID_PAGE_TOKEN");
+    }
+
+    async fn a_session_shows_what_its_client_called_itself(suite: &Suite) {
+        let account = suite.staff().await;
+        let body = json!({ "email": account.user.email, "password": PASSWORD }).to_string();
+        for name in [
+            "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+            // As a service that is made with tonic and has a name.
+            "billing/2.1 tonic/0.14.9",
+        ] {
+            let headers = [("content-type", "application/json"), ("user-agent", name)];
+            let path = "/api/auth/login/";
+            let answer = http1::send(suite.gateway, "POST", path, &headers, body.as_bytes()).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(sessions(&account).await[0].user_agent, name);
+        }
     }
 
     async fn a_session_that_its_owner_ends_cannot_go_on(suite: &Suite) {

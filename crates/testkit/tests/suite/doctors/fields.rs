@@ -15,7 +15,7 @@ fn create(doctor: Doctor) -> CreateDoctorRequest {
 /// A field, and what spoils it.
 type Bad = (&'static str, fn(&mut Doctor));
 
-const BAD: [Bad; 26] = [
+const BAD: [Bad; 27] = [
     ("first_name", |d| d.first_name.clear()),
     ("first_name", |d| d.first_name = "a".repeat(101)),
     ("first_name", |d| d.first_name = "Greg\tory".into()),
@@ -30,6 +30,7 @@ const BAD: [Bad; 26] = [
     ("license_number", |d| d.license_number = "MD\u{7f}1".into()),
     ("qualifications", |d| d.qualifications = "a".repeat(1001)),
     ("qualifications", |d| d.qualifications = "M\u{1b}D".into()),
+    ("qualifications", |d| d.qualifications = "MD\r\nPhD".into()),
     ("years_of_experience", |d| d.years_of_experience = -1),
     ("years_of_experience", |d| d.years_of_experience = 81),
     ("consultation_fee", |d| d.consultation_fee = "free".into()),

@@ -1,5 +1,6 @@
 //! What an update changes, and what it does not.
 
+use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, UpdateDoctorRequest};
 use clinic_testkit::{doctor, failure, fields, mask, on_both};
 use tonic::Code;
@@ -108,6 +109,28 @@ on_both! {
         assert_eq!(fields(staff.doctors().update_doctor(request).await), ["update_mask"]);
         let read = staff.doctors().get_doctor(get(&made.id)).await.unwrap().into_inner();
         assert_eq!(read, made);
+    }
+
+    async fn an_update_that_changes_nothing_writes_nothing(suite: &Suite) {
+        let house = suite.verified_doctor().await;
+        let (staff, admin) = (suite.staff().await, suite.admin().await);
+        let owned = staff.create_doctor(doctor()).await;
+        let mine = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
+        suite.clock.advance(TimeDelta::minutes(1));
+        for (by, made) in [(&staff, &owned), (&admin, &owned), (&house, &mine)] {
+            for (etag, paths) in [
+                ("", &[][..]),
+                (made.etag.as_str(), &["*"]),
+                (&made.etag, &["license_number", "available", "years_of_experience"]),
+            ] {
+                let same = Doctor { etag: etag.into(), ..made.clone() };
+                let answer = by.doctors().update_doctor(update(&made.id, same, paths)).await;
+                assert_eq!(answer.unwrap().into_inner(), *made, "{paths:?}");
+            }
+            let stale = Doctor { etag: "v77".into(), ..made.clone() };
+            let stale = failure(by.doctors().update_doctor(update(&made.id, stale, &[])).await);
+            assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
+        }
     }
 
     async fn nobody_verifies_a_doctor_by_writing_it_into_the_record(suite: &Suite) {

@@ -1,5 +1,6 @@
 //! An administrator confirms that a self-registered doctor is one.
 
+use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, ListPatientsRequest, VerifyDoctorRequest};
 use clinic_testkit::{doctor, failure, on_both, patient};
 use tonic::Code;
@@ -34,6 +35,20 @@ on_both! {
         // The token from before is as good as a new one.
         let seen = house.patients().list_patients(everyone).await.unwrap().into_inner();
         assert_eq!(seen.patients.len(), 1);
+    }
+
+    async fn verifying_a_verified_doctor_changes_nothing(suite: &Suite) {
+        let (house, admin) = (suite.verified_doctor().await, suite.admin().await);
+        let before = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
+        suite.clock.advance(TimeDelta::minutes(1));
+        for etag in ["", before.etag.as_str()] {
+            let request = VerifyDoctorRequest { id: before.id.clone(), etag: etag.into() };
+            let again = admin.doctors().verify_doctor(request).await.unwrap().into_inner();
+            assert_eq!(again, before);
+        }
+        let request = VerifyDoctorRequest { id: before.id, etag: "v1".into() };
+        let stale = failure(admin.doctors().verify_doctor(request).await);
+        assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
     }
 
     async fn only_an_administrator_verifies(suite: &Suite) {

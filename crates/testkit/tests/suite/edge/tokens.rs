@@ -106,10 +106,11 @@ async fn a_token_with_a_wrong_type_issuer_audience_or_time_is_refused() {
             ("aud", good().with("aud", json!("clinic-internal"))),
             ("aud", good().with("aud", json!(["clinic", "other"]))),
             ("aud", good().without("aud")),
-            ("expired", good().with("exp", json!(now - 1))),
+            ("expired", good().with("exp", json!(now - 61))),
             ("exp", good().without("exp")),
             ("exp", good().with("exp", json!("never"))),
             ("nbf", good().with("nbf", json!(now + 3600))),
+            ("iat", good().with("iat", json!(now + 3600))),
             ("nbf", good().without("nbf")),
             ("sub", good().without("sub")),
             ("sub", good().with("sub", json!("me"))),
@@ -167,8 +168,30 @@ async fn a_token_ends_with_its_life_also_when_it_was_believed_before() {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
         client.once(signed_in(EchoRequest::default(), &access)).await.unwrap();
-        suite.clock.advance(TimeDelta::minutes(15) + TimeDelta::seconds(1));
+        // And the minute by which clocks may differ.
+        suite.clock.advance(TimeDelta::minutes(16));
         assert_refused(suite, echo, "expired", &format!("Bearer {access}")).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_counts_where_the_gateways_clock_differs_from_auths_by_up_to_a_minute() {
+    with_echo(async |suite, echo| {
+        let account = suite.staff().await;
+        // As auth signs it when its clock is ahead by so many seconds, and 15 minutes ago when it is
+        // behind.
+        let signed = |ahead: i64| {
+            let at = suite.clock.unix() + ahead;
+            let token = forged(suite, &account).with("iat", json!(at)).with("nbf", json!(at));
+            let exp = if ahead < 0 { at } else { at + 900 };
+            token.with("exp", json!(exp)).sign()
+        };
+        for ahead in [8, 20, 58, -20, -55] {
+            assert_counts(suite, &signed(ahead)).await;
+        }
+        assert_refused(suite, echo, "expired", &format!("Bearer {}", signed(-61))).await;
+        assert_refused(suite, echo, "nbf", &format!("Bearer {}", signed(90))).await;
     })
     .await;
 }

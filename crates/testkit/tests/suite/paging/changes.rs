@@ -8,7 +8,7 @@ use clinic_proto::assignment::v1::{
     AssignmentStatus, EndAssignmentRequest, ListAssignmentsRequest,
 };
 use clinic_proto::records::v1::{
-    CreatePatientRequest, DeletePatientRequest, ListPatientsRequest, Patient,
+    CreatePatientRequest, DeletePatientRequest, ListPatientsRequest, Patient, UpdatePatientRequest,
 };
 use clinic_testkit::{Account, doctor, on_both, patient};
 
@@ -78,6 +78,42 @@ on_both! {
         let house = suite.verified_doctor().await;
         let house = suite.give_roles(&house, &[Role::Doctor, Role::Staff, Role::Patient]).await;
         turn_pages(&house, "s").await;
+    }
+
+    async fn a_row_that_is_renamed_moves_no_other_row(suite: &Suite) {
+        let staff = suite.staff().await;
+        for new_name in ["Saaa", "Szzz", "Other"] {
+            let mut made = BTreeSet::new();
+            for last_name in ["Sb", "Sc", "Sd", "Se", "Sf", "Sg"] {
+                let one = Patient { last_name: last_name.into(), ..patient() };
+                made.insert(staff.create_patient(one).await.id);
+            }
+            let request =
+                ListPatientsRequest { query: "s".into(), page_size: 3, ..Default::default() };
+            let page = staff.patients().list_patients(request.clone()).await.unwrap().into_inner();
+            let first: Vec<String> = page.patients.into_iter().map(|one| one.id).collect();
+            // The last row of the page, after which the next one begins.
+            let change = Patient { last_name: new_name.into(), ..Default::default() };
+            let update = UpdatePatientRequest {
+                id: first[2].clone(),
+                patient: Some(change),
+                update_mask: None,
+            };
+            staff.patients().update_patient(update).await.unwrap();
+            let request = ListPatientsRequest {
+                page_token: page.next_page_token,
+                page_size: 500,
+                ..request
+            };
+            let rest = staff.patients().list_patients(request).await.unwrap().into_inner();
+            let mut rest: Vec<String> = rest.patients.into_iter().map(|one| one.id).collect();
+            rest.retain(|id| *id != first[2]);
+            let seen: BTreeSet<String> = first.iter().chain(&rest).cloned().collect();
+            assert_eq!((seen.len(), &seen), (first.len() + rest.len(), &made), "{new_name}");
+            for id in made {
+                delete(&staff, &id).await;
+            }
+        }
     }
 
     async fn what_was_made_at_the_same_moment_is_on_one_page_each(suite: &Suite) {

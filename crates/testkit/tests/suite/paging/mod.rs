@@ -2,6 +2,7 @@
 
 mod changes;
 mod large;
+mod private;
 mod tokens;
 
 use clinic_proto::assignment::v1::{

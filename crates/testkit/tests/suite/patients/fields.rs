@@ -16,7 +16,7 @@ fn create(patient: Patient) -> CreatePatientRequest {
 /// A field, and what spoils it.
 type Bad = (&'static str, fn(&mut Patient));
 
-const BAD: [Bad; 26] = [
+const BAD: [Bad; 28] = [
     ("first_name", |p| p.first_name.clear()),
     ("first_name", |p| p.first_name = "  ".into()),
     ("first_name", |p| p.first_name = "a".repeat(101)),
@@ -41,6 +41,8 @@ const BAD: [Bad; 26] = [
     ("email", |p| p.email = "a\n@example.com".into()),
     ("address", |p| p.address = "a".repeat(501)),
     ("address", |p| p.address = "Oak\u{8}St".into()),
+    ("address", |p| p.address = "Oak St\r\nCity".into()),
+    ("medical_history", |p| p.medical_history = "BP\r".into()),
     ("medical_history", |p| p.medical_history = "a".repeat(20_001)),
     ("medical_history", |p| p.medical_history = "BP\0".into()),
 ];
@@ -124,7 +126,7 @@ on_both! {
             .create_patient(Patient {
                 first_name: "  Zoë <b>'; DROP TABLE patients; --  ".into(),
                 last_name: " O'Neil & \"Sons\" ".into(),
-                address: "\n 1 Main St\n\tRear \r\n".into(),
+                address: "\n 1 Main St\n\tRear \n".into(),
                 medical_history: "  BP <120\n\n%_\\ 100 µg &amp; \u{202e}ok\t".into(),
                 ..patient()
             })

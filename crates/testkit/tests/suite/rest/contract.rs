@@ -46,6 +46,13 @@ impl Contract {
         &self.methods[name]
     }
 
+    /// All methods, by their request lines, with their paths.
+    pub(crate) fn methods(
+        &self,
+    ) -> impl Iterator<Item = (&String, &(MethodDescriptor, Vec<Path>))> {
+        self.methods.iter()
+    }
+
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.methods.values().flat_map(|(_, paths)| paths)
     }

@@ -22,6 +22,7 @@ mod updating;
 use serde_json::{Value, json};
 
 pub(crate) use client::{Reply, Rest};
+pub(crate) use contract::Contract;
 
 /// Both forms of a path: with the slash at its end, which documents show, and without.
 fn both(path: &str) -> [String; 2] {

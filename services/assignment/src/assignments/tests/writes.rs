@@ -20,6 +20,7 @@ on_both! {
     who_may_not_see_an_assignment_does_not_find_it
     an_update_changes_what_it_names_and_the_etag
     of_concurrent_updates_with_one_etag_one_wins
+    an_update_that_changes_nothing_writes_nothing
     an_ended_assignment_does_not_change
     ending_twice_is_ending_once
     only_who_owns_the_patient_changes_an_assignment
@@ -151,16 +152,16 @@ async fn an_update_changes_what_it_names_and_the_etag(scratch: &Scratch) {
     scratch.clock.advance(chrono::TimeDelta::seconds(5));
     let scope = scope(OWNER, Role::Staff);
     let change = scratch.change(id, &scope, &before.etag);
-    let after = change.update(&scratch.db, notes("BP <120")).await.ok().unwrap().into_proto();
+    let after = change.update(&scratch.db, &notes("BP <120")).await.ok().unwrap().into_proto();
     assert_eq!((after.reason_for_visit.as_str(), after.notes.as_str()), ("Fever", "BP <120"));
     assert!(after.etag != before.etag && after.updated_at != before.updated_at);
     assert_eq!(after.created_at, before.created_at);
     let stale = scratch.change(id, &scope, &before.etag);
     for changes in [notes("lost"), Changes { reason_for_visit: None, notes: None }] {
-        assert!(matches!(error(stale.update(&scratch.db, changes).await), Error::Stale));
+        assert!(matches!(error(stale.update(&scratch.db, &changes).await), Error::Stale));
     }
     let mangled = scratch.change(id, &scope, "x");
-    assert!(matches!(error(mangled.update(&scratch.db, notes("lost")).await), Error::Stale));
+    assert!(matches!(error(mangled.update(&scratch.db, &notes("lost")).await), Error::Stale));
     let read = store::get(&scratch.db, id, &scope).await.ok().unwrap().into_proto();
     assert_eq!(read, after);
 }
@@ -174,7 +175,7 @@ async fn of_concurrent_updates_with_one_etag_one_wins(scratch: &Scratch) {
             tokio::spawn(async move {
                 let change =
                     Change { id, scope: &admin(), etag: &etag, about: About::default(), now };
-                change.update(&db, notes(&n.to_string())).await
+                change.update(&db, &notes(&n.to_string())).await
             })
         })
         .collect();
@@ -188,11 +189,28 @@ async fn of_concurrent_updates_with_one_etag_one_wins(scratch: &Scratch) {
     assert_eq!(won, 1);
 }
 
+async fn an_update_that_changes_nothing_writes_nothing(scratch: &Scratch) {
+    let made = scratch.create(3, 5).await.ok().unwrap();
+    let (id, before) = (made.id, made.into_proto());
+    scratch.clock.advance(chrono::TimeDelta::seconds(5));
+    for etag in ["", &before.etag] {
+        for changes in [
+            Changes { reason_for_visit: None, notes: None },
+            Changes { reason_for_visit: Some("Fever".into()), notes: Some(String::new()) },
+        ] {
+            let change = scratch.change(id, &admin(), etag).update(&scratch.db, &changes).await;
+            assert_eq!(change.ok().unwrap().into_proto(), before);
+        }
+    }
+    let stale = scratch.change(id, &admin(), "v9").update(&scratch.db, &notes("")).await;
+    assert!(matches!(error(stale), Error::Stale));
+}
+
 async fn an_ended_assignment_does_not_change(scratch: &Scratch) {
     let row = scratch.create(3, 5).await.ok().unwrap();
     let (before, ended) = (etag(row.version), scratch.end(row.id).await);
     for etag in ["", &before, &etag(ended.version)] {
-        let refused = scratch.change(row.id, &admin(), etag).update(&scratch.db, notes("x")).await;
+        let refused = scratch.change(row.id, &admin(), etag).update(&scratch.db, &notes("x")).await;
         assert!(matches!(error(refused), Error::Ended), "{etag}");
     }
     let read = store::get(&scratch.db, row.id, &admin()).await.ok().unwrap();
@@ -228,7 +246,7 @@ async fn only_who_owns_the_patient_changes_an_assignment(scratch: &Scratch) {
         // Whatever the etag: a right one is no different from a wrong one.
         for etag in ["", "v1", "v9"] {
             let change = scratch.change(id, &scope, etag);
-            let update = change.update(&scratch.db, notes("x")).await;
+            let update = change.update(&scratch.db, &notes("x")).await;
             assert!(matches!(error(update), Error::NotFound), "{user} {role:?}");
             assert!(matches!(error(change.end(&scratch.db).await), Error::NotFound));
         }

@@ -1,0 +1,51 @@
+//! What migrations do with what is there already.
+
+use clinic_proto::records::v1::{GetDoctorRequest, GetPatientRequest, Patient};
+use clinic_store::{Query, migrate};
+use sqlx::migrate::Migrator;
+
+use super::{a_doctor, a_patient, database, records_over, staff};
+
+mod sqlite {
+    #[tokio::test]
+    async fn carriage_returns_become_line_feeds() {
+        super::carriage_returns_become_line_feeds(None).await;
+    }
+}
+
+mod postgres {
+    #[tokio::test]
+    async fn carriage_returns_become_line_feeds() {
+        let server = crate::tests::postgres_server();
+        super::carriage_returns_become_line_feeds(Some(&server)).await;
+    }
+}
+
+/// 0004: text that was accepted with carriage returns.
+async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
+    let (db, directory) = database(postgres).await;
+    let before = crate::MIGRATIONS.iter().filter(|migration| migration.version < 4);
+    migrate(&db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
+    let records = records_over(db, directory).await;
+    // The handlers take what was validated before them.
+    let address = "1 Main St\r\nRear\rCity\n".to_owned();
+    let old = Patient { address, medical_history: "\r\n\r\nBP".into(), ..a_patient("Ann", "Lee") };
+    let old = records.add(&staff(), old).await;
+    let other = records.add(&staff(), a_patient("Bob", "Lee")).await;
+    let mut doctor = a_doctor("House", "L1");
+    doctor.qualifications = "MD\r\nPhD".into();
+    let doctor = records.add_doctor(&staff(), doctor).await;
+    let quiet = Query::new("UPDATE patients SET medical_history = $1 WHERE id = $2");
+    let id: uuid::Uuid = old.id.parse().unwrap();
+    records.db.execute(quiet.bind("\r\n\r\nBP").bind(id)).await.unwrap();
+
+    migrate(&records.db, &crate::MIGRATIONS).await.unwrap();
+    let get = |id: &str| GetPatientRequest { id: id.into(), view: 0 };
+    let new = records.patients.get(&staff(), get(&old.id)).await.unwrap();
+    assert_eq!(new.address, "1 Main St\nRear\nCity");
+    assert_eq!(new.medical_history, "\n\nBP");
+    assert!(records.patients.get(&staff(), get(&other.id)).await.unwrap() == other);
+    let request = GetDoctorRequest { id: doctor.id };
+    let doctor = records.doctors.get(&staff(), request).await.unwrap();
+    assert_eq!(doctor.qualifications, "MD\nPhD");
+}
