@@ -24,7 +24,7 @@ impl Machine {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let kib = after(&meminfo, "MemTotal:").trim_end_matches(" kB").parse::<u64>();
-        let clinic = said(Command::new("git").args(["describe", "--always", "--dirty"]));
+        let clinic = commit(Path::new("."));
         let rustc = said(Command::new("rustc").arg("--version"));
         Self {
             at: at.format("%Y-%m-%d %H:%M UTC").to_string(),
@@ -37,6 +37,11 @@ impl Machine {
                 .to_owned(),
             versions: vec![("clinic".to_owned(), clinic), ("rustc".to_owned(), rustc)],
         }
+    }
+
+    /// Adds the commit of a checkout.
+    pub(crate) fn checkout(&mut self, name: &str, folder: &Path) {
+        self.versions.push((name.to_owned(), commit(folder)));
     }
 
     /// Adds what a program says of its version on its first line.
@@ -61,6 +66,10 @@ impl fmt::Display for Machine {
 
 fn after<'a>(text: &'a str, name: &str) -> &'a str {
     text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim()
+}
+
+fn commit(checkout: &Path) -> String {
+    said(Command::new("git").current_dir(checkout).args(["describe", "--always", "--dirty"]))
 }
 
 /// The first version number that a program prints; nginx uses stderr for it.

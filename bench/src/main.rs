@@ -2,6 +2,7 @@
 //! on one machine. Judges no time: it fails when an answer is wrong, not when it is slow.
 
 mod call;
+mod compare;
 mod fill;
 mod groups;
 mod load;
@@ -74,6 +75,9 @@ struct Options {
     /// Write the tables into docs/performance.md
     #[arg(long)]
     update_docs: bool,
+    /// Compare with the release build of this other checkout instead
+    #[arg(long, value_name = "DIR", conflicts_with = "update_docs")]
+    baseline: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -105,8 +109,22 @@ impl Options {
         }
     }
 
+    /// Whether a group wants the usual people in this kind of database.
+    fn wants_data(&self, store: Store) -> bool {
+        let on_postgres = [Group::Suite, Group::Accounts, Group::OpenLoop];
+        let on_both = [Group::Service];
+        on_both.into_iter().any(|group| self.wants(group))
+            || store == Store::Postgres && on_postgres.into_iter().any(|group| self.wants(group))
+    }
+
     fn effort(&self) -> Effort {
-        let (seconds, rounds) = if self.quick { (1, 1) } else { (3, 3) };
+        let (seconds, rounds) = match (self.baseline.is_some(), self.quick) {
+            (false, false) => (3, 3),
+            (false, true) => (1, 1),
+            // Many short turns: what disturbs the machine then disturbs both builds.
+            (true, false) => (1, 6),
+            (true, true) => (1, 2),
+        };
         let time = Duration::from_secs(self.seconds.unwrap_or(seconds));
         Effort { time, rounds: self.rounds.unwrap_or(rounds) }
     }
@@ -133,11 +151,30 @@ async fn bench(options: &Options) -> Result<()> {
             machine.version(generator, &program, "--version");
         }
     }
+    if let Some(checkout) = &options.baseline {
+        machine.checkout("baseline", checkout);
+    }
     let mut report = Report::new(machine, options.effort());
     // So that nothing that runs is left behind.
     let told = clinic_chassis::process::until_told()?;
+    let measured = async {
+        match &options.baseline {
+            Some(checkout) => {
+                let baseline = setting.of_baseline(checkout)?;
+                report.set_comparison(compare::run(options, &setting, &baseline).await?);
+            }
+            None => {
+                measure(options, &setting, &mut report).await?;
+                let mut targets = targets::of(&report);
+                // Who wants some groups only knows that the others were not measured.
+                targets.retain(|target| options.only.is_empty() || target.value.is_some());
+                report.set_targets(targets);
+            }
+        }
+        Ok(())
+    };
     let done = tokio::select! {
-        done = measure(options, &setting, &mut report) => done,
+        done = measured => done,
         () = told.cancelled() => bail!("told to stop"),
     };
     if let Err(error) = done {
@@ -145,10 +182,6 @@ async fn bench(options: &Options) -> Result<()> {
         let told = tokio::time::timeout(Duration::from_millis(500), told.cancelled()).await.is_ok();
         return Err(if told { anyhow!("told to stop") } else { error });
     }
-    let mut targets = targets::of(&report);
-    // Who wants some groups only knows that the others were not measured.
-    targets.retain(|target| options.only.is_empty() || target.value.is_some());
-    report.set_targets(targets);
     let tables = report.markdown();
     clinic_chassis::process::say(&tables);
     report.write_json(&options.json)?;
@@ -169,13 +202,11 @@ async fn measure(options: &Options, setting: &Setting, report: &mut Report) -> R
         groups::edge::run(setting, report).await?;
     }
     for store in Store::BOTH {
-        let on_postgres = store == Store::Postgres;
-        let suite =
-            on_postgres && [Group::Suite, Group::Accounts, Group::OpenLoop].into_iter().any(wants);
-        if !wants(Group::Service) && !suite {
+        if !options.wants_data(store) {
             continue;
         }
-        let data = Data::create(setting, store, "bench").await?;
+        let on_postgres = store == Store::Postgres;
+        let data = Data::create(setting, store, "bench")?;
         fill::usual(&data).await?;
         if on_postgres && wants(Group::Suite) {
             report::say("The whole suite");

@@ -62,6 +62,9 @@ fn in_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> 
     to.serialize_u64(time.as_secs())
 }
 
+/// The name of the load generators among the processes of a row.
+pub(crate) const LOAD: &str = "load";
+
 /// Runs the cases in turns.
 pub(crate) async fn contest(
     report: &mut Report,
@@ -87,7 +90,8 @@ pub(crate) async fn contest(
     Ok(())
 }
 
-async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<Row> {
+/// Runs a case once.
+pub(crate) async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<Row> {
     let used = || -> Vec<Duration> {
         case.watched.iter().map(|watched| process::cpu_of_tree(watched.pid)).collect()
     };
@@ -106,7 +110,7 @@ async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<Row> {
         .zip(before.into_iter().zip(after))
         .map(|(watched, (before, after))| (watched.name.clone(), micros(before, after)))
         .collect();
-    cpu.push(("load".to_owned(), micros(load_before, load_after)));
+    cpu.push((LOAD.to_owned(), micros(load_before, load_after)));
     Ok(Row {
         group: group.to_owned(),
         case: case.name.clone(),

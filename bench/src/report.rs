@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use crate::compare::Comparison;
 use crate::machine::Machine;
 use crate::measure::Effort;
 
@@ -71,11 +72,15 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     figures: Vec<Figure>,
     targets: Vec<Target>,
+    /// With another build; then there is nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<Comparison>,
 }
 
 impl Report {
     pub(crate) fn new(machine: Machine, effort: Effort) -> Self {
-        Self { machine, effort, missing: vec![], rows: vec![], figures: vec![], targets: vec![] }
+        let (missing, rows, figures, targets) = (vec![], vec![], vec![], vec![]);
+        Self { machine, effort, missing, rows, figures, targets, comparison: None }
     }
 
     pub(crate) fn add(&mut self, row: Row) {
@@ -130,6 +135,10 @@ impl Report {
         self.targets = targets;
     }
 
+    pub(crate) fn set_comparison(&mut self, comparison: Comparison) {
+        self.comparison = Some(comparison);
+    }
+
     pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         if let Some(folder) = path.parent() {
@@ -158,6 +167,9 @@ impl Report {
             .map(|figure| vec![figure.name.clone(), format!("{:.1} {}", figure.value, figure.unit)])
             .collect();
         table(&mut text, &["figure", "value"], &figures);
+        if let Some(comparison) = &self.comparison {
+            comparison.write(&mut text);
+        }
         text
     }
 }
@@ -208,7 +220,7 @@ fn thousands(value: f64) -> String {
 }
 
 /// A table whose columns line up, so that it can be read as text too.
-fn table(text: &mut String, heads: &[&str], rows: &[Vec<String>]) {
+pub(crate) fn table(text: &mut String, heads: &[&str], rows: &[Vec<String>]) {
     if rows.is_empty() {
         return;
     }

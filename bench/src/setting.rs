@@ -18,8 +18,10 @@ use crate::process;
 /// See the module.
 pub(crate) struct Setting {
     pub(crate) postgres: Postgres,
-    /// Where the suite's programs are: beside this one.
+    /// Where the programs of the measured build are.
     programs: PathBuf,
+    /// Begins the names of this build's databases.
+    pub(crate) prefix: &'static str,
     pub(crate) logs: PathBuf,
     pub(crate) quick: bool,
     pub(crate) effort: Effort,
@@ -28,6 +30,7 @@ pub(crate) struct Setting {
 }
 
 /// The private server that `cargo xtask bench` starts.
+#[derive(Clone)]
 pub(crate) struct Postgres {
     pub(crate) url: SecretString,
     /// Where its programs are.
@@ -38,13 +41,21 @@ pub(crate) struct Postgres {
 impl Setting {
     pub(crate) async fn create(quick: bool, effort: Effort) -> Result<Self> {
         ensure!(cfg!(target_os = "linux"), "CPU time and memory are read as Linux gives them");
-        let folder = tempfile::Builder::new().prefix("clinic-bench-").tempdir()?;
-        let logs = folder.path().join("logs");
-        fs::create_dir(&logs)?;
         let me = env::current_exe()?;
         let programs = me.parent().context("this program is in no folder")?.to_owned();
+        let (folder, logs) = folders()?;
         let postgres = Postgres::open().await?;
-        Ok(Self { postgres, programs, logs, quick, effort, folder })
+        Ok(Self { postgres, programs, prefix: "", logs, quick, effort, folder })
+    }
+
+    /// The same for the release build of another checkout, which gets its own databases and folders
+    /// on the same server and disk.
+    pub(crate) fn of_baseline(&self, checkout: &Path) -> Result<Self> {
+        let programs = checkout.join("target").join("release");
+        let (folder, logs) = folders()?;
+        let Self { postgres, quick, effort, .. } = self;
+        let (postgres, quick, effort) = (postgres.clone(), *quick, *effort);
+        Ok(Self { postgres, programs, prefix: "baseline_", logs, quick, effort, folder })
     }
 
     /// A new folder.
@@ -61,6 +72,14 @@ impl Setting {
         command.current_dir(self.folder.path());
         command
     }
+}
+
+/// A temporary folder, and one for logs in it.
+fn folders() -> Result<(TempDir, PathBuf)> {
+    let folder = tempfile::Builder::new().prefix("clinic-bench-").tempdir()?;
+    let logs = folder.path().join("logs");
+    fs::create_dir(&logs)?;
+    Ok((folder, logs))
 }
 
 impl Postgres {
@@ -85,6 +104,18 @@ impl Postgres {
             .await
             .context("PostgreSQL does not take its settings")??;
         Ok(Self { url, programs, pid })
+    }
+
+    /// Turns off what the server does by itself from time to time. In a comparison it would count for
+    /// the build that has the turn.
+    pub(crate) async fn stop_housekeeping(&self) -> Result<()> {
+        let mut connection = PgConnection::connect(self.url.expose_secret()).await?;
+        for setting in NO_HOUSEKEEPING {
+            connection.execute(setting).await?;
+        }
+        connection.execute("SELECT pg_reload_conf()").await?;
+        connection.close().await?;
+        Ok(())
     }
 
     pub(crate) fn watched(&self) -> Watched {
@@ -118,6 +149,12 @@ const DURABLE: [&str; 4] = [
     "ALTER SYSTEM SET synchronous_commit = on",
     "ALTER SYSTEM SET full_page_writes = on",
     "ALTER SYSTEM SET max_wal_size = '4GB'",
+];
+
+const NO_HOUSEKEEPING: [&str; 3] = [
+    "ALTER SYSTEM SET autovacuum = off",
+    "ALTER SYSTEM SET checkpoint_timeout = '1d'",
+    "ALTER SYSTEM SET max_wal_size = '16GB'",
 ];
 
 /// A program on the PATH.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clinic::Databases;
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
@@ -32,6 +32,9 @@ impl Store {
     }
 }
 
+/// The name of the service that answers from memory. It is part of the benchmarks, not of the suite.
+pub(crate) const UPSTREAM: &str = "upstream";
+
 /// Databases and keys: what outlives the processes.
 pub(crate) struct Data {
     pub(crate) store: Store,
@@ -40,8 +43,9 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Empty databases with today's schema, and new keys.
-    pub(crate) async fn create(setting: &Setting, store: Store, name: &str) -> Result<Self> {
+    /// Empty databases with the schema of the measured build, and new keys. Its own program makes
+    /// the schema, because services refuse to run on one that is newer than they are.
+    pub(crate) fn create(setting: &Setting, store: Store, name: &str) -> Result<Self> {
         let data_dir = setting.folder(&format!("{name}-{}", store.name()))?;
         let databases = Databases {
             data_dir: data_dir.clone(),
@@ -49,9 +53,11 @@ impl Data {
                 Store::Postgres => Some(setting.postgres.url.clone()),
                 Store::Sqlite => None,
             },
-            database_prefix: format!("{name}_"),
+            database_prefix: format!("{}{name}_", setting.prefix),
         };
-        databases.migrate().await?;
+        let output = on_databases(setting, "migrate", &databases).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "clinic migrate failed:\n{said}");
         let keys = KeyDir::new(clinic::keys_dir(&data_dir));
         keys.init(&Clock::system())?;
         Ok(Self { store, databases, keys })
@@ -124,8 +130,7 @@ impl Server {
     pub(crate) fn memory(setting: &Setting, keys: &KeyDir) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["upstream", "--listen", "127.0.0.1:0", "--keys-dir"]).arg(keys.path());
-        let (process, address, took) =
-            Process::start_ready("upstream", &mut command, &setting.logs)?;
+        let (process, address, took) = Process::start_ready(UPSTREAM, &mut command, &setting.logs)?;
         Ok(Self { process, address, took })
     }
 
@@ -166,13 +171,19 @@ impl Suite {
 
 /// The whole suite in one process; what is missing of the data it makes itself.
 pub(crate) fn start_all_in_one(setting: &Setting, databases: &Databases) -> Result<Server> {
+    let mut command = on_databases(setting, "up", databases);
+    command.args(["--listen", "127.0.0.1:0"]).env("CLINIC_LOG", "warn");
+    let (process, address, took) = Process::start_ready("clinic", &mut command, &setting.logs)?;
+    Ok(Server { process, address, took })
+}
+
+/// A command of the program `clinic` that works on these databases.
+fn on_databases(setting: &Setting, name: &str, databases: &Databases) -> Command {
     let mut command = setting.program("clinic");
-    command.args(["up", "--listen", "127.0.0.1:0"]).env("CLINIC_LOG", "warn");
-    command.arg("--data-dir").arg(&databases.data_dir);
+    command.arg(name).arg("--data-dir").arg(&databases.data_dir);
     command.arg("--database-prefix").arg(&databases.database_prefix);
     if let Some(url) = &databases.database_url {
         command.env("DATABASE_URL", url.expose_secret());
     }
-    let (process, address, took) = Process::start_ready("clinic", &mut command, &setting.logs)?;
-    Ok(Server { process, address, took })
+    command
 }

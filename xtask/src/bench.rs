@@ -1,12 +1,12 @@
 //! `cargo xtask bench`: what is measured, and against what, is in `bench/`.
 
 use std::{
-    env,
-    path::PathBuf,
+    env, fs,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::{
@@ -45,7 +45,21 @@ pub(crate) struct Options {
     /// Write the tables into docs/performance.md
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     update_docs: bool,
+    /// Compare with the build of another checkout: CPU time a call, in turns
+    ///
+    /// Builds DIR for release in its own target folder and runs both builds in turns against the
+    /// same PostgreSQL and load, each with its own databases. Prints the ratio of CPU time a call,
+    /// here to there, for each row of the groups edge, suite, accounts and service, in which the
+    /// suite's own processes do the work, and the geometric mean of each group. A row is worse from
+    /// 1.08 on, a group from 1.03 on; the exit code does not depend on it. Has 6 rounds of 1 second
+    /// unless told otherwise (with --quick 2); an even number is fairer, as the builds take the
+    /// first turn of a round alternately
+    #[arg(long, value_name = "DIR", value_parser = checkout, conflicts_with = "update_docs")]
+    baseline: Option<PathBuf>,
 }
+
+/// The groups that two builds can be compared by; the others are about peers or sizes.
+const COMPARED: [&str; 4] = ["edge", "suite", "accounts", "service"];
 
 /// What can be chosen, as `clinic-bench --help` tells it; here it is refused before anything is built.
 const GROUPS: [&str; 7] = ["start", "edge", "suite", "open-loop", "accounts", "service", "growth"];
@@ -61,14 +75,18 @@ const CRATES: [&str; 6] = [
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    options.check()?;
     h2load()?;
     let path = path(options)?;
     report::step("building for release");
-    let mut build = commands::cargo();
-    build.args(["build", "--release", "--locked", "--bins"]);
-    build.args(CRATES.iter().flat_map(|name| ["-p", name]));
-    if !commands::status(&mut build)?.success() {
-        bail!("the programs do not build");
+    build(&mut commands::cargo()).context("the programs do not build")?;
+    if let Some(baseline) = &options.baseline {
+        report::step("building the baseline for release");
+        let mut cargo = commands::cargo();
+        // Where a target folder is set for all checkouts, it would be the one of this build.
+        cargo.current_dir(baseline).env("CARGO_TARGET_DIR", baseline.join("target"));
+        build(&mut cargo)
+            .with_context(|| format!("--baseline: {} does not build", baseline.display()))?;
     }
     let server = Server::start()?;
     let bench = commands::programs_folder()?.with_file_name("release").join("clinic-bench");
@@ -85,19 +103,56 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+impl Options {
+    /// Refuses what does not go together, before anything is built.
+    fn check(&self) -> Result<()> {
+        let other = self.only.iter().find(|group| !COMPARED.contains(&group.as_str()));
+        if let (Some(_), Some(other)) = (&self.baseline, other) {
+            bail!(
+                "--baseline cannot compare the group {other} of --only: take some of {}",
+                COMPARED.join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A folder that somebody names as another checkout of this project.
+fn checkout(folder: &str) -> Result<PathBuf> {
+    let manifest = Path::new(folder).join("gateway").join("Cargo.toml");
+    let is_ours = fs::read_to_string(manifest).is_ok_and(|text| text.contains("clinic-gateway"));
+    ensure!(
+        is_ours,
+        "no checkout of this project is there; make one with `git worktree add {folder} COMMIT`"
+    );
+    fs::canonicalize(folder).context("its path cannot be found")
+}
+
+/// Both builds get the same packages, as these decide on which features of their dependencies they
+/// have.
+fn build(cargo: &mut Command) -> Result<()> {
+    cargo.args(["build", "--release", "--locked", "--bins"]);
+    cargo.args(CRATES.iter().flat_map(|name| ["-p", name]));
+    ensure!(commands::status(cargo)?.success(), "see above");
+    Ok(())
+}
+
 fn arguments(options: &Options, bench: &mut Command) {
-    let Options { quick, only, seconds, rounds, json: _, update_docs } = options;
+    let Options { quick, only, seconds, rounds, json: _, update_docs, baseline } = options;
     bench.args(quick.then_some("--quick")).args(update_docs.then_some("--update-docs"));
     bench.args((!only.is_empty()).then(|| format!("--only={}", only.join(","))));
     bench.args(seconds.map(|seconds| format!("--seconds={seconds}")));
     bench.args(rounds.map(|rounds| format!("--rounds={rounds}")));
+    if let Some(baseline) = baseline {
+        bench.arg("--baseline").arg(baseline);
+    }
 }
 
 /// The PATH on which the benchmarks find their generators.
 fn path(options: &Options) -> Result<std::ffi::OsString> {
     let mut path: Vec<_> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
     let open_loop = match options.only.as_slice() {
-        [] => !options.quick,
+        [] => !options.quick && options.baseline.is_none(),
         only => only.iter().any(|group| group == "open-loop"),
     };
     if open_loop {
@@ -132,3 +187,59 @@ const H2LOAD: Scripts = [
     ("apk", "apk add -q nghttp2"),
     ("brew", "brew install --quiet nghttp2"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Options> {
+        let cli = Cli::try_parse_from([&["bench"], arguments].concat())?;
+        cli.options.check()?;
+        Ok(cli.options)
+    }
+
+    fn refusal(arguments: &[&str]) -> String {
+        parse(arguments).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_baseline_must_be_a_checkout_of_this_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().to_str().unwrap();
+        let said = refusal(&["--baseline", elsewhere]);
+        assert!(said.contains("--baseline <DIR>"), "{said}");
+        assert!(said.contains(&format!("git worktree add {elsewhere} COMMIT")), "{said}");
+
+        let root = commands::root();
+        let options = parse(&["--baseline", root.to_str().unwrap()]).unwrap();
+        assert_eq!(options.baseline, Some(root));
+    }
+
+    #[test]
+    fn a_baseline_goes_only_with_groups_that_can_be_compared() {
+        let root = commands::root();
+        let baseline = ["--baseline", root.to_str().unwrap()];
+        let with = |more: &[&'static str]| [&baseline, more].concat();
+        for group in GROUPS {
+            let said = refusal(&with(&["--only", group]));
+            assert_eq!(said.is_empty(), COMPARED.contains(&group), "{group}: {said}");
+        }
+        let said = refusal(&with(&["--only", "edge,growth"]));
+        assert!(said.contains("--baseline cannot compare the group growth of --only"), "{said}");
+    }
+
+    #[test]
+    fn a_comparison_is_not_written_into_the_docs() {
+        let root = commands::root();
+        let said = refusal(&["--baseline", root.to_str().unwrap(), "--update-docs"]);
+        assert!(said.contains("cannot be used with '--update-docs'"), "{said}");
+    }
+}

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tonic::Code;
 use tonic::transport::Channel;
 
+use super::Stage as _;
 use crate::load::{CONNECTIONS, Outcome, own};
 use crate::measure::{Case, Watched, contest};
 use crate::report::Report;
@@ -27,40 +28,52 @@ pub(crate) const ARGON2: &str = "argon2 alone, all cores";
 
 const PASSWORD: &str = "correct-horse-battery";
 
-pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
-    let suite = Suite::start(setting, data)?;
-    let gateway = suite.gateway.address;
-    register(gateway).await?;
-    let mut watched = suite.watched();
-    watched.push(setting.postgres.watched());
+/// The suite with accounts, each of which is signed in.
+pub(crate) struct Stage<'a> {
+    setting: &'a Setting,
+    suite: Suite,
+    /// The accounts' refresh tokens, each of which is used once.
+    tokens: Vec<Arc<Mutex<String>>>,
+}
 
-    let login = Case::new(LOGIN, watched.clone(), move |time| sign_in(gateway, time));
+pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
+    let stage = Stage::start(setting, data).await?;
     let argon2 = Case::new(ARGON2, vec![], |time| async move {
         tokio::task::spawn_blocking(move || hashing(time)).await?
     });
-    contest(report, GROUP, setting.effort, vec![login, argon2]).await?;
-
+    contest(report, GROUP, setting.effort, vec![stage.login(), argon2]).await?;
     if !setting.quick {
-        contest(report, GROUP, setting.effort, vec![refresh(gateway, watched).await?]).await?;
+        contest(report, GROUP, setting.effort, vec![stage.refresh()]).await?;
         verification(data, report)?;
     }
-    suite.stop()
+    stage.stop().await
 }
 
-/// Each goes on with its own token, from one round to the next.
-async fn refresh(gateway: SocketAddr, watched: Vec<Watched>) -> Result<Case<'static>> {
-    let mut tokens = Vec::new();
-    for number in 0..CONNECTIONS {
-        let answer = client(gateway).await?.login(login_of(number)).await?.into_inner();
-        tokens.push(Arc::new(Mutex::new(answer.tokens.context("no tokens")?.refresh)));
+impl<'a> Stage<'a> {
+    pub(crate) async fn start(setting: &'a Setting, data: &Data) -> Result<Self> {
+        let suite = Suite::start(setting, data)?;
+        let gateway = suite.gateway.address;
+        register(gateway).await?;
+        let mut tokens = Vec::new();
+        for number in 0..CONNECTIONS {
+            let answer = client(gateway).await?.login(login_of(number)).await?.into_inner();
+            tokens.push(Arc::new(Mutex::new(answer.tokens.context("no tokens")?.refresh)));
+        }
+        Ok(Self { setting, suite, tokens })
     }
-    let tokens = Arc::new(tokens);
-    Ok(Case::new("Refresh", watched, move |time| {
-        let tokens = tokens.clone();
-        async move {
+
+    fn login(&self) -> Case<'_> {
+        let gateway = self.suite.gateway.address;
+        Case::new(LOGIN, self.watched(), move |time| sign_in(gateway, time))
+    }
+
+    /// Each goes on with its own token, from one round to the next.
+    fn refresh(&self) -> Case<'_> {
+        let gateway = self.suite.gateway.address;
+        Case::new("Refresh", self.watched(), move |time| async move {
             let connect = async |number: u32| {
-                let token = usize::try_from(number).ok().and_then(|at| tokens.get(at)).cloned();
-                Ok((client(gateway).await?, token.context("no token")?))
+                let token = usize::try_from(number).ok().and_then(|at| self.tokens.get(at));
+                Ok((client(gateway).await?, token.cloned().context("no token")?))
             };
             own::run(time, connect, |(mut auth, token)| async move {
                 let mut known = token.lock().await;
@@ -73,8 +86,27 @@ async fn refresh(gateway: SocketAddr, watched: Vec<Watched>) -> Result<Case<'sta
                 Ok((auth, token))
             })
             .await
-        }
-    }))
+        })
+    }
+
+    fn watched(&self) -> Vec<Watched> {
+        let mut watched = self.suite.watched();
+        watched.push(self.setting.postgres.watched());
+        watched
+    }
+}
+
+impl super::Stage for Stage<'_> {
+    const GROUP: &'static str = GROUP;
+
+    fn cases(&self) -> Vec<Case<'_>> {
+        let refresh = (!self.setting.quick).then(|| self.refresh());
+        [self.login()].into_iter().chain(refresh).collect()
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.suite.stop()
+    }
 }
 
 /// Makes the accounts that sign in, where they are not there from an earlier case.

@@ -1,11 +1,13 @@
 //! The gateway alone, before a service that answers from memory, beside what others would use.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result};
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
 use clinic_proto::records::v1::Patient;
 
-use super::{GET_PATIENT, get_patient, is_patient, load};
+use super::{GET_PATIENT, Stage as _, get_patient, is_patient, load};
 use crate::call::{Call, Credential, Protocol};
 use crate::measure::{Case, Watched, contest};
 use crate::peers::{NGINX, Peer};
@@ -21,46 +23,92 @@ pub(crate) fn name(who: &str, protocol: Protocol) -> String {
     format!("{who}, {}", protocol.name())
 }
 
-pub(crate) async fn run(setting: &Setting, report: &mut Report) -> Result<()> {
-    let keys = KeyDir::new(setting.folder("edge")?.join("keys"));
-    keys.init(&Clock::system())?;
-    let access = tokens::access(&keys)?;
-    let upstream = Server::memory(setting, &keys)?;
-    let url = upstream.url();
-    let gateway = Server::gateway(setting, &keys, (&url, &url, &url))?;
-    let peers = Peer::start_all(setting, report, &keys, upstream.address)?;
+/// A gateway before a service that answers from memory.
+pub(crate) struct Stage {
+    keys: KeyDir,
+    access: String,
+    upstream: Server,
+    gateway: Server,
+}
 
-    for protocol in Protocol::ALL {
-        let mut contestants = vec![(OURS, gateway.address, gateway.watched())];
+pub(crate) async fn run(setting: &Setting, report: &mut Report) -> Result<()> {
+    let stage = Stage::start(setting).await?;
+    let peers = Peer::start_all(setting, report, &stage.keys, stage.upstream.address)?;
+    for (protocol, case) in Protocol::ALL.into_iter().zip(stage.cases()) {
+        let mut cases = vec![case];
         for peer in &peers {
             if let Some(address) = peer.address(protocol) {
-                contestants.push((peer.name, address, Watched::from(&peer.process)));
+                // It checks nothing.
+                if peer.name != NGINX {
+                    stage.probe_refusal(address, protocol).await.context(peer.name)?;
+                }
+                let watched = Watched::from(&peer.process);
+                cases.push(stage.case(peer.name, address, protocol, watched));
             }
         }
-        for (who, address, _) in contestants.iter().filter(|(who, ..)| *who != NGINX) {
-            // Another letter at the beginning of the signature.
-            let (signed, signature) = access.rsplit_once('.').unwrap_or_default();
-            let letter = if signature.starts_with('A') { "B" } else { "A" };
-            let forged = format!("{signed}.{letter}{}", signature.get(1..).unwrap_or_default());
-            let credential = Credential::Bearer(forged);
-            let (message, address) = (get_patient(0), *address);
-            let call = Call { protocol, address, method: GET_PATIENT, credential, message };
-            call.probe_refusal().await.context(*who)?;
-        }
-        let cases = contestants.into_iter().map(|(who, address, watched)| {
-            let access = access.clone();
-            Case::new(name(who, protocol), vec![watched, upstream.watched()], move |time| {
-                let credential = Credential::Bearer(access.clone());
-                let message = get_patient(0);
-                let call = Call { protocol, address, method: GET_PATIENT, credential, message };
-                async move { load::<Patient>(call, is_patient(0), time).await }
-            })
-        });
-        contest(report, GROUP, setting.effort, cases.collect()).await?;
+        contest(report, GROUP, setting.effort, cases).await?;
     }
     for peer in peers {
         peer.process.stop()?;
     }
-    gateway.process.stop()?;
-    upstream.process.stop()
+    stage.stop().await
+}
+
+impl Stage {
+    pub(crate) async fn start(setting: &Setting) -> Result<Self> {
+        let keys = KeyDir::new(setting.folder("edge")?.join("keys"));
+        keys.init(&Clock::system())?;
+        let access = tokens::access(&keys)?;
+        let upstream = Server::memory(setting, &keys)?;
+        let url = upstream.url();
+        let gateway = Server::gateway(setting, &keys, (&url, &url, &url))?;
+        let stage = Self { keys, access, upstream, gateway };
+        for protocol in Protocol::ALL {
+            stage.probe_refusal(stage.gateway.address, protocol).await.context(OURS)?;
+        }
+        Ok(stage)
+    }
+
+    /// Sees that a forged token is refused.
+    async fn probe_refusal(&self, address: SocketAddr, protocol: Protocol) -> Result<()> {
+        // Another letter at the beginning of the signature.
+        let (signed, signature) = self.access.rsplit_once('.').unwrap_or_default();
+        let letter = if signature.starts_with('A') { "B" } else { "A" };
+        let forged = format!("{signed}.{letter}{}", signature.get(1..).unwrap_or_default());
+        call(address, protocol, forged).probe_refusal().await
+    }
+
+    fn case(
+        &self,
+        who: &str,
+        address: SocketAddr,
+        protocol: Protocol,
+        watched: Watched,
+    ) -> Case<'_> {
+        Case::new(name(who, protocol), vec![watched, self.upstream.watched()], move |time| {
+            let call = call(address, protocol, self.access.clone());
+            async move { load::<Patient>(call, is_patient(0), time).await }
+        })
+    }
+}
+
+impl super::Stage for Stage {
+    const GROUP: &'static str = GROUP;
+
+    /// One for each protocol.
+    fn cases(&self) -> Vec<Case<'_>> {
+        let Server { address, .. } = self.gateway;
+        let ours = |protocol| self.case(OURS, address, protocol, self.gateway.watched());
+        Protocol::ALL.map(ours).into()
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.gateway.process.stop()?;
+        self.upstream.process.stop()
+    }
+}
+
+fn call(address: SocketAddr, protocol: Protocol, token: String) -> Call {
+    let (credential, message) = (Credential::Bearer(token), get_patient(0));
+    Call { protocol, address, method: GET_PATIENT, credential, message }
 }

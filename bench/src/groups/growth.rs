@@ -73,7 +73,7 @@ struct Clinic {
 
 impl Clinic {
     async fn of(setting: &Setting, store: Store, patients: u64) -> Result<Self> {
-        let data = Data::create(setting, store, &format!("growth_{patients}")).await?;
+        let data = Data::create(setting, store, &format!("growth_{patients}"))?;
         fill::patients_only(&data, patients).await?;
         let records = Server::service(setting, "records", &data, None)?;
         let deep = token_before(&records, &data, patients / 2).await?;

@@ -23,7 +23,18 @@ use prost_types::FieldMask;
 use crate::call::{Call, Connection, Credential, Protocol};
 use crate::load::h2load::{self, Answers};
 use crate::load::{Outcome, own};
+use crate::measure::Case;
 use crate::sample::{self, Kind};
+
+/// What a build serves for a group, and the cases in which its own processes do the work: those that
+/// two builds are compared by.
+pub(crate) trait Stage {
+    const GROUP: &'static str;
+
+    fn cases(&self) -> Vec<Case<'_>>;
+
+    async fn stop(self) -> Result<()>;
+}
 
 pub(crate) const GET_PATIENT: &str = "/clinic.records.v1.PatientService/GetPatient";
 pub(crate) const LIST_PATIENTS: &str = "/clinic.records.v1.PatientService/ListPatients";

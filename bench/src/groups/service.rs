@@ -12,8 +12,8 @@ use prost::Message as _;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    CREATE_PATIENT, GET_PATIENT, LIST_PATIENT_DOCTORS, LIST_PATIENTS, create_patient, get_patient,
-    is_page, is_patient, list_patients, load, load_creates, update_patients,
+    CREATE_PATIENT, GET_PATIENT, LIST_PATIENT_DOCTORS, LIST_PATIENTS, Stage as _, create_patient,
+    get_patient, is_page, is_patient, list_patients, load, load_creates, update_patients,
 };
 use crate::call::{Call, Credential, Protocol};
 use crate::fill::{DOCTORS_OF_A_PATIENT, PATIENTS};
@@ -40,51 +40,36 @@ pub(crate) fn name(rpc: &str, store: Store) -> String {
     format!("{rpc}, {}", store.name())
 }
 
-pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
-    let records = Server::service(setting, "records", data, None)?;
-    let assignment = Server::service(setting, "assignment", data, Some(&records))?;
-    let memory = Server::memory(setting, &data.keys)?;
-    let db = data.databases.open("records").await?;
-    let target = Target { setting, data, records: &records, assignment: &assignment, db: &db };
-
-    let mut gets = vec![target.case("GetPatient", |time| target.get(time))];
-    let mut lists = vec![target.case("ListPatients", |time| target.list(time))];
-    let mut creates = vec![target.case("CreatePatient", |time| target.create(time))];
-    match data.store {
-        Store::Postgres => match setting.postgres.pgbench() {
-            Some(pgbench) => {
-                db.execute(Query::new("CREATE SEQUENCE IF NOT EXISTS bench_ids")).await?;
-                gets.push(target.pgbench(&pgbench, "GetPatient", GET_SQL));
-                lists.push(target.pgbench(&pgbench, "ListPatients", LIST_SQL));
-                creates.push(target.pgbench(&pgbench, "CreatePatient", INSERT_SQL));
-            }
-            None => report.missing("what the database alone can do, since pgbench is not there"),
-        },
-        Store::Sqlite => gets.push(Case::new(FROM_MEMORY, vec![memory.watched()], |time| {
-            let call = target.call(&memory, GET_PATIENT, get_patient(0));
-            async move { load::<Patient>(call?, is_patient(0), time).await }
-        })),
-    }
-    let mut contests = vec![gets, lists];
-    if !setting.quick {
-        contests.push(vec![target.case("UpdatePatient", |time| target.update(time))]);
-        contests.push(vec![target.case("ListPatientDoctors", |time| target.doctors(time))]);
-    }
-    // The last: the tables are not the same afterwards.
-    contests.push(creates);
-    for cases in contests {
-        contest(report, GROUP, setting.effort, cases).await?;
-    }
-    db.close().await;
-    [memory, assignment, records].into_iter().try_for_each(|server| server.process.stop())
-}
-
-struct Target<'a> {
+/// Records and assignment, without a gateway.
+pub(crate) struct Stage<'a> {
     setting: &'a Setting,
     data: &'a Data,
-    records: &'a Server,
-    assignment: &'a Server,
-    db: &'a Db,
+    records: Server,
+    assignment: Server,
+    db: Db,
+}
+
+pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> Result<()> {
+    let stage = Stage::start(setting, data).await?;
+    let memory = Server::memory(setting, &data.keys)?;
+    let pgbench = setting.postgres.pgbench().filter(|_| data.store == Store::Postgres);
+    if pgbench.is_some() {
+        stage.db.execute(Query::new("CREATE SEQUENCE IF NOT EXISTS bench_ids")).await?;
+    } else if data.store == Store::Postgres {
+        report.missing("what the database alone can do, since pgbench is not there");
+    }
+    for (rpc, case) in stage.rpcs() {
+        let mut cases = vec![case];
+        if let (Some(pgbench), Some(sql)) = (&pgbench, sql(rpc)) {
+            cases.push(stage.by_pgbench(pgbench, rpc, sql));
+        }
+        if data.store == Store::Sqlite && rpc == "GetPatient" {
+            cases.push(stage.memory(&memory));
+        }
+        contest(report, GROUP, setting.effort, cases).await?;
+    }
+    memory.process.stop()?;
+    stage.stop().await
 }
 
 /// What records sends for GetPatient.
@@ -110,10 +95,46 @@ now(), :owner::uuid, NULL, :first, :first::bytea, :last, :last::bytea, :birthday
 RETURNING id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
 last_name, date_of_birth, gender, phone_number, email, address, medical_history;\n";
 
-impl<'a> Target<'a> {
-    fn case<F>(&self, rpc: &str, run: impl Fn(Duration) -> F + 'a) -> Case<'a>
+/// The SQL that records sends for an RPC, of those that pgbench runs as well.
+fn sql(rpc: &str) -> Option<&'static str> {
+    match rpc {
+        "GetPatient" => Some(GET_SQL),
+        "ListPatients" => Some(LIST_SQL),
+        "CreatePatient" => Some(INSERT_SQL),
+        _ => None,
+    }
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) async fn start(setting: &'a Setting, data: &'a Data) -> Result<Self> {
+        let records = Server::service(setting, "records", data, None)?;
+        let assignment = Server::service(setting, "assignment", data, Some(&records))?;
+        let db = data.databases.open("records").await?;
+        Ok(Self { setting, data, records, assignment, db })
+    }
+
+    /// The cases, each with its RPC.
+    fn rpcs(&self) -> Vec<(&'static str, Case<'_>)> {
+        let mut cases = vec![
+            self.case("GetPatient", |time| self.get(time)),
+            self.case("ListPatients", |time| self.list(time)),
+        ];
+        if !self.setting.quick {
+            cases.push(self.case("UpdatePatient", |time| self.update(time)));
+            cases.push(self.case("ListPatientDoctors", |time| self.doctors(time)));
+        }
+        // The last: the tables are not the same afterwards.
+        cases.push(self.case("CreatePatient", |time| self.create(time)));
+        cases
+    }
+
+    fn case<'s, F>(
+        &self,
+        rpc: &'static str,
+        run: impl Fn(Duration) -> F + 's,
+    ) -> (&'static str, Case<'s>)
     where
-        F: Future<Output = Result<Outcome>> + Send + 'a,
+        F: Future<Output = Result<Outcome>> + Send + 's,
     {
         let mut watched = vec![self.records.watched()];
         if rpc == "ListPatientDoctors" {
@@ -122,7 +143,7 @@ impl<'a> Target<'a> {
         if self.data.store == Store::Postgres {
             watched.push(self.setting.postgres.watched());
         }
-        Case::new(name(rpc, self.data.store), watched, run)
+        (rpc, Case::new(name(rpc, self.data.store), watched, run))
     }
 
     fn call(&self, server: &Server, method: &'static str, message: Vec<u8>) -> Result<Call> {
@@ -136,18 +157,18 @@ impl<'a> Target<'a> {
     }
 
     async fn get(&self, time: Duration) -> Result<Outcome> {
-        let call = self.call(self.records, GET_PATIENT, get_patient(N))?;
+        let call = self.call(&self.records, GET_PATIENT, get_patient(N))?;
         load::<Patient>(call, is_patient(N), time).await
     }
 
     async fn list(&self, time: Duration) -> Result<Outcome> {
-        load(self.call(self.records, LIST_PATIENTS, list_patients())?, is_page, time).await
+        load(self.call(&self.records, LIST_PATIENTS, list_patients())?, is_page, time).await
     }
 
     async fn doctors(&self, time: Duration) -> Result<Outcome> {
         let id = sample::id(Kind::Patient, 0).to_string();
         let request = ListPatientDoctorsRequest { patient_id: id, ..Default::default() };
-        let call = self.call(self.assignment, LIST_PATIENT_DOCTORS, request.encode_to_vec())?;
+        let call = self.call(&self.assignment, LIST_PATIENT_DOCTORS, request.encode_to_vec())?;
         let is_right = |answer: &ListPatientDoctorsResponse| {
             answer.doctors.len() as u64 == DOCTORS_OF_A_PATIENT
         };
@@ -155,8 +176,8 @@ impl<'a> Target<'a> {
     }
 
     async fn create(&self, time: Duration) -> Result<Outcome> {
-        let call = self.call(self.records, CREATE_PATIENT, create_patient())?;
-        load_creates(self.db, call, |made| made.email == sample::email(7), time).await
+        let call = self.call(&self.records, CREATE_PATIENT, create_patient())?;
+        load_creates(&self.db, call, |made| made.email == sample::email(7), time).await
     }
 
     async fn update(&self, time: Duration) -> Result<Outcome> {
@@ -164,7 +185,7 @@ impl<'a> Target<'a> {
         update_patients(self.records.address, Protocol::Grpc, claims, time).await
     }
 
-    fn pgbench(&self, pgbench: &Path, rpc: &str, sql: &'static str) -> Case<'a> {
+    fn by_pgbench(&self, pgbench: &Path, rpc: &str, sql: &'static str) -> Case<'_> {
         let pgbench = pgbench.to_owned();
         let url = self.data.url("records");
         let watched = vec![self.setting.postgres.watched()];
@@ -176,6 +197,27 @@ impl<'a> Target<'a> {
                 })
             }
         })
+    }
+
+    fn memory<'s>(&'s self, memory: &'s Server) -> Case<'s> {
+        Case::new(FROM_MEMORY, vec![memory.watched()], move |time| {
+            let call = self.call(memory, GET_PATIENT, get_patient(0));
+            async move { load::<Patient>(call?, is_patient(0), time).await }
+        })
+    }
+}
+
+impl super::Stage for Stage<'_> {
+    const GROUP: &'static str = GROUP;
+
+    fn cases(&self) -> Vec<Case<'_>> {
+        self.rpcs().into_iter().map(|(_, case)| case).collect()
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.db.close().await;
+        self.assignment.process.stop()?;
+        self.records.process.stop()
     }
 }
 
