@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use clinic_chassis::REQUEST_ID_HEADER;
 use clinic_clock::Clock;
 use futures::future::{BoxFuture, Either, FutureExt as _};
@@ -146,7 +147,7 @@ impl Edge {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        headers.entry(header::DATE).or_insert_with(date);
+        headers.entry(header::DATE).or_insert_with(|| date(self.clock.now()));
         if self.hsts {
             let age = HeaderValue::from_static("max-age=31536000; includeSubDomains");
             headers.insert(header::STRICT_TRANSPORT_SECURITY, age);
@@ -256,18 +257,16 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
 }
 
 /// The time of the answer, written once a second.
-fn date() -> HeaderValue {
+fn date(now: DateTime<Utc>) -> HeaderValue {
     thread_local! {
-        static DATE: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
+        static DATE: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
     }
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     DATE.with_borrow_mut(|known| match known {
-        Some((at, text)) if *at == second => text.clone(),
+        Some((second, text)) if *second == now.timestamp() => text.clone(),
         _ => {
-            let text = HeaderValue::try_from(httpdate::fmt_http_date(now));
+            let text = HeaderValue::try_from(httpdate::fmt_http_date(now.into()));
             let text = text.unwrap_or(HeaderValue::from_static(""));
-            known.insert((second, text)).1.clone()
+            known.insert((now.timestamp(), text)).1.clone()
         }
     })
 }
