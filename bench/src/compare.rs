@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::groups::{Stage, accounts, edge, gateway, service};
 use crate::measure::{self, Case, Effort, LOAD};
-use crate::report::{Row, say, table};
+use crate::report::{say, table};
 use crate::setting::Setting;
 use crate::suite::{Data, Store, UPSTREAM};
 use crate::{Group, Options, fill};
@@ -24,15 +24,17 @@ pub(crate) struct Comparison {
     rows: Vec<Compared>,
 }
 
-/// The geometric mean of the ratios of a group's rows.
+/// A group: the geometric mean of the ratios of its rows.
 #[derive(Serialize)]
 struct Mean {
     group: &'static str,
     ratio: f64,
+    /// Standard error of the ratio.
+    error: f64,
     verdict: Verdict,
 }
 
-/// A case on both builds. Times are microseconds of CPU time a call.
+/// A row: a case on both builds, in microseconds of CPU time a call.
 #[derive(Serialize)]
 struct Compared {
     group: &'static str,
@@ -40,15 +42,25 @@ struct Compared {
     here: f64,
     baseline: f64,
     ratio: f64,
+    /// Standard error of the ratio.
+    error: f64,
     verdict: Verdict,
-    rounds: Vec<Round>,
+    turns: Vec<Turns>,
 }
 
-/// What the turns of one round gave.
-#[derive(Clone, Copy, Serialize)]
-struct Round {
-    here: f64,
-    baseline: f64,
+/// A turn of each build, one directly after the other.
+#[derive(Serialize)]
+struct Turns {
+    here: Turn,
+    baseline: Turn,
+}
+
+#[derive(Serialize)]
+struct Turn {
+    /// What the suite and its database used for a call.
+    cost: f64,
+    /// The same by process, with those of the benchmarks.
+    cpu: Vec<(String, f64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,7 +77,7 @@ pub(crate) async fn run(
     baseline: &Setting,
 ) -> Result<Comparison> {
     let wants = |group| options.wants(group);
-    here.postgres.stop_housekeeping().await?;
+    here.postgres.make_steady().await?;
     let mut rows = Vec::new();
     if wants(Group::Edge) {
         say("The gateway alone");
@@ -115,25 +127,27 @@ pub(crate) async fn run(
 /// turns in a bad minute of the machine.
 async fn compare<S: Stage>(effort: Effort, (here, baseline): (S, S)) -> Result<Vec<Compared>> {
     let pairs: Vec<_> = here.cases().into_iter().zip(baseline.cases()).collect();
-    let mut rounds: Vec<Vec<Round>> = pairs.iter().map(|_| Vec::new()).collect();
-    for number in 1..=effort.rounds {
-        for ((here, baseline), rounds) in pairs.iter().zip(&mut rounds) {
-            let round = if here_first(number) {
-                let here = cost_of(S::GROUP, here, effort, "here").await?;
-                Round { here, baseline: cost_of(S::GROUP, baseline, effort, "baseline").await? }
+    let mut turns: Vec<Vec<Turns>> = pairs.iter().map(|_| Vec::new()).collect();
+    let rounds = effort.rounds * S::TURNS;
+    for round in 1..=rounds {
+        for ((here, baseline), turns) in pairs.iter().zip(&mut turns) {
+            let here_turn = turn(S::GROUP, here, effort, "here");
+            let baseline_turn = turn(S::GROUP, baseline, effort, "baseline");
+            let both = if here_first(round) {
+                Turns { here: here_turn.await?, baseline: baseline_turn.await? }
             } else {
-                let baseline = cost_of(S::GROUP, baseline, effort, "baseline").await?;
-                Round { here: cost_of(S::GROUP, here, effort, "here").await?, baseline }
+                let baseline = baseline_turn.await?;
+                Turns { here: here_turn.await?, baseline }
             };
             say(&format!(
-                "  {} ({number}/{}): {:.1} µs a call, baseline {:.1} µs",
-                here.name, effort.rounds, round.here, round.baseline
+                "  {} ({round}/{rounds}): {:.1} µs a call, baseline {:.1} µs",
+                here.name, both.here.cost, both.baseline.cost
             ));
-            rounds.push(round);
+            turns.push(both);
         }
     }
     let names = pairs.iter().map(|(case, _)| case.name.clone());
-    let rows = names.zip(rounds).map(|(case, rounds)| Compared::new(S::GROUP, case, rounds));
+    let rows = names.zip(turns).map(|(case, turns)| Compared::new(S::GROUP, case, turns));
     let rows = rows.collect();
     drop(pairs);
     here.stop().await?;
@@ -147,16 +161,16 @@ fn here_first(round: u32) -> bool {
     round % 2 == 1
 }
 
-/// Runs a case once.
-async fn cost_of(group: &str, case: &Case<'_>, effort: Effort, build: &str) -> Result<f64> {
+async fn turn(group: &str, case: &Case<'_>, effort: Effort, build: &str) -> Result<Turn> {
     let row = measure::run(group, case, effort.time).await;
-    Ok(cost(&row.with_context(|| format!("{}, {build}", case.name))?))
+    Ok(Turn::new(row.with_context(|| format!("{}, {build}", case.name))?.cpu))
 }
 
-/// CPU time a call of the suite and its database, without that of the benchmarks themselves.
-fn cost(row: &Row) -> f64 {
-    let ours = row.cpu.iter().filter(|(process, _)| process != LOAD && process != UPSTREAM);
-    ours.map(|(_, micros)| micros).sum()
+impl Turn {
+    fn new(cpu: Vec<(String, f64)>) -> Self {
+        let ours = cpu.iter().filter(|(process, _)| process != LOAD && process != UPSTREAM);
+        Self { cost: ours.map(|(_, micros)| micros).sum(), cpu }
+    }
 }
 
 impl Comparison {
@@ -168,57 +182,67 @@ impl Comparison {
                 names.push(row.group);
             }
         }
-        let mean = |group| {
-            let ratios = rows.iter().filter(|row| row.group == group).map(|row| row.ratio);
-            let ratio = geometric_mean(ratios);
-            Mean { group, ratio, verdict: Verdict::of(ratio, GROUP_BOUND) }
-        };
-        Self { groups: names.into_iter().map(mean).collect(), rows }
+        let groups = names.into_iter().map(|group| Mean::of(group, &rows)).collect();
+        Self { groups, rows }
     }
 
     /// Adds the tables in Markdown.
     pub(crate) fn write(&self, text: &mut String) {
         let rows: Vec<_> = self.rows.iter().map(Compared::cells).collect();
-        let heads = ["", "case", "CPU µs a call", "baseline", "ratio", ""];
+        let heads = ["", "case", "CPU µs a call", "baseline", "ratio", "±", ""];
         table(text, &heads, &rows);
         let groups: Vec<_> = self.groups.iter().map(Mean::cells).collect();
-        table(text, &["group", "geometric mean of the ratios", ""], &groups);
-        let worse = self.rows.iter().filter(|row| row.verdict == Verdict::Worse).count()
-            + self.groups.iter().filter(|group| group.verdict == Verdict::Worse).count();
-        let verdict = match worse {
+        table(text, &["group", "geometric mean of the ratios", "±", ""], &groups);
+        let verdicts = self.rows.iter().map(|row| row.verdict);
+        let verdicts = verdicts.chain(self.groups.iter().map(|group| group.verdict));
+        let verdict = match verdicts.filter(|verdict| *verdict == Verdict::Worse).count() {
             0 => "Nothing is worse than the bounds allow".to_owned(),
-            _ => format!("**Worse than the bounds allow: {worse}**"),
+            worse => format!("**Worse than the bounds allow: {worse}**"),
         };
         let _ = writeln!(
             text,
-            "\n{verdict}; a group's mean may be {GROUP_BOUND}, a single row {ROW_BOUND}."
+            "\n{verdict}; a single row may be {ROW_BOUND}, the mean of a group {GROUP_BOUND}."
         );
     }
 }
 
 impl Mean {
+    fn of(group: &'static str, rows: &[Compared]) -> Self {
+        let rows = || rows.iter().filter(|row| row.group == group);
+        let logarithms: Vec<f64> = rows().map(|row| row.ratio.ln()).collect();
+        let ratio = mean(&logarithms).exp();
+        let squares: f64 = rows().map(|row| (row.error / row.ratio).powi(2)).sum();
+        let error = ratio * squares.sqrt() / count(&logarithms);
+        Self { group, ratio, error, verdict: Verdict::of(ratio, GROUP_BOUND) }
+    }
+
     fn cells(&self) -> Vec<String> {
-        vec![self.group.to_owned(), format!("{:.3}", self.ratio), self.verdict.cell()]
+        let Self { group, ratio, error, verdict } = self;
+        vec![(*group).to_owned(), format!("{ratio:.3}"), format!("{error:.3}"), verdict.cell()]
     }
 }
 
 impl Compared {
-    fn new(group: &'static str, case: String, rounds: Vec<Round>) -> Self {
-        let here = median(rounds.iter().map(|round| round.here));
-        let baseline = median(rounds.iter().map(|round| round.baseline));
-        let ratio = here / baseline;
+    fn new(group: &'static str, case: String, turns: Vec<Turns>) -> Self {
+        let here = middle(turns.iter().map(|turns| turns.here.cost));
+        let baseline = middle(turns.iter().map(|turns| turns.baseline.cost));
+        let logarithms = turns.iter().map(|turns| (turns.here.cost / turns.baseline.cost).ln());
+        let logarithms: Vec<f64> = logarithms.collect();
+        let ratio = middle(logarithms.iter().copied()).exp();
+        let error = ratio * standard_error(&logarithms);
         let verdict = Verdict::of(ratio, ROW_BOUND);
-        Self { group, case, here, baseline, ratio, verdict, rounds }
+        Self { group, case, here, baseline, ratio, error, verdict, turns }
     }
 
     fn cells(&self) -> Vec<String> {
-        let Self { group, case, here, baseline, ratio, verdict, rounds: _ } = self;
+        let Self { group, case, here, baseline, ratio, error, verdict, turns: _ } = self;
         vec![
             (*group).to_owned(),
             case.clone(),
             format!("{here:.1}"),
             format!("{baseline:.1}"),
             format!("{ratio:.3}"),
+            format!("{error:.3}"),
             verdict.cell(),
         ]
     }
@@ -238,25 +262,41 @@ impl Verdict {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The mean without the lowest and the highest quarter, which a disturbance has made what they are.
+fn middle(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    let at = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
-    f64::midpoint(at(values.len().saturating_sub(1) / 2), at(values.len() / 2))
+    let quarter = values.len() / 4;
+    mean(values.get(quarter..values.len() - quarter).unwrap_or_default())
 }
 
-fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (count, sum) = values.fold((0.0, 0.0), |(n, sum), value| (n + 1.0, sum + value.ln()));
-    f64::exp(sum / count)
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / count(values)
+}
+
+/// How far the mean of such values is off, as a rule.
+fn standard_error(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (squares / (count(values) - 1.0) / count(values)).sqrt()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few")]
+fn count(values: &[f64]) -> f64 {
+    values.len() as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn compared(group: &'static str, case: &str, rounds: &[(f64, f64)]) -> Compared {
-        let rounds = rounds.iter().map(|&(here, baseline)| Round { here, baseline });
-        Compared::new(group, case.to_owned(), rounds.collect())
+    fn compared(group: &'static str, case: &str, costs: &[(f64, f64)]) -> Compared {
+        let turn = |cost| Turn { cost, cpu: Vec::new() };
+        let turns = costs.iter().map(|&(here, baseline)| {
+            let (here, baseline) = (turn(here), turn(baseline));
+            Turns { here, baseline }
+        });
+        Compared::new(group, case.to_owned(), turns.collect())
     }
 
     #[test]
@@ -269,48 +309,58 @@ mod tests {
     #[test]
     fn the_benchmarks_own_cpu_time_does_not_count() {
         let cpu = [("gateway", 30.0), ("PostgreSQL", 20.0), (UPSTREAM, 7.0), (LOAD, 5.0)];
-        let row = Row {
-            group: "edge".to_owned(),
-            case: "GetPatient".to_owned(),
-            per_second: 1.0,
-            p50: None,
-            p99: None,
-            p999: None,
-            cpu: cpu.map(|(name, micros)| (name.to_owned(), micros)).to_vec(),
-            memory: Vec::new(),
-        };
-        assert_eq!(format!("{:.1}", cost(&row)), "50.0");
+        let turn = Turn::new(cpu.map(|(name, micros)| (name.to_owned(), micros)).to_vec());
+        assert_eq!(format!("{:.1}", turn.cost), "50.0");
     }
 
     #[test]
-    fn a_rows_ratio_is_that_of_the_medians() {
-        let row = compared("edge", "odd", &[(30.0, 20.0), (99.0, 25.0), (20.0, 10.0)]);
-        assert_eq!(format!("{} {} {}", row.here, row.baseline, row.ratio), "30 20 1.5");
-        let row = compared("edge", "even", &[(10.0, 20.0), (20.0, 20.0)]);
-        assert_eq!(format!("{} {} {}", row.here, row.baseline, row.ratio), "15 20 0.75");
+    fn a_rows_ratio_is_the_mean_of_its_rounds_ratios() {
+        let row = compared("edge", "two rounds", &[(10.0, 20.0), (40.0, 20.0)]);
+        let shown = format!("{:.1} {:.1} {:.3}", row.here, row.baseline, row.ratio);
+        assert_eq!(shown, "25.0 20.0 1.000");
+    }
+
+    #[test]
+    fn the_most_extreme_rounds_do_not_count() {
+        let rounds = [(10.0, 10.0), (99.0, 10.0), (12.0, 10.0), (1.0, 10.0)];
+        let row = compared("edge", "four rounds", &rounds);
+        assert_eq!(
+            format!("{:.1} {:.4}", row.here, row.ratio),
+            format!("11.0 {:.4}", f64::sqrt(1.2))
+        );
+    }
+
+    #[test]
+    fn the_error_of_a_ratio_tells_how_far_the_rounds_are_apart() {
+        let row = compared("edge", "steady", &[(10.0, 10.0), (10.0, 10.0)]);
+        assert_eq!(format!("{:.3}", row.error), "0.000");
+        // Of 2 and 1/2 the logarithms have a standard deviation of ln 2 times the root of 2.
+        let row = compared("edge", "unsteady", &[(20.0, 10.0), (10.0, 20.0)]);
+        assert_eq!(format!("{:.3}", row.error), format!("{:.3}", f64::ln(2.0)));
+        let row = compared("edge", "once", &[(20.0, 10.0)]);
+        assert!(row.error.is_nan(), "unknown");
     }
 
     #[test]
     fn a_groups_mean_is_the_geometric_one_of_all_its_rows() {
+        let steady = |ratio: f64| [(ratio * 10.0, 10.0), (ratio * 20.0, 20.0)];
         let rows = vec![
-            compared("service", "twice", &[(20.0, 10.0)]),
-            compared("edge", "as before", &[(10.0, 10.0)]),
-            compared("service", "half", &[(10.0, 20.0)]),
+            compared("service", "twice", &steady(2.0)),
+            compared("edge", "as before", &steady(1.0)),
+            compared("service", "half", &steady(0.5)),
         ];
-        let means: Vec<_> = Comparison::new(rows)
-            .groups
-            .iter()
-            .map(|mean| format!("{} {:.3}", mean.group, mean.ratio))
-            .collect();
-        assert_eq!(means, ["service 1.000", "edge 1.000"]);
+        let shown = |mean: &Mean| format!("{} {:.3} {:.3}", mean.group, mean.ratio, mean.error);
+        let means: Vec<_> = Comparison::new(rows).groups.iter().map(shown).collect();
+        assert_eq!(means, ["service 1.000 0.000", "edge 1.000 0.000"]);
     }
 
     #[test]
     fn a_row_may_be_8_percent_worse_and_a_group_3() {
+        let steady = |ratio: f64| [(ratio * 100.0, 100.0), (ratio * 100.0, 100.0)];
         let comparison = Comparison::new(vec![
-            compared("edge", "at most", &[(107.9, 100.0)]),
-            compared("edge", "better", &[(96.0, 100.0)]),
-            compared("suite", "more", &[(108.1, 100.0)]),
+            compared("edge", "at most", &steady(1.079)),
+            compared("edge", "better", &steady(0.96)),
+            compared("suite", "more", &steady(1.081)),
         ]);
         let rows: Vec<_> = comparison.rows.iter().map(|row| row.verdict).collect();
         assert_eq!(rows, [Verdict::Within, Verdict::Within, Verdict::Worse]);
@@ -318,10 +368,10 @@ mod tests {
         assert_eq!(groups, [Verdict::Within, Verdict::Worse]);
         let mut text = String::new();
         comparison.write(&mut text);
-        assert!(
-            text.contains("| suite | more    | 108.1         | 100.0    | 1.081 | **worse** |")
-        );
-        assert!(text.contains("| suite | 1.081                        | **worse** |"));
+        let row = "| suite | more    | 108.1         | 100.0    | 1.081 | 0.000 | **worse** |";
+        assert!(text.contains(row), "{text}");
+        let group = "| suite | 1.081                        | 0.000 | **worse** |";
+        assert!(text.contains(group), "{text}");
         assert!(text.contains("**Worse than the bounds allow: 2**"), "{text}");
     }
 

@@ -122,7 +122,7 @@ impl Options {
             (false, false) => (3, 3),
             (false, true) => (1, 1),
             // Many short turns: what disturbs the machine then disturbs both builds.
-            (true, false) => (1, 6),
+            (true, false) => (1, 4),
             (true, true) => (1, 2),
         };
         let time = Duration::from_secs(self.seconds.unwrap_or(seconds));

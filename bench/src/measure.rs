@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use serde::{Serialize, Serializer};
 
 use crate::load::Outcome;
-use crate::process::{self, Process};
+use crate::process::{self, Process, Threads};
 use crate::report::{Report, Row, millis};
 
 /// A process whose CPU time and memory count.
@@ -92,25 +92,22 @@ pub(crate) async fn contest(
 
 /// Runs a case once.
 pub(crate) async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<Row> {
-    let used = || -> Vec<Duration> {
-        case.watched.iter().map(|watched| process::cpu_of_tree(watched.pid)).collect()
+    let used = || -> Vec<Threads> {
+        case.watched.iter().map(|watched| Threads::of_tree(watched.pid)).collect()
     };
     let generators = || process::cpu_of_children() + process::cpu_of_self();
     let (before, load_before) = (used(), generators());
     let outcome = (case.run)(time).await?;
     let (after, load_after) = (used(), generators());
-    let micros = |before: Duration, after: Duration| {
+    let micros = |spent: Duration| {
         #[expect(clippy::cast_precision_loss, reason = "a mean")]
         let sent = outcome.sent.max(1) as f64;
-        after.saturating_sub(before).as_secs_f64() * 1e6 / sent
+        spent.as_secs_f64() * 1e6 / sent
     };
-    let mut cpu: Vec<(String, f64)> = case
-        .watched
-        .iter()
-        .zip(before.into_iter().zip(after))
-        .map(|(watched, (before, after))| (watched.name.clone(), micros(before, after)))
-        .collect();
-    cpu.push((LOAD.to_owned(), micros(load_before, load_after)));
+    let spent = before.iter().zip(&after).map(|(before, after)| micros(after.since(before)));
+    let names = case.watched.iter().map(|watched| watched.name.clone());
+    let mut cpu: Vec<(String, f64)> = names.zip(spent).collect();
+    cpu.push((LOAD.to_owned(), micros(load_after.saturating_sub(load_before))));
     Ok(Row {
         group: group.to_owned(),
         case: case.name.clone(),

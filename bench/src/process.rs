@@ -134,9 +134,38 @@ fn ready(stdout: ChildStdout) -> Result<(SocketAddr, Instant)> {
     }
 }
 
-/// CPU time of a process, its descendants, and those of them that have ended and were waited for.
-pub(crate) fn cpu_of_tree(pid: u32) -> Duration {
-    tree(pid).into_iter().filter_map(stat).map(|stat| stat.cpu).sum()
+/// CPU times of the threads of a process and its descendants. Those of whole processes are told in
+/// hundredths of a second only.
+pub(crate) struct Threads(HashMap<u32, Duration>);
+
+impl Threads {
+    pub(crate) fn of_tree(pid: u32) -> Self {
+        let mut threads = HashMap::new();
+        for pid in tree(pid) {
+            let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+            for entry in entries.flatten() {
+                let thread = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                let time = fs::read_to_string(entry.path().join("schedstat")).ok();
+                let time = time.as_deref().and_then(on_cpu);
+                threads.extend(thread.zip(time));
+            }
+        }
+        Self(threads)
+    }
+
+    /// The CPU time since then. A thread that has ended meanwhile is left out: those that end here
+    /// have been idle for many seconds.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        let spent = |(thread, now): (&u32, &Duration)| {
+            now.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
+        };
+        self.0.iter().map(spent).sum()
+    }
+}
+
+/// The first number of a `schedstat`: nanoseconds on a CPU.
+fn on_cpu(schedstat: &str) -> Option<Duration> {
+    schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// CPU time of ended and waited-for children of this very process: load generators.
@@ -215,4 +244,25 @@ fn resident(pid: u32) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ended_takes_no_time_back() {
+        let millis = |times: &[(u32, u64)]| {
+            Threads(times.iter().map(|&(id, ms)| (id, Duration::from_millis(ms))).collect())
+        };
+        let before = millis(&[(1, 500), (2, 70), (3, 9)]);
+        let after = millis(&[(1, 800), (3, 10), (4, 20)]);
+        assert_eq!(after.since(&before), Duration::from_millis(321));
+    }
+
+    #[test]
+    fn time_on_a_cpu_is_the_first_number() {
+        assert_eq!(on_cpu("612952 82113 2\n"), Some(Duration::from_nanos(612_952)));
+        assert_eq!(on_cpu(""), None);
+    }
 }

@@ -40,7 +40,10 @@ pub(crate) struct Postgres {
 
 impl Setting {
     pub(crate) async fn create(quick: bool, effort: Effort) -> Result<Self> {
-        ensure!(cfg!(target_os = "linux"), "CPU time and memory are read as Linux gives them");
+        ensure!(
+            Path::new("/proc/self/schedstat").is_file(),
+            "CPU time and memory are read as Linux gives them, in /proc/PID/task/TID/schedstat too"
+        );
         let me = env::current_exe()?;
         let programs = me.parent().context("this program is in no folder")?.to_owned();
         let (folder, logs) = folders()?;
@@ -106,11 +109,11 @@ impl Postgres {
         Ok(Self { url, programs, pid })
     }
 
-    /// Turns off what the server does by itself from time to time. In a comparison it would count for
-    /// the build that has the turn.
-    pub(crate) async fn stop_housekeeping(&self) -> Result<()> {
+    /// Turns off what the server does from time to time, and what depends on the disk's load. In a
+    /// comparison it would count for the build that has the turn.
+    pub(crate) async fn make_steady(&self) -> Result<()> {
         let mut connection = PgConnection::connect(self.url.expose_secret()).await?;
-        for setting in NO_HOUSEKEEPING {
+        for setting in STEADY {
             connection.execute(setting).await?;
         }
         connection.execute("SELECT pg_reload_conf()").await?;
@@ -151,10 +154,11 @@ const DURABLE: [&str; 4] = [
     "ALTER SYSTEM SET max_wal_size = '4GB'",
 ];
 
-const NO_HOUSEKEEPING: [&str; 3] = [
+const STEADY: [&str; 4] = [
     "ALTER SYSTEM SET autovacuum = off",
     "ALTER SYSTEM SET checkpoint_timeout = '1d'",
     "ALTER SYSTEM SET max_wal_size = '16GB'",
+    "ALTER SYSTEM SET fsync = off",
 ];
 
 /// A program on the PATH.

@@ -51,7 +51,7 @@ pub(crate) struct Options {
     /// same PostgreSQL and load, each with its own databases. Prints the ratio of CPU time a call,
     /// here to there, for each row of the groups edge, suite, accounts and service, in which the
     /// suite's own processes do the work, and the geometric mean of each group. A row is worse from
-    /// 1.08 on, a group from 1.03 on; the exit code does not depend on it. Has 6 rounds of 1 second
+    /// 1.08 on, a group from 1.03 on; the exit code does not depend on it. Has 4 rounds of 1 second
     /// unless told otherwise (with --quick 2); an even number is fairer, as the builds take the
     /// first turn of a round alternately
     #[arg(long, value_name = "DIR", value_parser = checkout, conflicts_with = "update_docs")]

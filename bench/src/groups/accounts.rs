@@ -98,6 +98,7 @@ impl<'a> Stage<'a> {
 
 impl super::Stage for Stage<'_> {
     const GROUP: &'static str = GROUP;
+    const TURNS: u32 = 2;
 
     fn cases(&self) -> Vec<Case<'_>> {
         let refresh = (!self.setting.quick).then(|| self.refresh());

@@ -94,6 +94,7 @@ impl Stage {
 
 impl super::Stage for Stage {
     const GROUP: &'static str = GROUP;
+    const TURNS: u32 = 3;
 
     /// One for each protocol.
     fn cases(&self) -> Vec<Case<'_>> {

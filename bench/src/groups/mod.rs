@@ -30,6 +30,9 @@ use crate::sample::{self, Kind};
 /// two builds are compared by.
 pub(crate) trait Stage {
     const GROUP: &'static str;
+    /// How often a comparison runs the cases in a round. The mean of few rows needs more turns to be
+    /// as sure as that of many.
+    const TURNS: u32 = 1;
 
     fn cases(&self) -> Vec<Case<'_>>;
 
