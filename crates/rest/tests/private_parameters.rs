@@ -2,8 +2,6 @@
 //! an exception: a search by name is a GET, so the beginning of a name is in its URL
 //! (`docs/rest.md`).
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use clinic_contract::{Body, Path};
 use clinic_proto::FILE_DESCRIPTOR_SET;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
