@@ -310,7 +310,7 @@ async fn what_a_foreign_service_compresses_passes_both_ways() {
         let mut client = client.send_compressed(Gzip).accept_compressed(Gzip);
         let request = EchoRequest { text: "echo ".repeat(5000), ..EchoRequest::default() };
         let reply = client.once(signed_in(request.clone(), &token)).await.unwrap().into_inner();
-        assert_eq!(reply.texts, [request.text.clone()]);
+        assert_eq!(reply.texts, [request.text.as_str()]);
         assert_eq!(reply.metadata["grpc-encoding"], "gzip");
 
         let bearer = format!("Bearer {token}");
