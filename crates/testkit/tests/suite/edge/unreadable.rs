@@ -1,4 +1,4 @@
-//! Calls that cannot be read. The client is at fault, and is told so with a reason.
+//! Calls that cannot be read: the client is at fault, and the refusal gives the reason.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -121,7 +121,7 @@ async fn a_body_that_is_no_message_is_the_clients_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_compresses_in_an_unknown_way_is_told_which_ways_are_known() {
+async fn an_unknown_encoding_is_refused_with_the_encodings_that_are_known() {
     run(Backend::Sqlite, async |suite| {
         for encoding in ["deflate", "zstd", "snappy", "GZIP", "gzip, gzip"] {
             let headers = [("grpc-encoding", encoding)];
