@@ -1,8 +1,8 @@
-//! Compresses long answers with gzip, for clients that take it (`grpc-accept-encoding`).
+//! Compresses long answers with gzip, for clients that accept it (`grpc-accept-encoding`).
 //!
 //! Not tonic's own `send_compressed`: it compresses every answer, however short, unless the handler
-//! forbids it, and always at level 6, which takes nine times as long as level 1 for a list of
-//! patients that gets a tenth smaller.
+//! forbids it, and always at level 6, which for a list of 500 patients takes nine times as long as
+//! level 1 and saves five percent more.
 
 use std::io::{self, Write as _};
 
@@ -16,17 +16,17 @@ use tonic::body::Body;
 const ENCODING: &str = "grpc-encoding";
 const ACCEPT: &str = "grpc-accept-encoding";
 const GZIP: &str = "gzip";
-/// A flag, and four bytes of length: what precedes a message in gRPC.
+/// What precedes a message in gRPC: a flag, and four bytes of length.
 const HEADER: usize = 5;
 
-/// Whether the client takes answers that are compressed with gzip.
+/// Whether the client accepts answers that are compressed with gzip.
 pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|name| name.trim() == GZIP)
 }
 
-/// The same answer, with messages above `over` bytes compressed. Shorter ones stay as they are,
-/// which each message says for itself.
+/// Compresses messages of more than `over` bytes. The flag of each message says whether it is
+/// compressed, so short ones stay as they are.
 pub(crate) fn compressed(mut answer: Response<Body>, over: usize) -> Response<Body> {
     if answer.headers().contains_key("grpc-status") {
         return answer;
@@ -42,8 +42,8 @@ pub(crate) fn compressed(mut answer: Response<Body>, over: usize) -> Response<Bo
     })
 }
 
-/// The message, where the data is exactly one that is not compressed. Tonic writes the answer of a
-/// unary call so.
+/// Returns the message if the data is exactly one that is not compressed, as tonic writes the answer
+/// of a unary call.
 fn message(data: &[u8]) -> Option<&[u8]> {
     let (header, message) = data.split_first_chunk::<HEADER>()?;
     let [0, length @ ..] = *header else { return None };
@@ -51,7 +51,7 @@ fn message(data: &[u8]) -> Option<&[u8]> {
     (message.len() == length).then_some(message)
 }
 
-/// The compressed message with what precedes it, unless that is no shorter.
+/// Returns the compressed message with its header, unless that is no shorter.
 fn gzip(message: &[u8]) -> Option<Bytes> {
     let data = write(message).ok()?;
     (data.len() < HEADER + message.len()).then(|| data.into())
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_above_the_size_or_would_not_shrink_stays_as_it_is() {
+    async fn a_message_that_is_short_or_would_not_shrink_stays_as_it_is() {
         let text = b"patient ".repeat(200);
         assert_eq!(sent(framed(&text), text.len()).await, framed(&text));
         let random: Vec<u8> = (0..100).flat_map(|_| clinic_clock::random::<16>()).collect();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_names_gzip_among_the_encodings_that_it_takes() {
+    fn a_client_accepts_gzip_if_it_lists_it() {
         let headers = |lists: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for list in lists {

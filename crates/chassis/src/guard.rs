@@ -56,8 +56,8 @@ impl GuardLayer {
         Self { guard, compress_over: None }
     }
 
-    /// Compresses answers with more bytes than that, where the contract allows it and the client
-    /// takes it. Without a size none is compressed.
+    /// Compresses answers of more than `over` bytes, where the contract allows it and the client
+    /// accepts it; none without a size.
     pub fn compressing(mut self, over: Option<usize>) -> Self {
         self.compress_over = over;
         self

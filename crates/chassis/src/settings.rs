@@ -32,8 +32,8 @@ pub struct Serving {
 /// For every service.
 #[derive(Args, Clone, Debug)]
 pub struct Answers {
-    /// Compress answers that have more bytes than this, for clients that take gzip, where the
-    /// contract allows it: never one with tokens. 0: none
+    /// Compress answers of more bytes than this for clients that accept gzip; never one with tokens.
+    /// 0 compresses none
     #[arg(
         long,
         env = "CLINIC_COMPRESS_OVER",

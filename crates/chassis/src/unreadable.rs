@@ -1,5 +1,5 @@
-//! What a client is told when tonic cannot read its call. Tonic (0.14) answers without details, and
-//! says INTERNAL where the client is at fault.
+//! Rewords tonic's refusals of calls that it cannot read. Tonic (0.14) gives no details, and says
+//! INTERNAL where the client is at fault.
 
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::status;
@@ -13,8 +13,8 @@ use crate::Error;
 /// unless it is told otherwise.
 pub(crate) const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 
-/// The answer in the suite's own words, where it is tonic's refusal of a call to a server that reads
-/// messages of up to `limit` bytes. The suite's own errors have details, tonic's have none.
+/// Rewords the answer if it is a refusal of tonic's, from a server that reads messages of up to
+/// `limit` bytes. The suite's own errors have details, tonic's have none.
 pub fn reworded(answer: Response<Body>, limit: u32) -> Response<Body> {
     match answer.extensions().get::<Status>() {
         Some(status) if status.details().is_empty() => reworded_status(status, limit).into_http(),
@@ -35,7 +35,7 @@ pub fn reworded_status(status: &Status, limit: u32) -> Status {
                 ErrorReason::UnknownEncoding,
                 "the message is compressed in a way that is not known here: use gzip or none",
             );
-            // It lists what is known: `grpc-accept-encoding`.
+            // `grpc-accept-encoding`, which lists what is known.
             *reworded.metadata_mut() = status.metadata().clone();
             reworded
         }

@@ -1,10 +1,8 @@
-//! Limits the passwords that one address has under way. A hash takes a core for some twenty
-//! milliseconds, so without a limit one client fills the queue in front of the hasher, and nobody
-//! else can sign in.
+//! Limits how many passwords of one address are under way. A hash takes a core for some twenty
+//! milliseconds, so without a limit one client fills the hasher's queue and nobody else can sign in.
 //!
-//! Counts what is named in the request, whether or not such an account exists, so a refusal tells
-//! nothing about accounts. Knows nothing of hashes, and of rates: how often somebody may try is
-//! another matter than how much at once.
+//! Accounts are counted by the name in the request, whether or not they exist, so a refusal tells
+//! nothing about them. Knows nothing of hashes, nor of rates: it limits what is under way at once.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,15 +11,14 @@ use std::time::{Duration, Instant};
 
 use clinic_chassis::Error;
 
-/// Passwords that one address may have under way. An office or a hospital behind one address has
-/// room for 64 sign-ins at the same moment, which two cores check in less than a second; the queue
-/// of [`super::hasher`] has room for sixteen such addresses for each two cores.
+/// Passwords that one address may have under way. That is enough for 64 people in an office or a
+/// hospital who sign in at the same moment, and two cores check them in less than a second.
 const PER_ADDRESS: u32 = 64;
-/// Those of them that may be for one account. Several workers of one program may sign in at once;
-/// guesses at one account leave seven eighths of the address's room to its other users.
+/// How many of them may be for one account: enough for the workers of a program, and few enough
+/// that guesses at one account leave room for the other accounts behind the address.
 ///
-/// Accounts are counted for each address on its own. If they were counted over all addresses, then
-/// whoever knows an e-mail address could keep its owner out.
+/// An account is counted for each address separately. Otherwise anyone who knows an e-mail address
+/// could lock its owner out.
 const PER_ACCOUNT: u32 = 8;
 /// Refusals with less time between them are one burst, which is logged once.
 const QUIET: Duration = Duration::from_secs(10);
@@ -52,9 +49,9 @@ pub(crate) struct Entry {
 }
 
 impl Gate {
-    /// Admits a password that came from this [`block`] of addresses for the account of that name.
-    /// Calls whose client has no known address, such as those of an internal service, are counted
-    /// by the account only.
+    /// Counts a call from this [`block`] of addresses for the account of that name, or refuses it.
+    /// Calls without a known address, such as those of an internal service, are limited by account
+    /// only.
     pub(crate) fn enter(
         self: &Arc<Self>,
         block: Option<IpAddr>,
@@ -93,7 +90,7 @@ impl State {
         self.under_way.get(key).is_some_and(|count| *count >= most)
     }
 
-    /// Notes a refusal. Returns whether it is the first after a quiet time.
+    /// Records a refusal. Returns whether it is the first of a burst.
     fn begins_burst(&mut self, now: Instant) -> bool {
         let last = self.refused.replace(now);
         last.is_none_or(|last| now.saturating_duration_since(last) > QUIET)
@@ -114,8 +111,8 @@ impl Drop for Entry {
     }
 }
 
-/// The addresses that count as one: a single IPv4 address, or the /64 that a subscriber of IPv6 is
-/// given at least (RFC 6177).
+/// The addresses that count as one: a single IPv4 address, or a /64 of IPv6, which every subscriber
+/// has at least (RFC 6177).
 pub(crate) fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -173,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_leaves_nothing_behind() {
+    fn calls_that_have_ended_leave_no_entry_behind() {
         let gate = Arc::new(Gate::default());
         drop((fill(&gate, HERE, "a@example.com"), fill(&gate, THERE, "a@example.com")));
         assert!(gate.state().under_way.is_empty());
@@ -187,7 +184,7 @@ mod tests {
         assert!(same(["2001:db8:1:2::1", "2001:db8:1:2:ffff::9"]));
         assert!(!same(["2001:db8:1:2::1", "2001:db8:1:3::1"]));
         assert!(!same(["192.0.2.7", "192.0.2.8"]));
-        // A socket of IPv6 sees callers of IPv4 so.
+        // How a socket of IPv6 shows callers of IPv4.
         assert!(same(["192.0.2.7", "::ffff:192.0.2.7"]));
         assert!(!same(["::ffff:192.0.2.7", "::ffff:192.0.2.8"]));
     }

@@ -4,9 +4,8 @@
 //! millisecond. The memory is used again (allocating it anew costs a sixth of the time), and given
 //! back once nobody has signed in for a while.
 //!
-//! A [`Place`] comes first, which the [`Gate`] gives to no address without limit, and those who wait
-//! are served in turn by their address: the others wait behind one hash of an address that sends
-//! many, not behind all of them.
+//! Every hash needs a [`Place`]. The [`Gate`] limits the places of one address, and addresses take
+//! turns: a password waits behind one hash of each other address, not behind all of them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,9 +30,8 @@ const OUTPUT: usize = 32;
 /// larger than 32 MiB allocators give back to the system as soon as it is freed; smaller pieces they
 /// may keep for later: 20 MiB for a service that does nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
-/// How many hashes there may be for each core, with those that wait: as many as a core does in some
-/// ten seconds, well within the time of a call, and more than the calls of one connection at the
-/// gateway. Who would wait longer is told to come again, instead of making everybody wait longer.
+/// How many places there are for each core, with those that wait: as many as a core does in some
+/// ten seconds, well within the time of a call. Who would wait longer is told to come again, instead of making everybody wait longer.
 const QUEUE: usize = 512;
 /// How long memory is kept that nobody uses.
 const KEEP: Duration = Duration::from_secs(10);
@@ -63,13 +61,13 @@ struct Work {
 /// A hash to be made, in memory that is lent for it.
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
-/// Leave to have passwords hashed, one after the other. Without one nothing is hashed.
+/// Permission to hash passwords, one after the other. Nothing is hashed without one.
 pub(crate) struct Place {
     pool: Arc<Pool>,
-    /// The block of addresses in whose turn it is served.
+    /// Whose turn it takes.
     block: Option<IpAddr>,
-    /// Shared with what is under way: a client that hangs up again and again fills the queue no
-    /// less than one that waits.
+    /// Shared with the hash that is under way: the place counts until that is done, even if the
+    /// client hangs up. Otherwise a client could fill the queue by hanging up again and again.
     held: Arc<(Entry, OwnedSemaphorePermit)>,
 }
 
@@ -99,8 +97,8 @@ impl Hasher {
         })))
     }
 
-    /// A place for a password that came from that address, where it is known, for the account of
-    /// that name.
+    /// Returns a place for a call of that client for the account of that name, or why there is none.
+    /// Internal services have no address.
     pub(crate) fn admit(&self, client: Option<IpAddr>, account: &str) -> Result<Place, Error> {
         let pool = Arc::clone(&self.0);
         let block = client.map(block);
@@ -178,7 +176,7 @@ impl Place {
 }
 
 impl Pool {
-    /// Begins the job, or has it wait for a thread in the turn of that block.
+    /// Begins the job, or lets it wait for the turn of that block of addresses.
     fn begin(self: Arc<Self>, block: Option<IpAddr>, job: Job) {
         let mut work = self.work();
         work.waiting.push(block, job);
@@ -344,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_while_waiting_costs_no_hash_and_keeps_the_place() {
+    async fn a_caller_that_hangs_up_costs_no_hash_and_keeps_its_place_in_the_queue() {
         let hasher = Hasher::new().unwrap();
         // All threads are taken by nobody, so that what comes waits.
         hasher.0.work().threads = hasher.0.cores;

@@ -1,4 +1,4 @@
-//! A queue in which each key has its turn, so that much from one key does not hold up the others.
+//! A queue in which keys take turns, so that many items of one key do not hold up the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

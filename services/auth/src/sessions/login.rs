@@ -23,7 +23,7 @@ impl Auth {
         let login = login_name(&email, &username)?;
         let client = client.at(caller.client_ip());
         let password = SecretString::from(password);
-        // Before the database is asked: to be sent away costs nothing more.
+        // Before the database is asked, so that a refusal costs as little as can be.
         let place = self.hasher.admit(caller.client_ip(), &users::key(login))?;
         let mut user = users::store::find_by_login(&self.db, login).await?;
         loop {

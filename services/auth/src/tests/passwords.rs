@@ -11,7 +11,7 @@ on_both! {
     everything_that_is_wrong_with_a_change_is_said_at_once
     a_sign_in_hashes_an_outdated_password_anew
     of_two_changes_at_once_one_wins
-    whatever_hashes_a_password_is_refused_where_too_many_are_under_way
+    calls_that_hash_a_password_are_refused_while_their_address_has_too_many_under_way
 }
 
 const NEW: &str = "securepassword123";
@@ -75,7 +75,9 @@ async fn of_two_changes_at_once_one_wins(suite: Suite) {
     assert!(matches!(codes, [Code::Ok, Code::Aborted] | [Code::Ok, Code::InvalidArgument]));
 }
 
-async fn whatever_hashes_a_password_is_refused_where_too_many_are_under_way(suite: Suite) {
+async fn calls_that_hash_a_password_are_refused_while_their_address_has_too_many_under_way(
+    suite: Suite,
+) {
     let account = suite.register("a@example.com").await;
     let here = nobody().client_ip();
     let held: Vec<_> =

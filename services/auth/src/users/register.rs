@@ -52,7 +52,7 @@ impl Auth {
             return Err(store::username_taken());
         }
         let password_hash = place.hash(password).await?;
-        // Records may take its time.
+        // The rest hashes nothing, and records may be slow.
         drop(place);
         let now = self.clock.now();
         let user = User {

@@ -31,8 +31,7 @@ fn guess(account: &Account, number: usize) -> LoginRequest {
     LoginRequest { email, password: "wrong-password-7".into(), ..LoginRequest::default() }
 }
 
-/// Sends so many wrong passwords at once from 127.0.0.1, over and over until it is ended. Each
-/// answers what it was told.
+/// Many wrong passwords at once from 127.0.0.1, sent again and again until it is ended.
 struct Storm {
     ended: Arc<AtomicBool>,
     calls: JoinSet<Vec<Status>>,
@@ -58,6 +57,7 @@ impl Storm {
         Self { ended, calls }
     }
 
+    /// Returns every refusal.
     async fn end(self) -> Vec<Status> {
         self.ended.store(true, Ordering::Relaxed);
         self.calls.join_all().await.concat()

@@ -153,15 +153,15 @@ async fn who_may_ask_without_a_token_may_not_ask_at_length() {
         let request = HealthCheckRequest { service: long.clone() };
         let mut health = HealthClient::new(channel(suite).await);
         let refused = health.check(request.clone()).await.unwrap_err();
-        assert_eq!(refused.code(), Code::OutOfRange);
+        assert_eq!(refused.code(), Code::ResourceExhausted);
         let refused = health.watch(request).await.unwrap_err();
-        assert_eq!(refused.code(), Code::OutOfRange);
+        assert_eq!(refused.code(), Code::ResourceExhausted);
         let asked = MessageRequest::FileContainingSymbol(long);
         let request = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
         let mut reflection = ServerReflectionClient::new(channel(suite).await);
         let answers = reflection.server_reflection_info(stream::iter([request])).await;
         let refused = answers.unwrap().into_inner().message().await.unwrap_err();
-        assert_eq!(refused.code(), Code::OutOfRange);
+        assert_eq!(refused.code(), Code::ResourceExhausted);
     })
     .await;
 }
