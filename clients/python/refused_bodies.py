@@ -51,7 +51,9 @@ REFUSED = [
     Refused("/api/nothing/", "application/json", 404),
     Refused("/api/auth/login/", "application/json", 413),
     Refused("/api/auth/login/", "text/plain", 415),
-    Refused("/nothing", "application/json", 415),
+    Refused("/nothing", "application/json", 404),
+    # As a client of the Connect protocol calls.
+    Refused(LOGIN, "application/json", 501),
     Refused(LIST_PATIENTS, "application/grpc-web+proto", 200, "16"),
     Refused(LOGIN, "application/grpc-web+proto", 200, "8"),
 ]

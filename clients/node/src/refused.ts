@@ -25,7 +25,14 @@ export function refused(bytes: number): Refused[] {
   const always = [
     { path: "/api/patients/", contentType: JSON_TYPE, body: text, answer: "401" },
     { path: "/api/nothing/", contentType: JSON_TYPE, body: text, answer: "404" },
-    { path: "/nothing", contentType: JSON_TYPE, body: text, answer: "415" },
+    { path: "/nothing", contentType: JSON_TYPE, body: text, answer: "404" },
+    // As a client of the Connect protocol calls.
+    {
+      path: "/clinic.auth.v1.AuthService/Login",
+      contentType: JSON_TYPE,
+      body: text,
+      answer: "501",
+    },
     {
       path: "/clinic.records.v1.PatientService/ListPatients",
       contentType: GRPC_WEB,
