@@ -180,6 +180,9 @@ where
             .await
         };
         let Some(response) = answered else { return };
+        if let Some(given_up) = intake.as_mut().filter(|intake| intake.is_given_up()) {
+            given_up.discard().await;
+        }
         match Sending::start(response, &mut respond) {
             Ok(None) => {}
             Ok(Some(mut sending)) => {
@@ -196,7 +199,7 @@ where
                 return respond.send_reset(Reason::INTERNAL_ERROR);
             }
         }
-        if let Some(intake) = intake {
+        if let Some(intake) = &mut intake {
             intake.discard().await;
         }
     }

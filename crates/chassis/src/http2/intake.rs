@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use h2::{FlowControl, Reason, RecvStream};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::timeout;
@@ -23,6 +23,8 @@ pub(super) struct Intake {
     shared: Arc<Mutex<Shared>>,
     /// Bytes received after the service stopped reading.
     discarded: usize,
+    /// Whether the client said how long the body is, and that is not too long to be discarded.
+    ends_soon: bool,
 }
 
 struct Shared {
@@ -44,6 +46,9 @@ struct Reading(Arc<Mutex<Shared>>);
 /// complete.
 pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<Intake>) {
     let (head, mut stream) = request.into_parts();
+    let len = head.headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok());
+    let ends_soon =
+        len.and_then(|len| len.parse().ok()).is_some_and(|len: usize| len <= DISCARDED_BYTES);
     if stream.is_end_stream() {
         return (Request::from_parts(head, Body::default()), None);
     }
@@ -65,7 +70,7 @@ pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<In
         flow: stream.flow_control().clone(),
     }));
     let body = Body::new(Reading(shared.clone()));
-    let intake = Intake { stream, shared, discarded: 0 };
+    let intake = Intake { stream, shared, discarded: 0, ends_soon };
     (Request::from_parts(head, body), Some(intake))
 }
 
@@ -101,9 +106,16 @@ impl Intake {
         Poll::Ready(())
     }
 
+    /// Whether the answer should wait until the rest was discarded: the service does not read it, and
+    /// the client has said that it ends. curl 7.88 may never go on sending once it has the answer. A
+    /// client of gRPC says no length, and may wait for the answer before it ends a stream.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.ends_soon && lock(&self.shared).reader.is_none()
+    }
+
     /// Reads what the service did not, so that the client can send it and gets to read the answer.
-    /// What is more, or comes too slowly, is refused by a reset.
-    pub(super) async fn discard(mut self) {
+    /// What is more, or comes too slowly, is refused by a reset when this is dropped.
+    pub(super) async fn discard(&mut self) {
         let rest = std::future::poll_fn(|cx| match self.poll(cx) {
             Poll::Pending if self.discarded > DISCARDED_BYTES => Poll::Ready(()),
             polled => polled,

@@ -129,15 +129,27 @@ async fn more_streams_than_advertised_are_refused_singly() {
     assert_eq!(text(answer.await.unwrap().into_body()).await, "0");
 }
 
-/// Sends as much as there is room for, until all is sent or the server wants no more.
 async fn send(stream: &mut SendStream<Bytes>, len: usize) -> Result<(), Option<Reason>> {
+    send_part(stream, len, false).await
+}
+
+async fn send_last(stream: &mut SendStream<Bytes>, len: usize) -> Result<(), Option<Reason>> {
+    send_part(stream, len, true).await
+}
+
+/// Sends as much as there is room for, until all is sent or the server wants no more.
+async fn send_part(
+    stream: &mut SendStream<Bytes>,
+    len: usize,
+    is_last: bool,
+) -> Result<(), Option<Reason>> {
     let mut left = Bytes::from(vec![0; len]);
     while !left.is_empty() {
         stream.reserve_capacity(left.len());
         match poll_fn(|cx| stream.poll_capacity(cx)).await {
             Some(Ok(room)) => {
                 let part = left.split_to(room.min(left.len()));
-                stream.send_data(part, left.is_empty()).unwrap();
+                stream.send_data(part, is_last && left.is_empty()).unwrap();
             }
             Some(Err(error)) => return Err(error.reason()),
             None => return Err(None),
@@ -153,9 +165,23 @@ async fn a_body_that_was_answered_unread_can_still_be_sent() {
     let (answer, mut stream) = call(&mut calls).await;
     let answer = answer.await.unwrap();
     // More than the windows of the stream and of the connection.
-    send(&mut stream, 2 * 1024 * 1024).await.unwrap();
+    send_last(&mut stream, 2 * 1024 * 1024).await.unwrap();
     assert_eq!(text(answer.into_body()).await, "refused");
     assert!(poll_fn(|cx| stream.poll_reset(cx)).now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn the_answer_waits_for_a_body_whose_end_was_announced() {
+    let (client, _served) = serve(async |_| answer("refused"));
+    let mut calls = connect(client, 65_535).await;
+    let len = 300_000;
+    let request = Request::post("http://clinic/call").header("content-length", len).body(());
+    let (mut answer, mut stream) = calls.send_request(request.unwrap(), false).unwrap();
+    send(&mut stream, 1000).await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    assert!((&mut answer).now_or_never().is_none());
+    send_last(&mut stream, len - 1000).await.unwrap();
+    assert_eq!(text(answer.await.unwrap().into_body()).await, "refused");
 }
 
 #[tokio::test]
