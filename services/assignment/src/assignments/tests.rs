@@ -1,6 +1,7 @@
 //! The statements, on SQLite and on PostgreSQL.
 
 mod lists;
+mod migrating;
 mod writes;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +17,7 @@ use super::store::{self, About, Change, New};
 use crate::access::Scope;
 use crate::error::Error;
 
-/// An empty database; SQLite's file is removed with its directory.
+/// A database; SQLite's file is removed with its directory.
 struct Scratch {
     db: Db,
     clock: Clock,
@@ -24,6 +25,12 @@ struct Scratch {
 }
 
 async fn scratch(postgres: Option<&str>) -> Scratch {
+    let scratch = without_tables(postgres).await;
+    migrate(&scratch.db, &crate::MIGRATIONS).await.unwrap();
+    scratch
+}
+
+async fn without_tables(postgres: Option<&str>) -> Scratch {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let directory = tempfile::tempdir().unwrap();
     let url = match postgres {
@@ -36,7 +43,6 @@ async fn scratch(postgres: Option<&str>) -> Scratch {
         }
     };
     let db = Db::connect(&Options::new(url)).await.unwrap();
-    migrate(&db, &crate::MIGRATIONS).await.unwrap();
     Scratch { db, clock: Clock::movable(), _directory: directory }
 }
 
