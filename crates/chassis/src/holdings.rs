@@ -11,9 +11,13 @@ use clinic_identity::Caller;
 use uuid::Uuid;
 
 use crate::Error;
+use crate::unreadable::MAX_MESSAGE;
 
 /// Bytes that one caller may hold: eight answers of the largest size, or the windows of 256 streams.
 const MOST_OF_ONE: usize = 32 * 1024 * 1024;
+/// Bytes that a caller may hold when a call is let in. With more there may be no room for its answer,
+/// which would be read from the database only to be refused.
+const MOST_BEFORE: usize = MOST_OF_ONE - MAX_MESSAGE as usize;
 /// Bytes that all may hold together.
 const MOST: usize = 64 * 1024 * 1024;
 /// Bytes that every caller may hold, whatever the others hold.
@@ -65,13 +69,13 @@ impl Holdings {
 }
 
 impl Account {
-    /// Refuses a call before any work is done if its caller already holds the maximum.
+    /// Refuses a call before any work is done if its answer might be too much for its caller.
     pub fn check(&self) -> Result<(), Error> {
-        if self.holdings.0.all.load(Ordering::Relaxed) < MOST_OF_ONE {
+        if self.holdings.0.all.load(Ordering::Relaxed) <= MOST_BEFORE {
             return Ok(());
         }
         let held = self.locked(|held| held.get(&self.key).copied().unwrap_or_default());
-        if held < MOST_OF_ONE { Ok(()) } else { Err(Error::holds_too_much()) }
+        if held <= MOST_BEFORE { Ok(()) } else { Err(Error::holds_too_much()) }
     }
 
     /// Counts these bytes, if the caller may hold so many more.
@@ -182,6 +186,8 @@ mod tests {
         assert!(account.hold(MIB).is_err() && account.check().is_err());
         held.pop();
         assert!(account.check().is_ok() && account.hold(4 * MIB).is_ok());
+        held.extend(account.hold(MIB).ok());
+        assert!(account.check().is_err(), "there is no room for an answer of the largest size");
         drop(held);
         assert_eq!(holdings.0.all.load(Ordering::Relaxed), 0);
         assert!(account.locked(|held| held.is_empty()));
