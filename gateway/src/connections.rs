@@ -82,7 +82,8 @@ impl Connections {
             };
             let Some(place) = place else { continue };
             let Some((seat, runtime)) = this.workers.seat() else { break };
-            let (serving, shutdown) = (this.clone(), shutdown.clone());
+            // A token of its own: each turn of a connection takes the lock of what it waits for.
+            let (serving, shutdown) = (this.clone(), shutdown.child_token());
             let serve = async move {
                 if let Err(error) = serving.serve(stream, &place, &seat, shutdown).await {
                     tracing::debug!(error = format!("{error:#}"), "a connection ended");

@@ -167,7 +167,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Whose memory the answer is, where it can still be refused: a write is done by then.
     pub(crate) fn refusable(&self) -> Option<Account> {
-        self.is_read.then(|| self.account.clone())
+        self.is_read.then_some(self.account)
     }
 
     /// Keeps out who has none of these roles.

@@ -36,7 +36,8 @@ where
             Some(_) = open.join_next() => continue,
             () = shutdown.cancelled() => break,
         };
-        let connection = speak(stream, service.clone(), shutdown.clone());
+        // A token of its own: each turn of a connection takes the lock of what it waits for.
+        let connection = speak(stream, service.clone(), shutdown.child_token());
         open.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended");

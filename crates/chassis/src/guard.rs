@@ -119,9 +119,9 @@ where
         let (began, deadline) = (std::time::Instant::now(), call.deadline);
         let compress_over = self.compress_over.filter(|_| compressible);
         let (head, body) = request.into_parts();
-        let (body, fault) = frames::checked(body, expected, Some(account.clone()));
+        let (body, fault) = frames::checked(body, expected, Some(account));
         let answer = CURRENT.scope(call, self.inner.call(Request::from_parts(head, body)));
-        let answer = while_admitted(answer, is_read.then(|| account.clone()));
+        let answer = while_admitted(answer, is_read.then_some(account));
         let answer = async move {
             let answer = match deadline {
                 None => answer.await?,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use clinic_identity::Caller;
@@ -25,9 +25,10 @@ const ALWAYS: usize = 1024 * 1024;
 /// Bytes of one request or answer that are not counted: counting takes a lock.
 const SMALL: usize = 8 * 1024;
 
-/// All that is held. Clones share it.
-#[derive(Clone, Default)]
-pub struct Holdings(Arc<Inner>);
+/// All that is held. Copies share it. It is never freed: a process has one, and a count of references
+/// would be changed by every call on every core.
+#[derive(Clone, Copy)]
+pub struct Holdings(&'static Inner);
 
 #[derive(Default)]
 struct Inner {
@@ -39,7 +40,7 @@ struct Inner {
 type Key = (Uuid, Option<IpAddr>);
 
 /// What one caller holds.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Account {
     holdings: Holdings,
     key: Key,
@@ -59,12 +60,18 @@ struct Counted {
     _held: Held,
 }
 
+impl Default for Holdings {
+    fn default() -> Self {
+        Self(Box::leak(Box::default()))
+    }
+}
+
 impl Holdings {
     /// What that caller holds.
-    pub fn of(&self, caller: &Caller) -> Account {
+    pub fn of(self, caller: &Caller) -> Account {
         let id = caller.id();
         let address = if id.is_nil() { caller.client_ip() } else { None };
-        Account { holdings: self.clone(), key: (id, address) }
+        Account { holdings: self, key: (id, address) }
     }
 }
 
@@ -87,11 +94,11 @@ impl Account {
 
     /// Something that can grow.
     pub fn nothing(&self) -> Held {
-        Held { account: self.clone(), uncounted: 0, bytes: 0 }
+        Held { account: *self, uncounted: 0, bytes: 0 }
     }
 
     fn grants(&self, bytes: usize) -> bool {
-        let inner = &*self.holdings.0;
+        let inner = self.holdings.0;
         self.locked(|held| {
             let own = held.get(&self.key).copied().unwrap_or_default().saturating_add(bytes);
             let all = inner.all.load(Ordering::Relaxed).saturating_add(bytes);

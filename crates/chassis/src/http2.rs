@@ -60,7 +60,7 @@ const ENDED_STREAMS: usize = 1024;
 const MOST_ERRORS: usize = 100_000;
 
 /// How long an answer may take, and whose memory it is while it waits. An extension of the response.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Bounds {
     /// The time at which the answer ends, complete or not.
     pub ends_at: Option<Instant>,

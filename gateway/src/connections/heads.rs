@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use memchr::memchr_iter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream that looks at what is read from it.
@@ -61,17 +62,9 @@ impl Follower {
         let mut conflict = false;
         while !bytes.is_empty() {
             match self {
-                Self::Head(head) => {
-                    // The end may be cut in two.
-                    let from = head.len().saturating_sub(3);
-                    head.extend_from_slice(bytes);
-                    let Some(len) = end_of_head(head.get(from..).unwrap_or_default()) else {
-                        return conflict;
-                    };
-                    let len = from + len;
-                    let before = head.len() - bytes.len();
-                    bytes = bytes.get(len - before..).unwrap_or_default();
-                    let framing = framing(head.get(..len).unwrap_or_default());
+                Self::Head(begun) => {
+                    let Some((framing, rest)) = head(begun, bytes) else { return conflict };
+                    bytes = rest;
                     conflict |= framing.chunked && framing.length.is_some();
                     *self = match framing {
                         Framing { chunked: true, .. } => Self::Size(0, true),
@@ -129,28 +122,51 @@ fn skip<'a>(bytes: &'a [u8], left: &mut u64) -> &'a [u8] {
     bytes.get(here..).unwrap_or_default()
 }
 
+/// What a head that ends in these bytes says of the body, and what comes after it. `begun` holds what
+/// was there before; most heads come in one piece and are not copied.
+fn head<'a>(begun: &mut Vec<u8>, bytes: &'a [u8]) -> Option<(Framing, &'a [u8])> {
+    if begun.is_empty()
+        && let Some(len) = end_of_head(bytes)
+    {
+        let (head, rest) = bytes.split_at_checked(len)?;
+        return Some((framing(head), rest));
+    }
+    // The empty line at the end may be cut in two.
+    let (before, from) = (begun.len(), begun.len().saturating_sub(3));
+    begun.extend_from_slice(bytes);
+    let len = from + end_of_head(begun.get(from..)?)?;
+    Some((framing(begun.get(..len)?), bytes.get(len - before..)?))
+}
+
 /// The length of a head with the empty line at its end, however the lines are broken.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    let breaks = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    breaks
-        .map(|(at, _)| at + 1)
-        .find(|&after| matches!(bytes.get(after..), Some([b'\n', ..] | [b'\r', b'\n', ..])))
-        .map(|after| after + if bytes.get(after) == Some(&b'\n') { 1 } else { 2 })
+    memchr_iter(b'\n', bytes).map(|at| at + 1).find_map(|after| match bytes.get(after..)? {
+        [b'\n', ..] => Some(after + 1),
+        [b'\r', b'\n', ..] => Some(after + 2),
+        _ => None,
+    })
 }
 
 fn framing(head: &[u8]) -> Framing {
     let mut framing = Framing::default();
-    for line in head.split(|byte| *byte == b'\n').skip(1) {
-        let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
-        let (name, value) = line.split_at(at);
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+    let mut from = 0;
+    for at in memchr_iter(b'\n', head) {
+        let line = head.get(from..at).unwrap_or_default();
+        from = at + 1;
+        if value(line, b"transfer-encoding").is_some() {
             framing.chunked = true;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
-            let value = value.get(1..).unwrap_or_default().trim_ascii();
-            framing.length = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+        } else if let Some(length) = value(line, b"content-length") {
+            framing.length = str::from_utf8(length).ok().and_then(|length| length.parse().ok());
         }
     }
     framing
+}
+
+/// The value in a line of a head, if it is the line of that header.
+fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    let value = rest.strip_prefix(b":")?;
+    start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {

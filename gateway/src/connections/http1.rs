@@ -109,7 +109,7 @@ impl Current {
     /// the answer ends at once where that is too much.
     fn ends_at(&self) -> Option<Instant> {
         let mut noted = self.lock();
-        let Bounds { ends_at, account, behind } = noted.bounds.clone()?;
+        let Bounds { ends_at, account, behind } = noted.bounds?;
         if let (None, Some(account)) = (&noted.held, account) {
             match account.hold(behind) {
                 Ok(held) => noted.held = Some(held),

@@ -72,10 +72,15 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
 
     /// Ready when the answer was handed to h2, or the stream was reset.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        match self.poll_sent(cx) {
+            // Only now: each question takes the connection's lock.
+            Poll::Pending => self.stream.poll_reset(cx).map_ok(drop),
+            sent => sent,
+        }
+    }
+
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         loop {
-            if let Poll::Ready(gone) = self.stream.poll_reset(cx) {
-                return Poll::Ready(gone.map(drop));
-            }
             if !self.waiting.is_empty() {
                 match self.poll_room(cx) {
                     Poll::Ready(room) => {
@@ -116,6 +121,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                         self.stream.send_data(data, true)?;
                         return Poll::Ready(Ok(()));
                     }
+                    self.stream.reserve_capacity(data.len());
                     self.waiting = data;
                 }
                 Err(frame) => {
@@ -129,9 +135,6 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
 
     /// How much the client takes of what waits, once that is something.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
-        if self.stream.capacity() == 0 {
-            self.stream.reserve_capacity(self.waiting.len());
-        }
         loop {
             match self.stream.capacity() {
                 0 => match ready!(self.stream.poll_capacity(cx)) {

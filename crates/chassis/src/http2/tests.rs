@@ -258,7 +258,7 @@ async fn answers_that_nobody_reads_are_refused_when_they_hold_too_much() {
     let (client, _served) = serve(move |_| {
         let part = Frame::data(Bytes::from(vec![0; 12 * 1024 * 1024]));
         let mut response = Response::new(StreamBody::new(stream::iter([Ok(part)])));
-        let account = Some(account.clone());
+        let account = Some(account);
         response.extensions_mut().insert(Bounds { ends_at: None, account, behind: 0 });
         async { response }
     });
