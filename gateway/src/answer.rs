@@ -22,7 +22,7 @@ type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 pub(crate) fn bounded(
     answer: Response<Body>,
     deadline: Option<Instant>,
-    account: Option<Account>,
+    account: Account,
 ) -> Response<Body> {
     if answer.body().is_end_stream() {
         return answer;

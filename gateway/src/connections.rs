@@ -190,7 +190,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
             async move { edge.answer(request, peer).await.map(|body| running.until_sent(body)) }
         };
         let serve = HTTP2.serve(self.stream, answer, self.closing.cancelled());
-        let served = self.outgoing.of(pin!(serve), |blocked| Some(blocked + BLOCKED)).await;
+        let served =
+            self.outgoing.of(pin!(serve), |blocked| blocked.map(|since| since + BLOCKED)).await;
         Ok(served.unwrap_or(Ok(()))?)
     }
 }

@@ -73,7 +73,7 @@ impl Proxy {
             keyring,
             signer,
             limits,
-            holdings: Holdings::default(),
+            holdings: Holdings::leaked(),
             own: own.routes().prepare(),
         }))
     }
@@ -117,7 +117,7 @@ impl Proxy {
             TargetAccess::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
             TargetAccess::Foreign { public, .. } => {
                 let access = if public { Access::Public } else { Access::SignedIn };
-                Rule { access, takes_stream: true, is_read: true, compressible: false }
+                Rule { access, takes_stream: true, is_read: false, compressible: false }
             }
         };
         let token = this.token(headers, rule.access).await?;
@@ -165,9 +165,9 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Whose memory the answer is, where it can still be refused: a write is done by then.
-    pub(crate) fn refusable(&self) -> Option<Account> {
-        self.is_read.then_some(self.account)
+    /// The account that the answer counts for.
+    pub(crate) fn answers_for(&self) -> Account {
+        if self.is_read { self.account } else { self.account.of_write() }
     }
 
     /// Keeps out who has none of these roles.
@@ -178,6 +178,7 @@ impl Call<'_> {
     /// Makes the call. Of the head nothing may be left that is not for the service.
     pub(crate) async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         metadata::check_size(request.headers())?;
+        let account = self.answers_for();
         let timeout =
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
@@ -196,7 +197,7 @@ impl Call<'_> {
         if let Some(error) = fault.error(self.expected.limit) {
             return Err(error);
         }
-        Ok(answer::bounded(answer?, self.deadline, self.is_read.then_some(self.account)))
+        Ok(answer::bounded(answer?, self.deadline, account))
     }
 }
 
@@ -213,7 +214,7 @@ impl Inner {
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
         let answer = answer.map_err(|_| Error::deadline_exceeded())?;
         let answer = reworded(answer.unwrap_or_else(|never| match never {}), MAX_QUESTION.into());
-        Ok(answer::bounded(answer, (!endless).then_some(deadline), Some(account)))
+        Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
     }
 
     /// The verified token, if there is one. On public methods one that has expired, or whose key is

@@ -65,5 +65,5 @@ where
     };
     let serve = pin!(HTTP2.serve(stream, answer, shutdown.cancelled()));
     // What is left ends with the connection.
-    outgoing.of(serve, |blocked| Some(blocked + BLOCKED)).await.unwrap_or(Ok(()))
+    outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await.unwrap_or(Ok(()))
 }

@@ -22,6 +22,9 @@ use crate::discard::{DISCARDED_BYTES, LINGER};
 const MOST: usize = 16 * 1024;
 /// Bytes that are read before others have their turn.
 const QUANTUM: usize = 16 * 1024;
+/// Bytes that the peer must take to count as reading. Fewer would let a byte now and then keep all that
+/// waits for it.
+const PROGRESS: usize = 16 * 1024;
 
 /// A stream on which writing only gathers, until [`Outgoing`] sends it.
 pub struct Gathered<S>(Arc<Mutex<Held<S>>>);
@@ -34,13 +37,22 @@ struct Held<S> {
     bytes: BytesMut,
     /// Whether the stream may hold back what it was given: TLS takes more than the socket does.
     unflushed: bool,
-    /// Since when the peer takes nothing.
+    /// Since when the peer takes nothing, or next to nothing.
     blocked: Option<Instant>,
+    /// Bytes that it has taken since.
+    taken: usize,
     /// Read ahead, to see what the client speaks.
     ahead: Bytes,
     /// Bytes that may still be read before the work waits.
     quantum: usize,
-    heard: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+/// What a connection's stream tells those that do not hold it.
+#[derive(Default)]
+pub(crate) struct State {
+    heard: AtomicBool,
+    full: AtomicBool,
 }
 
 /// The stream for whoever writes, and what he wrote.
@@ -50,17 +62,29 @@ pub fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
         bytes: BytesMut::new(),
         unflushed: false,
         blocked: None,
+        taken: 0,
         ahead: Bytes::new(),
         quantum: QUANTUM,
-        heard: Arc::default(),
+        state: Arc::default(),
     }));
     (Gathered(held.clone()), Outgoing(held))
 }
 
 impl<S> Gathered<S> {
-    /// Set whenever something is read.
-    pub(crate) fn heard(&self) -> Arc<AtomicBool> {
-        lock(&self.0).heard.clone()
+    pub(crate) fn state(&self) -> Arc<State> {
+        lock(&self.0).state.clone()
+    }
+}
+
+impl State {
+    /// Whether something was read since the last time.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether whoever wrote last could not write all of it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 }
 
@@ -81,11 +105,12 @@ impl<S: AsyncRead + Unpin> Gathered<S> {
 
 impl<S: AsyncWrite + Unpin> Outgoing<S> {
     /// Does some work, and sends what it wrote whenever it comes to wait. None when the peer takes
-    /// nothing for too long: until the time that `patience` gives for when it began.
+    /// nothing for too long: until the time that `patience` gives for when that began. It is asked each
+    /// time, also while the peer reads.
     pub async fn of<F: Future>(
         &self,
         mut work: Pin<&mut F>,
-        patience: impl Fn(Instant) -> Option<Instant>,
+        patience: impl Fn(Option<Instant>) -> Option<Instant>,
     ) -> Option<F::Output> {
         let mut clock: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|cx| {
@@ -97,7 +122,7 @@ impl<S: AsyncWrite + Unpin> Outgoing<S> {
                 let _ = held.poll_send(cx);
                 held.blocked
             };
-            let (false, Some(at)) = (polled.is_ready(), blocked.and_then(&patience)) else {
+            let (false, Some(at)) = (polled.is_ready(), patience(blocked)) else {
                 clock = None;
                 return polled;
             };
@@ -137,17 +162,23 @@ impl<S: AsyncWrite + Unpin> Held<S> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
             let Poll::Ready(sent) = Pin::new(&mut self.stream).poll_write(cx, &self.bytes) else {
-                self.blocked.get_or_insert_with(Instant::now);
+                if self.blocked.is_none() {
+                    (self.blocked, self.taken) = (Some(Instant::now()), 0);
+                }
                 return Poll::Pending;
             };
             let sent = sent?;
-            self.blocked = None;
             if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.taken += sent;
+            if self.taken >= PROGRESS {
+                (self.blocked, self.taken) = (None, 0);
             }
             self.bytes.advance(sent);
             self.unflushed = true;
         }
+        self.blocked = None;
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.unflushed = false;
@@ -161,7 +192,11 @@ impl<S: AsyncWrite + Unpin> Held<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.bytes.len() >= MOST {
-            ready!(self.poll_send(cx))?;
+            let sent = self.poll_send(cx);
+            self.state.full.store(sent.is_pending(), Ordering::Relaxed);
+            ready!(sent)?;
+        } else {
+            self.state.full.store(false, Ordering::Relaxed);
         }
         let before = self.bytes.len();
         for part in parts {
@@ -192,7 +227,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
         ready!(Pin::new(&mut held.stream).poll_read(cx, into))?;
         let read = into.filled().len() - before;
         held.quantum = held.quantum.saturating_sub(read);
-        held.heard.store(true, Ordering::Relaxed);
+        held.state.heard.store(true, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
@@ -318,7 +353,28 @@ mod tests {
             stream.write_all(&[0; 5 * MOST]).await.unwrap();
         });
         let second = std::time::Duration::from_secs(1);
-        assert!(outgoing.of(work, |blocked| Some(blocked + second)).await.is_none());
+        assert!(outgoing.of(work, |blocked| blocked.map(|since| since + second)).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_byte_now_and_then_counts_as_taking_nothing() {
+        let (near, mut far) = duplex(100);
+        let (mut stream, outgoing) = gathered(near);
+        let work = pin!(async {
+            stream.write_all(&[0; 5 * MOST]).await.unwrap();
+        });
+        let second = std::time::Duration::from_secs(1);
+        let trickle = async {
+            while far.read_u8().await.is_ok() {
+                tokio::time::sleep(second / 4).await;
+            }
+        };
+        tokio::select! {
+            done = outgoing.of(work, |blocked| blocked.map(|since| since + second)) => {
+                assert!(done.is_none());
+            }
+            () = trickle => unreachable!(),
+        }
     }
 
     #[tokio::test]

@@ -51,7 +51,7 @@ impl GuardLayer {
             verifier,
             clock,
             calls: AtomicU64::new(0),
-            holdings: Holdings::default(),
+            holdings: Holdings::leaked(),
         });
         Self { guard, compress_over: None }
     }
@@ -137,8 +137,7 @@ where
                 Some(over) => compression::compressed(answer, over),
                 None => answer,
             };
-            // A write is done: to refuse its answer would have it done again.
-            let account = is_read.then_some(account);
+            let account = if is_read { account } else { account.of_write() };
             answer.extensions_mut().insert(Bounds { ends_at: deadline, account, behind: 0 });
             Ok(logged(answer, began))
         };

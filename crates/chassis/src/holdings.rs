@@ -1,13 +1,15 @@
 //! Counts the bytes that callers make a process keep: unread answers and unfinished requests. One
 //! caller's share leaves room for the others.
+//!
+//! Reads are refused when their caller holds too much. The answer to a write says that the work is done:
+//! it counts as well, but ends early only at twice as much.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-use clinic_identity::Caller;
+use clinic_identity::{Caller, client_network};
 use uuid::Uuid;
 
 use crate::Error;
@@ -36,7 +38,7 @@ struct Inner {
     by_caller: Mutex<HashMap<Key, usize>>,
 }
 
-/// A caller: an account, a service, or the address of an anonymous client.
+/// A caller: an account, a service, or the network of an anonymous client.
 type Key = (Uuid, Option<IpAddr>);
 
 /// What one caller holds.
@@ -44,6 +46,7 @@ type Key = (Uuid, Option<IpAddr>);
 pub struct Account {
     holdings: Holdings,
     key: Key,
+    is_write: bool,
 }
 
 /// Bytes that count until this is dropped.
@@ -54,28 +57,37 @@ pub struct Held {
     bytes: usize,
 }
 
-/// Bytes that count as long as they are in memory.
-struct Counted {
-    bytes: Bytes,
-    _held: Held,
-}
-
-impl Default for Holdings {
-    fn default() -> Self {
+impl Holdings {
+    /// Nothing is held yet. Call it once for a process.
+    pub fn leaked() -> Self {
         Self(Box::leak(Box::default()))
     }
-}
 
-impl Holdings {
+    /// Bytes that all hold together.
+    #[cfg(test)]
+    pub(crate) fn all(self) -> usize {
+        self.0.all.load(Ordering::Relaxed)
+    }
+
     /// What that caller holds.
     pub fn of(self, caller: &Caller) -> Account {
         let id = caller.id();
-        let address = if id.is_nil() { caller.client_ip() } else { None };
-        Account { holdings: self, key: (id, address) }
+        let address = if id.is_nil() { caller.client_ip().map(client_network) } else { None };
+        Account { holdings: self, key: (id, address), is_write: false }
     }
 }
 
 impl Account {
+    /// The same caller's share for the answer to a write.
+    pub fn of_write(self) -> Self {
+        Self { is_write: true, ..self }
+    }
+
+    /// Whether it is a share for the answer to a write.
+    pub fn is_write(&self) -> bool {
+        self.is_write
+    }
+
     /// Refuses a call before any work is done if its answer might be too much for its caller.
     pub fn check(&self) -> Result<(), Error> {
         if self.holdings.0.all.load(Ordering::Relaxed) <= MOST_BEFORE {
@@ -99,25 +111,17 @@ impl Account {
 
     fn grants(&self, bytes: usize) -> bool {
         let inner = self.holdings.0;
+        let times = if self.is_write { 2 } else { 1 };
         self.locked(|held| {
             let own = held.get(&self.key).copied().unwrap_or_default().saturating_add(bytes);
             let all = inner.all.load(Ordering::Relaxed).saturating_add(bytes);
-            let granted = own <= ALWAYS || (own <= MOST_OF_ONE && all <= MOST);
+            let granted = own <= ALWAYS || (own <= times * MOST_OF_ONE && all <= times * MOST);
             if granted {
                 held.insert(self.key, own);
                 inner.all.fetch_add(bytes, Ordering::Relaxed);
             }
             granted
         })
-    }
-
-    /// The same bytes, which count until the last of them has gone.
-    pub fn keep(&self, bytes: Bytes) -> Result<Bytes, Error> {
-        if bytes.len() < SMALL {
-            return Ok(bytes);
-        }
-        let held = self.hold(bytes.len())?;
-        Ok(Bytes::from_owner(Counted { bytes, _held: held }))
     }
 
     fn locked<T>(&self, work: impl FnOnce(&mut HashMap<Key, usize>) -> T) -> T {
@@ -165,12 +169,6 @@ impl Drop for Held {
     }
 }
 
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -187,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_caller_may_hold_so_much_and_again_when_it_has_read() {
-        let holdings = Holdings::default();
+        let holdings = Holdings::leaked();
         let account = holdings.of(&user(1));
         let mut held: Vec<_> = (0..8).map(|_| account.hold(4 * MIB).ok().unwrap()).collect();
         assert!(account.hold(MIB).is_err() && account.check().is_err());
@@ -196,13 +194,13 @@ mod tests {
         held.extend(account.hold(MIB).ok());
         assert!(account.check().is_err(), "there is no room for an answer of the largest size");
         drop(held);
-        assert_eq!(holdings.0.all.load(Ordering::Relaxed), 0);
+        assert_eq!(holdings.all(), 0);
         assert!(account.locked(|held| held.is_empty()));
     }
 
     #[test]
     fn a_caller_that_holds_little_is_served_whatever_others_hold() {
-        let holdings = Holdings::default();
+        let holdings = Holdings::leaked();
         let accounts = [1, 2].map(|number| holdings.of(&user(number)));
         let held: Vec<_> = accounts.iter().map(|account| account.hold(32 * MIB)).collect();
         assert!(held.iter().all(Result::is_ok));
@@ -215,24 +213,30 @@ mod tests {
 
     #[test]
     fn many_small_parts_are_counted_together() {
-        let holdings = Holdings::default();
+        let holdings = Holdings::leaked();
         let mut held = holdings.of(&user(1)).nothing();
         for _ in 0..MIB {
             held.grow(1).ok().unwrap();
         }
-        assert_eq!(holdings.0.all.load(Ordering::Relaxed), MIB);
+        assert_eq!(holdings.all(), MIB);
     }
 
     #[test]
-    fn kept_bytes_count_until_the_last_part_of_them_has_gone() {
-        let holdings = Holdings::default();
+    fn answers_to_writes_count_and_end_only_at_twice_as_much() {
+        let holdings = Holdings::leaked();
         let account = holdings.of(&user(1));
-        let mut bytes = account.keep(Bytes::from(vec![7; MIB])).ok().unwrap();
-        assert_eq!(bytes, vec![7; MIB]);
-        let part = bytes.split_to(10);
-        drop(bytes);
-        assert_eq!(holdings.0.all.load(Ordering::Relaxed), MIB);
-        drop(part);
-        assert_eq!(holdings.0.all.load(Ordering::Relaxed), 0);
+        let held: Vec<_> = (0..16).map(|_| account.of_write().hold(4 * MIB)).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert!(account.of_write().hold(MIB).is_err());
+        assert!(account.check().is_err() && account.hold(MIB).is_err(), "a read is refused before");
+    }
+
+    #[test]
+    fn an_anonymous_client_is_its_network() {
+        let holdings = Holdings::leaked();
+        let anonymous = |ip: &str| holdings.of(&Caller::anonymous(Some(ip.parse().unwrap())));
+        let _held = anonymous("2001:db8::1").hold(32 * MIB).ok().unwrap();
+        assert!(anonymous("2001:db8::2").check().is_err());
+        assert!(anonymous("2001:db8:0:1::2").check().is_ok());
     }
 }

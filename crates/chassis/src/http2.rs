@@ -9,13 +9,13 @@
 //!   lose the answer then. Here the rest of the body is read and discarded, within bounds.
 
 mod intake;
+mod room;
 mod sending;
 #[cfg(test)]
 mod tests;
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use self::intake::take_in;
+use self::room::Room;
 use self::sending::Sending;
 use crate::Gathered;
 use crate::holdings::Account;
@@ -64,8 +65,8 @@ const MOST_ERRORS: usize = 100_000;
 pub struct Bounds {
     /// The time at which the answer ends, complete or not.
     pub ends_at: Option<Instant>,
-    /// The caller that the bytes count for; none where an answer must not be refused any more.
-    pub account: Option<Account>,
+    /// The caller that the bytes count for.
+    pub account: Account,
     /// Bytes that are kept elsewhere while the answer waits.
     pub behind: usize,
 }
@@ -98,13 +99,14 @@ impl Http2 {
         F: Future<Output = Response<B>> + Send + 'static,
         B: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
     {
-        let heard = stream.heard();
+        let (state, room) = (stream.state(), Room::default());
         let mut closing = pin!(closing.fuse());
         let mut connection: Connection<_, Bytes> = tokio::select! {
             connection = self.builder().handshake(stream) => connection?,
             () = &mut closing => return Ok(()),
         };
-        let silence = silence(connection.ping_pong(), SILENCE, PONG_PATIENCE, || was_heard(&heard));
+        let was_heard = || state.was_heard();
+        let silence = silence(connection.ping_pong(), SILENCE, PONG_PATIENCE, was_heard);
         let mut silence = pin!(silence);
         poll_fn(|cx| {
             if silence.as_mut().poll(cx).is_ready() {
@@ -118,13 +120,23 @@ impl Http2 {
                 match connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         let (request, intake) = take_in(request);
-                        let exchange = Exchange { call: service(request), respond, intake };
+                        let exchange = Exchange {
+                            call: service(request),
+                            respond,
+                            intake,
+                            room: room.clone(),
+                        };
                         // Ends with the connection: h2 tells every stream.
                         tokio::spawn(exchange.run());
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        if !state.is_full() {
+                            room.clear();
+                        }
+                        return Poll::Pending;
+                    }
                 }
             }
         })
@@ -149,15 +161,12 @@ impl Http2 {
     }
 }
 
-fn was_heard(heard: &AtomicBool) -> bool {
-    heard.swap(false, Ordering::Relaxed)
-}
-
 /// One request and its answer.
 struct Exchange<F> {
     call: F,
     respond: SendResponse<Bytes>,
     intake: Option<intake::Intake>,
+    room: Room,
 }
 
 impl<F, B> Exchange<F>
@@ -166,7 +175,11 @@ where
     B: http_body::Body<Data = Bytes, Error = Status> + Unpin,
 {
     async fn run(self) {
-        let Self { call, mut respond, mut intake } = self;
+        let Self { call, mut respond, mut intake, room } = self;
+        // A client that resets its streams at once must not have work done for each.
+        if poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await {
+            return;
+        }
         let answered = {
             let mut call = pin!(call);
             poll_fn(|cx| {
@@ -183,7 +196,7 @@ where
         if let Some(given_up) = intake.as_mut().filter(|intake| intake.is_given_up()) {
             given_up.discard().await;
         }
-        match Sending::start(response, &mut respond) {
+        match Sending::start(response, &mut respond, room) {
             Ok(None) => {}
             Ok(Some(mut sending)) => {
                 let sent = poll_fn(|cx| {

@@ -1,6 +1,6 @@
 //! Who calls: what a service knows of a caller once the forwarded claims are verified.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -129,9 +129,30 @@ impl Caller {
     }
 }
 
+/// The addresses that count as one client: a single IPv4 address, or a /64 of IPv6, which every
+/// subscriber has at least (RFC 6177).
+pub fn client_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_client() {
+        let networks = |addresses: [&str; 2]| addresses.map(|a| client_network(a.parse().unwrap()));
+        let same = |addresses| matches!(networks(addresses), [one, other] if one == other);
+        assert!(same(["2001:db8:1:2::1", "2001:db8:1:2:ffff::9"]));
+        assert!(!same(["2001:db8:1:2::1", "2001:db8:1:3::1"]));
+        assert!(!same(["192.0.2.7", "192.0.2.8"]));
+        // An IPv6 socket shows IPv4 clients like this.
+        assert!(same(["192.0.2.7", "::ffff:192.0.2.7"]));
+        assert!(!same(["::ffff:192.0.2.7", "::ffff:192.0.2.8"]));
+    }
 
     #[test]
     fn a_service_has_the_same_id_in_every_process_and_another_one_has_another() {

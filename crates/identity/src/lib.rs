@@ -10,7 +10,7 @@ mod policy;
 mod roles;
 mod tokens;
 
-pub use caller::{Caller, Kind};
+pub use caller::{Caller, Kind, client_network};
 pub use keys::{ActsFor, Jwk, KeyDir, KeyError};
 pub use policy::{Access, Denied, Policy, PolicyError, Rule};
 pub use roles::{Roles, role_from_name, role_name};

@@ -52,6 +52,8 @@ impl Default for Follower {
 /// What a head says of the body.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Framing {
+    /// Whether there is a length, readable or not.
+    sized: bool,
     length: Option<u64>,
     chunked: bool,
 }
@@ -65,7 +67,7 @@ impl Follower {
                 Self::Head(begun) => {
                     let Some((framing, rest)) = head(begun, bytes) else { return conflict };
                     bytes = rest;
-                    conflict |= framing.chunked && framing.length.is_some();
+                    conflict |= framing.chunked && framing.sized;
                     *self = match framing {
                         Framing { chunked: true, .. } => Self::Size(0, true),
                         Framing { length: Some(length @ 1..), .. } => Self::Body(length),
@@ -156,6 +158,7 @@ fn framing(head: &[u8]) -> Framing {
         if value(line, b"transfer-encoding").is_some() {
             framing.chunked = true;
         } else if let Some(length) = value(line, b"content-length") {
+            framing.sized = true;
             framing.length = str::from_utf8(length).ok().and_then(|length| length.parse().ok());
         }
     }

@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
         });
         let connection = HTTP1.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        let patience = |_| current.ends_at();
+        let patience = |blocked: Option<Instant>| current.ends_at(blocked.is_some());
         let served = tokio::select! {
             biased;
             served = self.outgoing.of(connection.as_mut(), patience) => served,
@@ -105,12 +105,16 @@ impl Current {
         *self.lock() = Noted { bounds, held: None };
     }
 
-    /// Until when a client may take nothing of the answer. What waits for it counts from now on, and
-    /// the answer ends at once where that is too much.
-    fn ends_at(&self) -> Option<Instant> {
+    /// The time until which a client that is blocked may take nothing of the answer. What waits for it
+    /// counts meanwhile, and the answer ends at once where that is too much.
+    fn ends_at(&self, is_blocked: bool) -> Option<Instant> {
         let mut noted = self.lock();
+        if !is_blocked {
+            noted.held = None;
+            return None;
+        }
         let Bounds { ends_at, account, behind } = noted.bounds?;
-        if let (None, Some(account)) = (&noted.held, account) {
+        if noted.held.is_none() {
             match account.hold(behind) {
                 Ok(held) => noted.held = Some(held),
                 Err(_) => return Some(Instant::now()),
@@ -135,5 +139,25 @@ fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<Malfo
         0 if needed => Some(Malformed("A request has a host header.\n")),
         0 | 1 => None,
         _ => Some(Malformed("A request has one host header.\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clinic_chassis::holdings::Holdings;
+    use clinic_identity::Caller;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_only_while_its_client_takes_nothing() {
+        let account = Holdings::leaked().of(&Caller::anonymous(None));
+        let ends_at = Some(Instant::now());
+        let current = Current::default();
+        current.note(Some(Bounds { ends_at, account, behind: 30 * 1024 * 1024 }));
+        assert_eq!(current.ends_at(true), ends_at);
+        assert!(account.check().is_err());
+        assert_eq!(current.ends_at(false), None);
+        assert!(account.check().is_ok());
     }
 }

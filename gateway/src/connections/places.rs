@@ -2,11 +2,12 @@
 //! gives way when there is none left.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clinic_chassis::process::open_files;
+use clinic_identity::client_network;
 use ipnet::{IpNet, Ipv6Net};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -80,7 +81,7 @@ impl Places {
     pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let peer = peer.to_canonical();
         let limited = !self.uncounted.iter().any(|network| network.contains(&peer));
-        let address = limited.then(|| counted_as(peer));
+        let address = limited.then(|| client_network(peer));
         loop {
             let freed = self.freed.notified();
             {
@@ -179,15 +180,4 @@ fn most(asked: u32) -> usize {
         );
     }
     asked.min(possible)
-}
-
-/// What one client has: an address of IPv4, or the network of an address of IPv6.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use bytes::{Buf as _, Bytes, BytesMut};
-use clinic_chassis::holdings::Account;
+use clinic_chassis::holdings::{Account, Held};
 use clinic_chassis::http2::Bounds;
 use clinic_chassis::{Error, log_call};
 use clinic_identity::Roles;
@@ -109,8 +109,12 @@ impl Inner {
         if !binding.only().is_empty() {
             call.only(roles(binding.only()))?;
         }
-        let (deadline, account) = (call.deadline, call.refusable());
-        let body = if binding.has_body() { read(head, body, &call).await? } else { Bytes::new() };
+        let (deadline, account) = (call.deadline, call.answers_for());
+        // What the body takes counts until the answer is there.
+        let (body, _held) = match binding.has_body() {
+            true => read(head, body, &call).await?,
+            false => (Bytes::new(), call.account.nothing()),
+        };
         let query = head.uri.query();
         let mut bad_headers = Vec::new();
         if !head.method.is_safe() && head.headers.contains_key(header::IF_NONE_MATCH) {
@@ -121,6 +125,7 @@ impl Inner {
         let idempotency_key = good(idempotency_key(&head.headers));
         let input = Input { query, body: &body, etag, idempotency_key, bad_headers: &bad_headers };
         let message = found.request(&input).map_err(Error::invalid_fields)?;
+        drop(body);
         let request = to_grpc(head, binding.rpc(), message)?;
         let answer = call.send(request).await.map_err(Status::from)?;
         let response = response(answer)
@@ -129,25 +134,26 @@ impl Inner {
         let answer = found.answer(query, &response);
         let answer =
             answer.map_err(|_| Error::internal("a response that is not the contract's"))?;
-        let mut response = write(head.uri.path(), answer, account.as_ref())?;
-        // The body counts as a whole already.
-        let bounds = Bounds { ends_at: deadline, account: None, behind: 0 };
+        // Every slice of the body keeps the whole.
+        let behind = answer.body.as_ref().map_or(0, |json| json.len());
+        let mut response = write(head.uri.path(), answer);
+        let bounds = Bounds { ends_at: deadline, account, behind };
         response.extensions_mut().insert(bounds);
         Ok(response)
     }
 }
 
 /// The body of a request, which must be JSON where there is any.
-async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<Bytes, Refused> {
+async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<(Bytes, Held), Refused> {
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), call.account.nothing()));
     }
     check_json(&head.headers)?;
     let limit = call.expected.limit.min(MAX_BODY);
     if body.size_hint().lower() > u64::from(limit) {
         return Err(Error::message_too_large(limit).into());
     }
-    let reading = collect(body, limit, &call.account);
+    let reading = collect(body, limit, call.account);
     let read = match call.deadline {
         Some(deadline) => timeout_at(deadline, reading).await.map_err(|_| {
             // It is the client that was late.
@@ -158,21 +164,21 @@ async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<Bytes, Refuse
     Ok(read?)
 }
 
-/// The whole body, which counts while it comes.
-async fn collect(mut body: Body, limit: u32, account: &Account) -> Result<Bytes, Error> {
+/// The whole body, and what counts for it.
+async fn collect(mut body: Body, limit: u32, account: Account) -> Result<(Bytes, Held), Error> {
     let (mut whole, mut held) = (BytesMut::new(), account.nothing());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Error::malformed_call())?.into_data() else { continue };
         if whole.len() + data.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
             return Err(Error::message_too_large(limit));
         }
-        if body.is_end_stream() && whole.is_empty() {
-            return Ok(data);
-        }
         held.grow(data.len())?;
+        if body.is_end_stream() && whole.is_empty() {
+            return Ok((data, held));
+        }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), held))
 }
 
 /// Whether a body is said to be JSON: in UTF-8, as it always is, and not packed. A PATCH is a merge
@@ -255,11 +261,7 @@ fn ok(headers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-fn write(
-    path: &str,
-    answer: clinic_rest::Answer,
-    account: Option<&Account>,
-) -> Result<Response<Body>, Error> {
+fn write(path: &str, answer: clinic_rest::Answer) -> Response<Body> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();
@@ -274,14 +276,10 @@ fn write(
             headers.insert(name, value);
         }
     }
-    let Some(json) = answer.body else { return Ok(response) };
+    let Some(json) = answer.body else { return response };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
-    let json = match account {
-        Some(account) => account.keep(json.into())?,
-        None => json.into(),
-    };
-    Ok(response.map(|_| slices(json)))
+    response.map(|_| slices(json.into()))
 }
 
 /// A long answer in slices: a connection is busy until the last one is asked for.

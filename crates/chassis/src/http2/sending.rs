@@ -12,6 +12,7 @@ use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 
 use super::Bounds;
+use super::room::Room;
 use crate::Error;
 use crate::holdings::Held;
 
@@ -32,9 +33,10 @@ pub(super) struct Sending<B> {
     waiting: Bytes,
     /// Whether that is the last of it.
     is_last: bool,
-    /// Whether its length was announced: then trailers are no way to end it early.
-    is_sized: bool,
+    /// Whether it ends in trailers, as native gRPC does: then they can also say that it ends early.
+    has_trailers: bool,
     bounds: Option<Bounds>,
+    room: Room,
     /// What counts while the client takes nothing.
     held: Option<Held>,
     /// Runs while the client takes nothing: most answers never need one.
@@ -46,6 +48,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
     pub(super) fn start(
         response: Response<B>,
         respond: &mut SendResponse<Bytes>,
+        room: Room,
     ) -> Result<Option<Self>, h2::Error> {
         let (mut head, body) = response.into_parts();
         for name in &OF_THE_CONNECTION {
@@ -55,7 +58,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         if !is_empty && let Some(len) = body.size_hint().exact() {
             head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(len));
         }
-        let is_sized = head.headers.contains_key(header::CONTENT_LENGTH);
+        let has_trailers = is_native_grpc(&head.headers);
         let bounds = head.extensions.remove();
         let stream = respond.send_response(Response::from_parts(head, ()), is_empty)?;
         Ok((!is_empty).then(|| Self {
@@ -63,8 +66,9 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
             stream,
             waiting: Bytes::new(),
             is_last: false,
-            is_sized,
+            has_trailers,
             bounds,
+            room,
             held: None,
             clock: None,
         }))
@@ -87,6 +91,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                         self.held = None;
                         let part = self.waiting.split_to(room?.min(self.waiting.len()));
                         let is_last = self.is_last && self.waiting.is_empty();
+                        self.room.give(part.len());
                         self.stream.send_data(part, is_last)?;
                         if is_last {
                             return Poll::Ready(Ok(()));
@@ -143,14 +148,14 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                     // The stream was closed: sending says why.
                     None => return Poll::Ready(Ok(self.waiting.len())),
                 },
-                room => return Poll::Ready(Ok(room)),
+                room => return self.room.poll(cx).map(|()| Ok(room)),
             }
         }
     }
 
     /// Counts what is kept while the client takes nothing.
     fn count(&mut self) -> Result<(), Error> {
-        if let Some(Bounds { account: Some(account), behind, .. }) = &self.bounds
+        if let Some(Bounds { account, behind, .. }) = &self.bounds
             && self.held.is_none()
         {
             self.held = Some(account.hold(self.waiting.len().saturating_add(*behind))?);
@@ -158,8 +163,12 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         Ok(())
     }
 
-    /// Ends an answer that its caller cannot have now. Its head has gone.
+    /// Ends an answer whose caller holds too much. Its head has gone. A write is done, and a status would
+    /// say that it is not.
     fn refuse(&mut self, error: Error) -> Result<(), h2::Error> {
+        if self.bounds.is_some_and(|bounds| bounds.account.is_write()) {
+            return self.end_early(None);
+        }
         let mut trailers = HeaderMap::new();
         let written = Status::from(error).add_header(&mut trailers);
         self.end_early(written.ok().map(|()| trailers))
@@ -167,7 +176,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
 
     fn end_early(&mut self, trailers: Option<HeaderMap>) -> Result<(), h2::Error> {
         match trailers {
-            Some(trailers) if !self.is_sized => self.stream.send_trailers(trailers),
+            Some(trailers) if self.has_trailers => self.stream.send_trailers(trailers),
             Some(_) | None => {
                 self.stream.send_reset(Reason::CANCEL);
                 Ok(())
@@ -197,4 +206,11 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
         }
     }
+}
+
+/// Whether the end of an answer is in HTTP/2's trailers. That of gRPC-Web is in the body.
+fn is_native_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let form = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    form.is_some_and(|form| !form.starts_with(b"-web"))
 }

@@ -1,14 +1,15 @@
 use std::convert::Infallible;
 use std::future::pending;
 
+use clinic_identity::Caller;
 use futures::StreamExt as _;
 use futures::stream;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use tokio::io::DuplexStream;
+use tokio::io::{DuplexStream, duplex};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -23,6 +24,8 @@ const SERVER: Http2 = Http2 {
     stream_window: 256 * 1024,
     connection_window: 1024 * 1024,
 };
+const MIB: usize = 1024 * 1024;
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// Long after it should have happened.
 const LATE: Duration = Duration::from_secs(20);
 
@@ -34,7 +37,7 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
 {
-    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (near, far) = duplex(64 * 1024);
     let (stream, outgoing) = gathered(near);
     let served = tokio::spawn(async move {
         outgoing.of(pin!(SERVER.serve(stream, service, pending::<()>())), |_| None).await.unwrap()
@@ -42,7 +45,10 @@ where
     (far, served)
 }
 
-async fn connect(stream: DuplexStream, window: u32) -> SendRequest<Bytes> {
+async fn connect(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    window: u32,
+) -> SendRequest<Bytes> {
     let mut builder = client::Builder::new();
     builder.initial_window_size(window).initial_max_send_streams(2000);
     let (calls, connection) = builder.handshake(stream).await.unwrap();
@@ -197,9 +203,13 @@ async fn a_body_without_end_that_was_answered_unread_is_reset() {
     assert_eq!(text(again.await.unwrap().into_body()).await, "refused");
 }
 
+fn account() -> Account {
+    Holdings::leaked().of(&Caller::service("reader"))
+}
+
 fn soon() -> Bounds {
     let ends_at = Some(Instant::now() + Duration::from_millis(50));
-    Bounds { ends_at, account: None, behind: 0 }
+    Bounds { ends_at, account: account(), behind: 0 }
 }
 
 /// Tells of its end.
@@ -240,6 +250,7 @@ async fn an_answer_whose_time_is_over_says_so_where_its_end_is_in_trailers() {
         Status::deadline_exceeded("").add_header(&mut trailers).unwrap();
         let parts = [Frame::data(Bytes::from_static(b"part")), Frame::trailers(trailers)];
         let mut answer = Response::new(StreamBody::new(stream::iter(parts).map(Ok)));
+        answer.headers_mut().insert("content-type", GRPC);
         answer.extensions_mut().insert(soon());
         answer
     });
@@ -250,45 +261,95 @@ async fn an_answer_whose_time_is_over_says_so_where_its_end_is_in_trailers() {
     assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "4");
 }
 
-#[tokio::test]
-async fn answers_that_nobody_reads_are_refused_when_they_hold_too_much() {
-    let holdings = Holdings::default();
-    let caller = clinic_identity::Caller::service("reader");
-    let account = holdings.of(&caller);
+/// How an answer of that type ends that nobody reads, and whose caller already holds so much.
+async fn end_of_unread(
+    kind: &'static str,
+    account: Account,
+    held: usize,
+) -> Result<Option<HeaderMap>, h2::Error> {
+    let _held = account.hold(held).ok().unwrap();
     let (client, _served) = serve(move |_| {
-        let part = Frame::data(Bytes::from(vec![0; 12 * 1024 * 1024]));
+        let part = Frame::data(Bytes::from(vec![0; 2 * MIB]));
         let mut response = Response::new(StreamBody::new(stream::iter([Ok(part)])));
-        let account = Some(account);
+        response.headers_mut().insert("content-type", HeaderValue::from_static(kind));
         response.extensions_mut().insert(Bounds { ends_at: None, account, behind: 0 });
         async { response }
     });
     let mut calls = connect(client, 0).await;
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let (answer, stream) = call(&mut calls).await;
-        held.push((answer.await.unwrap(), stream));
-    }
     let (answer, _stream) = call(&mut calls).await;
-    let mut refused = answer.await.unwrap().into_body();
-    let trailers = refused.trailers().await.unwrap().unwrap();
-    assert_eq!(trailers["grpc-status"], "8");
-    drop((held, calls));
+    let mut unread = answer.await?.into_body();
+    tokio::time::timeout(LATE, unread.trailers()).await.expect("an end")
+}
+
+#[tokio::test]
+async fn the_answer_to_a_read_is_refused_when_its_caller_holds_too_much() {
+    let trailers = end_of_unread("application/grpc", account(), 31 * MIB).await;
+    assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "8");
+}
+
+#[tokio::test]
+async fn the_answer_to_a_write_is_reset_because_a_status_would_say_that_it_was_not_done() {
+    let end = end_of_unread("application/grpc", account().of_write(), 63 * MIB).await;
+    assert_eq!(end.unwrap_err().reason(), Some(Reason::CANCEL));
+}
+
+#[tokio::test]
+async fn an_answer_of_grpc_web_is_reset_because_its_end_is_in_the_body() {
+    let end = end_of_unread("application/grpc-web+proto", account(), 31 * MIB).await;
+    assert_eq!(end.unwrap_err().reason(), Some(Reason::CANCEL));
+}
+
+/// An answer that the client's windows take, and its socket does not.
+#[tokio::test(start_paused = true)]
+async fn answers_for_a_full_socket_count_and_end_with_their_time() {
+    const LEN: usize = 60 * 1024;
+    let holdings = Holdings::leaked();
+    let account = holdings.of(&Caller::service("reader"));
+    let ends_at = Some(Instant::now() + Duration::from_secs(5));
+    let (client, _served) = serve(move |_| {
+        let mut answer = answer(vec![0; LEN]);
+        answer.extensions_mut().insert(Bounds { ends_at, account, behind: 0 });
+        async { answer }
+    });
+    let (_unread, write) = tokio::io::split(client);
+    let (silence, _open) = duplex(1);
+    let mut calls = connect(tokio::io::join(silence, write), 1024 * 1024).await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        let (answer, mut stream) = call(&mut calls).await;
+        stream.send_data(Bytes::new(), true).unwrap();
+        streams.push((answer, stream));
+    }
+    sleep(Duration::from_secs(1)).await;
+    // One is in the socket's buffer, and one or two are on their way to it.
+    let held = holdings.all();
+    assert!(held >= 4 * LEN, "{held}");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(holdings.all(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_vanished_is_noticed() {
-    let (client, served) = serve(async |_| answer(""));
-    let (calls, connection) = client::handshake(client).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let mut once = calls.clone();
-    let (answer, mut stream) = call(&mut once).await;
+    let (server, served) = serve(async |_| answer(""));
+    let (client, near) = duplex(64 * 1024);
+    let (vanish, vanished) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (mut near, mut server) = (near, server);
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut server) => {}
+            _ = vanished => {}
+        }
+        // Nothing passes any more, and nothing is closed.
+        pending::<()>().await;
+    });
+    let mut calls = connect(client, 65_535).await;
+    let (answer, mut stream) = call(&mut calls).await;
     stream.send_data(Bytes::new(), true).unwrap();
     answer.await.unwrap();
     // One that answers pings is there, however long it asks nothing.
     sleep(SILENCE * 10).await;
     assert!(!served.is_finished());
-    connection.abort();
-    std::mem::forget(connection.await);
+    vanish.send(()).unwrap();
     assert!(tokio::time::timeout(SILENCE * 10, served).await.is_ok());
 }
 

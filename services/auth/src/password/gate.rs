@@ -5,7 +5,7 @@
 //! nothing about them. Knows nothing of hashes, nor of rates: it limits what is under way at once.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,15 +49,15 @@ pub(crate) struct Entry {
 }
 
 impl Gate {
-    /// Counts a call from this [`block`] of addresses for the account of that name, or refuses it.
+    /// Counts a call from this [`clinic_identity::client_network`] for the account of that name, or refuses it.
     /// Calls without a known address, such as those of an internal service, are limited by account
     /// only.
     pub(crate) fn enter(
         self: &Arc<Self>,
-        block: Option<IpAddr>,
+        network: Option<IpAddr>,
         account: &str,
     ) -> Result<Entry, Error> {
-        let keys = [block.map(Key::Address), Some(Key::Account(block, account.into()))];
+        let keys = [network.map(Key::Address), Some(Key::Account(network, account.into()))];
         let mut state = self.state();
         if keys.iter().flatten().any(|key| state.is_full(key)) {
             let first = state.begins_burst(Instant::now());
@@ -108,15 +108,6 @@ impl Drop for Entry {
                 }
             }
         }
-    }
-}
-
-/// The addresses that count as one: a single IPv4 address, or a /64 of IPv6, which every subscriber
-/// has at least (RFC 6177).
-pub(crate) fn block(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 
@@ -175,18 +166,6 @@ mod tests {
         drop((fill(&gate, HERE, "a@example.com"), fill(&gate, THERE, "a@example.com")));
         assert!(gate.state().under_way.is_empty());
         assert!(gate.enter(HERE, "a@example.com").is_ok());
-    }
-
-    #[test]
-    fn a_network_of_ipv6_counts_as_one_address() {
-        let blocks = |addresses: [&str; 2]| addresses.map(|a| block(a.parse().unwrap()));
-        let same = |addresses| matches!(blocks(addresses), [one, other] if one == other);
-        assert!(same(["2001:db8:1:2::1", "2001:db8:1:2:ffff::9"]));
-        assert!(!same(["2001:db8:1:2::1", "2001:db8:1:3::1"]));
-        assert!(!same(["192.0.2.7", "192.0.2.8"]));
-        // How a socket of IPv6 shows callers of IPv4.
-        assert!(same(["192.0.2.7", "::ffff:192.0.2.7"]));
-        assert!(!same(["::ffff:192.0.2.7", "::ffff:192.0.2.8"]));
     }
 
     #[test]

@@ -16,10 +16,11 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use clinic_chassis::Error;
 use clinic_clock::random;
+use clinic_identity::client_network;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::gate::{Entry, Gate, block};
+use super::gate::{Entry, Gate};
 use super::turns::Turns;
 
 /// m = 19456 KiB, t = 2, p = 1: what OWASP's cheat sheet asks of Argon2id.
@@ -65,7 +66,7 @@ type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 pub(crate) struct Place {
     pool: Arc<Pool>,
     /// Whose turn it takes.
-    block: Option<IpAddr>,
+    network: Option<IpAddr>,
     /// Shared with the hash that is under way: the place counts until that is done, even if the
     /// client hangs up. Otherwise a client could fill the queue by hanging up again and again.
     held: Arc<(Entry, OwnedSemaphorePermit)>,
@@ -101,12 +102,12 @@ impl Hasher {
     /// Internal services have no address.
     pub(crate) fn admit(&self, client: Option<IpAddr>, account: &str) -> Result<Place, Error> {
         let pool = Arc::clone(&self.0);
-        let block = client.map(block);
-        let entry = pool.gate.enter(block, account)?;
+        let network = client.map(client_network);
+        let entry = pool.gate.enter(network, account)?;
         let queued = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| {
             Error::unavailable("too many sign-ins at once: try again soon", "the queue is full")
         })?;
-        Ok(Place { pool, block, held: Arc::new((entry, queued)) })
+        Ok(Place { pool, network, held: Arc::new((entry, queued)) })
     }
 
     /// Gives memory back that was not used lately; runs as long as the server does.
@@ -170,16 +171,16 @@ impl Place {
                 let _ = answer.send(result);
             }
         });
-        Arc::clone(&self.pool).begin(self.block, job);
+        Arc::clone(&self.pool).begin(self.network, job);
         answered.await.map_err(|_| Error::internal("a password's hash was given up"))?
     }
 }
 
 impl Pool {
-    /// Begins the job, or lets it wait for the turn of that block of addresses.
-    fn begin(self: Arc<Self>, block: Option<IpAddr>, job: Job) {
+    /// Begins the job, or lets it wait for the turn of that network.
+    fn begin(self: Arc<Self>, network: Option<IpAddr>, job: Job) {
         let mut work = self.work();
-        work.waiting.push(block, job);
+        work.waiting.push(network, job);
         if work.threads < self.cores {
             work.threads += 1;
             drop(work);

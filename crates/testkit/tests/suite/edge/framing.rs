@@ -99,6 +99,8 @@ async fn heads_that_can_be_read_in_two_ways_are_refused() {
         for head in [
             "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n",
             "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n",
+            "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 5, 5\r\n",
+            "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 5x\r\n",
             "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n",
             "GET /livez HTTP/1.1\r\nhost: x\r\nhost: y\r\n",
             "GET /livez HTTP/1.1\r\nhost: x\r\nhost: x\r\n",
