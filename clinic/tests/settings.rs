@@ -1,4 +1,4 @@
-//! docs/operating.md lists every setting, and none that is not there.
+//! docs/operating.md lists every setting, and none that is not there; docker-compose.yml passes them on.
 
 use std::collections::BTreeSet;
 
@@ -30,4 +30,25 @@ fn every_setting_is_documented_and_every_documented_one_exists() {
         .map(|name| name.trim_matches([' ', '`']).to_owned())
         .collect();
     assert_eq!(documented, settings);
+}
+
+#[test]
+fn docker_compose_passes_every_setting_on() {
+    let passed = include_str!("../../docker-compose.yml");
+    let process = variables::<settings::Process>();
+    for (program, mut settings) in [
+        ("clinic-auth", variables::<clinic_auth::Config>()),
+        ("clinic-records", variables::<clinic_records::Config>()),
+        ("clinic-assignment", variables::<clinic_assignment::Config>()),
+        ("clinic-gateway", variables::<clinic_gateway::Config>()),
+    ] {
+        settings.extend(process.clone());
+        // Files of the host, for which there is no volume, and what must fit Docker's own grace.
+        settings.retain(|name| !name.starts_with("CLINIC_TLS_") && name != "CLINIC_SHUTDOWN_GRACE");
+        let (_, service) = passed.split_once(&format!("command: [{program}]")).unwrap();
+        let service = service.split("healthcheck:").next().unwrap();
+        for name in settings {
+            assert!(service.contains(&format!("{name}:")), "{program}: {name}");
+        }
+    }
 }

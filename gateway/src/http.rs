@@ -92,7 +92,9 @@ impl Edge {
         let others = Others { rest: rest::Api::new(proxy.clone())?, documents, plain };
         let inside = Inside { grpc: grpc.clone(), others };
         let inside = cors(&edge.cors_origin)?.layer(inside);
-        let hsts = edge.behind_proxy || edge.tls_cert.is_some();
+        // A proxy in front speaks TLS. Browsers ignore the header without it (RFC 6797, 8.1).
+        let proxied = edge.behind_proxy || !edge.trusted_proxies.is_empty();
+        let hsts = proxied || edge.tls_cert.is_some();
         Ok(Self { grpc, inside, clock, proxies: Proxies::new(edge), hsts })
     }
 

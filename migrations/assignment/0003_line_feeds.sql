@@ -7,5 +7,5 @@ UPDATE assignments SET reason_for_visit = replace(replace(reason_for_visit, '' 
 '), notes = replace(replace(notes, '' || '
 ', '
 '), '', '
-')
+'), version = version + 1
     WHERE reason_for_visit LIKE '%%' OR notes LIKE '%%';

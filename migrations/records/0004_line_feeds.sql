@@ -7,10 +7,10 @@ UPDATE patients SET address = replace(replace(address, '' || '
 '), medical_history = replace(replace(medical_history, '' || '
 ', '
 '), '', '
-')
+'), version = version + 1
     WHERE address LIKE '%%' OR medical_history LIKE '%%';
 UPDATE doctors SET qualifications = replace(replace(qualifications, '' || '
 ', '
 '), '', '
-')
+'), version = version + 1
     WHERE qualifications LIKE '%%';

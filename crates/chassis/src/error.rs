@@ -182,7 +182,7 @@ impl Error {
     pub fn malformed_call() -> Self {
         Self::new(
             Code::InvalidArgument,
-            ErrorReason::InvalidField,
+            ErrorReason::MalformedCall,
             "the body of the call is damaged or incomplete",
         )
     }
@@ -201,7 +201,7 @@ impl Error {
     pub fn not_one_message() -> Self {
         Self::new(
             Code::Unimplemented,
-            ErrorReason::InvalidField,
+            ErrorReason::MalformedCall,
             "this method takes exactly one message",
         )
     }

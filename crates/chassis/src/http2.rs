@@ -4,7 +4,7 @@
 //! - It derives the number of small DATA frames that may wait unread from the size of the window, and
 //!   ends the whole connection when there are more. [`Builder::data_frame_budget`] sets it.
 //! - It asks an answer's body for nothing while the client takes nothing, so that a deadline inside the
-//!   body never passes. Here [`EndsAt`] ends the stream from outside.
+//!   body never passes. Here [`Bounds`] ends the stream from outside.
 //! - It resets a stream whose answer is complete before the request's body was read. Several clients
 //!   lose the answer then. Here the rest of the body is read and discarded, within bounds.
 

@@ -44,6 +44,7 @@ async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
     let new = records.patients.get(&staff(), get(&old.id)).await.unwrap();
     assert_eq!(new.address, "1 Main St\nRear\nCity");
     assert_eq!(new.medical_history, "\n\nBP");
+    assert_ne!(new.etag, old.etag);
     assert!(records.patients.get(&staff(), get(&other.id)).await.unwrap() == other);
     let request = GetDoctorRequest { id: doctor.id };
     let doctor = records.doctors.get(&staff(), request).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use clinic_testkit::{Backend, run};
@@ -230,13 +231,13 @@ async fn a_connection_that_finds_no_place_waits_for_one() {
         let hang = EchoRequest { hang: true, times: 1, ..EchoRequest::default() };
         let working = client.repeat(hang).await.unwrap();
         echo.begun().await;
-        let second = used(OTHER, gateway.address);
-        let end = async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            drop((working, client));
-        };
-        let (second, ()) = tokio::join!(second, end);
-        assert!(second.is_some());
+        let mut second = pin!(used(OTHER, gateway.address));
+        tokio::select! {
+            _ = second.as_mut() => panic!("it was served without a place"),
+            () = tokio::time::sleep(Duration::from_millis(300)) => {}
+        }
+        drop((working, client));
+        assert!(second.await.is_some());
         gateway.stop().await;
     })
     .await;

@@ -96,7 +96,7 @@ async fn a_bomb_is_not_inflated_to_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_no_message_is_the_clients_fault() {
     run(Backend::Sqlite, async |suite| {
-        let malformed = is(Code::InvalidArgument, "INVALID_FIELD");
+        let malformed = is(Code::InvalidArgument, "MALFORMED_CALL");
         let packed = gzip(&login());
         let half = &packed[..packed.len() / 2];
         let gzip = [("grpc-encoding", "gzip")];
