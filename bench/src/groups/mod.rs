@@ -108,7 +108,8 @@ async fn patients(db: &Db) -> Result<i64> {
     Ok(count)
 }
 
-/// Each caller changes a patient of its own: the same one would be a queue for its lock.
+/// Each caller changes a patient of its own: the same one would be a queue for its lock. The calls take
+/// turns between two addresses, because an update that changes nothing writes nothing.
 pub(crate) async fn update_patients(
     address: SocketAddr,
     protocol: Protocol,
@@ -117,17 +118,20 @@ pub(crate) async fn update_patients(
 ) -> Result<Outcome> {
     let connect = async |number: u32| {
         let id = sample::id(Kind::Patient, u64::from(number)).to_string();
-        let patient = Some(Patient { address: "1 New Street".to_owned(), ..Default::default() });
-        let update_mask = Some(FieldMask { paths: vec!["address".to_owned()] });
-        let request = UpdatePatientRequest { id: id.clone(), patient, update_mask };
-        let (credential, message) = (credential.clone(), request.encode_to_vec());
-        let call = Call { protocol, address, method: UPDATE_PATIENT, credential, message };
-        Ok((Connection::open(address, protocol).await?, call, id))
+        let [call, next] = ["1 New Street", "2 New Street"].map(|street| {
+            let patient = Some(Patient { address: street.to_owned(), ..Default::default() });
+            let update_mask = Some(FieldMask { paths: vec!["address".to_owned()] });
+            let request = UpdatePatientRequest { id: id.clone(), patient, update_mask };
+            let (credential, message) = (credential.clone(), request.encode_to_vec());
+            let call = Call { protocol, address, method: UPDATE_PATIENT, credential, message };
+            (call, street)
+        });
+        Ok((Connection::open(address, protocol).await?, call, next, id))
     };
-    own::run(time, connect, |(mut connection, call, id)| async move {
-        let changed: Patient = call.message_of(&connection.ask(&call).await?)?;
-        ensure!(changed.id == id && changed.address == "1 New Street", "a wrong answer");
-        Ok((connection, call, id))
+    own::run(time, connect, |(mut connection, call, next, id)| async move {
+        let changed: Patient = call.0.message_of(&connection.ask(&call.0).await?)?;
+        ensure!(changed.id == id && changed.address == call.1, "a wrong answer");
+        Ok((connection, next, call, id))
     })
     .await
 }
