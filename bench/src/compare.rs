@@ -262,7 +262,7 @@ impl Verdict {
     }
 }
 
-/// The mean without the lowest and the highest quarter, which a disturbance has made what they are.
+/// The mean without the lowest and the highest quarter, which disturbances distort.
 fn middle(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -274,7 +274,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / count(values)
 }
 
-/// How far the mean of such values is off, as a rule.
+/// The standard error of the mean of such values.
 fn standard_error(values: &[f64]) -> f64 {
     let mean = mean(values);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

@@ -73,7 +73,7 @@ class Clinic:
             request.add_header("content-type", "application/json")
         if token:
             request.add_header("authorization", f"Bearer {token}")
-        # A server of one's own is not asked for by way of a proxy.
+        # The local server is called directly, not through a proxy.
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=READY_WITHIN) as answer:
             content = answer.read()
@@ -110,7 +110,7 @@ class Clinic:
         return {"email": f"{role.lower()}@example.com", "password": PASSWORD}
 
     def number(self) -> int:
-        """Another one each time, for what must be unique."""
+        """Returns a new number each time, for unique values."""
         return next(self._numbers)
 
     def login(self, credentials: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-//! Whether anything goes on on a connection, so that one that only takes a place can be closed.
+//! Tracks activity on a connection, so that an idle one can be closed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -61,15 +61,15 @@ impl Activity {
         Running(self.0.clone())
     }
 
-    /// Since when there is no request, on a clock of the process's own; none while there is one, also
-    /// one whose answer waits to be read.
+    /// Returns since when there is no request, in milliseconds since [`START`]. None while there is
+    /// one, also one whose answer waits to be read.
     pub(crate) fn quiet_since(&self) -> Option<u64> {
         let [begun, ended, ..] = self.0.now();
         (begun == ended).then(|| self.0.quiet_since.load(Ordering::Relaxed))
     }
 
-    /// Waits until nothing went on for so long: `first` before the first request, `idle` later. An
-    /// answer that nobody reads is nothing; a service that takes its time is something.
+    /// Waits until there is no activity for `first` before the first request, or for `idle` later.
+    /// Unread responses do not count as activity; a slow service does.
     pub(crate) async fn ceased(&self, first: Duration, idle: Duration) {
         let mut patience = first;
         loop {
@@ -165,12 +165,12 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn without_a_request_it_is_soon_over() {
+    async fn a_connection_without_a_request_ceases_soon() {
         Activity::default().ceased(SHORT, LONG).await;
     }
 
     #[tokio::test]
-    async fn it_goes_on_while_a_request_runs() {
+    async fn a_connection_with_a_running_request_does_not_cease() {
         let activity = Activity::default();
         let running = activity.begin();
         let ceased = tokio::time::timeout(50 * SHORT, activity.ceased(SHORT, SHORT));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_waits_goes_on_and_one_that_nobody_reads_does_not() {
+    async fn waiting_for_the_service_is_activity_and_an_unread_answer_is_not() {
         let activity = Activity::default();
         let parts = stream::once(ready(Ok(Frame::data(Bytes::from_static(b"part")))));
         let parts = StreamBody::new(parts.chain(stream::pending::<Result<_, Status>>()));

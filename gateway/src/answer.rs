@@ -1,5 +1,4 @@
-//! Bodies of calls on their way out. They end when the call's time is over: a stream has begun with its
-//! head, and has no more time for that.
+//! Bodies of responses. They end at the call's deadline, also those of streams that have begun.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,8 +16,8 @@ use tonic::body::Body;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
-/// The answer, which ends with DEADLINE_EXCEEDED when it is not complete by then. What its client does
-/// not read counts for the account.
+/// Wraps a response: it ends with DEADLINE_EXCEEDED if it is not complete by the deadline, and its
+/// unread bytes count for the account.
 pub(crate) fn bounded(
     answer: Response<Body>,
     deadline: Option<Instant>,

@@ -19,7 +19,7 @@ use crate::connections;
 /// See `clinic-gateway --help`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Where auth answers: http://HOST:PORT, or several with commas between
+    /// Where auth answers: http://HOST:PORT, or several separated by commas
     #[arg(long, env = "CLINIC_AUTH_URL", default_value = "http://127.0.0.1:50051")]
     pub auth_url: String,
     /// Where records answers
@@ -28,8 +28,8 @@ pub struct Config {
     /// Where assignment answers
     #[arg(long, env = "CLINIC_ASSIGNMENT_URL", default_value = "http://127.0.0.1:50053")]
     pub assignment_url: String,
-    /// Who issues access tokens, the `iss` in them: tokens with another one are refused. The same as
-    /// auth is told, such as https://clinic.example
+    /// Expected issuer (`iss`) of access tokens, such as https://clinic.example; must equal auth's
+    /// `--issuer`
     #[arg(
         long,
         env = "CLINIC_ISSUER",
@@ -45,11 +45,10 @@ pub struct Config {
     pub edge: Edge,
 }
 
-/// What the outside sees.
+/// Settings of the public side.
 #[derive(Args, Clone, Debug)]
 pub struct Edge {
-    /// A web origin that may call, as https://app.example; may be given several times, or with
-    /// commas between
+    /// A web origin that may call, such as https://app.example. Repeatable, or separated by commas
     #[arg(
         long,
         env = "CLINIC_CORS_ORIGIN",
@@ -66,7 +65,7 @@ pub struct Edge {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_message_bytes: u32,
-    /// Time that a call has when the client does not say, such as 30s or 500ms
+    /// Time of a call without `grpc-timeout`, such as 30s or 500ms
     #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = call_time)]
     pub default_deadline: Duration,
     /// Time that a call has at most, whatever the client says, such as 60s
@@ -80,16 +79,16 @@ pub struct Edge {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_connections: u32,
-    /// Connections that one address may hold at most (IPv6: one /64); a quarter of all when it is
-    /// not given. Further ones take the place of its idle ones
+    /// Connections that one address may hold at most (IPv6: one /64); a quarter of all unless set.
+    /// Further ones take the place of its idle ones
     #[arg(
         long,
         env = "CLINIC_MAX_CONNECTIONS_PER_ADDRESS",
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_connections_per_address: Option<u32>,
-    /// Networks whose connections are not counted by address, as 10.0.0.0/8, with commas between.
-    /// Trusted proxies are not counted either
+    /// Networks whose connections are not counted by address, such as 10.0.0.0/8, separated by
+    /// commas. Trusted proxies are not counted either
     #[arg(
         long,
         env = "CLINIC_UNCOUNTED_NETWORKS",
@@ -98,8 +97,8 @@ pub struct Edge {
         value_parser = network
     )]
     pub uncounted_networks: Vec<IpNet>,
-    /// Networks of the proxies in front, as 10.0.0.0/8, with commas between: what they say of a
-    /// client's address in X-Forwarded-For is believed
+    /// Networks of the proxies in front, such as 10.0.0.0/8, separated by commas. The client's
+    /// address is taken from their X-Forwarded-For
     #[arg(
         long,
         env = "CLINIC_TRUSTED_PROXIES",
@@ -108,8 +107,8 @@ pub struct Edge {
         value_parser = network
     )]
     pub trusted_proxies: Vec<IpNet>,
-    /// The direct peer, whoever it is, is a proxy that terminates TLS and appends the client's
-    /// address to X-Forwarded-For
+    /// The direct peer is a proxy that terminates TLS and appends the client's address to
+    /// X-Forwarded-For
     // As words, because in the environment people write 1, yes and on as well.
     #[arg(long, env = "CLINIC_BEHIND_PROXY", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
@@ -129,10 +128,9 @@ pub struct Edge {
     /// Private key (PEM) for TLS
     #[arg(long, env = "CLINIC_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Another gRPC service behind this gateway: SERVICE=URL for signed-in callers,
-    /// SERVICE=URL;public for everyone; with ;max=5m its calls have that much time at most, and
-    /// otherwise as much as their clients ask for; may be given several times (in the environment:
-    /// with spaces between)
+    /// Route a gRPC service. SERVICE=URL requires a token; `;public` does not; `;max=5m` limits a
+    /// call's time, which is otherwise the client's choice. Repeatable (in the environment:
+    /// separated by spaces)
     #[arg(long = "route", env = "CLINIC_ROUTES", value_delimiter = ' ', value_name = "ROUTE")]
     pub routes: Vec<Route>,
 }
@@ -143,7 +141,7 @@ impl Edge {
         if self.tls_cert.is_some() { "https" } else { "http" }
     }
 
-    /// Finds what is wrong with the settings before anything is made that would have to be undone.
+    /// Checks the settings before anything is created.
     pub fn check(&self) -> anyhow::Result<()> {
         connections::tls(self)?;
         let mut routed = HashSet::new();
@@ -155,7 +153,7 @@ impl Edge {
     }
 }
 
-/// What the proxy must hold every call to.
+/// Limits of every call.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) message_bytes: u32,
@@ -173,7 +171,7 @@ impl Config {
     }
 }
 
-/// As a browser writes it in `origin`, for it is compared with that.
+/// Parses an origin as browsers send it in `origin`, because the two are compared.
 fn origin(text: &str) -> Result<String, String> {
     let uri: Option<Uri> = text.parse().ok();
     let written = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
@@ -205,7 +203,7 @@ fn some_time(text: &str) -> Result<Duration, String> {
 
 fn call_time(text: &str) -> Result<Duration, String> {
     match some_time(text)? {
-        // What services are told of the caller holds no longer.
+        // The forwarded claims expire then.
         time if time > LONGEST_CALL => Err(format!("must be {LONGEST_CALL:?} at most")),
         time => Ok(time),
     }

@@ -22,7 +22,7 @@ enum Form {
     Stream(&'static str),
 }
 
-/// Refuses a call of the Connect protocol with UNIMPLEMENTED; none where a request is no such call.
+/// Refuses a call of the Connect protocol with UNIMPLEMENTED. Returns None for other requests.
 pub(crate) fn refuse(head: &Parts) -> Option<Response<Body>> {
     let error = serde_json::json!({ "code": "unimplemented", "message": WHY });
     Some(match form(head)? {

@@ -29,14 +29,13 @@ use crate::{Config, config};
 
 /// How long a client may take to shake hands, and until its first request's head is here.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long nothing may go on on a connection.
+/// Idle time after which a connection is closed.
 const IDLE: Duration = Duration::from_secs(5 * 60);
-/// How long a client may take to agree that a connection ends, when nothing goes on on it.
+/// Time for the client to close an idle connection after the gateway's goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// The same when another client needs the place.
 const QUICK_GOODBYE: Duration = Duration::from_millis(200);
-/// Larger than any token that could be meant seriously, so that the answer to a monstrous one is
-/// still about the token.
+/// Larger than any real token, so that an oversized one still gets an answer about the token.
 const MAX_HEAD: u32 = 128 * 1024;
 const HTTP2: Http2 = Http2 {
     max_streams: Some(256),
@@ -45,7 +44,7 @@ const HTTP2: Http2 = Http2 {
     // What all streams may send: one that is not read must not hold up the others.
     connection_window: 256 * 128 * 1024,
 };
-/// What a client of HTTP/2 says first (RFC 9113, 3.4).
+/// The preface of an HTTP/2 connection (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) struct Connections {
@@ -71,7 +70,7 @@ impl Connections {
         let this = Arc::new(self);
         let mut open = JoinSet::new();
         'open: loop {
-            // One that is accepted and waits for its place must not be forgotten meanwhile.
+            // Keep a connection that was accepted and waits for a place.
             let mut next = pin!(this.next(&listener));
             let (stream, place) = loop {
                 tokio::select! {
@@ -82,7 +81,7 @@ impl Connections {
             };
             let Some(place) = place else { continue };
             let Some((seat, runtime)) = this.workers.seat() else { break };
-            // A token of its own: each turn of a connection takes the lock of what it waits for.
+            // A child token, because each poll of a connection locks the token that it waits for.
             let (serving, shutdown) = (this.clone(), shutdown.child_token());
             let serve = async move {
                 if let Err(error) = serving.serve(stream, &place, &seat, shutdown).await {
@@ -97,7 +96,7 @@ impl Connections {
         drain(async { while open.join_next().await.is_some() {} }, &shutdown, this.grace).await;
     }
 
-    /// The next connection, and a place for it if its address may have another one.
+    /// Returns the next connection, and a place for it if its address may have another one.
     async fn next(&self, listener: &TcpListener) -> (TcpStream, Option<Place>) {
         let (stream, peer) = accept(listener).await;
         (stream, self.places.take(peer.ip()).await)
@@ -154,8 +153,7 @@ impl Connections {
                 () = activity.ceased(HEAD_PATIENCE, IDLE) => goodbye(GOODBYE).await,
                 () = place.leave.cancelled() => {
                     told.cancel();
-                    // It was idle, and its place is another's: whatever begins on it now must not
-                    // keep it.
+                    // It was idle and its place is taken, so new requests do not keep it open.
                     sleep(QUICK_GOODBYE).await;
                 }
                 () = shutdown.cancelled() => goodbye(GOODBYE).await,

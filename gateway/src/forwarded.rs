@@ -1,4 +1,4 @@
-//! Where a request comes from, when there are proxies in front.
+//! Finds the client's address behind proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use crate::config;
 
-/// Proxies whose X-Forwarded-For is believed.
+/// Proxies whose X-Forwarded-For is trusted.
 pub(crate) struct Proxies {
-    /// The direct peer, whoever it is.
+    /// Whether every direct peer is a trusted proxy.
     direct: bool,
     networks: Vec<IpNet>,
 }

@@ -1,7 +1,7 @@
 //! `grpc.health.v1` for the whole suite: the gateway serves when every service of it does.
 //!
-//! The services are asked in the background, so that those who ask the gateway, and need no token
-//! for it, cost the services nothing.
+//! The services are polled in the background, so that health checks of the gateway, which need no
+//! token, cost the services nothing.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -24,9 +24,9 @@ use crate::proxy::MAX_QUESTION;
 use crate::routes::{Routes, TargetAccess};
 
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How old an answer gets while all is well.
+/// Polling interval while every service serves.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// The same while something is not: who waits for the suite waits for this.
+/// Polling interval otherwise. It delays callers that wait for the suite to start.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// See the module. Clones share everything.
@@ -94,7 +94,7 @@ async fn ask(upstream: &Upstream, service: &str) -> ServingStatus {
     let request = HealthCheckRequest { service: service.to_owned() };
     match timeout(PATIENCE, client.check(request)).await {
         Ok(Ok(answer)) => answer.into_inner().status(),
-        // It answers, and has no word for how it is: an operator's own service need not have.
+        // It answers, but has no health service: an operator's own service need not have one.
         Ok(Err(status)) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => {
             ServingStatus::Unknown
         }

@@ -1,4 +1,4 @@
-//! The HTTP side of the edge: who the client is, request ids, CORS, security headers, and which
+//! The HTTP side of the edge: the client's address, request ids, CORS, security headers, and which
 //! requests are gRPC, REST or neither.
 
 use std::cell::RefCell;
@@ -68,7 +68,7 @@ pub(crate) struct Edge {
     hsts: bool,
 }
 
-/// The other end of a connection, and who serves it.
+/// The other end of a connection, and the worker that serves it.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer {
     pub(crate) address: IpAddr,
@@ -125,15 +125,14 @@ impl Edge {
         let grpc = *request.method() == Method::POST && is_grpc(request.headers());
         let span = tracing::info_span!(
             "call",
-            // At once, where it is known: what is added later is formatted twice.
+            // Set at once where it is known: fields that are added later are formatted twice.
             method = grpc.then(|| loggable(path)),
             // What a path of the REST API leads to.
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
         request.extensions_mut().insert(Origin { client_ip, request_id, worker });
-        // Browsers name the origin of whatever they send by POST: to all others CORS has nothing to
-        // say.
+        // Requests without `Origin` skip CORS.
         let Ok(response) = match grpc && !request.headers().contains_key(header::ORIGIN) {
             true => self.grpc.clone().oneshot(request).instrument(span).await,
             // The CORS layer takes every OPTIONS for a preflight.
@@ -169,7 +168,7 @@ impl Edge {
     }
 }
 
-/// What is behind CORS: gRPC, the REST API, and what is neither.
+/// Everything behind CORS: gRPC, the REST API and plain HTTP.
 #[derive(Clone)]
 struct Inside {
     grpc: GrpcWebService<Proxy>,
@@ -196,7 +195,7 @@ impl Service<Request<Body>> for Inside {
     }
 }
 
-/// What is no gRPC. Clones share everything.
+/// Everything but gRPC. Clones share everything.
 #[derive(Clone)]
 struct Others {
     rest: rest::Api,
@@ -273,7 +272,7 @@ fn date(now: DateTime<Utc>) -> HeaderValue {
     })
 }
 
-/// A path as far as it can be a method's name: what else clients ask for is not for the log.
+/// Returns the path if it can be a method's name: other paths must not be logged.
 fn loggable(path: &str) -> &str {
     let named = |b: u8| b.is_ascii_alphanumeric() || b"/._".contains(&b);
     if path.len() <= 200 && path.bytes().all(named) { path } else { "?" }

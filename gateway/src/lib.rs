@@ -1,7 +1,7 @@
 //! The edge: gRPC-Web, native gRPC and REST from outside, verified claims to the services within.
 //!
-//! Forwards frames by the name of the service, and makes one of a REST request by what the contract
-//! says of its path; knows no business rule and has no database. From outside in: [`connections`]
+//! Routes gRPC by service name and transcodes REST from `google.api.http`; knows no business rule
+//! and has no database. From outside in: [`connections`]
 //! (limits, TLS) → [`http`] (request id, CORS, security headers) → gRPC-Web translation, [`rest`], or
 //! [`plain`] HTTP → [`proxy`] (access token, access rule, claims, deadline, upstream).
 

@@ -102,8 +102,8 @@ impl Proxy {
         }
     }
 
-    /// Finds out where a call goes, who makes it, whether that one may, and how long it may take.
-    /// The path is the method's, as gRPC writes it.
+    /// Finds the upstream, authenticates the caller, checks access and sets the deadline. `path` is
+    /// the method's, as gRPC writes it.
     pub(crate) async fn admit(
         &self,
         path: &str,
@@ -170,12 +170,12 @@ impl Call<'_> {
         if self.is_read { self.account } else { self.account.of_write() }
     }
 
-    /// Keeps out who has none of these roles.
+    /// Requires one of these roles.
     pub(crate) fn only(&self, roles: Roles) -> Result<(), Error> {
         check(Access::AnyOf(roles), &self.caller)
     }
 
-    /// Makes the call. Of the head nothing may be left that is not for the service.
+    /// Makes the call. The request's head must hold only what is for the service.
     pub(crate) async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         metadata::check_size(request.headers())?;
         let account = self.answers_for();
@@ -202,8 +202,8 @@ impl Call<'_> {
 }
 
 impl Inner {
-    /// Health and reflection. They are for everybody, so they keep to the time of a call, apart
-    /// from a watch whose client wants no end.
+    /// Answers health and reflection. They need no token, so a call's time limit holds, except for
+    /// a watch without `grpc-timeout`.
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let endless = request.uri().path() == "/grpc.health.v1.Health/Watch"
             && !request.headers().contains_key("grpc-timeout");
@@ -217,8 +217,8 @@ impl Inner {
         Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
     }
 
-    /// The verified token, if there is one. On public methods one that has expired, or whose key is
-    /// gone, counts as none: the client that comes to refresh it must not be turned away for that.
+    /// Returns the verified token, if there is one. On public methods an expired token, or one
+    /// whose key is gone, counts as none: its client may be about to refresh it.
     async fn token(
         &self,
         headers: &HeaderMap,
@@ -236,8 +236,8 @@ impl Inner {
         }
     }
 
-    /// The time that a call has. A routed service may have a maximum of its own; without one, a
-    /// client gets what it asks for, and a stream goes on for ever if it asks for nothing.
+    /// Returns a call's time. A routed service may have its own maximum; without one, clients get
+    /// what they ask for, and no limit if they ask for none.
     fn time(&self, headers: &HeaderMap, access: &TargetAccess) -> Result<Option<Duration>, Error> {
         let asked = asked_timeout(headers)?;
         Ok(match access {
@@ -250,7 +250,7 @@ impl Inner {
     }
 }
 
-/// What is asked for or else the default, and never more than the most.
+/// Returns the requested or default time, capped at `most`.
 fn granted(
     asked: Option<Duration>,
     default: Option<Duration>,

@@ -1,5 +1,5 @@
-//! Server reflection over the whole suite, in v1 and in the v1alpha that older tools speak. What is
-//! not of the suite's contract is asked of the services that an operator routed here, all at once.
+//! Server reflection over the whole suite, in v1 and in the v1alpha that older tools speak. Names
+//! outside the suite's contract are looked up in all routed services at once.
 
 use std::iter;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ use crate::proxy::MAX_QUESTION;
 use crate::routes::Routes;
 
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Bytes of a name that can be meant seriously.
+/// Bytes of the longest name that is looked up.
 const MAX_NAME: usize = 512;
 /// Questions in one stream: far more than there are files and services to ask for.
 const MAX_QUESTIONS: usize = 10_000;
@@ -132,7 +132,7 @@ impl Merged {
         }))
     }
 
-    /// What the first routed service that knows it says.
+    /// Returns the answer of the first routed service that knows it.
     async fn foreign(&self, request: &ServerReflectionRequest) -> Option<MessageResponse> {
         let asked = self.0.routes.foreign().map(|target| async {
             match self.ask(&target.upstream, request.clone()).await {

@@ -1,4 +1,4 @@
-//! Which upstream answers for which service.
+//! Maps services to upstreams.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::Route;
 /// Where calls to a service go.
 pub(crate) struct Target {
     pub(crate) upstream: Upstream,
-    /// Whether the contract's rules hold, or only the operator's word.
+    /// Whether the contract or the operator sets the access rules.
     pub(crate) access: TargetAccess,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum TargetAccess {
 /// The table of all services.
 pub(crate) struct Routes {
     targets: HashMap<String, Target>,
-    /// In the order in which they are listed to whoever asks.
+    /// In the order in which reflection lists them.
     names: Vec<String>,
 }
 

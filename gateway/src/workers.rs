@@ -1,6 +1,5 @@
-//! Threads that serve connections, each with a runtime of its own: what a connection needs is done
-//! where it is, and no other thread has to be woken for it. Waking one, twice for every call, took
-//! longer than many a call.
+//! Threads that serve connections, each with its own runtime. A connection's work stays on its
+//! thread: waking another one, twice for every call, took longer than many calls.
 
 use std::io;
 use std::num::NonZero;
@@ -16,14 +15,14 @@ pub(crate) struct Workers(Vec<Worker>);
 
 struct Worker {
     runtime: Handle,
-    /// As often as it has connections, and once more.
+    /// Its count of references is the number of connections plus one.
     connections: Arc<()>,
     _running: oneshot::Sender<()>,
 }
 
 /// A seat at a worker; a connection keeps it as long as it is open.
 pub(crate) struct Seat {
-    /// Which worker it is, from 1: what is not done by one is done by number 0.
+    /// The worker's number, from 1; 0 stands for work outside the workers.
     pub(crate) number: usize,
     _connection: Arc<()>,
 }
@@ -55,7 +54,7 @@ impl Worker {
             _running: running,
         };
         thread::Builder::new().name("gateway-worker".to_owned()).spawn(move || {
-            // Nothing is ever sent: it ends with its sender.
+            // Nothing is ever sent: this ends when the sender is dropped.
             let _ = runtime.block_on(ended);
         })?;
         Ok(worker)

@@ -21,8 +21,8 @@ const OHA_VERSION: &str = "1.16.0";
 
 /// Measures the suite against what would be used instead, in one run, and prints tables.
 ///
-/// Builds everything for release, starts a private PostgreSQL and whatever else is measured, sees
-/// that the answers are right, and stops everything. Load comes from h2load, and from oha where
+/// Builds everything for release, starts a private PostgreSQL and whatever else is measured, checks
+/// the answers, and stops everything. Load comes from h2load, and from oha where
 /// requests come by the clock; they are installed when they are not there. pgbench, nginx, envoy
 /// and structured-proxy are measured where they are on the PATH.
 #[derive(Args)]
@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// The main rows only, once each, in a minute
     #[arg(long)]
     quick: bool,
-    /// Only these groups, with commas between
+    /// Only these groups, separated by commas
     #[arg(long, value_delimiter = ',', value_parser = GROUPS)]
     only: Vec<String>,
     /// Seconds that a case runs at a time [default: 3, with --quick 1]
@@ -64,7 +64,7 @@ const COMPARED: [&str; 4] = ["edge", "suite", "accounts", "service"];
 /// What can be chosen, as `clinic-bench --help` tells it; here it is refused before anything is built.
 const GROUPS: [&str; 7] = ["start", "edge", "suite", "open-loop", "accounts", "service", "growth"];
 
-/// What is measured, and what measures.
+/// The measured programs, and the one that measures.
 const CRATES: [&str; 6] = [
     "clinic",
     "clinic-auth",

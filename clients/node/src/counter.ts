@@ -5,7 +5,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export class Counter {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  /** How many came so far. */
+  /** Connections so far. */
   connections = 0;
 
   private constructor(upstream: string) {

@@ -183,7 +183,7 @@ export class SeparateProcesses implements Deployment {
 
   async stop(): Promise<void> {
     try {
-      // The gateway first, as an operator would: nobody then calls a service that is gone.
+      // The gateway first, as an operator would, so that no call meets a stopped service.
       for (const program of [...this.#programs].reverse()) {
         await program.stop();
       }

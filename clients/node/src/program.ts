@@ -56,7 +56,7 @@ export class Program {
       this.#child.once("error", reject);
       this.#child.once("close", (code) => resolve(code));
     });
-    // Whoever waits for the end gets the rejection; without anyone it must not end the test run.
+    // Callers that wait for the end get the rejection; without any, it must not end the test run.
     this.#ended.catch(() => undefined);
   }
 

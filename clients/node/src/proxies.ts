@@ -8,7 +8,7 @@ import { type Credentials, type Deployment, OneProcess, temporaryFolder } from "
 import { Program } from "./program.js";
 import type { Client } from "./transports.js";
 
-// Another program may take a free port before the proxy does; so often in a row it will not.
+// Another program may take a free port before the proxy does, so several ports are tried.
 const TRIES = 5;
 const EXAMPLES = new URL("../../../../docs/proxies/", import.meta.url);
 

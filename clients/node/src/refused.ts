@@ -47,7 +47,7 @@ export function refused(bytes: number): Refused[] {
     },
   ];
   const login = { path: "/api/auth/login/", body: text };
-  // Of a body that is not there neither type nor length is wrong.
+  // Without a body, neither its type nor its length is wrong.
   const withBody = [
     { ...login, contentType: "text/plain", answer: "415" },
     { ...login, contentType: JSON_TYPE, answer: "413" },

@@ -1,4 +1,4 @@
-// The clients that a user of the suite may come with, as one kind of thing: a transport of Connect.
+// The clients that users of the suite may have, each as a transport of Connect.
 
 import type { Transport } from "@connectrpc/connect";
 import {

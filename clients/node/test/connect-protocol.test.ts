@@ -1,4 +1,4 @@
-// What developers see who take Connect's own transport: the suite does not speak that protocol.
+// What developers see with Connect's own transport, whose protocol the suite does not speak.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";

@@ -16,7 +16,7 @@ use tonic::body::Body;
 const ENCODING: &str = "grpc-encoding";
 const ACCEPT: &str = "grpc-accept-encoding";
 const GZIP: &str = "gzip";
-/// What precedes a message in gRPC: a flag, and four bytes of length.
+/// Bytes before a gRPC message: a flag, and four bytes of length.
 const HEADER: usize = 5;
 
 /// Whether the client accepts answers that are compressed with gzip.

@@ -36,7 +36,7 @@ where
             Some(_) = open.join_next() => continue,
             () = shutdown.cancelled() => break,
         };
-        // A token of its own: each turn of a connection takes the lock of what it waits for.
+        // A child token, because each poll of a connection locks the token that it waits for.
         let connection = speak(stream, service.clone(), shutdown.child_token());
         open.spawn(async move {
             if let Err(error) = connection.await {

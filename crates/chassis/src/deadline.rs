@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_timeout_is_read_back() {
         for millis in [0, 1, 999, 30_000, 3_600_000] {
             let left = Duration::from_millis(millis);
             assert_eq!(parse_timeout(&format_timeout(left)), Some(left));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_refused() {
+    fn malformed_timeouts_are_refused() {
         for text in ["", "S", "1", "1s", "123456789S", "-1S", "1 S", "１S", "+1S"] {
             assert_eq!(parse_timeout(text), None, "{text}");
         }

@@ -1,5 +1,5 @@
-//! Reads the rest of a request body after it was answered. Many clients read the answer only after they
-//! have sent everything.
+//! Discards the rest of a request body. Many clients read the response only after sending
+//! everything.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-/// Bytes: twice the largest message that the gateway takes unless it is told otherwise.
+/// Bytes: twice the gateway's default limit of a message.
 pub const DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 /// How long that may take.
 pub const DISCARD_TIME: Duration = Duration::from_secs(10);
-/// How long a connection of HTTP/1.1 is read on after the answer that closes it.
+/// Time for which an HTTP/1.1 connection is still read after its last response.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
-/// Reads what is left of a body. Returns whether that was all of it.
+/// Discards the rest of a body, within bounds. Returns whether it reached the end.
 pub async fn discard<B>(mut body: B) -> bool
 where
     B: http_body::Body<Data = Bytes> + Unpin,

@@ -1,5 +1,5 @@
-//! What a handler may answer instead of a result: a code, a reason, a text for people, and what
-//! only the log may know. One conversion to `Status`, which is also where a failure is logged.
+//! Errors of handlers: a code, a reason, a message for clients, and a cause for the log alone. The
+//! one conversion to `Status` also logs the failure.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub struct Error(Box<Kind>);
 enum Kind {
     Own(Own),
     Fields(Vec<Violation>),
-    /// What another service answered, passed on as it is.
+    /// An error of another service, passed on unchanged.
     Passed(Status),
 }
 
@@ -36,11 +36,11 @@ struct Own {
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// When a client may try again after something was not available.
+/// Delay before a client retries an unavailable service.
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
-/// When a client may try again that has too much under way.
+/// Delay before a client retries if it has too much under way.
 const RETRY_CROWDED: Duration = Duration::from_secs(1);
-/// When a client may try again after two writes met.
+/// Delay before a client retries after a write conflict.
 const RETRY_CONFLICT: Duration = Duration::from_millis(50);
 
 impl Error {
@@ -63,7 +63,7 @@ impl Error {
         self
     }
 
-    /// NOT_FOUND: never there, deleted, or not the caller's to see. Always the same answer.
+    /// NOT_FOUND: never there, deleted, or not visible to the caller. Always the same answer.
     pub fn not_found() -> Self {
         Self::new(
             Code::NotFound,
@@ -121,7 +121,7 @@ impl Error {
         )
     }
 
-    /// UNAUTHENTICATED: no token, or one that is not believed. Always the same answer.
+    /// UNAUTHENTICATED: no token, or an invalid one. Always the same answer.
     pub fn invalid_token() -> Self {
         Self::new(
             Code::Unauthenticated,
@@ -172,7 +172,7 @@ impl Error {
         )
     }
 
-    /// RESOURCE_EXHAUSTED: too many calls of this kind are under way, as the message says of whom.
+    /// RESOURCE_EXHAUSTED: too many calls of this kind are under way; the message says whose.
     pub fn too_many_calls(message: &'static str) -> Self {
         Self::new(Code::ResourceExhausted, ErrorReason::TooManyCalls, message)
             .with(|own| own.retry_after = Some(RETRY_CROWDED))
@@ -233,7 +233,7 @@ impl Error {
         )
     }
 
-    /// UNAVAILABLE: what is missing is named for people, the cause is for the log.
+    /// UNAVAILABLE, with a message for clients and a cause for the log.
     pub fn unavailable(
         message: &'static str,
         cause: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -276,7 +276,7 @@ impl From<clinic_store::Error> for Error {
             clinic_store::Error::Unavailable(cause) => {
                 Self::unavailable("the database is not reachable: try again soon", cause)
             }
-            // A unique index whose violation nobody gave a name is a defect too.
+            // A violation of a unique index that no caller has mapped is a defect too.
             error @ (clinic_store::Error::Unique { .. } | clinic_store::Error::Internal(_)) => {
                 let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
                 Self::internal(cause)
@@ -292,8 +292,8 @@ impl From<InvalidPageToken> for Error {
 }
 
 impl From<Status> for Error {
-    /// What another service answered. Its own errors carry details and are passed on; a status
-    /// without any was made by the transport.
+    /// Converts another service's status. Its own errors carry details and are passed on; a status
+    /// without details comes from the transport.
     fn from(status: Status) -> Self {
         match status.code() {
             _ if !status.details().is_empty() => Self(Box::new(Kind::Passed(status))),

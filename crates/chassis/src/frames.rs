@@ -1,4 +1,4 @@
-//! Bodies of calls on their way in: gRPC frames are measured, not read.
+//! Checks the gRPC frames of request bodies, without decoding the messages.
 //!
 //! A frame is a flag byte, four bytes of length, and the message (the gRPC protocol over HTTP/2).
 
@@ -16,7 +16,7 @@ use tonic::body::Body;
 use crate::Error;
 use crate::holdings::{Account, Held};
 
-/// What the body of a call may be.
+/// The rules for the body of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// Bytes of a message at most.
@@ -28,7 +28,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// What these headers announce.
+    /// Returns the rules for a request with these headers.
     pub fn new(headers: &HeaderMap, limit: u32, one: bool) -> Self {
         let encoding = headers.get("grpc-encoding");
         let compressed = encoding.is_some_and(|encoding| encoding.as_bytes() != b"identity");
@@ -36,7 +36,7 @@ impl Expected {
     }
 }
 
-/// What turned out to be wrong with a body while it was passed on.
+/// Why a request body was rejected.
 #[derive(Clone, Default)]
 pub struct Fault(Arc<AtomicU8>);
 
@@ -46,7 +46,7 @@ impl Fault {
     const NOT_ONE: u8 = 3;
     const HOLDS_TOO_MUCH: u8 = 4;
 
-    /// What the client is to be told, if it is the client's fault that the call failed.
+    /// Returns the error for the client, if the client caused the failure.
     pub fn error(&self, limit: u32) -> Option<Error> {
         match self.0.load(Ordering::Relaxed) {
             Self::TOO_LARGE => Some(Error::message_too_large(limit)),
@@ -57,16 +57,15 @@ impl Fault {
         }
     }
 
-    /// Notes it, and what ends the body.
+    /// Records the fault, and returns the error that ends the body.
     fn note(&self, fault: u8) -> Status {
         self.0.store(fault, Ordering::Relaxed);
         Status::cancelled("the body of the request cannot be passed on")
     }
 }
 
-/// The body of a call, which fails where it is not as expected, and when it cannot be read. With an
-/// account its reader keeps messages until they are complete, and it also fails when their caller holds
-/// too much.
+/// Wraps a request body and checks its frames. With an account, incomplete messages count for the
+/// caller.
 pub fn checked(body: Body, expected: Expected, account: Option<Account>) -> (Body, Fault) {
     let fault = Fault::default();
     let (meter, fault_of_body) = (Meter::new(expected), fault.clone());
@@ -79,7 +78,7 @@ struct Checked {
     body: Body,
     meter: Meter,
     fault: Fault,
-    /// What counts until the message is complete.
+    /// Counted until the message is complete.
     held: Option<Held>,
 }
 
@@ -121,8 +120,7 @@ impl http_body::Body for Checked {
     }
 
     fn is_end_stream(&self) -> bool {
-        // What ends in the middle of a message, or without one, is to be asked for more, so that it
-        // can say so.
+        // A truncated body must be polled once more, so that it can report the error.
         self.body.is_end_stream() && !self.meter.is_inside() && self.meter.is_complete()
     }
 

@@ -1,5 +1,4 @@
-//! A connection's bytes, in portions: what it writes in one go leaves in one go, and it reads only so
-//! much before it comes to its calls.
+//! Batches a connection's writes, and limits how much it reads before its calls run.
 //!
 //! h2 (0.4) writes an answer's head and message on their own and its trailers after them, each a system
 //! call and a packet more. And it reads frames as long as there are any, while nobody takes those that
@@ -48,14 +47,14 @@ struct Held<S> {
     state: Arc<State>,
 }
 
-/// What a connection's stream tells those that do not hold it.
+/// State of the stream that is shared with the connection.
 #[derive(Default)]
 pub(crate) struct State {
     heard: AtomicBool,
     full: AtomicBool,
 }
 
-/// The stream for whoever writes, and what he wrote.
+/// Returns the stream for the writer, and the handle that sends what was written.
 pub fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
     let held = Arc::new(Mutex::new(Held {
         stream,
@@ -82,7 +81,7 @@ impl State {
         self.heard.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether whoever wrote last could not write all of it.
+    /// Whether the last write was incomplete.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
@@ -104,9 +103,9 @@ impl<S: AsyncRead + Unpin> Gathered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Outgoing<S> {
-    /// Does some work, and sends what it wrote whenever it comes to wait. None when the peer takes
-    /// nothing for too long: until the time that `patience` gives for when that began. It is asked each
-    /// time, also while the peer reads.
+    /// Polls `work` and sends what it wrote. Returns None if the peer reads nothing until
+    /// `patience` ends. Each poll calls `patience` with the time since which the peer reads
+    /// nothing, or None while it reads.
     pub async fn of<F: Future>(
         &self,
         mut work: Pin<&mut F>,
@@ -118,7 +117,7 @@ impl<S: AsyncWrite + Unpin> Outgoing<S> {
             let polled = work.as_mut().poll(cx).map(Some);
             let blocked = {
                 let mut held = lock(&self.0);
-                // What fails here the work finds out with its next read.
+                // The next read reports a failure.
                 let _ = held.poll_send(cx);
                 held.blocked
             };

@@ -1,8 +1,8 @@
-//! The door of every service: whoever comes in is known and may call what he calls.
+//! Authenticates forwarded claims and enforces the method's access rule.
 //!
 //! A call without claims that verify is UNAUTHENTICATED, also where the method is public: only the
 //! gateway and services with a trusted key reach a service at all. Health and reflection are
-//! outside, since they say nothing about anybody.
+//! exempt, since they reveal nothing about people.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -44,7 +44,7 @@ struct Inner {
 }
 
 impl GuardLayer {
-    /// A guard that believes the keys of the verifier and applies the contract's rules.
+    /// Creates a guard that trusts the verifier's keys and applies the contract's rules.
     pub fn new(policy: Policy, verifier: ClaimsVerifier, clock: Clock) -> Self {
         let guard = Arc::new(Inner {
             policy,
@@ -63,7 +63,7 @@ impl GuardLayer {
         self
     }
 
-    /// How many calls were let in.
+    /// Number of admitted calls.
     pub fn calls(&self) -> u64 {
         self.guard.calls.load(Ordering::Relaxed)
     }
@@ -145,8 +145,8 @@ where
     }
 }
 
-/// Gives a read up when its caller has come to hold too much. Many that were let in at once wait for
-/// the database, and those before them may have filled the account.
+/// Cancels a waiting read when its caller holds too much: reads that were admitted before it may
+/// have filled the account.
 async fn while_admitted<E>(
     answer: impl Future<Output = Result<Response<Body>, E>>,
     account: Option<Account>,
@@ -159,7 +159,7 @@ async fn while_admitted<E>(
     .await
 }
 
-/// A call that is let in.
+/// An admitted call.
 struct Admitted {
     call: Call,
     expected: Expected,

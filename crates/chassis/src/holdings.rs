@@ -58,7 +58,7 @@ pub struct Held {
 }
 
 impl Holdings {
-    /// Nothing is held yet. Call it once for a process.
+    /// Creates the holdings of a process. Call it once.
     pub fn leaked() -> Self {
         Self(Box::leak(Box::default()))
     }
@@ -69,7 +69,7 @@ impl Holdings {
         self.0.all.load(Ordering::Relaxed)
     }
 
-    /// What that caller holds.
+    /// Returns that caller's account.
     pub fn of(self, caller: &Caller) -> Account {
         let id = caller.id();
         let address = if id.is_nil() { caller.client_ip().map(client_network) } else { None };
@@ -97,14 +97,14 @@ impl Account {
         if held <= MOST_BEFORE { Ok(()) } else { Err(Error::holds_too_much()) }
     }
 
-    /// Counts these bytes, if the caller may hold so many more.
+    /// Counts `bytes`, or refuses them.
     pub fn hold(&self, bytes: usize) -> Result<Held, Error> {
         let mut held = self.nothing();
         held.grow(bytes)?;
         Ok(held)
     }
 
-    /// Something that can grow.
+    /// Returns an empty hold.
     pub fn nothing(&self) -> Held {
         Held { account: *self, uncounted: 0, bytes: 0 }
     }
@@ -130,7 +130,7 @@ impl Account {
 }
 
 impl Held {
-    /// Counts so many bytes more.
+    /// Counts more bytes.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Error> {
         self.uncounted += bytes;
         if self.uncounted < SMALL {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_may_hold_so_much_and_again_when_it_has_read() {
+    fn a_caller_may_hold_up_to_the_limit_and_again_after_reading() {
         let holdings = Holdings::leaked();
         let account = holdings.of(&user(1));
         let mut held: Vec<_> = (0..8).map(|_| account.hold(4 * MIB).ok().unwrap()).collect();

@@ -36,12 +36,12 @@ use crate::Gathered;
 use crate::holdings::Account;
 use crate::silence::silence;
 
-/// How long nothing may be heard of a client before it is asked whether it is there.
+/// Silence after which the client is pinged.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long the client may take to answer.
+/// Time for the answer to a ping.
 const PONG_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a client may take nothing from its socket. What h2 was given for it stays in memory, and no
-/// stream can end that.
+/// Time for which the socket may accept nothing. Ends the connection, because ending streams does
+/// not free h2's buffers.
 pub const BLOCKED: Duration = Duration::from_secs(30);
 /// Bytes that wait for the socket, for each stream. More would be memory that a client holds by
 /// reading nothing.
@@ -55,12 +55,13 @@ const DATA_FRAME_BUDGET: usize = 4 * 1024 * 1024;
 /// a frame as an error. Its own defaults are 20 and 50, which a page that cancels what it asked for
 /// reaches.
 const ENDED_STREAMS: usize = 1024;
-/// Streams that a connection may have refused or reset for errors before it is ended, in all its life.
-/// h2 counts each stream above the advertised number, and its default of 1,024 is a few seconds of a
+/// Refused or failed streams over a connection's lifetime; above that h2 ends it. h2 counts each
+/// stream above the advertised number, and its default of 1,024 is a few seconds of a
 /// client that ignores it.
 const MOST_ERRORS: usize = 100_000;
 
-/// How long an answer may take, and whose memory it is while it waits. An extension of the response.
+/// Deadline of a response, and the account that its unread bytes count for. An extension of the
+/// response.
 #[derive(Clone, Copy)]
 pub struct Bounds {
     /// The time at which the answer ends, complete or not.
@@ -126,7 +127,7 @@ impl Http2 {
                             intake,
                             room: room.clone(),
                         };
-                        // Ends with the connection: h2 tells every stream.
+                        // When the connection ends, h2 resets every stream.
                         tokio::spawn(exchange.run());
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
@@ -176,7 +177,7 @@ where
 {
     async fn run(self) {
         let Self { call, mut respond, mut intake, room } = self;
-        // A client that resets its streams at once must not have work done for each.
+        // Do no work for a stream that the client reset at once.
         if poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await {
             return;
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Server, bind};
 
-/// A call makes and drops some dozens of small things, often on two threads: glibc's allocator took
+/// A call allocates some dozens of small objects, often on two threads: glibc's allocator took
 /// an eighth of the gateway's time for that.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -29,7 +29,7 @@ where
             .build()
             .context("the system gives no threads")?;
         let outcome = runtime.block_on(program());
-        // What still runs was given its time: a hanging connection must not hold the process.
+        // Running tasks had their grace period: a hanging connection must not hold the process.
         runtime.shutdown_background();
         outcome
     });
@@ -61,7 +61,7 @@ pub fn read_env_file() -> Result<()> {
     match dotenvy::from_path(ENV_FILE) {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
-        // Nothing of the line is said: it may be the one with the password.
+        // Do not quote the line: it may hold the password.
         Err(dotenvy::Error::LineParse(..)) => {
             let text = std::fs::read_to_string(ENV_FILE).unwrap_or_default();
             bail!("line {} of {ENV_FILE} is not of the form NAME=VALUE", broken_line(&text))
@@ -72,8 +72,8 @@ pub fn read_env_file() -> Result<()> {
 
 const ENV_FILE: &str = ".env";
 
-/// Which line is broken: the one after all that can be read. A quote that is never closed begins
-/// there.
+/// Returns the number of the broken line: the one after all that can be read. An unclosed quote
+/// begins there.
 fn broken_line(text: &str) -> usize {
     let lines: Vec<_> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
     let readable = |&count: &usize| {
@@ -87,7 +87,7 @@ fn broken_line(text: &str) -> usize {
 /// `<name> ready: http://ADDRESS`. Either ends the opening too: the first process of a container
 /// would not be ended by them otherwise.
 pub async fn serve(opening: impl Future<Output = Result<Server>>, address: &str) -> Result<()> {
-    // Before all else: whoever reads that it is ready may end it at once, in order.
+    // Before the ready line is printed: a supervisor may stop the process at once.
     let told = until_told()?;
     let server = tokio::select! {
         server = opening => server?,
@@ -103,7 +103,7 @@ pub fn ready(name: &str, scheme: &str, address: std::net::SocketAddr) {
     say(&format!("{name} ready: {scheme}://{address}"));
 }
 
-/// A line on stdout, at once. A closed stdout is no reason to end.
+/// Prints a line on stdout, and flushes it. A closed stdout is no reason to end.
 pub fn say(line: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}");

@@ -23,9 +23,9 @@ use tower::{Layer as _, Service};
 use crate::GuardLayer;
 use crate::connections::serve;
 
-/// How often readiness is looked at.
+/// Interval of readiness checks.
 const READINESS_EVERY: Duration = Duration::from_secs(1);
-/// How long a look may take: a database that does not answer is not there.
+/// Timeout of a readiness check: a database that does not answer counts as down.
 const READINESS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A service that can be run.
@@ -99,7 +99,7 @@ impl Server {
             let ended = ended.clone();
             async move {
                 shutdown.cancelled().await;
-                // Nobody is sent here any more; the watcher must not say otherwise.
+                // The watcher must not turn health back to serving.
                 ended.cancel();
                 set_all(&health, &services, ServingStatus::NotServing).await;
             }
@@ -157,7 +157,7 @@ async fn set_all(health: &HealthReporter, services: &[&'static str], status: Ser
     }
 }
 
-/// Reflection of these services, in the version of today and the one that older tools speak.
+/// Reflection of these services, in v1 and in v1alpha for older tools.
 fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable)> {
     let builder = || {
         let mut builder = tonic_reflection::server::Builder::configure()

@@ -71,7 +71,7 @@ impl Keys {
         Ok(guard.compressing(answers.compress_over()))
     }
 
-    /// What signs claims under that name.
+    /// Returns the signer of claims under that name.
     pub fn signer(&self, name: &str, clock: &Clock) -> Result<ClaimsSigner> {
         Ok(ClaimsSigner::open(&self.open(), name, clock.clone())?)
     }
@@ -102,12 +102,12 @@ impl Database {
     }
 }
 
-/// A channel to what is behind these [`urls`].
+/// Returns a channel to the service at these [`urls`].
 pub fn upstream(name: &'static str, urls: &str) -> Result<Upstream> {
     Upstream::new(name, self::urls(name, urls)?)
 }
 
-/// The URLs behind one name: `http://records:50052`, or several with commas between.
+/// The URLs behind one name: `http://records:50052`, or several separated by commas.
 pub fn urls(name: &str, urls: &str) -> Result<Vec<Uri>> {
     urls.split(',')
         .map(|url| {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use h2::{Ping, PingPong};
 use tokio::time::{sleep, timeout};
 
-/// Ends when the peer is silent for `every`, and does not answer a ping within `patience` either.
-/// `is_well` says, each time, whether it was heard of since, or need not be asked.
+/// Returns when the peer neither sends data for `every` nor answers a ping within `patience`.
+/// `is_well` skips the ping if it returns true.
 pub(crate) async fn silence(
     pings: Option<PingPong>,
     every: Duration,

@@ -9,8 +9,7 @@ use tonic::{Code, Status};
 
 use crate::Error;
 
-/// Bytes that a message may have in a service, as it is or once it is inflated: what tonic allows
-/// unless it is told otherwise.
+/// Bytes that a message may have in a service, as it is or once it is inflated: tonic's default.
 pub(crate) const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 
 /// Rewords the answer if it is a refusal of tonic's, from a server that reads messages of up to

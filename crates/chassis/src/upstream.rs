@@ -52,7 +52,8 @@ struct Shared {
 }
 
 impl Upstream {
-    /// A channel to whatever answers at these URLs; resolving begins at once, in the background.
+    /// Creates a channel to the replicas at these URLs. Resolving begins at once, in the
+    /// background.
     pub fn new(name: &'static str, urls: Vec<Uri>) -> Result<Self> {
         ensure!(!urls.is_empty(), "no URL of {name} is given");
         let ended = CancellationToken::new();
@@ -70,12 +71,11 @@ impl Upstream {
         Ok(Self(Arc::new(Inner { shared, _resolver: ended.drop_guard() })))
     }
 
-    /// Sends a request to a replica that is up, as the caller of that number: callers on one thread
-    /// have one number, so that what they share is where they are. How long it may take is the
-    /// caller's to say.
+    /// Sends a request to a replica that is up. Callers on one thread pass the same number, and
+    /// share a connection. The caller sets the timeout.
     ///
-    /// What fails on the way is a status without details: it becomes an answer, and a line in the
-    /// log, as [`crate::Error`].
+    /// A failure on the way is a status without details: [`crate::Error`] turns it into an answer,
+    /// and logs it.
     pub async fn send(
         &self,
         caller: usize,
@@ -106,7 +106,7 @@ impl Service<Request<Body>> for Upstream {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let upstream = self.clone();
-        // What a client made from the contract was told.
+        // The timeout that a generated client sets.
         let asked = request.headers().get("grpc-timeout");
         let left = asked.and_then(|left| parse_timeout(left.to_str().ok()?));
         Box::pin(async move {
@@ -127,7 +127,7 @@ impl Shared {
     }
 
     fn pick(&self) -> Option<Arc<Replica>> {
-        // What threads share they hand to and fro: as little of it as can be.
+        // Avoids contended cache lines.
         let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
         let start = match replicas.len() {
             0 | 1 => 0,

@@ -1,4 +1,5 @@
-//! One path of one method: what of the request comes from where, and what becomes of the answer.
+//! One path of one method: where the fields of the request come from, and how the response is
+//! written.
 
 use clinic_contract::{Body, Path, Paths, Result, Verb};
 use clinic_proto::validation::{Check, check_of};
@@ -32,7 +33,7 @@ pub struct Binding {
     pub(crate) output: Output,
 }
 
-/// What the body of a request becomes.
+/// Which part of the request message the HTTP body maps to.
 pub(crate) enum Source {
     Nothing,
     Everything,
@@ -46,12 +47,12 @@ pub(crate) struct Update {
     pub(crate) replace: bool,
 }
 
-/// What becomes of the answer.
+/// How the response is written.
 pub(crate) struct Output {
     pub(crate) message: MessageId,
     /// The field that is the answer, instead of all of it.
     pub(crate) part: Option<FieldPath>,
-    /// Where that which was made can be read: text and fields in turn.
+    /// URL of the created resource: text and fields in turn.
     pub(crate) created: Option<Vec<(String, Option<FieldPath>)>>,
     pub(crate) etag: Option<FieldPath>,
     pub(crate) next_page: Option<FieldPath>,
@@ -70,7 +71,7 @@ impl Binding {
         &self.path
     }
 
-    /// Numbers of the roles that this path is for; empty: nobody is kept out by it.
+    /// Numbers of the roles that this path requires; empty if it requires none.
     pub fn only(&self) -> &[i32] {
         &self.only
     }

@@ -25,8 +25,8 @@ pub(crate) enum Place<'a> {
 }
 
 impl Binding {
-    /// Names the field of a violation as the client gave it. Nobody gives a part of a path by name, so
-    /// the message shows the path.
+    /// Names a violation's field as the client sent it. For a part of the path, the message shows
+    /// the path.
     pub fn as_given(&self, violation: Violation, headers: Given) -> Violation {
         let Violation { field, message } = violation;
         let name = match self.place(&field) {

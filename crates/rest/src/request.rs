@@ -12,7 +12,7 @@ use crate::routes::Matched;
 use crate::schema::{Schema, Type};
 use crate::wire::{self, FieldPath, Scalar};
 
-/// What of the request is not in its path.
+/// The parts of a request apart from its path.
 #[derive(Default)]
 pub struct Input<'a> {
     pub query: Option<&'a str>,
@@ -92,7 +92,7 @@ impl Matched<'_> {
             if problems.len() >= read::MAX_PROBLEMS {
                 break;
             }
-            // Of a body that was not read nothing is missing.
+            // Nothing is missing from a body that was not read.
             if !body_is_read && matches!(binding.place(&violation.field), Place::Body(_)) {
                 continue;
             }

@@ -15,8 +15,8 @@ use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
 /// The last section of the document.
 const HEADING: &str = "\n## All paths\n";
 const INTRODUCTION: &str = "
-Written by a test from the contract; to write it anew: `cargo xtask test --update-docs`. Who may call says
-not yet what one finds: that is in the [access matrix](access-matrix.md).
+Generated from the contract by a test; to update it: `cargo xtask test --update-docs`. The roles may call the path;
+which records they see is in the [access matrix](access-matrix.md).
 ";
 
 #[test]
@@ -77,7 +77,7 @@ fn shown(path: &str) -> String {
     segments.chain([String::new()]).collect::<Vec<_>>().join("/")
 }
 
-/// What the path itself says.
+/// The fields that the path fixes.
 fn fixed(path: &Path) -> String {
     path.fixed.iter().map(|fixed| format!(", `{}` is `{}`", fixed.field, fixed.value)).collect()
 }
@@ -88,7 +88,7 @@ fn who(rule: Access, path: &Path) -> String {
         Access::Public => "anybody".to_owned(),
         Access::SignedIn => "signed in".to_owned(),
         Access::AnyOf(roles) => {
-            // Services have no business at the gateway.
+            // Services do not call the gateway.
             let roles = roles.without(Role::Service).iter();
             let roles = roles.filter(|role| only.is_empty() || only.has(*role));
             let names = roles.map(|role| role.as_str_name().trim_start_matches("ROLE_").to_owned());

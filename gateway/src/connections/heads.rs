@@ -59,7 +59,7 @@ struct Framing {
 }
 
 impl Follower {
-    /// Goes on by these bytes. Returns whether a request had both headers.
+    /// Consumes bytes. Returns whether a request had both headers.
     fn follow(&mut self, mut bytes: &[u8]) -> bool {
         let mut conflict = false;
         while !bytes.is_empty() {

@@ -1,5 +1,6 @@
-//! HTTP/1.1, by hyper, with what it leaves to others: a request that is answered before its body was
-//! read, an answer that nobody reads, and heads that can be read in two ways.
+//! Serves HTTP/1.1 with hyper, and handles what hyper does not: early responses, unread responses
+//! and ambiguous heads. A conflict between two headers counts for the whole connection: an earlier
+//! request that was pipelined with it gets 400 too.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -24,8 +25,8 @@ use super::{MAX_HEAD, Serving, leftover};
 use crate::activity::Sending;
 use crate::http::Malformed;
 
-/// How long a connection is kept for a next request: longer than the minute of most proxies, so that it
-/// is they who close it, and no request meets a closing connection.
+/// Keep-alive timeout: longer than the minute of most proxies, so that the proxy closes the
+/// connection, and no request meets a closing one.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 static HTTP1: LazyLock<http1::Builder> = LazyLock::new(|| {
@@ -35,7 +36,7 @@ static HTTP1: LazyLock<http1::Builder> = LazyLock::new(|| {
     http
 });
 
-/// What is known of the request that is answered.
+/// The request that is being answered.
 #[derive(Default)]
 struct Current {
     noted: Mutex<Noted>,
@@ -43,7 +44,7 @@ struct Current {
     unread: AtomicBool,
 }
 
-/// What the answer says of itself.
+/// The bounds of the response, and what counts for it.
 #[derive(Default)]
 struct Noted {
     bounds: Option<Bounds>,
@@ -105,8 +106,8 @@ impl Current {
         *self.lock() = Noted { bounds, held: None };
     }
 
-    /// The time until which a client that is blocked may take nothing of the answer. What waits for it
-    /// counts meanwhile, and the answer ends at once where that is too much.
+    /// Returns the deadline of a blocked response, and counts its bytes while it is blocked. Too
+    /// many bytes end it at once.
     fn ends_at(&self, is_blocked: bool) -> Option<Instant> {
         let mut noted = self.lock();
         if !is_blocked {
@@ -128,7 +129,7 @@ impl Current {
     }
 }
 
-/// What a proxy in front may have read in another way (RFC 9112, 3.2 and 6.1).
+/// Returns why a proxy in front may have read the request differently (RFC 9112, 3.2 and 6.1).
 fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<Malformed> {
     if conflict.load(Ordering::Relaxed) {
         return Some(Malformed("A request has either content-length or transfer-encoding.\n"));

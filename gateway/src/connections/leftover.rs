@@ -1,4 +1,4 @@
-//! What was not read of a request's body over HTTP/1.1, where the next request comes after it.
+//! The unread rest of an HTTP/1.1 request body, which precedes the next request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ enum State {
 /// See the module.
 pub(super) struct Leftover {
     state: Arc<Mutex<State>>,
-    /// Whether the client waits to be told to send it.
+    /// Whether the client waits for `100 Continue`.
     expected: bool,
 }
 
@@ -37,7 +37,7 @@ struct Tracked {
     state: Arc<Mutex<State>>,
 }
 
-/// The request, and a handle on what will not be read of it.
+/// Returns the request, and a handle on the unread rest of its body.
 pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<Leftover>) {
     if request.body().is_end_stream() {
         return (request.map(Body::new), None);
@@ -49,7 +49,7 @@ pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<Leftov
 }
 
 impl Leftover {
-    /// Reads what nobody did. Returns whether the next request can follow.
+    /// Discards the rest of the body. Returns whether the connection can be reused.
     pub(super) async fn read(self) -> bool {
         let state = std::mem::take(&mut *lock(&self.state));
         match state {

@@ -58,13 +58,13 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// As the settings say, and no more than there can be files.
+    /// Creates the places of the settings, but no more than the limit of open files allows.
     pub(super) fn new(edge: &config::Edge) -> Arc<Self> {
         let most = most(edge.max_connections);
         let per_address = edge.max_connections_per_address.map(|most| most as usize);
         let mut uncounted = [&edge.uncounted_networks[..], &edge.trusted_proxies].concat();
         if edge.behind_proxy {
-            // Whoever connects is one.
+            // Every peer is the proxy.
             uncounted.extend([IpNet::default(), Ipv6Net::default().into()]);
         }
         Arc::new(Self {
@@ -76,8 +76,8 @@ impl Places {
         })
     }
 
-    /// A place for a connection from there. Waits while all places are taken by connections on which
-    /// something goes on. None when the address holds as many as it may, and all of them work.
+    /// Waits for a free place. Returns None if the address is at its limit and all its connections
+    /// are busy.
     pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let peer = peer.to_canonical();
         let limited = !self.uncounted.iter().any(|network| network.contains(&peer));
@@ -100,7 +100,7 @@ impl Places {
                 }
                 open.give_way(self.most, None);
             }
-            // Also for one that has become idle.
+            // A connection may become idle without freeing its place.
             let _ = timeout(LOOK_AGAIN, freed).await;
         }
     }
@@ -122,8 +122,8 @@ impl Places {
 }
 
 impl Open {
-    /// Tells the connections that were idle longest to leave, of one address or of all. Returns
-    /// whether there are any.
+    /// Closes the connections that were idle longest, of one address or of all. Returns whether
+    /// there were any.
     fn give_way(&mut self, most: usize, address: Option<IpAddr>) -> bool {
         let quiet = |id: &u64| Some((self.connections.get(id)?.activity.quiet_since()?, *id));
         let mut idle: Vec<_> = match address.and_then(|address| self.by_address.get(&address)) {
@@ -139,7 +139,7 @@ impl Open {
             if let Some(holder) = self.connections.get(id) {
                 holder.leave.cancel();
             }
-            // Its place is free at once: closing takes a moment.
+            // Free the place at once, because closing takes a moment.
             self.free(*id);
         }
         !idle.is_empty()

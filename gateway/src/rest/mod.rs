@@ -35,7 +35,7 @@ pub(crate) use documents::Documents;
 use refusal::{Refusals, Refused};
 
 const JSON: &str = "application/json";
-/// What of a request's head is for the service, as metadata.
+/// Headers that are passed to the service as metadata.
 const METADATA: [HeaderName; 3] = [
     header::USER_AGENT,
     HeaderName::from_static("traceparent"),
@@ -43,7 +43,7 @@ const METADATA: [HeaderName; 3] = [
 ];
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of a body: twice what the longest texts of the contract are with every character escaped.
-/// A body is held here until it is complete, also one of somebody without a token.
+/// A body is held here until it is complete, also one without a token.
 const MAX_BODY: u32 = 512 * 1024;
 /// Bytes of an answer that are handed out at a time.
 const SLICE: usize = 64 * 1024;
@@ -65,7 +65,7 @@ impl Api {
         Ok(Self(Arc::new(Inner { proxy, routes, refusals: Refusals::new()? })))
     }
 
-    /// Answers what is for the API, and gives anything else back.
+    /// Answers requests for the API, and returns all others.
     pub(crate) async fn answer(
         &self,
         request: Request<Body>,
@@ -84,7 +84,7 @@ impl Api {
             Found::Nothing => return Err(Request::from_parts(head, body)),
         };
         let (began, binding) = (Instant::now(), found.binding);
-        // As it stands in the contract: what a client puts into it is not for the log.
+        // The template from the contract: values in the path must not be logged.
         Span::current()
             .record("method", display(format_args!("{} {}", head.method, binding.path())))
             .record("rpc", binding.rpc().as_str());
@@ -110,7 +110,7 @@ impl Inner {
             call.only(roles(binding.only()))?;
         }
         let (deadline, account) = (call.deadline, call.answers_for());
-        // What the body takes counts until the answer is there.
+        // The body's bytes count until the answer is there.
         let (body, _held) = match binding.has_body() {
             true => read(head, body, &call).await?,
             false => (Bytes::new(), call.account.nothing()),
@@ -181,7 +181,7 @@ async fn collect(mut body: Body, limit: u32, account: Account) -> Result<(Bytes,
     Ok((whole.freeze(), held))
 }
 
-/// Whether a body is said to be JSON: in UTF-8, as it always is, and not packed. A PATCH is a merge
+/// Checks that a body is declared as JSON, in UTF-8 and not compressed. A PATCH is a merge
 /// patch (RFC 7396) that knows no objects within objects, as the contract has none to change.
 fn check_json(headers: &HeaderMap) -> Result<(), Refused> {
     let refuse = |name: &HeaderName, message| {
@@ -294,11 +294,11 @@ fn slices(mut json: Bytes) -> Body {
     Body::new(StreamBody::new(slices))
 }
 
-/// The etag that must be the current one (RFC 9110, 13.1.1). Any will do for `*`.
+/// Returns the etag that must be the current one (RFC 9110, 13.1.1); None for `*`.
 fn etag(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     let Some(asked) = text(headers, &header::IF_MATCH)? else { return Ok(None) };
     match unquoted(asked) {
-        // An empty one would be no condition, which is not what is asked for.
+        // An empty etag would be no condition.
         "" => Err(Violation::new("If-Match", "must be the etag that was answered, or *")),
         _ if asked.contains(',') => {
             Err(Violation::new("If-Match", "must be one etag, as it was answered"))
@@ -308,7 +308,7 @@ fn etag(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     }
 }
 
-/// The id of the request, of which one that is empty would be none.
+/// Returns the request id. An empty one is an error, because it would count as none.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     match text(headers, &IDEMPOTENCY_KEY)?.map(unquoted) {
         Some("") => Err(Violation::new("Idempotency-Key", "must be a UUID")),

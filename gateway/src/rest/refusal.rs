@@ -1,4 +1,4 @@
-//! Errors of the REST API: `google.rpc.Status` as JSON, with the code of HTTP that goes with it.
+//! Errors of the REST API: `google.rpc.Status` as JSON, with the matching HTTP status.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -119,7 +119,7 @@ impl Refusals {
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: Status,
-    /// Where HTTP has a code of its own for it, and gRPC has not.
+    /// Set where HTTP has a code and gRPC has none.
     code: Option<StatusCode>,
 }
 
@@ -146,7 +146,7 @@ fn is(details: &ErrorDetails, reason: ErrorReason) -> bool {
     info.is_some_and(|info| info.reason == reason_text(reason))
 }
 
-/// As `google/rpc/code.proto` says, and closer where HTTP has a code of its own for it.
+/// Maps codes as `google/rpc/code.proto` does, and more precisely where HTTP has its own code.
 fn http_code(code: Code, details: &ErrorDetails, conditional: bool) -> StatusCode {
     let is = |reason| is(details, reason);
     match code {

@@ -14,7 +14,7 @@ pub struct Config {
     pub keys: Keys,
     #[command(flatten)]
     pub database: Database,
-    /// Where records answers: http://HOST:PORT, or several with commas between
+    /// Where records answers: http://HOST:PORT, or several separated by commas
     #[arg(long, env = "CLINIC_RECORDS_URL", default_value = "http://127.0.0.1:50052")]
     pub records_url: String,
 }

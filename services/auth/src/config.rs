@@ -24,7 +24,7 @@ pub struct Config {
     /// Where the accounts are.
     #[command(flatten)]
     pub database: Database,
-    /// Where records answers: http://HOST:PORT, or several with commas between
+    /// Where records answers: http://HOST:PORT, or several separated by commas
     #[arg(long, env = "CLINIC_RECORDS_URL", default_value = "http://127.0.0.1:50052")]
     pub records_url: String,
     /// What only auth is told.
@@ -35,8 +35,8 @@ pub struct Config {
 /// What only auth is told.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// Who issues access tokens, the `iss` in them, such as https://clinic.example; the gateway must
-    /// be told the same. Two suites with names of their own refuse one another's tokens
+    /// Issuer (`iss`) of access tokens, such as https://clinic.example; must equal the gateway's
+    /// `--issuer`. Suites with different issuers refuse one another's tokens
     #[arg(
         long,
         env = "CLINIC_ISSUER",
@@ -50,7 +50,7 @@ pub struct Settings {
     /// How long a session lives without being refreshed, such as 7d
     #[arg(long, env = "CLINIC_REFRESH_TTL", default_value = "7d", value_parser = life)]
     pub refresh_ttl: Duration,
-    /// The roles with which anyone may register, with commas between; ADMIN cannot be one
+    /// The roles with which anyone may register, separated by commas; ADMIN cannot be one
     #[arg(
         long,
         env = "CLINIC_REGISTRATION_ROLES",

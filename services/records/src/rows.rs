@@ -40,8 +40,7 @@ impl Which {
         Uuid::parse_str(id).map(Self::Id).map_err(|_| Error::NotFound)
     }
 
-    /// The same of an update. Whoever says `me` and also whose record that is, as the paths of
-    /// profiles do, means that one and no other.
+    /// The same of an update. With id `me`, a `user_id` in the request must be the caller's own.
     pub(crate) fn of_update(id: &str, user_id: &str, caller: &Caller) -> Result<Self, Error> {
         match Self::of(id, caller)? {
             Self::OfUser(user) if !user_id.is_empty() && Uuid::parse_str(user_id) != Ok(user) => {

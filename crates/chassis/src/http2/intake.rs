@@ -17,13 +17,13 @@ use tonic::body::Body;
 
 use crate::discard::{DISCARD_TIME, DISCARDED_BYTES};
 
-/// Takes in what arrives of a request's body.
+/// Receives the body of a request.
 pub(super) struct Intake {
     stream: RecvStream,
     shared: Arc<Mutex<Shared>>,
     /// Bytes received after the service stopped reading.
     discarded: usize,
-    /// Whether the client said how long the body is, and that is not too long to be discarded.
+    /// Whether `content-length` is set, and small enough to discard the body.
     ends_soon: bool,
 }
 
@@ -34,7 +34,7 @@ struct Shared {
     later: BytesMut,
     /// How the body ended, with its trailers.
     end: Option<Result<Option<HeaderMap>, h2::Error>>,
-    /// None when it is read no more.
+    /// None when nobody reads.
     reader: Option<Waker>,
     flow: FlowControl,
 }
@@ -42,8 +42,8 @@ struct Shared {
 /// The body as the service reads it.
 struct Reading(Arc<Mutex<Shared>>);
 
-/// The request with a body that can be read, and what has to be polled for that while it is not
-/// complete.
+/// Returns the request with a readable body, and the intake that must be polled until the body
+/// ends.
 pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<Intake>) {
     let (head, mut stream) = request.into_parts();
     let len = head.headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok());
@@ -74,7 +74,7 @@ pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<In
     (Request::from_parts(head, body), Some(intake))
 }
 
-/// Takes in what is here, and is polled again when there is more.
+/// Receives what has arrived, and is polled again when there is more.
 pub(super) fn poll(intake: &mut Option<Intake>, cx: &mut Context<'_>) {
     if let Some(taking) = intake
         && taking.poll(cx).is_ready()
@@ -106,15 +106,15 @@ impl Intake {
         Poll::Ready(())
     }
 
-    /// Whether the answer should wait until the rest was discarded: the service does not read it, and
-    /// the client has said that it ends. curl 7.88 may never go on sending once it has the answer. A
-    /// client of gRPC says no length, and may wait for the answer before it ends a stream.
+    /// Whether to discard the rest before answering: the service stopped reading and
+    /// `content-length` is small. curl 7.88 may stop sending once it has the answer. gRPC clients
+    /// send no length, and may wait for the answer before they end the stream.
     pub(super) fn is_given_up(&self) -> bool {
         self.ends_soon && lock(&self.shared).reader.is_none()
     }
 
-    /// Reads what the service did not, so that the client can send it and gets to read the answer.
-    /// What is more, or comes too slowly, is refused by a reset when this is dropped.
+    /// Discards the rest, so that the client can finish sending and read the response. A body that
+    /// is too long or too slow is reset when this is dropped.
     pub(super) async fn discard(&mut self) {
         let rest = std::future::poll_fn(|cx| match self.poll(cx) {
             Poll::Pending if self.discarded > DISCARDED_BYTES => Poll::Ready(()),

@@ -1,6 +1,6 @@
-//! How much the answers of one connection may hand to h2 before it was written to the socket. h2 keeps
-//! what it has, whatever becomes of the answer, so the rest waits in the answers, where it counts for a
-//! caller and ends with the call's time.
+//! Limits the bytes that the answers of one connection hand to h2 before they are written to the
+//! socket. h2 keeps its bytes even if the answer ends, so the rest waits in the answers, where it
+//! counts for a caller and ends with the call's time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

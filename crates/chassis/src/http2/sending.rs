@@ -1,4 +1,4 @@
-//! The answer on its way out: only as much as the client takes leaves the body.
+//! Sends a response body at the pace of the client's window.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,7 +16,7 @@ use super::room::Room;
 use crate::Error;
 use crate::holdings::Held;
 
-/// What HTTP/2 has no place for (RFC 9113, 8.2.2).
+/// Headers that HTTP/2 forbids (RFC 9113, 8.2.2).
 const OF_THE_CONNECTION: [HeaderName; 6] = [
     header::CONNECTION,
     header::TE,
@@ -29,7 +29,7 @@ const OF_THE_CONNECTION: [HeaderName; 6] = [
 pub(super) struct Sending<B> {
     body: B,
     stream: SendStream<Bytes>,
-    /// What was taken from the body and waits for room.
+    /// Bytes of the body that wait for room.
     waiting: Bytes,
     /// Whether that is the last of it.
     is_last: bool,
@@ -37,7 +37,7 @@ pub(super) struct Sending<B> {
     has_trailers: bool,
     bounds: Option<Bounds>,
     room: Room,
-    /// What counts while the client takes nothing.
+    /// Counted while the client takes nothing.
     held: Option<Held>,
     /// Runs while the client takes nothing: most answers never need one.
     clock: Option<Pin<Box<Sleep>>>,
@@ -77,7 +77,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
     /// Ready when the answer was handed to h2, or the stream was reset.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         match self.poll_sent(cx) {
-            // Only now: each question takes the connection's lock.
+            // Only here, because each check takes the connection's lock.
             Poll::Pending => self.stream.poll_reset(cx).map_ok(drop),
             sent => sent,
         }
@@ -138,7 +138,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         }
     }
 
-    /// How much the client takes of what waits, once that is something.
+    /// Returns how many of the waiting bytes the client takes, once it takes any.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
         loop {
             match self.stream.capacity() {
@@ -163,8 +163,8 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         Ok(())
     }
 
-    /// Ends an answer whose caller holds too much. Its head has gone. A write is done, and a status would
-    /// say that it is not.
+    /// Ends an answer whose caller holds too much. The head is already sent. A write is done, and a
+    /// status would say that it is not.
     fn refuse(&mut self, error: Error) -> Result<(), h2::Error> {
         if self.bounds.is_some_and(|bounds| bounds.account.is_write()) {
             return self.end_early(None);

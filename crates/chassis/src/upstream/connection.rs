@@ -33,16 +33,15 @@ use crate::silence::silence;
 
 /// How long a connection may take until calls can be sent over it.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// What it may send of all answers before somebody reads them: so much that thousands of answers that nobody reads do not hold up the
-/// others.
+/// Flow-control window of the connection; large enough for thousands of unread responses.
 const CONNECTION_WINDOW: u32 = 8192 * STREAM_WINDOW;
 /// Larger than the head of any answer of the suite.
 const MAX_HEAD: u32 = 64 * 1024;
 /// Calls at once until the replica has said how many it takes.
 const FIRST_CALLS: usize = 100;
-/// After how much silence a replica that owes answers is asked whether it is there.
+/// Silence after which a replica that owes answers is pinged.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long it may take to say so.
+/// Time for the answer to a ping.
 const PONG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// See the module.
@@ -58,8 +57,8 @@ struct Open {
     heard: Weak<AtomicBool>,
 }
 
-/// Whether the replica was heard of since somebody looked. The connection has one, and every call
-/// until it ends.
+/// Whether the replica has sent anything since the last check. Held by the connection, and by every
+/// call until it ends.
 type Heard = Arc<AtomicBool>;
 
 /// Why there is no answer.
@@ -93,8 +92,8 @@ impl Connection {
         Ok(answer.map(|body| Body::new(Answer { body, heard, _passing: passing })))
     }
 
-    /// The connection as long as it holds, or else a new one. All who wait for it wait for the same,
-    /// which goes on when one of them does not wait any more.
+    /// Returns the connection, or opens a new one if it is broken. Waiting callers share one
+    /// attempt, which goes on when one of them leaves.
     async fn open(&self, target: &Arc<Target>) -> Result<Open, Failed> {
         let opening = {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +108,7 @@ impl Connection {
 }
 
 impl Open {
-    /// Whether it takes calls: not when it broke, and not when the replica says goodbye.
+    /// Whether it takes calls: not after an error, and not after a GOAWAY.
     fn holds(&self) -> bool {
         let state = self.calls.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
         !matches!(state, Poll::Ready(Err(_)))
@@ -152,7 +151,7 @@ async fn speak(
         .await?;
     let heard = Heard::default();
     let open = Open { calls, heard: Arc::downgrade(&heard) };
-    // Without calls nothing is asked, which some servers take for an attack.
+    // No pings without calls: some servers take them for an attack.
     let is_well = move || heard.swap(false, Ordering::Relaxed) || Arc::strong_count(&heard) == 1;
     let silence = silence(connection.ping_pong(), SILENCE, PONG_PATIENCE, is_well);
     tokio::spawn(async move {
@@ -252,8 +251,8 @@ impl http_body::Body for Answer {
         let this = &mut *self;
         let frame = match ready!(this.body.poll_data(cx)) {
             Some(Ok(data)) => {
-                // As soon as it is handed over there is room for as much: whoever does not read
-                // does not ask for more either.
+                // The window is released when a part is handed over: a caller that does not read
+                // asks for no more parts.
                 this.body.flow_control().release_capacity(data.len()).map(|()| Frame::data(data))
             }
             Some(Err(error)) => Err(error),
@@ -280,7 +279,7 @@ impl Failed {
 
 impl From<h2::Error> for Failed {
     fn from(error: h2::Error) -> Self {
-        // Whatever else the replica says, in a reset or a goodbye, it is there to say it.
+        // A replica that sends a reset or a GOAWAY is up.
         let lost = error.is_io();
         Self { cause: error.to_string().into(), lost }
     }

@@ -1,5 +1,5 @@
-//! From JSON to protobuf, straight from the bytes: what is wrong is said with the path of the field
-//! and never with its value, and as much as possible at once.
+//! Decodes JSON to protobuf, straight from the bytes. Errors name the path of the field and never
+//! its value, and as many as possible are reported at once.
 
 use clinic_proto::validation::Violation;
 use prost::Message as _;
@@ -10,12 +10,12 @@ use super::visit::{Key, Outermost, Slot};
 use crate::schema::{Field, Form, Message, MessageId, Schema, Type};
 use crate::wire::{self, Scalar};
 
-/// So many problems are named; the rest is not looked for.
+/// Number of problems after which reading stops.
 pub(crate) const MAX_PROBLEMS: usize = 64;
-/// Characters of an unknown name that are repeated to whoever sent it.
+/// Characters of an unknown name that an error repeats.
 const MAX_NAME: usize = 64;
 
-/// What came of a body.
+/// The result of reading a body.
 pub(crate) struct Read {
     /// The message, without what has a problem.
     pub(crate) wire: Vec<u8>,
@@ -64,7 +64,7 @@ pub(super) struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    /// Notes it; fails when there are enough.
+    /// Records a problem; fails at [`MAX_PROBLEMS`].
     pub(super) fn problem<E: de::Error>(
         &mut self,
         field: String,
@@ -229,7 +229,7 @@ pub(crate) fn expected(schema: &Schema, kind: Type) -> String {
     }
 }
 
-/// A name of the client's making, as far as it can be shown.
+/// A name from the client, shortened for an error.
 pub(crate) fn shortened(name: &str) -> String {
     if name.is_empty() {
         return "\"\"".to_owned();

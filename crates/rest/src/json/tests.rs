@@ -141,7 +141,7 @@ fn theirs(message: &DynamicMessage, options: &SerializeOptions) -> Vec<u8> {
 }
 
 #[test]
-fn what_we_write_others_read() {
+fn prost_reflect_reads_our_json() {
     for_messages(|schema, id, message| {
         let json = ours(schema, id, &message.encode_to_vec());
         let mut source = serde_json::Deserializer::from_slice(&json);
@@ -190,7 +190,7 @@ fn clear_output_only(message: &mut DynamicMessage) {
 }
 
 #[test]
-fn what_others_write_we_read() {
+fn we_read_prost_reflects_json() {
     let names = SerializeOptions::new().use_proto_field_name(true);
     for options in [
         names.clone(),
@@ -209,7 +209,7 @@ fn what_others_write_we_read() {
 }
 
 #[test]
-fn what_we_write_we_read() {
+fn we_read_our_own_json() {
     for_messages(|schema, id, message| {
         let json = ours(schema, id, &message.encode_to_vec());
         let Ok(read) = read::message(schema, id, &json) else { panic!("{message}") };

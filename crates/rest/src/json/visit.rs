@@ -1,5 +1,5 @@
 //! The forms that JSON may have where a message, a name or a value is expected, as serde finds them.
-//! What they mean is the reader's business.
+//! The reader interprets them.
 
 use std::fmt::{self, Write as _};
 

@@ -117,7 +117,7 @@ impl Schemas {
     fn property(&mut self, field: &FieldDescriptor, said: &Field, to: Use) -> Result<Object> {
         let mut schema = match to {
             Use::Answer => self.answered(field, said)?,
-            // It counts for nothing, whatever it is.
+            // Its value is ignored.
             _ if said.output_only => Object::new(),
             _ if is_filled(said, to) => self.given(field, said, true)?,
             _ => rules::or_null(self.given(field, said, false)?),
@@ -187,7 +187,7 @@ fn reference(name: &str) -> Object {
     Object::from_iter([("$ref".to_owned(), json!(format!("#/components/schemas/{name}")))])
 }
 
-/// What people are told of a field.
+/// Adds the description and the example of a field.
 pub(crate) fn describe(schema: &mut Object, field: &FieldDescriptor) {
     let about = comment(&field.parent_message().parent_file(), field.path());
     schema.insert("description".into(), json!(about));

@@ -64,7 +64,7 @@ fn put_changes_all_and_patch_what_is_named() {
 }
 
 #[test]
-fn it_is_the_path_that_counts() {
+fn body_and_query_cannot_contradict_the_path() {
     let json = body(r#"{"user_id": "Of the path", "available": false}"#);
     for method in [Method::PUT, Method::PATCH] {
         let target = "/api/doctor-profile/of%20the%20path/";
@@ -90,7 +90,7 @@ fn it_is_the_path_that_counts() {
 }
 
 #[test]
-fn a_segment_is_text_in_percents() {
+fn path_segments_are_percent_decoded() {
     let get: GetPatientRequest = message(Method::GET, "/api/patients/a%2Fb%C3%BC+%25", &body(""));
     assert_eq!(get.id, "a/bü+%");
     assert_eq!(fields(Method::GET, "/api/patients/%FF", &body("")), ["id"]);
@@ -98,7 +98,7 @@ fn a_segment_is_text_in_percents() {
 }
 
 #[test]
-fn queries_say_what_has_no_other_place() {
+fn fields_without_another_place_are_query_parameters() {
     let target = "/api/patients?page_size=7&query=O%27Brien+%C3%BC&view=PATIENT_VIEW_BASIC&show_deleted=True";
     let list: ListPatientsRequest = message(Method::GET, target, &body(""));
     assert_eq!(

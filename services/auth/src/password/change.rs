@@ -1,4 +1,4 @@
-//! Changing the own password.
+//! Changes the caller's own password.
 
 use clinic_chassis::Error;
 use clinic_identity::Caller;

@@ -1,8 +1,7 @@
-//! Argon2id in a bounded pool. A hash takes a core and 19 MiB for some ten milliseconds, so as many
-//! run at once as there are cores, and the others wait or are sent away. A thread that is done with
-//! one goes on with the next by itself: to be woken for it would leave the core idle for most of a
-//! millisecond. The memory is used again (allocating it anew costs a sixth of the time), and given
-//! back once nobody has signed in for a while.
+//! Argon2id in a bounded pool. A hash takes a core and 19 MiB for some ten milliseconds, so one
+//! runs on each core, and the others wait or are refused. A thread takes the next job itself:
+//! waking it would leave the core idle for most of a millisecond. The memory is reused (allocating
+//! it anew costs a sixth of the time), and freed after a while without sign-ins.
 //!
 //! Every hash needs a [`Place`]. The [`Gate`] limits the places of one address, and addresses take
 //! turns: a password waits behind one hash of each other address, not behind all of them.
@@ -31,10 +30,10 @@ const OUTPUT: usize = 32;
 /// larger than 32 MiB allocators give back to the system as soon as it is freed; smaller pieces they
 /// may keep for later: 20 MiB for a service that does nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
-/// How many places there are for each core, with those that wait: as many as a core does in some
-/// ten seconds, well within the time of a call. Who would wait longer is told to come again, instead of making everybody wait longer.
+/// Places per core, waiting ones included: about ten seconds of work, well within the time of a
+/// call. At the limit, further sign-ins are refused.
 const QUEUE: usize = 512;
-/// How long memory is kept that nobody uses.
+/// Time for which unused memory is kept.
 const KEEP: Duration = Duration::from_secs(10);
 
 /// See the module. Clones share the pool.
@@ -48,7 +47,7 @@ struct Pool {
     work: Mutex<Work>,
     spare: Mutex<Vec<Vec<Block>>>,
     used: AtomicBool,
-    /// No password's hash, for accounts that do not exist.
+    /// The hash of no password, for accounts that do not exist.
     decoy: String,
 }
 
@@ -163,11 +162,11 @@ impl Place {
         let (answer, answered) = oneshot::channel();
         let held = Arc::clone(&self.held);
         let job = Box::new(move |memory: &mut Vec<Block>| {
-            // Nobody waits for it any more: the time is better spent on the next one.
+            // Skips the hash if the caller has gone.
             let result = (!answer.is_closed()).then(|| work(memory));
             drop(held);
             if let Some(result) = result {
-                // To nobody, when he has gone meanwhile.
+                // The caller may have gone.
                 let _ = answer.send(result);
             }
         });
@@ -215,7 +214,7 @@ impl Thread {
         self.pool.spare().push(memory);
     }
 
-    /// The next job. Without one the thread has ended: whoever comes next begins another.
+    /// Returns the next job. Without one, the thread ends; the next job starts another.
     fn next(&mut self) -> Option<Job> {
         let mut work = self.pool.work();
         let job = work.waiting.pop();
@@ -229,7 +228,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // A job that panicked; those that wait are begun with the next one.
+        // A job panicked. The next job restarts the waiting ones.
         if !self.ended {
             self.pool.work().threads -= 1;
         }
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_would_wait_too_long_is_told_to_come_again() {
+    async fn a_sign_in_is_refused_when_the_queue_is_full() {
         use tonic_types::StatusExt as _;
         let hasher = Hasher::new().unwrap();
         let cores = hasher.0.cores;
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_come_at_once_are_served_by_as_many_threads_as_there_are_cores() {
+    async fn passwords_that_come_at_once_are_hashed_by_one_thread_for_each_core() {
         let hasher = Hasher::new().unwrap();
         let places: Vec<_> =
             (0..hasher.0.cores * 3).map(|number| place(&hasher, &number.to_string())).collect();
@@ -345,7 +344,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_hangs_up_costs_no_hash_and_keeps_its_place_in_the_queue() {
         let hasher = Hasher::new().unwrap();
-        // All threads are taken by nobody, so that what comes waits.
+        // Marks all threads as busy, so that jobs wait.
         hasher.0.work().threads = hasher.0.cores;
         let gone = place(&hasher, "a");
         let mut waits = Box::pin(gone.verify(secret("testpass123"), None));
@@ -364,7 +363,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_sends_many_passwords_holds_up_no_other_address() {
         let hasher = Hasher::new().unwrap();
-        // All threads are taken by nobody, so that what comes waits.
+        // Marks all threads as busy, so that jobs wait.
         hasher.0.work().threads = hasher.0.cores;
         let from = |last: u8, account: &str| {
             hasher.admit(Some([192, 0, 2, last].into()), account).unwrap()

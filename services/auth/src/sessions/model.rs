@@ -14,7 +14,7 @@ use crate::tokens::RefreshToken;
 /// How much of what a client calls itself is kept, in characters.
 const MAX_USER_AGENT: usize = 256;
 
-/// A sign-in as it is stored. No `Debug`: whence somebody signs in is private.
+/// A sign-in as it is stored. No `Debug`: user agent and IP address are private.
 #[derive(Clone, sqlx::FromRow)]
 pub(crate) struct Session {
     pub(crate) id: Uuid,
@@ -44,7 +44,7 @@ impl Session {
     }
 }
 
-/// Whence somebody signs in.
+/// User agent and IP address of a sign-in.
 #[derive(Default)]
 pub(crate) struct Client {
     pub(crate) user_agent: String,

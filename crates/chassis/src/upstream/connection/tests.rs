@@ -121,7 +121,7 @@ async fn calls_share_a_connection_which_is_made_again_when_it_broke() {
 }
 
 #[tokio::test]
-async fn who_was_answered_in_part_gets_the_rest_after_a_goodbye() {
+async fn an_answer_in_progress_is_completed_after_a_goodbye() {
     let (listener, target) = listen().await;
     let connection = Connection::default();
     let (head, (mut accepted, mut body)) =
@@ -249,7 +249,7 @@ async fn an_answer_that_says_all_needs_no_more_of_the_request() {
 }
 
 #[tokio::test]
-async fn who_goes_away_ends_the_call_at_the_replica() {
+async fn a_caller_that_goes_away_ends_the_call_at_the_replica() {
     let (listener, target) = listen().await;
     let connection = Connection::default();
     let (_endless, body) = sent_by();
@@ -287,7 +287,7 @@ async fn a_body_that_breaks_off_is_no_whole_one_for_the_replica() {
     assert!(!failed.err().unwrap().lost);
 }
 
-/// Time is made up here: it goes on as soon as nobody has anything to do.
+/// Time is paused here: it advances when all tasks are idle.
 mod silent {
     use super::*;
 
@@ -327,7 +327,7 @@ mod silent {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn also_when_it_had_said_goodbye_and_new_calls_go_elsewhere() {
+    async fn a_replica_that_vanished_after_its_goodbye_is_noticed() {
         let (open, answer, (mut vanished, _call)) = asked().await;
         vanished.graceful_shutdown();
         assert!(timeout(Duration::from_secs(1), vanished.accept()).await.is_err());
@@ -337,7 +337,7 @@ mod silent {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_takes_its_time_is_waited_for() {
+    async fn a_slow_replica_is_waited_for() {
         let (mut open, accepted) = connected().await;
         let heard = open.heard.upgrade();
         let (answer, _) = open.calls.send_request(request(()), true).unwrap();
@@ -349,7 +349,7 @@ mod silent {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_owes_nothing_may_be_silent() {
+    async fn a_replica_without_calls_may_be_silent() {
         let (open, _silent) = connected().await;
         sleep(SILENCE * 10).await;
         assert!(open.holds());
@@ -361,7 +361,7 @@ mod silent {
 }
 
 #[tokio::test]
-async fn over_tls_only_who_has_the_name_is_believed() {
+async fn over_tls_only_a_certificate_for_the_name_is_accepted() {
     let (listener, plain) = listen().await;
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(vec!["records".to_owned()]).unwrap();
@@ -374,7 +374,7 @@ async fn over_tls_only_who_has_the_name_is_believed() {
     tokio::spawn(async move {
         loop {
             let stream = stream(&listener).await;
-            // Who does not believe hangs up.
+            // A client that does not trust the certificate hangs up.
             let Ok(stream) = acceptor.accept(stream).await else { continue };
             let mut calls = calls(server::handshake(stream).await.unwrap());
             tokio::spawn(async move {

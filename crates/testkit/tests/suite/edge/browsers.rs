@@ -110,7 +110,7 @@ async fn every_answer_is_safe_in_a_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_proxy_browsers_are_told_to_stay_with_tls() {
+async fn behind_a_proxy_every_answer_has_strict_transport_security() {
     let behind_proxy = |config: &mut clinic::Config| config.settings.gateway.behind_proxy = true;
     run_with(Backend::Sqlite, behind_proxy, async |suite| {
         for answer in answers(suite).await {

@@ -1,5 +1,5 @@
-//! The services themselves, past the gateway: who comes without claims of a trusted issuer is
-//! nobody, whatever else he shows.
+//! The services themselves, called past the gateway: without claims of a trusted issuer every call is
+//! refused, whatever else it carries.
 
 use chrono::TimeDelta;
 use clinic_identity::{ActsFor, CLAIMS_HEADER};
@@ -24,7 +24,7 @@ async fn assert_refused(suite: &Suite, what: &str, metadata: &[(&'static str, &s
     let refused = failure(list(suite, metadata).await);
     assert_eq!(refused.code, Code::Unauthenticated, "{what}");
     assert_eq!(refused.reason, "INVALID_TOKEN", "{what}");
-    // Where everyone may call, he must still come through the gateway.
+    // Public methods, too, must be called through the gateway.
     let public = suite.at_services(metadata).tokens.get_jwks(GetJwksRequest {}).await;
     assert_eq!(failure(public), refused, "{what}");
 }
@@ -124,7 +124,7 @@ async fn claims_count_only_with_a_trusted_key_and_as_what_its_holder_may_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_each_process_tells_of_itself_needs_no_claims_and_says_nothing_of_anybody() {
+async fn health_of_a_service_needs_no_claims() {
     run(Backend::Sqlite, async |suite| {
         for address in [suite.auth, suite.records, suite.assignment] {
             clinic_chassis::health::check(&format!("http://{address}")).await.unwrap();

@@ -212,7 +212,7 @@ async fn a_browser_may_compress_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_list_is_compressed_for_those_who_take_it_and_says_the_same() {
+async fn a_long_list_is_compressed_for_clients_that_accept_gzip() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         fill(&account).await;

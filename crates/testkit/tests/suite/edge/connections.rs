@@ -1,4 +1,4 @@
-//! Connections on which nothing happens, and the end of all of them.
+//! Idle connections, limits of connections, and how a gateway closes them.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use super::echo::v1::echo_service_client::EchoServiceClient;
 use super::gateway::Gateway;
 use super::with_echo;
 
-/// What an HTTP/2 client says first: that it is one, and its settings.
+/// What an HTTP/2 client sends first: the preface and its settings.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Says that, and waits until the other side closes.
+/// Sends the bytes, and waits until the server closes.
 async fn closed_after(server: SocketAddr, said: &[u8]) {
     let mut connection = TcpStream::connect(server).await.unwrap();
     connection.write_all(said).await.unwrap();
@@ -30,7 +30,7 @@ async fn closed_after(server: SocketAddr, said: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_asks_nothing_is_not_held() {
+async fn a_connection_without_a_request_is_closed() {
     run(Backend::Sqlite, async |suite| {
         let gateway = suite.gateway;
         let said = [&b""[..], b"P", b"POST / HT", HELLO];
@@ -140,7 +140,7 @@ fn livez(stream: u32) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_to_give_way_cannot_stay_by_asking_on() {
+async fn new_requests_do_not_keep_a_connection_that_must_give_way() {
     run(Backend::Sqlite, async |suite| {
         let gateway = Gateway::start(suite, |config| config.edge.max_connections = 1).await;
         let mut first = from(FIRST, gateway.address).await.unwrap();

@@ -53,7 +53,7 @@ async fn a_routed_service_gets_the_time_that_the_client_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_routes_own_maximum_bounds_what_is_asked_for_and_what_is_not() {
+async fn a_routes_maximum_holds_with_and_without_a_timeout_of_the_client() {
     let echo = Echo::start().await;
     let route = clinic_gateway::Route { max: Some(Duration::from_secs(7)), ..echo.route(true) };
     let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
@@ -150,7 +150,7 @@ async fn a_client_cannot_ask_for_more_time_than_the_operator_gives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_time_at_all_is_a_deadline_too() {
+async fn a_timeout_of_zero_is_a_deadline_that_has_passed() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         for zero in ["0S", "0n", "1n"] {

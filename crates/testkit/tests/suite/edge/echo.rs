@@ -1,4 +1,4 @@
-//! A foreign service behind the gateway, which tells what reached it.
+//! A foreign service behind the gateway, which reports what reached it.
 
 use std::collections::HashMap;
 use std::future::Future;

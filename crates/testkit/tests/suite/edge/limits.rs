@@ -19,7 +19,7 @@ fn long(bytes: usize) -> EchoRequest {
     EchoRequest { text: "x".repeat(bytes), ..EchoRequest::default() }
 }
 
-/// Another call at once finds the service as it was.
+/// Asserts that another call still succeeds.
 async fn assert_still_there(suite: &Suite, access: &str) {
     let mut client = echo_client(suite).await;
     client.once(signed_in(EchoRequest::default(), access)).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_message_may_have_four_mebibytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browsers_message_too() {
+async fn a_message_over_grpc_web_may_have_four_mebibytes() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let bearer = format!("Bearer {access}");
@@ -66,7 +66,7 @@ async fn a_browsers_message_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_stream_every_single_message_counts() {
+async fn the_size_limit_holds_for_each_message_of_a_stream() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await.max_decoding_message_size(8 * LIMIT);

@@ -1,4 +1,4 @@
-//! What of a client's metadata reaches a service, and what the gateway adds.
+//! Which of a client's metadata reaches a service, and what the gateway adds.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ fn caller(suite: &Suite, metadata: &HashMap<String, String>) -> Caller {
     (*verifier.verify(&metadata[CLAIMS_HEADER]).unwrap()).clone()
 }
 
-/// Nothing of it is the client's own but what it may say.
+/// Asserts that only the metadata that clients may send is left.
 fn assert_clean(metadata: &HashMap<String, String>) {
     let own = ["x-clinic-claims"];
     for (name, value) in metadata {
@@ -32,7 +32,7 @@ fn assert_clean(metadata: &HashMap<String, String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_gateway_says_of_a_caller_the_caller_cannot_say() {
+async fn callers_cannot_set_the_metadata_that_the_gateway_adds() {
     with_echo(async |suite, _| {
         let account = suite.staff().await;
         let mut request = signed_in(EchoRequest::default(), &account.tokens.access);
@@ -64,7 +64,7 @@ async fn what_the_gateway_says_of_a_caller_the_caller_cannot_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_can_a_browser() {
+async fn browsers_cannot_set_the_metadata_that_the_gateway_adds() {
     with_echo(async |suite, _| {
         let account = suite.staff().await;
         let bearer = format!("Bearer {}", account.tokens.access);
@@ -89,7 +89,7 @@ async fn neither_can_a_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_public_route_nobody_is_nobody_and_who_signed_in_is_known() {
+async fn a_public_route_gets_anonymous_and_signed_in_callers() {
     let echo = Echo::start().await;
     let route = echo.route(true);
     let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);

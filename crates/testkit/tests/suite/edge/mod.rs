@@ -1,4 +1,4 @@
-//! What the gateway does for those who call from outside, and against them. None of it depends on
+//! How the gateway serves callers from outside, and defends against them. None of it depends on
 //! the database, so these run on SQLite only.
 
 mod browsers;

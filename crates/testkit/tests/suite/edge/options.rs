@@ -1,4 +1,4 @@
-//! Which methods of HTTP a path has, for those who ask by OPTIONS and those who guess wrong. Paths of the
+//! The HTTP methods of a path, in answers to OPTIONS and to wrong methods. Paths of the
 //! REST API are in `rest/refusals.rs`.
 
 use clinic_testkit::Backend;

@@ -81,7 +81,7 @@ fn names(files: &[Vec<u8>]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn own_and_routed_services_are_listed_and_described() {
     for version in [Reflection::V1, Reflection::V1Alpha] {
-        // The routed service speaks one version only; who asks need not know which.
+        // The routed service speaks one version only; clients need not know which.
         let echo = Echo::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), version);
         let route = echo.route(false);
         let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
@@ -147,7 +147,7 @@ async fn a_routed_service_that_is_down_hides_nothing_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_ask_without_a_token_may_not_ask_at_length() {
+async fn an_anonymous_reflection_question_is_bounded_in_size() {
     run(Backend::Sqlite, async |suite| {
         let long = "x".repeat(3 * 1024 * 1024);
         let request = HealthCheckRequest { service: long.clone() };
@@ -167,7 +167,7 @@ async fn who_may_ask_without_a_token_may_not_ask_at_length() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nor_for_ever() {
+async fn reflection_calls_time_out() {
     let short = |config: &mut clinic::Config| {
         config.settings.gateway.default_deadline = std::time::Duration::from_millis(300);
     };

@@ -1,4 +1,4 @@
-//! Clients that ask for much and read nothing of it.
+//! Clients that do not read their answers.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn slow_client(suite: &Suite) -> EchoServiceClient<Channel> {
     EchoServiceClient::new(channel)
 }
 
-/// The answer to a call for 4 MiB that is not read, and that has so much time.
+/// Calls for 4 MiB with that timeout, and does not read the answer.
 async fn unread(
     mut client: EchoServiceClient<Channel>,
     access: &str,
@@ -35,7 +35,7 @@ async fn unread(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_do_not_hold_up_others() {
+async fn unread_answers_do_not_block_other_calls() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let slow = slow_client(suite).await;
@@ -54,7 +54,7 @@ async fn they_do_not_hold_up_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn their_time_ends_all_the_same() {
+async fn unread_answers_end_at_their_deadline() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let answer = unread(slow_client(suite).await, &access, "5S").await;
@@ -71,7 +71,7 @@ async fn large(suite: &Suite, access: &str) -> Result<(), Status> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_reads_nothing_may_hold_so_much_until_the_time_of_the_calls_is_over() {
+async fn unread_answers_of_a_caller_are_limited_until_their_deadline() {
     with_echo(async |suite, _| {
         let (hoarder, other) = tokio::join!(suite.staff(), suite.staff());
         let (access, other) = (hoarder.tokens.access, other.tokens.access);

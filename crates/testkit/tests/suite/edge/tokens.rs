@@ -1,4 +1,4 @@
-//! Access tokens that do not count: none of them brings a call to a service.
+//! Invalid access tokens: no call with one reaches a service.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -28,8 +28,8 @@ async fn assert_refused(suite: &Suite, echo: &Echo, what: &str, authorization: &
     let mut clients = suite.at_gateway(&[("authorization", authorization)]);
     let list = clients.patients.list_patients(ListPatientsRequest::default()).await;
     assert_eq!(failure(list), refused, "{what}");
-    // Not even where everyone may call: who shows a token that is none is not nobody. But who comes
-    // to refresh one that was good must not be turned away for it.
+    // Public methods refuse it too. But they accept an expired token, or one whose key is gone: its
+    // client may be about to refresh it.
     let jwks = clients.tokens.get_jwks(GetJwksRequest {}).await;
     match what {
         "expired" | "unknown kid" => assert!(jwks.is_ok(), "{what}: {jwks:?}"),
@@ -155,7 +155,7 @@ async fn a_token_that_is_damaged_or_no_access_token_is_refused() {
             )
             .await;
         }
-        // The scheme is written as one likes (RFC 9110).
+        // The scheme is case-insensitive (RFC 9110).
         let mut clients = suite.at_gateway(&[("authorization", &format!("bearer {access}"))]);
         clients.auth.get_user(GetUserRequest { id: "me".into() }).await.unwrap();
     })
@@ -163,7 +163,7 @@ async fn a_token_that_is_damaged_or_no_access_token_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_ends_with_its_life_also_when_it_was_believed_before() {
+async fn a_token_that_was_accepted_before_is_refused_once_it_has_expired() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;

@@ -78,7 +78,7 @@ async fn a_service_that_is_down_is_unavailable_at_once_and_back_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_processes_of_records_one_may_go_away() {
+async fn calls_are_answered_while_one_of_two_records_processes_is_gone() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         let (one, two) = (Port::reserve(), Port::reserve());
