@@ -12,8 +12,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clinic_chassis::http2::{BLOCKED, Http2};
 use clinic_chassis::{Gathered, Outgoing, accept, drain, gathered};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -81,8 +84,7 @@ impl Connections {
             };
             let Some(place) = place else { continue };
             let Some((seat, runtime)) = this.workers.seat() else { break };
-            // A child token, because each poll of a connection locks the token that it waits for.
-            let (serving, shutdown) = (this.clone(), shutdown.child_token());
+            let (serving, shutdown) = (this.clone(), shutdown.clone());
             let serve = async move {
                 if let Err(error) = serving.serve(stream, &place, &seat, shutdown).await {
                     tracing::debug!(error = format!("{error:#}"), "a connection ended");
@@ -142,29 +144,30 @@ impl Connections {
             () = place.leave.cancelled() => return Ok(()),
             () = shutdown.cancelled() => return Ok(()),
         };
-        // Calls may go on as long as they need, but a client need not agree to the end.
-        let told = CancellationToken::new();
-        let goodbye = async |patience| {
-            told.cancel();
-            activity.ceased(patience, patience).await;
-        };
+        let (tell, told) = oneshot::channel();
         let end = async {
-            tokio::select! {
-                () = activity.ceased(HEAD_PATIENCE, IDLE) => goodbye(GOODBYE).await,
-                () = place.leave.cancelled() => {
-                    told.cancel();
-                    // It was idle and its place is taken, so new requests do not keep it open.
-                    sleep(QUICK_GOODBYE).await;
-                }
-                () = shutdown.cancelled() => goodbye(GOODBYE).await,
+            let gives_way = tokio::select! {
+                () = activity.ceased(HEAD_PATIENCE, IDLE) => false,
+                () = place.leave.cancelled() => true,
+                () = shutdown.cancelled() => false,
+            };
+            // Fails if the connection has ended.
+            tell.send(()).ok();
+            match gives_way {
+                // It was idle and its place is taken, so new requests do not keep it open.
+                true => sleep(QUICK_GOODBYE).await,
+                // Calls may go on as long as they need, but a client need not agree to the end.
+                false => activity.ceased(GOODBYE, GOODBYE).await,
             }
         };
-        let serving = Serving { edge: &self.edge, stream, outgoing, peer, place, closing: &told };
+        // Polled only when it is woken itself: each of its parts takes a lock.
+        let mut end = FuturesUnordered::from_iter([end]);
+        let serving = Serving { edge: &self.edge, stream, outgoing, peer, place, closing: told };
         let serve = async { if begins?? { serving.http2().await } else { serving.http1().await } };
         tokio::select! {
             biased;
             outcome = serve => outcome,
-            () = end => Ok(()),
+            _ = end.next() => Ok(()),
         }
     }
 }
@@ -176,8 +179,8 @@ struct Serving<'a, S> {
     outgoing: Outgoing<S>,
     peer: Peer,
     place: &'a Place,
-    /// Cancelled when the connection takes no further requests.
-    closing: &'a CancellationToken,
+    /// Ready when the connection takes no further requests.
+    closing: oneshot::Receiver<()>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
@@ -187,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
             let (edge, running) = (edge.clone(), activity.begin());
             async move { edge.answer(request, peer).await.map(|body| running.until_sent(body)) }
         };
-        let serve = HTTP2.serve(self.stream, answer, self.closing.cancelled());
+        let serve = HTTP2.serve(self.stream, answer, self.closing.map(drop));
         let served =
             self.outgoing.of(pin!(serve), |blocked| blocked.map(|since| since + BLOCKED)).await;
         Ok(served.unwrap_or(Ok(()))?)

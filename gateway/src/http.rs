@@ -75,10 +75,6 @@ pub(crate) struct Peer {
     pub(crate) worker: usize,
 }
 
-/// Says what is wrong with a request's head; in its extensions.
-#[derive(Clone, Copy)]
-pub(crate) struct Malformed(pub(crate) &'static str);
-
 impl Edge {
     pub(crate) fn new(
         config: &Config,
@@ -99,27 +95,12 @@ impl Edge {
     }
 
     /// Answers a request that came from there.
-    pub(crate) async fn answer(&self, mut request: Request<Body>, peer: Peer) -> Response<Body> {
-        let mut request_id = self.request_id(request.headers());
-        // Not secret, but never the same: HPACK need not remember it.
-        request_id.set_sensitive(true);
-        let malformed = request.extensions_mut().remove();
-        let mut response = match malformed {
-            Some(Malformed(why)) => plain::text(StatusCode::BAD_REQUEST, why),
-            None => self.call(request, request_id.clone(), peer).await,
-        };
-        let headers = response.headers_mut();
-        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), request_id);
-        self.secure(headers);
-        response
-    }
-
-    async fn call(
+    pub(crate) async fn answer(
         &self,
         mut request: Request<Body>,
-        request_id: HeaderValue,
         Peer { address, worker }: Peer,
     ) -> Response<Body> {
+        let request_id = self.request_id(request.headers());
         let client_ip = Some(self.proxies.client(request.headers(), address));
         let path = request.uri().path();
         let grpc = *request.method() == Method::POST && is_grpc(request.headers());
@@ -131,7 +112,8 @@ impl Edge {
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
-        request.extensions_mut().insert(Origin { client_ip, request_id, worker });
+        let origin = Origin { client_ip, request_id: request_id.clone(), worker };
+        request.extensions_mut().insert(origin);
         // Requests without `Origin` skip CORS.
         let Ok(response) = match grpc && !request.headers().contains_key(header::ORIGIN) {
             true => self.grpc.clone().oneshot(request).instrument(span).await,
@@ -141,6 +123,18 @@ impl Edge {
             }
             false => self.inside.clone().oneshot(request).instrument(span).await,
         };
+        self.completed(response, request_id)
+    }
+
+    /// Answers a request whose head can be read in two ways, and says which.
+    pub(crate) fn refuse(&self, headers: &HeaderMap, why: &'static str) -> Response<Body> {
+        self.completed(plain::text(StatusCode::BAD_REQUEST, why), self.request_id(headers))
+    }
+
+    fn completed(&self, mut response: Response<Body>, request_id: HeaderValue) -> Response<Body> {
+        let headers = response.headers_mut();
+        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), request_id);
+        self.secure(headers);
         response
     }
 
@@ -161,10 +155,14 @@ impl Edge {
             (1..=64).contains(&value.len())
                 && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
         };
-        headers.get(REQUEST_ID_HEADER).filter(fit).cloned().unwrap_or_else(|| {
+        let given = headers.get(REQUEST_ID_HEADER).filter(fit).cloned();
+        let mut id = given.unwrap_or_else(|| {
             let id = self.clock.new_id().to_string();
             HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
-        })
+        });
+        // Not secret, but never the same: HPACK need not remember it.
+        id.set_sensitive(true);
+        id
     }
 }
 

@@ -15,8 +15,8 @@ mod sending;
 mod tests;
 
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -119,14 +119,16 @@ impl Http2 {
             }
             loop {
                 match connection.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, respond)))) => {
+                    Poll::Ready(Some(Ok((request, mut respond)))) => {
+                        // Do no work for a stream that the client reset at once.
+                        let mut unwatched = Context::from_waker(Waker::noop());
+                        if respond.poll_reset(&mut unwatched).is_ready() {
+                            continue;
+                        }
                         let (request, intake) = take_in(request);
-                        let exchange = Exchange {
-                            call: service(request),
-                            respond,
-                            intake,
-                            room: room.clone(),
-                        };
+                        // Boxed here, because a call is large and would be copied twice more.
+                        let call = Box::pin(service(request));
+                        let exchange = Exchange { call, respond, intake, room: room.clone() };
                         // When the connection ends, h2 resets every stream.
                         tokio::spawn(exchange.run());
                     }
@@ -164,7 +166,7 @@ impl Http2 {
 
 /// One request and its answer.
 struct Exchange<F> {
-    call: F,
+    call: Pin<Box<F>>,
     respond: SendResponse<Bytes>,
     intake: Option<intake::Intake>,
     room: Room,
@@ -176,24 +178,18 @@ where
     B: http_body::Body<Data = Bytes, Error = Status> + Unpin,
 {
     async fn run(self) {
-        let Self { call, mut respond, mut intake, room } = self;
-        // Do no work for a stream that the client reset at once.
-        if poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await {
-            return;
-        }
-        let answered = {
-            let mut call = pin!(call);
-            poll_fn(|cx| {
-                intake::poll(&mut intake, cx);
-                match call.as_mut().poll(cx) {
-                    Poll::Ready(response) => Poll::Ready(Some(response)),
-                    // The client does not wait any more, or the connection has ended.
-                    Poll::Pending => respond.poll_reset(cx).map(|_| None),
-                }
-            })
-            .await
-        };
-        let Some(response) = answered else { return };
+        let Self { mut call, mut respond, mut intake, room } = self;
+        let answered = poll_fn(|cx| {
+            intake::poll(&mut intake, cx);
+            match call.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                // The client does not wait any more, or the connection has ended.
+                Poll::Pending => respond.poll_reset(cx).map(|_| None),
+            }
+        });
+        let Some(response) = answered.await else { return };
+        // Free what the call held, also while its answer waits to be read.
+        drop(call);
         if let Some(given_up) = intake.as_mut().filter(|intake| intake.is_given_up()) {
             given_up.discard().await;
         }

@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use super::heads::Heads;
 use super::{MAX_HEAD, Serving, leftover};
 use crate::activity::Sending;
-use crate::http::Malformed;
 
 /// Keep-alive timeout: longer than the minute of most proxies, so that the proxy closes the
 /// connection, and no request meets a closing one.
@@ -61,11 +60,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
             async move {
                 current.note(None);
                 let malformed = malformed(&request, &conflict);
-                let (mut request, leftover) = leftover::track(request);
-                if let Some(malformed) = malformed {
-                    request.extensions_mut().insert(malformed);
-                }
-                let mut response = edge.answer(request, peer).await;
+                let (request, leftover) = leftover::track(request);
+                let mut response = match malformed {
+                    Some(why) => edge.refuse(request.headers(), why),
+                    None => edge.answer(request, peer).await,
+                };
                 let is_clear = match leftover {
                     Some(leftover) => leftover.read().await,
                     None => true,
@@ -80,12 +79,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
             }
         });
         let connection = HTTP1.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
+        let (mut connection, mut closing) = (pin!(connection), self.closing);
         let patience = |blocked: Option<Instant>| current.ends_at(blocked.is_some());
         let served = tokio::select! {
             biased;
             served = self.outgoing.of(connection.as_mut(), patience) => served,
-            () = self.closing.cancelled() => {
+            _ = &mut closing => {
                 connection.as_mut().graceful_shutdown();
                 self.outgoing.of(connection, patience).await
             }
@@ -130,16 +129,16 @@ impl Current {
 }
 
 /// Returns why a proxy in front may have read the request differently (RFC 9112, 3.2 and 6.1).
-fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<Malformed> {
+fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<&'static str> {
     if conflict.load(Ordering::Relaxed) {
-        return Some(Malformed("A request has either content-length or transfer-encoding.\n"));
+        return Some("A request has either content-length or transfer-encoding.\n");
     }
     let hosts = request.headers().get_all(header::HOST).iter().count();
     let needed = request.version() == Version::HTTP_11;
     match hosts {
-        0 if needed => Some(Malformed("A request has a host header.\n")),
+        0 if needed => Some("A request has a host header.\n"),
         0 | 1 => None,
-        _ => Some(Malformed("A request has one host header.\n")),
+        _ => Some("A request has one host header.\n"),
     }
 }
 
