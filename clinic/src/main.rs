@@ -12,7 +12,8 @@ use commands::{admin, health, keys, migrate, openapi, up};
 
 /// Clinic: accounts, patients, doctors and who treats whom, over gRPC
 ///
-/// Without a command it is `up`, whose options may follow at once.
+/// Without a command it is `up`, whose options may follow at once, such as --listen and --data-dir:
+/// `clinic up --help` explains them.
 #[derive(Parser)]
 #[command(name = "clinic", version)]
 struct Args {

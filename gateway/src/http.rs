@@ -13,7 +13,7 @@ use clinic_chassis::REQUEST_ID_HEADER;
 use clinic_clock::Clock;
 use futures::future::{BoxFuture, Either, FutureExt as _};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
@@ -27,6 +27,10 @@ use crate::{Config, plain, rest};
 
 /// How long a browser may remember what CORS allows.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// For native gRPC over HTTP/1.1, which has no trailers that clients of gRPC can read.
+const NO_HTTP2: &str = "Native gRPC needs HTTP/2. Over HTTP/1.1, use gRPC-Web \
+    (application/grpc-web+proto) or the REST API (/openapi.json).\n";
 
 /// What clients of gRPC-Web, of the REST API and of this suite send, and what they read.
 const CORS_SENT: [&str; 14] = [
@@ -112,6 +116,9 @@ impl Edge {
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
+        if grpc && request.version() < Version::HTTP_2 && !is_web(request.headers()) {
+            return self.completed(plain::text(StatusCode::BAD_REQUEST, NO_HTTP2), request_id);
+        }
         let origin = Origin { client_ip, request_id: request_id.clone(), worker };
         request.extensions_mut().insert(origin);
         // Requests without `Origin` skip CORS.
@@ -239,6 +246,11 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     let codec = form.split_once(';').map_or(form, |(codec, _)| codec).trim_end();
     let web = ["-web", "-web+proto", "-web-text", "-web-text+proto"];
     matches!(codec, "" | "+proto") || web.contains(&form)
+}
+
+fn is_web(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web"))
 }
 
 fn cors(origins: &[String]) -> Result<CorsLayer> {

@@ -48,10 +48,10 @@ pub(crate) struct Options {
     /// Compare with the build of another checkout: CPU time a call, in turns
     ///
     /// Builds DIR for release in its own target folder and runs both builds in turns against the
-    /// same PostgreSQL and load, each with its own databases. Prints the ratio of CPU time a call,
-    /// here to there, for each row of the groups edge, suite, accounts and service, in which the
-    /// suite's own processes do the work, and the geometric mean of each group. A row is worse from
-    /// 1.08 on, a group from 1.03 on; the exit code does not depend on it. Has 4 rounds of 1 second
+    /// same PostgreSQL and load, each with its own databases. Prints CPU time per call of this checkout
+    /// divided by DIR's, for each row of the groups edge, suite, accounts and service, in which the
+    /// suite's own processes do the work, and the geometric mean of each group. A row is worse above
+    /// 1.08, a group above 1.03; the exit code does not depend on it. Has 4 rounds of 1 second
     /// unless told otherwise (with --quick 2); an even number is fairer, as the builds take the
     /// first turn of a round alternately
     #[arg(long, value_name = "DIR", value_parser = checkout, conflicts_with = "update_docs")]

@@ -29,7 +29,7 @@ struct Cli {
 enum Command {
     Test(test::Options),
     Bench(bench::Options),
-    /// Checks the form of everything: fmt, clippy, the protos, unused dependencies.
+    /// Runs rustfmt, clippy, the lint of the protos, and a check for unused dependencies.
     ///
     /// Tools that are missing are installed inside the checkout. All checks run, whatever the
     /// others say.

@@ -15,23 +15,24 @@ use crate::{
     tally::Tally,
 };
 
-/// Runs the tests on SQLite and on PostgreSQL, then those of the Node clients, of the same behind
-/// nginx and Envoy, and of the REST API.
+/// Runs the Rust tests on SQLite and PostgreSQL, the Node clients, the same clients through nginx and
+/// Envoy, and the tests of the REST API in Python.
 ///
-/// A private PostgreSQL is started for the run and removed with everything in it. When its programs
-/// or nginx are not there they are installed by the system's package manager, if that may be done.
+/// Starts a private PostgreSQL for the run, and removes it with everything in it. Installs its programs
+/// and nginx with the system's package manager if they are missing and the user is root or may use
+/// sudo without a password.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Do without PostgreSQL
+    /// Skip the tests on PostgreSQL
     #[arg(long)]
     sqlite_only: bool,
-    /// Do without Node, and so without nginx and Envoy
+    /// Skip the Node clients, and the tests through nginx and Envoy, which need them
     #[arg(long)]
     no_node: bool,
-    /// Do without Python, and so without nginx and Envoy
+    /// Skip the tests in Python, and those through nginx and Envoy, which need it
     #[arg(long)]
     no_python: bool,
-    /// Do without nginx and Envoy in front
+    /// Skip the tests through nginx and Envoy
     #[arg(long)]
     no_front: bool,
     /// Run nothing but the tests of the Node clients
@@ -46,8 +47,7 @@ pub(crate) struct Options {
         conflicts_with_all = ["no_front", "no_node", "no_python", "node_only", "python_only", "filter"]
     )]
     front_only: bool,
-    /// Write docs/access-matrix.md as the suite answers now and the paths of docs/rest.md as the contract
-    /// says them, by the tests that otherwise compare them
+    /// Rewrite docs/access-matrix.md and the table of paths in docs/rest.md instead of comparing them
     #[arg(
         long,
         alias = "update-access-matrix",

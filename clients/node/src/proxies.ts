@@ -53,6 +53,7 @@ export class Proxy {
         ["127.0.0.1:8080", new URL(upstream).host],
         ["127.0.0.1:8000", `127.0.0.1:${ports[0]}`],
         ["127.0.0.1:8001", `127.0.0.1:${ports[1]}`],
+        ["/var/log/nginx/", ""],
       ]);
       await writeFile(join(folder, "clinic.conf"), config);
       await writeFile(join(folder, "nginx.conf"), NGINX_MAIN);

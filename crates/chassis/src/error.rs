@@ -210,7 +210,7 @@ impl Error {
     pub fn malformed_timeout() -> Self {
         Self::invalid_field(
             "grpc-timeout",
-            "must be at most 8 digits and one of the units H, M, S, m, u and n, as 5S",
+            "must be at most 8 digits and one of the units H, M, S, m, u and n, such as 5S for 5 seconds or 500m for 500 milliseconds",
         )
     }
 

@@ -17,7 +17,8 @@ pub const UUID: Format = Format { message: "must be a UUID", is_valid: is_uuid }
 pub const LINE: Format =
     Format { message: "must be one line of text without control characters", is_valid: is_line };
 pub const PROSE: Format = Format {
-    message: "must not contain control characters other than line feed and tab",
+    message: "must not contain control characters other than line feed and tab \
+              (lines end in \\n, not in \\r\\n)",
     is_valid: is_prose,
 };
 pub const ID_OR_ME: Format =

@@ -131,14 +131,16 @@ impl Current {
 /// Returns why a proxy in front may have read the request differently (RFC 9112, 3.2 and 6.1).
 fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<&'static str> {
     if conflict.load(Ordering::Relaxed) {
-        return Some("A request has either content-length or transfer-encoding.\n");
+        return Some(
+            "This request has both content-length and transfer-encoding: send only one of them.\n",
+        );
     }
     let hosts = request.headers().get_all(header::HOST).iter().count();
     let needed = request.version() == Version::HTTP_11;
     match hosts {
-        0 if needed => Some("A request has a host header.\n"),
+        0 if needed => Some("This request has no host header: send one.\n"),
         0 | 1 => None,
-        _ => Some("A request has one host header.\n"),
+        _ => Some("This request has more than one host header: send only one.\n"),
     }
 }
 

@@ -316,7 +316,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     }
 }
 
+/// The tag within its quotes. Proxies that compress answers mark etags as weak (`W/`); these name the
+/// version of a record, not bytes, so the mark does not matter.
 fn unquoted(text: &str) -> &str {
+    let text = text.strip_prefix("W/").unwrap_or(text);
     text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
 }
 

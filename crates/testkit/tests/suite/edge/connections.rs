@@ -51,9 +51,12 @@ async fn from(address: [u8; 4], server: SocketAddr) -> std::io::Result<TcpStream
 
 /// A connection that made a request, and stays. None when it is closed instead.
 async fn used(address: [u8; 4], server: SocketAddr) -> Option<TcpStream> {
-    let mut connection = from(address, server).await.ok()?;
-    ask(&mut connection).await.ok()?;
-    Some(connection)
+    let connection = async {
+        let mut connection = from(address, server).await.ok()?;
+        ask(&mut connection).await.ok()?;
+        Some(connection)
+    };
+    tokio::time::timeout(Duration::from_secs(60), connection).await.expect("an answer, or an end")
 }
 
 async fn ask(connection: &mut TcpStream) -> std::io::Result<()> {

@@ -116,6 +116,18 @@ async fn heads_that_can_be_read_in_two_ways_are_refused() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn native_grpc_over_http1_is_told_that_it_needs_http2() {
+    run(Backend::Sqlite, async |suite| {
+        let kind = ("content-type", "application/grpc");
+        let refused = send(suite.gateway, "POST", REFUSED, &[kind], b"").await;
+        assert_eq!(refused.status, 400);
+        let text = String::from_utf8(refused.body).unwrap();
+        assert!(text.starts_with("Native gRPC needs HTTP/2."), "{text}");
+    })
+    .await;
+}
+
 /// Requests that are refused before their body is read: without a token, at no path, and not as JSON.
 const REFUSALS: [(&str, &str, u16); 5] = [
     ("/api/patients/", "application/json", 401),
