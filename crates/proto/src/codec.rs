@@ -51,7 +51,7 @@ impl<U: Message + Validate + Default> Decoder for ValidatingDecoder<U> {
             // The decoder's own text may quote the input.
             status::status(
                 Code::InvalidArgument,
-                ErrorReason::InvalidField,
+                ErrorReason::MalformedCall,
                 "the message is not valid protobuf of this method's request",
             )
         })?;

@@ -9,8 +9,8 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use tokio::io::{DuplexStream, duplex};
-use tokio::sync::oneshot;
+use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -353,12 +353,43 @@ async fn a_client_that_vanished_is_noticed() {
     assert!(tokio::time::timeout(SILENCE * 10, served).await.is_ok());
 }
 
+/// A frame, and nothing that h2's client would leave out.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, len, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+#[tokio::test]
+async fn no_work_is_done_for_a_stream_that_was_reset_at_once() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const END_HEADERS: u8 = 4;
+    let (begin, mut begun) = mpsc::unbounded_channel();
+    let (mut client, _served) = serve(move |request: Request<Body>| {
+        begin.send(request.uri().path().to_owned()).unwrap();
+        async { answer("") }
+    });
+    let said = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(SETTINGS, 0, 0, &[]),
+        // POST http / and POST http /index.html in HPACK's static table.
+        frame(HEADERS, END_HEADERS, 1, &[0x83, 0x86, 0x84]),
+        frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]),
+        frame(HEADERS, END_HEADERS, 3, &[0x83, 0x86, 0x85]),
+    ];
+    client.write_all(&said.concat()).await.unwrap();
+    assert_eq!(begun.recv().await.unwrap(), "/index.html");
+}
+
 #[tokio::test]
 async fn a_call_that_the_client_gives_up_is_dropped() {
     let (dropped, ended) = oneshot::channel();
     let mut dropped = Some(OnDrop(Some(dropped)));
+    let (begin, mut begun) = mpsc::unbounded_channel();
     let (client, _served) = serve(move |_| {
         let dropped = dropped.take();
+        begin.send(()).unwrap();
         async move {
             let _dropped = dropped;
             pending::<Response<Body>>().await
@@ -366,6 +397,7 @@ async fn a_call_that_the_client_gives_up_is_dropped() {
     });
     let mut calls = connect(client, 65_535).await;
     let (answer, mut stream) = call(&mut calls).await;
+    begun.recv().await.unwrap();
     stream.send_reset(Reason::CANCEL);
     tokio::time::timeout(LATE, ended).await.expect("the call is dropped").unwrap();
     drop(answer);
