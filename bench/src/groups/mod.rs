@@ -108,8 +108,8 @@ async fn patients(db: &Db) -> Result<i64> {
     Ok(count)
 }
 
-/// Each caller changes a patient of its own: the same one would be a queue for its lock. The calls take
-/// turns between two addresses, because an update that changes nothing writes nothing.
+/// Each caller updates its own patient, so that no call waits for the lock of a row. The calls alternate
+/// between two addresses, because an update that changes nothing writes nothing.
 pub(crate) async fn update_patients(
     address: SocketAddr,
     protocol: Protocol,

@@ -190,13 +190,12 @@ impl<S: AsyncWrite + Unpin> Held<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.bytes.len() >= MOST {
-            let sent = self.poll_send(cx);
-            self.state.full.store(sent.is_pending(), Ordering::Relaxed);
-            ready!(sent)?;
-        } else {
-            self.state.full.store(false, Ordering::Relaxed);
-        }
+        let sent = match self.bytes.len() {
+            MOST.. => self.poll_send(cx),
+            _ => Poll::Ready(Ok(())),
+        };
+        self.state.full.store(sent.is_pending(), Ordering::Relaxed);
+        ready!(sent)?;
         let before = self.bytes.len();
         for part in parts {
             let room = MOST.saturating_sub(self.bytes.len());

@@ -176,7 +176,7 @@ async fn a_body_that_was_answered_unread_can_still_be_sent() {
     assert!(poll_fn(|cx| stream.poll_reset(cx)).now_or_never().is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_answer_waits_for_a_body_whose_end_was_announced() {
     let (client, _served) = serve(async |_| answer("refused"));
     let mut calls = connect(client, 65_535).await;
@@ -184,6 +184,7 @@ async fn the_answer_waits_for_a_body_whose_end_was_announced() {
     let request = Request::post("http://clinic/call").header("content-length", len).body(());
     let (mut answer, mut stream) = calls.send_request(request.unwrap(), false).unwrap();
     send(&mut stream, 1000).await.unwrap();
+    // The clock is paused: it goes on when everything that can happen has happened.
     sleep(Duration::from_millis(50)).await;
     assert!((&mut answer).now_or_never().is_none());
     send_last(&mut stream, len - 1000).await.unwrap();
