@@ -50,7 +50,9 @@ async fn connect(
     window: u32,
 ) -> SendRequest<Bytes> {
     let mut builder = client::Builder::new();
-    builder.initial_window_size(window).initial_max_send_streams(2000);
+    // Of the connection more than of all streams, so that it holds up none.
+    builder.initial_window_size(window).initial_connection_window_size(32 * 1024 * 1024);
+    builder.initial_max_send_streams(2000);
     let (calls, connection) = builder.handshake(stream).await.unwrap();
     tokio::spawn(connection);
     calls
