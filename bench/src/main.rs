@@ -156,7 +156,8 @@ async fn bench(options: &Options) -> Result<()> {
     }
     let mut report = Report::new(machine, options.effort());
     // So that nothing that runs is left behind.
-    let told = clinic_chassis::process::until_told()?;
+    let shutdown = clinic_chassis::process::on_signals(Duration::ZERO)?;
+    let told = shutdown.begun();
     let measured = async {
         match &options.baseline {
             Some(checkout) => {

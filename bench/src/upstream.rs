@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use anyhow::Result;
 use clinic_chassis::{bind, process};
@@ -23,7 +24,7 @@ use crate::tokens;
 
 /// Serves until SIGTERM.
 pub(crate) async fn run(listen: &str, keys: &KeyDir) -> Result<()> {
-    let told = process::until_told()?;
+    let shutdown = process::on_signals(Duration::ZERO)?;
     let listener = bind(listen).await?;
     let signer = tokens::access_signer(keys)?;
     process::ready("clinic-bench upstream", "http", listener.local_addr()?);
@@ -32,7 +33,7 @@ pub(crate) async fn run(listen: &str, keys: &KeyDir) -> Result<()> {
         .add_service(TokenServiceServer::new(Keys(signer)))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
-            told.cancelled_owned(),
+            shutdown.begun().clone().cancelled_owned(),
         )
         .await?;
     Ok(())

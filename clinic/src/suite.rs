@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result, anyhow};
 use clap::{Args, value_parser};
 use clinic_chassis::settings::{self, Answers, Keys, Serving};
-use clinic_chassis::{bind, health};
+use clinic_chassis::{Shutdown, bind, health};
 use clinic_clock::Clock;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -83,7 +83,7 @@ pub struct Running {
     /// Whom to ask whether all of it serves.
     asked: Vec<String>,
     servers: JoinSet<Result<()>>,
-    edge: CancellationToken,
+    edge: Shutdown,
     services: CancellationToken,
 }
 
@@ -160,7 +160,7 @@ pub async fn prepare(
         // Last of what can fail: a password that is made is one that the operator is told.
         let new_admin = first_admin(&config.databases, &clock).await?;
 
-        let (edge, services) = (CancellationToken::new(), CancellationToken::new());
+        let (edge, services) = (Shutdown::default(), CancellationToken::new());
         let mut servers = JoinSet::new();
         servers.spawn(auth_server.run(auth_port, services.clone()));
         servers.spawn(records_server.run(records_port, services.clone()));
@@ -198,13 +198,19 @@ impl Running {
         }
     }
 
-    /// Serves until `shutdown`; an end of a server before that is an error.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+    /// Serves until `shutdown` begins; an end of a server before that is an error.
+    pub async fn run(mut self, shutdown: impl Into<Shutdown>) -> Result<()> {
+        let shutdown = shutdown.into();
+        let told = async {
+            shutdown.announced().cancelled().await;
+            self.edge.announce();
+            shutdown.begun().cancelled().await;
+        };
         let early = tokio::select! {
-            () = shutdown.cancelled() => None,
+            () = told => None,
             ended = self.servers.join_next() => Some(by_itself(ended)),
         };
-        self.edge.cancel();
+        self.edge.begin();
         if let Some(error) = early {
             self.services.cancel();
             return Err(error);
@@ -292,7 +298,7 @@ mod tests {
             new_admin: None,
             asked: vec![url(nobody)],
             servers: JoinSet::new(),
-            edge: CancellationToken::new(),
+            edge: Shutdown::default(),
             services: CancellationToken::new(),
         };
         running.servers.spawn(async { Err(anyhow!("the disk is gone")) });

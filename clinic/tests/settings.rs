@@ -44,7 +44,9 @@ fn docker_compose_passes_every_setting_on() {
     ] {
         settings.extend(process.clone());
         // Files of the host, for which there is no volume, and what must fit Docker's own grace.
-        settings.retain(|name| !name.starts_with("CLINIC_TLS_") && name != "CLINIC_SHUTDOWN_GRACE");
+        let is_passed =
+            |name: &str| !["CLINIC_TLS_", "CLINIC_SHUTDOWN_"].iter().any(|of| name.starts_with(of));
+        settings.retain(|name| is_passed(name));
         let (_, service) = passed.split_once(&format!("command: [{program}]")).unwrap();
         let service = service.split("healthcheck:").next().unwrap();
         for name in settings {

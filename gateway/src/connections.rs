@@ -193,7 +193,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
         let serve = HTTP2.serve(self.stream, answer, self.closing.map(drop));
         let served =
             self.outgoing.of(pin!(serve), |blocked| blocked.map(|since| since + BLOCKED)).await;
-        Ok(served.unwrap_or(Ok(()))?)
+        match served {
+            // As in a service: the goodbye must not be lost to a request that comes meanwhile.
+            Some(Ok(())) => self.outgoing.linger().await,
+            Some(Err(error)) => return Err(error.into()),
+            None => {}
+        }
+        Ok(())
     }
 }
 

@@ -26,7 +26,8 @@ mod workers;
 use std::sync::Arc;
 
 use anyhow::Result;
-use clinic_chassis::settings;
+use clinic_chassis::health::Health;
+use clinic_chassis::{Shutdown, settings};
 use clinic_clock::Clock;
 use clinic_identity::{AccessVerifier, Policy};
 use tokio::net::TcpListener;
@@ -45,7 +46,8 @@ const ISSUER: &str = "gateway";
 pub struct Gateway {
     connections: Connections,
     keyring: Arc<Keyring>,
-    health: health::Merged,
+    health: Health,
+    routes: Arc<Routes>,
 }
 
 /// Puts the gateway together.
@@ -63,9 +65,9 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
         AccessVerifier::for_issuer(&config.issuer, clock.clone()),
     ));
     let reflection = reflection::Merged::new(routes.clone(), signer.clone())?;
-    let health = health::Merged::new(routes.clone());
+    let health = Health::default();
     let proxy = Proxy::new(
-        routes,
+        routes.clone(),
         policy,
         keyring.clone(),
         signer,
@@ -75,18 +77,25 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
     let api_docs = config.edge.api_docs;
     let plain = plain::Pages::new(proxy.clone(), keyring.clone(), health.clone(), api_docs);
     let http = http::Edge::new(config, &proxy, plain, clock)?;
-    Ok(Gateway { connections: Connections::new(config, http)?, keyring, health })
+    Ok(Gateway { connections: Connections::new(config, http)?, keyring, health, routes })
 }
 
 impl Gateway {
-    /// Serves until `shutdown`, then lets running calls finish within the grace.
-    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+    /// Serves until `shutdown` begins, then lets running calls finish within the grace.
+    pub async fn run(self, listener: TcpListener, shutdown: impl Into<Shutdown>) -> Result<()> {
+        let shutdown = shutdown.into();
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
+        let (health, announced) = (self.health.clone(), shutdown.announced().clone());
+        let follow = health::follow(self.health, self.routes);
         tokio::spawn(ended.clone().run_until_cancelled_owned(self.keyring.keep_fresh()));
-        tokio::spawn(ended.run_until_cancelled_owned(self.health.keep_fresh()));
+        tokio::spawn(ended.clone().run_until_cancelled_owned(follow));
+        tokio::spawn(ended.run_until_cancelled_owned(async move {
+            announced.cancelled().await;
+            health.end();
+        }));
         tracing::info!(name = "clinic-gateway", address = %listener.local_addr()?, "serving");
-        self.connections.run(listener, shutdown).await;
+        self.connections.run(listener, shutdown.begun().clone()).await;
         tracing::info!(name = "clinic-gateway", "stopped");
         Ok(())
     }

@@ -24,9 +24,9 @@ fn main() -> ExitCode {
         let args = Args::parse();
         telemetry::start(&args.process.log)?;
         let gateway = clinic_gateway::open(&args.config, Clock::system()).await?;
-        let told = process::until_told()?;
+        let shutdown = process::on_signals(args.config.serving.shutdown_delay)?;
         let listener = bind(&args.listen).await?;
         process::ready("clinic-gateway", args.config.edge.scheme(), listener.local_addr()?);
-        gateway.run(listener, told).await
+        gateway.run(listener, shutdown).await
     })
 }

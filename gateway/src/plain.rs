@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use clinic_chassis::health::Health;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -30,17 +31,12 @@ const ANY: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 pub(crate) struct Pages {
     proxy: Proxy,
     keyring: Arc<Keyring>,
-    health: health::Merged,
+    health: Health,
     welcome: Arc<Welcome>,
 }
 
 impl Pages {
-    pub(crate) fn new(
-        proxy: Proxy,
-        keyring: Arc<Keyring>,
-        health: health::Merged,
-        api_docs: bool,
-    ) -> Self {
+    pub(crate) fn new(proxy: Proxy, keyring: Arc<Keyring>, health: Health, api_docs: bool) -> Self {
         Self { proxy, keyring, health, welcome: Arc::new(Welcome::new(api_docs)) }
     }
 
@@ -94,7 +90,7 @@ impl Pages {
             }
             // Alive, and ready: what orchestrators ask for over plain HTTP.
             ALIVE => text(StatusCode::OK, "ok\n"),
-            READY => match self.health.all_serve().await {
+            READY => match health::all_serve(&self.health).await {
                 true => text(StatusCode::OK, "ok\n"),
                 false => text(StatusCode::SERVICE_UNAVAILABLE, "not every service serves\n"),
             },

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use clinic_chassis::frames::{self, Expected};
+use clinic_chassis::health::Health;
 use clinic_chassis::holdings::{Account, Holdings};
 use clinic_chassis::{Error, Upstream, asked_timeout, format_timeout, logged, reworded};
 use clinic_identity::{
@@ -24,7 +25,7 @@ use tower::{Service, ServiceExt as _};
 use crate::config::Limits;
 use crate::keyring::{Keyring, Refused};
 use crate::routes::{Routes, TargetAccess};
-use crate::{answer, health, metadata, reflection};
+use crate::{answer, metadata, reflection};
 
 /// Bytes of a question about health or reflection, which are asked without a token.
 pub(crate) const MAX_QUESTION: u16 = 4 * 1024;
@@ -62,7 +63,7 @@ impl Proxy {
         keyring: Arc<Keyring>,
         signer: Arc<ClaimsSigner>,
         limits: Limits,
-        (health, reflection): (health::Merged, reflection::Merged),
+        (health, reflection): (Health, reflection::Merged),
     ) -> Self {
         let mut own = tonic::service::Routes::builder();
         own.add_service(health.server());
@@ -117,7 +118,13 @@ impl Proxy {
             TargetAccess::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
             TargetAccess::Foreign { public, .. } => {
                 let access = if public { Access::Public } else { Access::SignedIn };
-                Rule { access, takes_stream: true, is_read: false, compressible: false }
+                Rule {
+                    access,
+                    takes_stream: true,
+                    is_read: false,
+                    is_repeatable: false,
+                    compressible: false,
+                }
             }
         };
         let token = this.token(headers, rule.access).await?;
@@ -144,6 +151,7 @@ impl Proxy {
             expected: Expected::new(headers, this.limits.message_bytes, !rule.takes_stream),
             account,
             is_read: rule.is_read,
+            is_repeatable: rule.is_repeatable,
         })
     }
 }
@@ -162,6 +170,7 @@ pub(crate) struct Call<'a> {
     pub(crate) expected: Expected,
     pub(crate) account: Account,
     is_read: bool,
+    is_repeatable: bool,
 }
 
 impl Call<'_> {
@@ -184,7 +193,8 @@ impl Call<'_> {
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
         let (parts, body) = request.into_parts();
         let (body, fault) = frames::checked(body, self.expected, None);
-        let answer = self.upstream.send(self.worker, Request::from_parts(parts, body));
+        let request = Request::from_parts(parts, body);
+        let answer = self.upstream.send(self.worker, self.is_repeatable, request);
         let answer = match self.deadline {
             // The clock first: a service keeps the same time, and many say CANCELLED when it is up.
             Some(deadline) => tokio::select! {

@@ -59,7 +59,8 @@ impl Routes {
             routes.add(name, upstream.clone(), TargetAccess::Contract);
         }
         for Route { service, url, public, max } in foreign {
-            let upstream = settings::upstream("a routed service", url)?;
+            let name = "a routed service";
+            let upstream = Upstream::new(name, service, settings::urls(name, url)?)?;
             routes.add(service, upstream, TargetAccess::Foreign { public: *public, max: *max });
         }
         Ok(routes)

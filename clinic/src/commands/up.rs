@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use clinic::{Config, prepare};
-use clinic_chassis::process::{ready, say, until_told};
+use clinic_chassis::process::{on_signals, ready, say};
 use clinic_clock::Clock;
 use secrecy::ExposeSecret as _;
 
@@ -21,10 +21,10 @@ impl Args {
 }
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    let told = until_told()?;
+    let shutdown = on_signals(args.config.settings.serving.shutdown_delay)?;
     let prepared = tokio::select! {
         prepared = prepare(&args.config, Clock::system()) => prepared?,
-        () = told.cancelled() => return Ok(()),
+        () = shutdown.announced().cancelled() => return Ok(()),
     };
     let mut suite = prepared.await?;
     if let Some(admin) = &suite.new_admin {
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             served?;
             ready("clinic", args.config.settings.gateway.scheme(), suite.gateway);
         }
-        () = told.cancelled() => {}
+        () = shutdown.announced().cancelled() => {}
     }
-    suite.run(told).await
+    suite.run(shutdown).await
 }

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use clinic_proto::auth::v1::{GetJwksRequest, RegisterRequest};
 use clinic_testkit::{PASSWORD, email};
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::operator::{Operator, tell_to_end, wait};
 
@@ -90,4 +94,56 @@ async fn a_call_that_runs_is_answered_before_the_end() {
             assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_sigterm_it_goes_on_serving_while_its_readiness_is_off() {
+    let operator = Operator::with_sqlite();
+    let running = operator.up(&["--shutdown-delay", "1s"]);
+    assert_eq!(running.get("/readyz"), 200);
+    let channel = Endpoint::from_shared(format!("http://{}", running.address)).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut next = async || watch.message().await.unwrap().map(|state| state.status());
+    assert_eq!(next().await, Some(ServingStatus::Serving));
+
+    let began = Instant::now();
+    running.signal("TERM");
+    assert_eq!(next().await, Some(ServingStatus::NotServing));
+    assert_eq!(next().await, None, "a watch must not hold the end up");
+    // A new connection, and a call.
+    assert_eq!(running.get("/readyz"), 503);
+    running.anonymous().tokens.get_jwks(GetJwksRequest {}).await.unwrap();
+    let ended = running.end(Duration::from_secs(30));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let took = began.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn ctrl_c_skips_the_delay_and_a_second_one_also_the_grace() {
+    let operator = Operator::with_sqlite();
+    let running = operator.up(&["--shutdown-delay", "1m", "--shutdown-grace", "1m"]);
+    running.signal("INT");
+    let ended = running.end(Duration::from_secs(20));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+
+    let running = operator.up(&["--shutdown-delay", "1m", "--shutdown-grace", "1m"]);
+    // A call that never comes to its end.
+    let mut body = TcpStream::connect(running.address).unwrap();
+    body.write_all(
+        b"POST /clinic.auth.v1.TokenService/GetJwks HTTP/1.1\r\nhost: x\r\n\
+          content-type: application/grpc-web+proto\r\ncontent-length: 5\r\n\r\n\0",
+    )
+    .unwrap();
+    assert_eq!(running.get("/livez"), 200);
+    running.signal("INT");
+    // Until the first one has come.
+    while TcpStream::connect(running.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.signal("INT");
+    let ended = running.end(Duration::from_secs(20));
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("second signal"), "{ended:?}");
 }

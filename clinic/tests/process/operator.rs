@@ -1,7 +1,7 @@
 //! Who starts the program: in a folder of his own, with an environment of his own.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -58,10 +58,11 @@ impl Operator {
     }
 
     /// The program, in the operator's folder, with nothing in the environment but where the
-    /// databases are.
+    /// databases are, and that no load balancer has to be told of its end.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
         command.current_dir(self.folder.path()).env_clear().args(arguments);
+        command.env("CLINIC_SHUTDOWN_DELAY", "0s");
         if let Some((server, prefix)) = &self.postgres {
             command.env("DATABASE_URL", server).env("CLINIC_DATABASE_PREFIX", prefix);
         }
@@ -113,7 +114,11 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 
 /// SIGTERM.
 pub(crate) fn tell_to_end(child: &Child) {
-    let kill = format!("kill -TERM {}", child.id());
+    signal(child, "TERM");
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
@@ -204,9 +209,28 @@ impl Running {
         assert_eq!(self.child.wait().unwrap().code(), None);
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// The status of a page.
+    pub(crate) fn get(&self, path: &str) -> u16 {
+        let mut connection = TcpStream::connect(self.address).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(connection, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
     /// SIGTERM.
-    pub(crate) fn terminate(mut self, patience: Duration) -> Ended {
+    pub(crate) fn terminate(self, patience: Duration) -> Ended {
         tell_to_end(&self.child);
+        self.end(patience)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self, patience: Duration) -> Ended {
         let status = wait(&mut self.child, patience);
         let stderr = self.stderr.take().unwrap().join().unwrap();
         Ended { status, stdout: self.stdout.iter().collect::<Vec<_>>().join("\n"), stderr }

@@ -171,7 +171,8 @@ fn flags_with_values_that_mean_nothing() {
 async fn a_url_of_records_that_is_none_makes_no_database() {
     let operator = Operator::with_sqlite();
     let clock = Clock::system();
-    let serving = Serving { shutdown_grace: Duration::from_secs(1) };
+    let serving =
+        Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::from_secs(1) };
     let answers = Answers { compress_over: 0 };
     let keys = Keys { keys_dir: operator.path("keys") };
     keys.open().init(&clock).unwrap();

@@ -65,5 +65,12 @@ where
     };
     let serve = pin!(HTTP2.serve(stream, answer, shutdown.cancelled()));
     // What is left ends with the connection.
-    outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await.unwrap_or(Ok(()))
+    match outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await {
+        // A call that the client sends meanwhile would reset the connection, and take the goodbye along:
+        // the client could not know that the call was not taken.
+        Some(Ok(())) => outgoing.linger().await,
+        Some(Err(error)) => return Err(error),
+        None => {}
+    }
+    Ok(())
 }

@@ -1,4 +1,6 @@
-//! Asking a server whether it serves.
+//! Whether a server serves: answering that, and asking another one.
+
+mod service;
 
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+
+pub use service::{Health, States};
 
 /// Succeeds when the server at the URL says, within five seconds, that it serves.
 pub async fn check(url: &str) -> Result<()> {

@@ -24,6 +24,7 @@ mod listener;
 pub mod process;
 mod server;
 pub mod settings;
+mod shutdown;
 mod silence;
 pub mod telemetry;
 mod unreadable;
@@ -37,6 +38,7 @@ pub use gathered::{Gathered, Outgoing, gathered};
 pub use guard::{Guard, GuardLayer};
 pub use listener::{accept, bind};
 pub use server::{Server, drain};
+pub use shutdown::Shutdown;
 pub use unreadable::{reworded, reworded_status};
 pub use upstream::Upstream;
 

@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use mimalloc::MiMalloc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio_util::sync::CancellationToken;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Server, bind};
+use crate::settings::Serving;
+use crate::{Server, Shutdown, bind};
 
 /// A call allocates some dozens of small objects, often on two threads: glibc's allocator took
 /// an eighth of the gateway's time for that.
@@ -36,7 +38,7 @@ where
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            say_error(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -86,16 +88,20 @@ fn broken_line(text: &str) -> usize {
 /// Opens a server and lets it serve until SIGTERM or Ctrl-C, after printing
 /// `<name> ready: http://ADDRESS`. Either ends the opening too: the first process of a container
 /// would not be ended by them otherwise.
-pub async fn serve(opening: impl Future<Output = Result<Server>>, address: &str) -> Result<()> {
+pub async fn serve(
+    opening: impl Future<Output = Result<Server>>,
+    address: &str,
+    serving: &Serving,
+) -> Result<()> {
     // Before the ready line is printed: a supervisor may stop the process at once.
-    let told = until_told()?;
+    let shutdown = on_signals(serving.shutdown_delay)?;
     let server = tokio::select! {
         server = opening => server?,
-        () = told.cancelled() => return Ok(()),
+        () = shutdown.announced().cancelled() => return Ok(()),
     };
     let listener = bind(address).await?;
     ready(server.name(), "http", listener.local_addr()?);
-    server.run(listener, told).await
+    server.run(listener, shutdown).await
 }
 
 /// Says on stdout where the process serves; the scheme is `http` or `https`.
@@ -110,21 +116,32 @@ pub fn say(line: &str) {
     let _ = stdout.flush();
 }
 
-/// Cancelled by SIGTERM or Ctrl-C.
-pub fn until_told() -> Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let token = CancellationToken::new();
+/// Follows the signals. SIGTERM announces the end, and begins it after `delay`. Ctrl-C begins it at
+/// once. A second signal ends the process without waiting for calls.
+pub fn on_signals(delay: Duration) -> Result<Shutdown> {
+    let shutdown = Shutdown::default();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let told = token.clone();
+    let told = shutdown.clone();
     tokio::spawn(async move {
+        let delay = tokio::select! {
+            _ = terminate.recv() => delay,
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        tokio::spawn(async move { told.begin_after(delay).await });
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        told.cancel();
+        say_error("stopped by a second signal: calls that were running are cut");
+        std::process::exit(1);
     });
-    Ok(token)
+    Ok(shutdown)
+}
+
+/// Writes a line on stderr, for the operator.
+fn say_error(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]
@@ -138,8 +155,9 @@ mod tests {
             assert!(std::process::Command::new("sh").args(["-c", &kill]).status()?.success());
             std::future::pending().await
         };
-        let served = serve(opening, "127.0.0.1:0");
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), served).await;
+        let serving = Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::ZERO };
+        let served = serve(opening, "127.0.0.1:0", &serving);
+        let ended = tokio::time::timeout(Duration::from_secs(20), served).await;
         assert!(ended.expect("it ends").is_ok());
     }
 }

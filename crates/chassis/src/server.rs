@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clinic_store::Db;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use tokio::net::TcpListener;
@@ -16,12 +17,12 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tower::{Layer as _, Service};
 
-use crate::GuardLayer;
 use crate::connections::serve;
+use crate::health::Health;
+use crate::{GuardLayer, Shutdown};
 
 /// Interval of readiness checks.
 const READINESS_EVERY: Duration = Duration::from_secs(1);
@@ -77,36 +78,30 @@ impl Server {
         self
     }
 
-    /// Serves until `shutdown`, then lets running calls finish within the grace.
-    pub async fn run(mut self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        self.routes.add_service(health_service.accept_compressed(CompressionEncoding::Gzip));
+    /// Serves until `shutdown` begins, then lets running calls finish within the grace.
+    pub async fn run(mut self, listener: TcpListener, shutdown: impl Into<Shutdown>) -> Result<()> {
+        let shutdown = shutdown.into();
+        let health = Health::default();
+        self.routes.add_service(health.server());
         let (v1, v1alpha) = reflection(&self.services)?;
         self.routes.add_service(v1).add_service(v1alpha);
 
-        set_all(&health, &self.services, ServingStatus::Serving).await;
         let ended = CancellationToken::new();
         let tasks = TaskTracker::new();
-        for work in self.background {
+        let watch = watch_readiness(health.clone(), self.services, self.db.clone());
+        for work in self.background.into_iter().chain([watch.boxed()]) {
             tasks.spawn(ended.clone().run_until_cancelled_owned(work));
         }
-        let watch = watch_readiness(health.clone(), self.services.clone(), self.db.clone());
-        tasks.spawn(ended.clone().run_until_cancelled_owned(watch));
+        let announced = shutdown.announced().clone();
+        tasks.spawn(ended.clone().run_until_cancelled_owned(async move {
+            announced.cancelled().await;
+            health.end();
+        }));
 
         tracing::info!(name = self.name, address = %listener.local_addr()?, "serving");
-        let stop = {
-            let (health, services, shutdown) = (health, self.services, shutdown.clone());
-            let ended = ended.clone();
-            async move {
-                shutdown.cancelled().await;
-                // The watcher must not turn health back to serving.
-                ended.cancel();
-                set_all(&health, &services, ServingStatus::NotServing).await;
-            }
-        };
-        tasks.spawn(stop);
         let service = self.guard.layer(self.routes.routes().prepare());
-        drain(serve(listener, service, shutdown.clone()), &shutdown, self.grace).await;
+        let begun = shutdown.begun();
+        drain(serve(listener, service, begun.clone()), begun, self.grace).await;
         ended.cancel();
         tasks.close();
         tasks.wait().await;
@@ -132,7 +127,12 @@ pub async fn drain<F: Future>(
     }
 }
 
-async fn watch_readiness(health: HealthReporter, services: Vec<&'static str>, db: Option<Db>) {
+async fn watch_readiness(health: Health, services: Vec<&'static str>, db: Option<Db>) {
+    let set = |status| {
+        let names = services.iter().copied().chain([""]);
+        health.set(names.map(|name| (name.to_owned(), status)).collect());
+    };
+    set(ServingStatus::Serving);
     let Some(db) = db else { return };
     let mut serving = true;
     loop {
@@ -141,19 +141,12 @@ async fn watch_readiness(health: HealthReporter, services: Vec<&'static str>, db
             matches!(tokio::time::timeout(READINESS_PATIENCE, db.ping()).await, Ok(Ok(())));
         if answers != serving {
             serving = answers;
-            let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-            set_all(&health, &services, status).await;
+            set(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
             match serving {
                 true => tracing::info!("the database answers again"),
                 false => tracing::warn!("the database does not answer"),
             }
         }
-    }
-}
-
-async fn set_all(health: &HealthReporter, services: &[&'static str], status: ServingStatus) {
-    for service in services.iter().chain([&""]) {
-        health.set_service_status(*service, status).await;
     }
 }
 

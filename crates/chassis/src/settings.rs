@@ -24,7 +24,11 @@ pub struct Process {
 /// For every server.
 #[derive(Args, Clone, Debug)]
 pub struct Serving {
-    /// How long running calls get to finish after SIGTERM or Ctrl-C, such as 10s; then they are cut
+    /// Time for which the server goes on serving after SIGTERM, such as 2s. Its readiness is off
+    /// meanwhile, so that clients and load balancers turn to other replicas. Ctrl-C skips it
+    #[arg(long, env = "CLINIC_SHUTDOWN_DELAY", default_value = "2s", value_parser = duration)]
+    pub shutdown_delay: Duration,
+    /// Time that running calls get to finish after that, such as 10s; then they are cut
     #[arg(long, env = "CLINIC_SHUTDOWN_GRACE", default_value = "10s", value_parser = duration)]
     pub shutdown_grace: Duration,
 }
@@ -104,7 +108,7 @@ impl Database {
 
 /// Returns a channel to the service at these [`urls`].
 pub fn upstream(name: &'static str, urls: &str) -> Result<Upstream> {
-    Upstream::new(name, self::urls(name, urls)?)
+    Upstream::new(name, "", self::urls(name, urls)?)
 }
 
 /// The URLs behind one name: `http://records:50052`, or several separated by commas.

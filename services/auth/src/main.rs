@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     process::run(|| async {
         let args = Args::parse();
         telemetry::start(&args.process.log)?;
-        process::serve(clinic_auth::open(&args.config, Clock::system()), &args.listen).await
+        let opening = clinic_auth::open(&args.config, Clock::system());
+        process::serve(opening, &args.listen, &args.config.serving).await
     })
 }

@@ -7,8 +7,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -18,17 +20,18 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use h2::client::{Builder, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::Status;
 use tonic::body::Body;
 
-use super::STREAM_WINDOW;
-use super::replica::Target;
+use super::kept::Kept;
+use super::target::Target;
+use super::{STREAM_WINDOW, answer};
 use crate::silence::silence;
 
 /// How long a connection may take until calls can be sent over it.
@@ -49,52 +52,89 @@ const PONG_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Connection(Mutex<Option<Opening>>);
 
 /// A connection that is being made, or was.
-type Opening = Shared<BoxFuture<'static, Result<Open, Failed>>>;
+type Opening = Shared<BoxFuture<'static, Result<Arc<Open>, Failed>>>;
 
-#[derive(Clone)]
-struct Open {
+/// A connection that was made. It may have ended since.
+pub(super) struct Open {
     calls: SendRequest<Bytes>,
-    heard: Weak<AtomicBool>,
+    heard: Weak<Heard>,
+    driver: AbortHandle,
 }
 
-/// Whether the replica has sent anything since the last check. Held by the connection, and by every
-/// call until it ends.
-type Heard = Arc<AtomicBool>;
+/// What is sent of a request.
+pub(super) enum Sent {
+    Whole(Bytes),
+    Parts(Body),
+}
+
+/// Whether the replica has sent anything since the last check, for each of those that ask. Held by
+/// the connection, and by every call until it ends.
+#[derive(Default)]
+struct Heard(AtomicU8);
+
+impl Heard {
+    /// For the connection's own ping.
+    const SINCE_PING: u8 = 1;
+    /// For the check of the replica.
+    const SINCE_CHECK: u8 = 2;
+
+    fn note(&self) {
+        self.0.store(Self::SINCE_PING | Self::SINCE_CHECK, Ordering::Relaxed);
+    }
+
+    fn since(&self, which: u8) -> bool {
+        self.0.fetch_and(!which, Ordering::Relaxed) & which != 0
+    }
+
+    fn lately(&self) -> bool {
+        self.since(Self::SINCE_CHECK)
+    }
+}
 
 /// Why there is no answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{cause}")]
 pub(super) struct Failed {
     pub(super) cause: Arc<str>,
-    /// Whether the replica cannot be reached, or went away: a stream that was reset says nothing
-    /// about the replica.
-    pub(super) lost: bool,
+    pub(super) how: How,
+}
+
+/// How a call failed, which decides whether it may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// There is no connection: the replica's machine answers, but the replica cannot be used.
+    Refused,
+    /// There is no connection, and the replica's machine does not answer.
+    NoAnswer,
+    /// The replica refused the call before it looked at it (RFC 9113, 8.7).
+    NotTaken,
+    /// The connection broke: the call may have been carried out.
+    Lost,
+    /// The replica gave the call up: it may have been carried out.
+    Reset,
 }
 
 impl Connection {
+    /// Makes one attempt. If the call is repeatable, the answer is held until it is complete, so that a
+    /// connection that breaks meanwhile fails the attempt.
     pub(super) async fn send(
         &self,
         target: &Arc<Target>,
-        request: Request<Body>,
+        kept: &mut Kept,
+        is_repeatable: bool,
     ) -> Result<Response<Body>, Failed> {
-        let Open { mut calls, heard } = self.open(target).await?;
-        // Without one the connection has ended, and says why as soon as something is sent.
-        let heard = heard.upgrade().unwrap_or_default();
-        let (parts, body) = request.into_parts();
-        let mut head = Request::from_parts(parts, ());
-        *head.uri_mut() = target.uri(head.uri());
-        *head.version_mut() = Version::HTTP_2;
-        let empty = body.is_end_stream();
-        let (answer, stream) = calls.send_request(head, empty)?;
-        // Most requests are one message that is here already, and need no task.
-        let passing = if empty { None } else { pass_on(body, stream) };
-        let answer = answer.await?;
-        heard.store(true, Ordering::Relaxed);
-        Ok(answer.map(|body| Body::new(Answer { body, heard, _passing: passing })))
+        let open = self.open(target).await?;
+        let (head, body) = kept.attempt(target);
+        let answer = open.send(head, body).await?;
+        match is_repeatable {
+            true => answer::complete(answer).await,
+            false => Ok(answer::as_it_arrives(answer)),
+        }
     }
 
     /// Returns the connection, or opens a new one if it is broken. Waiting callers share one
     /// attempt, which goes on when one of them leaves.
-    async fn open(&self, target: &Arc<Target>) -> Result<Open, Failed> {
+    pub(super) async fn open(&self, target: &Arc<Target>) -> Result<Arc<Open>, Failed> {
         let opening = {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match known.as_ref().map(|opening| (opening, opening.peek())) {
@@ -105,9 +145,45 @@ impl Connection {
         };
         opening.await
     }
+
+    /// Whether something was received since this was asked last.
+    pub(super) fn was_heard(&self) -> bool {
+        self.opened().and_then(|open| open.heard.upgrade()).is_some_and(|heard| heard.lately())
+    }
+
+    /// Closes the connection. Its calls fail.
+    pub(super) fn hang_up(&self) {
+        if let Some(open) = self.opened() {
+            open.driver.abort();
+        }
+    }
+
+    fn opened(&self) -> Option<Arc<Open>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref()?.peek()?.clone().ok()
+    }
 }
 
 impl Open {
+    async fn send(&self, head: Request<()>, body: Sent) -> Result<Response<Incoming>, Failed> {
+        // Without one the connection has ended, and says why as soon as something is sent.
+        let heard = self.heard.upgrade().unwrap_or_default();
+        let empty = matches!(&body, Sent::Whole(bytes) if bytes.is_empty());
+        // What fails here was never sent.
+        let sent = self.calls.clone().send_request(head, empty);
+        let (answer, mut stream) = sent.map_err(|error| Failed::new(How::NotTaken, &error))?;
+        let passing = match body {
+            Sent::Whole(bytes) if bytes.is_empty() => None,
+            // Most requests are one message that is here already, and need no task. It goes along
+            // with the head, before which h2 grants no room.
+            Sent::Whole(bytes) => stream.send_data(bytes, true).map(|()| None)?,
+            Sent::Parts(body) => pass_on(body, stream),
+        };
+        let answer = answer.await?;
+        heard.note();
+        Ok(answer.map(|body| Incoming { body, heard, _passing: passing }))
+    }
+
     /// Whether it takes calls: not after an error, and not after a GOAWAY.
     fn holds(&self) -> bool {
         let state = self.calls.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
@@ -118,14 +194,23 @@ impl Open {
 fn opening(target: Arc<Target>) -> Opening {
     let opened = AbortOnDropHandle::new(tokio::spawn(async move {
         match timeout(CONNECT_TIMEOUT, open(&target)).await {
-            Ok(Ok(open)) => Ok(open),
-            Ok(Err(error)) => Err(Failed::unreachable(format!("{error:#}"))),
-            Err(_) => Err(Failed::unreachable("it takes too long to connect".to_owned())),
+            Ok(Ok(open)) => Ok(Arc::new(open)),
+            Ok(Err(error)) => Err(Failed::new(how(&error), &format!("{error:#}"))),
+            Err(_) => Err(Failed::new(How::NoAnswer, &"it takes too long to connect")),
         }
     }));
-    let opened = opened
-        .map(|opened| opened.unwrap_or_else(|error| Err(Failed::unreachable(error.to_string()))));
-    opened.boxed().shared()
+    let failed = |error| Err(Failed::new(How::Refused, &error));
+    opened.map(move |opened| opened.unwrap_or_else(failed)).boxed().shared()
+}
+
+/// Whether the replica's machine answers.
+fn how(error: &anyhow::Error) -> How {
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::TimedOut) => {
+            How::NoAnswer
+        }
+        Some(_) | None => How::Refused,
+    }
 }
 
 async fn open(target: &Target) -> anyhow::Result<Open> {
@@ -149,12 +234,12 @@ async fn speak(
         .max_header_list_size(MAX_HEAD)
         .handshake(stream)
         .await?;
-    let heard = Heard::default();
-    let open = Open { calls, heard: Arc::downgrade(&heard) };
+    let heard = Arc::<Heard>::default();
+    let lately = Arc::downgrade(&heard);
     // No pings without calls: some servers take them for an attack.
-    let is_well = move || heard.swap(false, Ordering::Relaxed) || Arc::strong_count(&heard) == 1;
+    let is_well = move || heard.since(Heard::SINCE_PING) || Arc::strong_count(&heard) == 1;
     let silence = silence(connection.ping_pong(), SILENCE, PONG_PATIENCE, is_well);
-    tokio::spawn(async move {
+    let driver = tokio::spawn(async move {
         let ended = tokio::select! {
             biased;
             ended = connection => ended,
@@ -164,7 +249,7 @@ async fn speak(
             tracing::debug!(%error, "a connection to a replica ended");
         }
     });
-    Ok(open)
+    Ok(Open { calls, heard: lately, driver: driver.abort_handle() })
 }
 
 /// Passes a body on as far as it is here; a task does what is left, until the call ends.
@@ -234,20 +319,20 @@ async fn room(stream: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
 }
 
 /// The body of an answer. Dropping it ends the call.
-struct Answer {
+pub(super) struct Incoming {
     body: RecvStream,
-    heard: Heard,
+    heard: Arc<Heard>,
     _passing: Option<AbortOnDropHandle<()>>,
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for Incoming {
     type Data = Bytes;
-    type Error = Status;
+    type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = &mut *self;
         let frame = match ready!(this.body.poll_data(cx)) {
             Some(Ok(data)) => {
@@ -262,8 +347,8 @@ impl http_body::Body for Answer {
                 Err(error) => Err(error),
             },
         };
-        this.heard.store(true, Ordering::Relaxed);
-        Poll::Ready(Some(frame.map_err(|error| Status::from_error(Box::new(error)))))
+        this.heard.note();
+        Poll::Ready(Some(frame))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -272,15 +357,20 @@ impl http_body::Body for Answer {
 }
 
 impl Failed {
-    pub(super) fn unreachable(cause: String) -> Self {
-        Self { cause: cause.into(), lost: true }
+    pub(super) fn new(how: How, cause: &dyn Display) -> Self {
+        Self { cause: cause.to_string().into(), how }
     }
 }
 
 impl From<h2::Error> for Failed {
     fn from(error: h2::Error) -> Self {
-        // A replica that sends a reset or a GOAWAY is up.
-        let lost = error.is_io();
-        Self { cause: error.to_string().into(), lost }
+        // h2 reports a GOAWAY only to the calls that it excludes, and to those after it.
+        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        let how = match error.is_remote() && (refused || error.is_go_away()) {
+            true => How::NotTaken,
+            false if error.is_io() => How::Lost,
+            false => How::Reset,
+        };
+        Self::new(how, &error)
     }
 }

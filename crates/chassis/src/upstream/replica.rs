@@ -1,90 +1,266 @@
-//! One process of a service: where it is, whether it is up, and the connections to it.
+//! One process of a service: whether calls go to it, and the connections to it.
 
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use anyhow::Result;
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request, Response, Uri};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tonic::Code;
 use tonic::body::Body;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tower::Service;
 
-use super::connection::{Connection, Failed};
+use super::connection::{Connection, Failed, How};
+use super::kept::Kept;
+use super::target::Target;
+
+/// Time for a health check. A replica that takes longer and sends nothing else counts as vanished.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// UNAVAILABLE answers in a row after which a replica gets no calls for a while. The number is
+/// Envoy's (`consecutive_5xx`).
+const MOST_UNAVAILABLE: u32 = 5;
+/// For how long it gets none, at first and at most. Doubles each time.
+const FIRST_REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+/// Time after which it begins with the first again.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Replica {
     pub(super) url: Uri,
     pub(super) target: Arc<Target>,
     /// One for each number that a caller may have. Most are never made.
     connections: Vec<Connection>,
-    pub(super) down: AtomicBool,
+    /// For health checks. Made again after each that fails, so that a check says something about the
+    /// replica and not about an old connection.
+    aside: Arc<Connection>,
+    condition: AtomicU8,
+    /// UNAVAILABLE answers in a row.
+    unavailable: AtomicU32,
+    rest: Mutex<Rest>,
+    /// Asks for a check now.
+    pub(super) doubted: Arc<Notify>,
 }
 
-/// What a connection is made to.
-pub(super) struct Target {
-    pub(super) address: SocketAddr,
-    /// With the name that its certificate must have.
-    pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
-    scheme: Scheme,
-    authority: Authority,
+/// What is known of a replica. Calls go to those with the lowest number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Condition {
+    /// It was not asked yet.
+    New,
+    /// It says that it serves.
+    Serving,
+    /// It has no health service.
+    Unknown,
+    /// Its answers say that it cannot work.
+    Failing,
+    /// It says that it does not serve.
+    NotServing,
+    /// It sends nothing.
+    Silent,
+    /// It cannot be connected to.
+    Refused,
+}
+
+impl Condition {
+    const ALL: [Self; 7] = [
+        Self::New,
+        Self::Serving,
+        Self::Unknown,
+        Self::Failing,
+        Self::NotServing,
+        Self::Silent,
+        Self::Refused,
+    ];
+
+    /// Whether calls should go to it.
+    pub(super) fn is_well(self) -> bool {
+        self <= Self::Unknown
+    }
 }
 
 impl Replica {
     pub(super) fn new(url: Uri, address: SocketAddr) -> Result<Self> {
         let target = Arc::new(Target::new(&url, address)?);
-        // Who is on no thread in particular, and a thread for each processor.
+        // One connection per worker, plus one for callers outside the workers.
         let callers = 1 + std::thread::available_parallelism().map_or(1, NonZero::get);
-        let connections = (0..callers).map(|_| Connection::default()).collect();
-        Ok(Self { url, target, connections, down: AtomicBool::new(false) })
+        Ok(Self {
+            url,
+            target,
+            connections: (0..callers).map(|_| Connection::default()).collect(),
+            aside: Arc::default(),
+            condition: AtomicU8::new(0),
+            unavailable: AtomicU32::new(0),
+            rest: Mutex::default(),
+            doubted: Arc::default(),
+        })
     }
 
+    pub(super) fn is(&self, url: &Uri, address: SocketAddr) -> bool {
+        self.url == *url && self.address() == address
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.target.address
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        let at = usize::from(self.condition.load(Ordering::Relaxed));
+        Condition::ALL.get(at).copied().unwrap_or(Condition::New)
+    }
+
+    /// Returns the condition that it had before.
+    pub(super) fn set(&self, condition: Condition) -> Condition {
+        let before = self.condition();
+        let at = Condition::ALL.iter().position(|known| *known == condition);
+        let at = at.and_then(|at| u8::try_from(at).ok()).unwrap_or_default();
+        self.condition.store(at, Ordering::Relaxed);
+        before
+    }
+
+    /// Makes one attempt over the caller's connection.
     pub(super) async fn send(
         &self,
         caller: usize,
-        request: Request<Body>,
+        kept: &mut Kept,
+        is_repeatable: bool,
     ) -> Result<Response<Body>, Failed> {
         let connection = self.connections.get(caller % self.connections.len());
-        let connection =
-            connection.ok_or_else(|| Failed::unreachable("no connection".to_owned()))?;
-        connection.send(&self.target, request).await
+        connection.unwrap_or(&self.aside).send(&self.target, kept, is_repeatable).await
+    }
+
+    /// Notes an answer. Returns whether the replica has just had too many that say UNAVAILABLE.
+    pub(super) fn note(&self, answer: &HeaderMap) -> bool {
+        // An error has its status in the head, because there is nothing else.
+        let is_unavailable = answer.get("grpc-status").is_some_and(|status| status == "14");
+        if !is_unavailable {
+            // Only read for most answers: callers on other threads share the cache line.
+            if self.unavailable.load(Ordering::Relaxed) != 0 {
+                self.unavailable.store(0, Ordering::Relaxed);
+            }
+            return false;
+        }
+        if self.unavailable.fetch_add(1, Ordering::Relaxed) + 1 < MOST_UNAVAILABLE {
+            return false;
+        }
+        self.unavailable.store(0, Ordering::Relaxed);
+        lock(&self.rest).begin(Instant::now());
+        true
+    }
+
+    /// Returns its condition by its health, and by its answers.
+    pub(super) async fn check(&self, service: &str) -> Condition {
+        match self.ask(service).await {
+            found if found.is_well() && lock(&self.rest).is_under_way(Instant::now()) => {
+                Condition::Failing
+            }
+            found => found,
+        }
+    }
+
+    async fn ask(&self, service: &str) -> Condition {
+        self.was_heard();
+        let mut is_connected = false;
+        let asked = timeout(PATIENCE, async {
+            let mut asked = self.health(service, &mut is_connected).await;
+            // An old connection says nothing about the replica.
+            if matches!(asked, Err(How::Lost | How::NotTaken)) {
+                asked = self.health(service, &mut is_connected).await;
+            }
+            asked
+        });
+        match asked.await {
+            Ok(Ok(condition)) => return condition,
+            Ok(Err(How::NoAnswer)) | Err(_) => {}
+            Ok(Err(_)) => return Condition::Refused,
+        }
+        self.aside.hang_up();
+        if self.was_heard() {
+            // It is slow.
+            return self.condition();
+        }
+        if !is_connected {
+            // Its machine is gone: calls must not wait for it.
+            self.connections.iter().for_each(Connection::hang_up);
+        }
+        Condition::Silent
+    }
+
+    async fn health(&self, service: &str, is_connected: &mut bool) -> Result<Condition, How> {
+        self.aside.open(&self.target).await.map_err(|failed| failed.how)?;
+        *is_connected = true;
+        let request = HealthCheckRequest { service: service.to_owned() };
+        match HealthClient::new(Aside(self.aside.clone(), self.target.clone())).check(request).await
+        {
+            Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => {
+                Ok(Condition::Serving)
+            }
+            Ok(_) => Ok(Condition::NotServing),
+            Err(status) => match status.source().and_then(|source| source.downcast_ref::<Failed>())
+            {
+                Some(failed) => Err(failed.how),
+                // An operator's own service need not have a health service.
+                None if matches!(status.code(), Code::Unimplemented | Code::NotFound) => {
+                    Ok(Condition::Unknown)
+                }
+                None => Ok(Condition::NotServing),
+            },
+        }
+    }
+
+    /// Whether anything was received over its connections since this was asked last.
+    fn was_heard(&self) -> bool {
+        self.connections.iter().filter(|connection| connection.was_heard()).count() > 0
     }
 }
 
-impl Target {
-    pub(super) fn new(url: &Uri, address: SocketAddr) -> Result<Self> {
-        let scheme = url.scheme().context("a URL without a scheme")?.clone();
-        let authority = url.authority().context("a URL without a host")?.clone();
-        let tls = match scheme == Scheme::HTTPS {
-            true => Some((tls()?, server_name(authority.host())?)),
-            false => None,
-        };
-        Ok(Self { address, tls, scheme, authority })
+/// The time for which a replica that answered UNAVAILABLE gets no calls.
+#[derive(Default)]
+struct Rest {
+    until: Option<Instant>,
+    length: Duration,
+}
+
+impl Rest {
+    fn begin(&mut self, now: Instant) {
+        let was_lately = self.until.is_some_and(|until| now < until + FORGET_AFTER);
+        self.length = if was_lately { LONGEST_REST.min(self.length * 2) } else { FIRST_REST };
+        self.until = Some(now + self.length);
     }
 
-    /// The URI of a call there, for the path that it has.
-    pub(super) fn uri(&self, of: &Uri) -> Uri {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = of.path_and_query().cloned();
-        Uri::from_parts(parts).unwrap_or_default()
+    fn is_under_way(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
     }
 }
 
-fn server_name(host: &str) -> Result<ServerName<'static>> {
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    ServerName::try_from(host).context("the host of an upstream is no name for TLS")
+/// Nothing panics while it holds the lock, so it is never poisoned.
+fn lock(rest: &Mutex<Rest>) -> MutexGuard<'_, Rest> {
+    rest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Trusts whom the system trusts.
-fn tls() -> Result<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    ensure!(!roots.is_empty(), "the system trusts nobody: it has no root certificates");
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+/// Sends over one connection.
+#[derive(Clone)]
+struct Aside(Arc<Connection>, Arc<Target>);
+
+impl Service<Request<Body>> for Aside {
+    type Response = Response<Body>;
+    type Error = Failed;
+    type Future = BoxFuture<'static, Result<Response<Body>, Failed>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self(connection, target) = self.clone();
+        Box::pin(async move { connection.send(&target, &mut Kept::new(request)?, true).await })
+    }
 }

@@ -24,8 +24,10 @@ pub struct Rule {
     pub access: Access,
     /// Whether a call is a stream of requests, instead of one.
     pub takes_stream: bool,
-    /// Whether it changes nothing, so that a call may be given up or repeated at any time.
+    /// Whether it changes nothing, so that a call may be given up at any time.
     pub is_read: bool,
+    /// Whether a call may be made again: it changes nothing, and is one request with one answer.
+    pub is_repeatable: bool,
     /// Whether its answer may be compressed: not unless the contract says so.
     pub compressible: bool,
 }
@@ -95,9 +97,13 @@ impl Policy {
                     Ok(access) => {
                         let takes_stream = method.is_client_streaming();
                         let is_read = is_read(&method);
+                        let is_repeatable =
+                            is_read && !takes_stream && !method.is_server_streaming();
                         let compressible =
                             method.options().get_extension(&compressible).as_bool() == Some(true);
-                        rules.insert(path, Rule { access, takes_stream, is_read, compressible })
+                        let rule =
+                            Rule { access, takes_stream, is_read, is_repeatable, compressible };
+                        rules.insert(path, rule)
                     }
                     Err(problem) => return Err(PolicyError::Rule { method: path, problem }),
                 };

@@ -47,7 +47,10 @@ fn socket(address: SocketAddr) -> TcpSocket {
 /// Another records over the suite's database, at that port, until it is cancelled.
 pub(crate) async fn records_at(suite: &Suite, port: &Port) -> CancellationToken {
     let config = clinic_records::Config {
-        serving: Serving { shutdown_grace: Duration::from_millis(200) },
+        serving: Serving {
+            shutdown_delay: Duration::ZERO,
+            shutdown_grace: Duration::from_millis(200),
+        },
         answers: Answers { compress_over: 0 },
         keys: Keys { keys_dir: suite.keys().path().to_owned() },
         database: Database {

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tonic::Status;
 
 use super::*;
 
@@ -47,6 +48,15 @@ where
         }
     });
     calls
+}
+
+/// Sends a call that is not repeatable.
+async fn send(
+    connection: &Connection,
+    target: &Arc<Target>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Failed> {
+    connection.send(target, &mut Kept::new(request)?, false).await
 }
 
 fn request(body: Body) -> Request<Body> {
@@ -102,7 +112,7 @@ async fn calls_share_a_connection_which_is_made_again_when_it_broke() {
     };
     let caller = async {
         for _ in 0..2 {
-            let both = [(); 2].map(|()| connection.send(&target, request(message("x".into()))));
+            let both = [(); 2].map(|()| send(&connection, &target, request(message("x".into()))));
             for answer in futures::future::join_all(both).await {
                 assert_eq!(read(answer.unwrap()).await.unwrap(), "answer");
             }
@@ -125,7 +135,7 @@ async fn an_answer_in_progress_is_completed_after_a_goodbye() {
     let (listener, target) = listen().await;
     let connection = Connection::default();
     let (head, (mut accepted, mut body)) =
-        tokio::join!(connection.send(&target, request(Body::empty())), async {
+        tokio::join!(send(&connection, &target, request(Body::empty())), async {
             let mut accepted = accept(&listener).await;
             let (_, mut answer) = accepted.accept().await.unwrap().unwrap();
             let body = answer.send_response(ok(), false).unwrap();
@@ -141,7 +151,7 @@ async fn an_answer_in_progress_is_completed_after_a_goodbye() {
         let target = target.clone();
         async move {
             loop {
-                let call = connection.send(&target, request(Body::empty()));
+                let call = send(&connection, &target, request(Body::empty()));
                 if let Ok(Ok(answer)) = timeout(Duration::from_millis(100), call).await {
                     return answer.status();
                 }
@@ -161,13 +171,15 @@ async fn an_answer_in_progress_is_completed_after_a_goodbye() {
 }
 
 #[tokio::test]
-async fn a_replica_that_refuses_a_call_is_there_and_one_that_hangs_up_is_not() {
+async fn a_failure_says_whether_the_call_may_have_been_taken() {
     let (listener, target) = listen().await;
     let connection = Connection::default();
-    for (reason, lost) in
-        [(Some(Reason::REFUSED_STREAM), false), (Some(Reason::INTERNAL_ERROR), false), (None, true)]
-    {
-        let call = connection.send(&target, request(Body::empty()));
+    for (reason, how) in [
+        (Some(Reason::REFUSED_STREAM), How::NotTaken),
+        (Some(Reason::INTERNAL_ERROR), How::Reset),
+        (None, How::Lost),
+    ] {
+        let call = send(&connection, &target, request(Body::empty()));
         let replica = async {
             let mut accepted = accept(&listener).await;
             let (_, mut answer) = accepted.accept().await.unwrap().unwrap();
@@ -180,11 +192,11 @@ async fn a_replica_that_refuses_a_call_is_there_and_one_that_hangs_up_is_not() {
             while accepted.accept().await.is_some() {}
         };
         let (failed, ()) = tokio::join!(call, replica);
-        assert_eq!(failed.err().unwrap().lost, lost, "{reason:?}");
+        assert_eq!(failed.err().unwrap().how, how, "{reason:?}");
     }
     drop(listener);
-    let failed = connection.send(&target, request(Body::empty())).await.err().unwrap();
-    assert!(failed.lost, "nobody listens any more");
+    let failed = send(&connection, &target, request(Body::empty())).await.err().unwrap();
+    assert_eq!(failed.how, How::Refused);
 }
 
 #[tokio::test]
@@ -206,7 +218,7 @@ async fn a_body_larger_than_the_window_passes_as_it_is_read() {
         sent
     };
     let caller = async {
-        let answer = connection.send(&target, request(body)).await.unwrap();
+        let answer = send(&connection, &target, request(body)).await.unwrap();
         for at in 0..PARTS {
             parts.send(part(at).into()).unwrap();
             // An empty part is one, too.
@@ -237,7 +249,7 @@ async fn an_answer_that_says_all_needs_no_more_of_the_request() {
         (request, accepted)
     };
     let caller = async {
-        let answer = connection.send(&target, request(body)).await.unwrap();
+        let answer = send(&connection, &target, request(body)).await.unwrap();
         begun.send(()).unwrap();
         // So long that the reset is here before the answer is read.
         sleep(Duration::from_millis(100)).await;
@@ -254,7 +266,7 @@ async fn a_caller_that_goes_away_ends_the_call_at_the_replica() {
     let connection = Connection::default();
     let (_endless, body) = sent_by();
     let (answer, (mut body, mut answering, _calls)) =
-        tokio::join!(connection.send(&target, request(body)), async {
+        tokio::join!(send(&connection, &target, request(body)), async {
             let mut calls = calls(accept(&listener).await);
             let (request, mut answer) = calls.recv().await.unwrap();
             let answering = answer.send_response(ok(), false).unwrap();
@@ -276,7 +288,7 @@ async fn a_body_that_breaks_off_is_no_whole_one_for_the_replica() {
         tokio::task::yield_now().await;
         frame
     });
-    let call = connection.send(&target, request(Body::new(StreamBody::new(Box::pin(late)))));
+    let call = send(&connection, &target, request(Body::new(StreamBody::new(Box::pin(late)))));
     let replica = async {
         let mut calls = calls(accept(&listener).await);
         let mut body = calls.recv().await.unwrap().0.into_body();
@@ -284,7 +296,7 @@ async fn a_body_that_breaks_off_is_no_whole_one_for_the_replica() {
         assert_eq!(body.data().await.unwrap().unwrap_err().reason(), Some(Reason::CANCEL));
     };
     let (failed, ()) = tokio::join!(call, replica);
-    assert!(!failed.err().unwrap().lost);
+    assert_eq!(failed.err().unwrap().how, How::Reset);
 }
 
 /// Time is paused here: it advances when all tasks are idle.
@@ -304,10 +316,10 @@ mod silent {
         impl Future<Output = Result<(), h2::Error>>,
         (server::Connection<DuplexStream, Bytes>, Call),
     ) {
-        let (mut open, mut replica) = connected().await;
+        let (open, mut replica) = connected().await;
         // As `Connection::send` has it for as long as the call lasts.
         let heard = open.heard.upgrade();
-        let (answer, _) = open.calls.send_request(request(()), true).unwrap();
+        let (answer, _) = open.calls.clone().send_request(request(()), true).unwrap();
         let call = replica.accept().await.unwrap().unwrap();
         let answer = async move {
             let answer = answer.await.map(drop);
@@ -338,9 +350,9 @@ mod silent {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_replica_is_waited_for() {
-        let (mut open, accepted) = connected().await;
+        let (open, accepted) = connected().await;
         let heard = open.heard.upgrade();
-        let (answer, _) = open.calls.send_request(request(()), true).unwrap();
+        let (answer, _) = open.calls.clone().send_request(request(()), true).unwrap();
         let (_, mut responder) = calls(accepted).recv().await.unwrap();
         sleep(SILENCE * 10).await;
         responder.send_response(ok(), true).unwrap();
@@ -401,9 +413,9 @@ async fn over_tls_only_a_certificate_for_the_name_is_accepted() {
     let connection = Connection::default();
     for size in [1, 100_000] {
         let sent = Bytes::from(vec![7; size]);
-        let answer = connection.send(&right, request(message(sent.clone()))).await.unwrap();
+        let answer = send(&connection, &right, request(message(sent.clone()))).await.unwrap();
         assert!(read(answer).await.unwrap() == sent);
     }
-    let failed = Connection::default().send(&other, request(Body::empty())).await.err().unwrap();
-    assert!(failed.lost && failed.cause.contains("certificate"), "{failed:?}");
+    let failed = send(&Connection::default(), &other, request(Body::empty())).await.err().unwrap();
+    assert!(failed.how == How::Refused && failed.cause.contains("certificate"), "{failed:?}");
 }

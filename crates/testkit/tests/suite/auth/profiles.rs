@@ -30,7 +30,7 @@ fn with(profile: Profile) -> RegisterRequest {
 /// from nobody that is known.
 async fn auth_with_records_at(suite: &Suite, records: &Port) -> (Clients, CancellationToken) {
     let config = Config {
-        serving: Serving { shutdown_grace: Duration::from_secs(1) },
+        serving: Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::from_secs(1) },
         answers: Answers { compress_over: 0 },
         keys: Keys { keys_dir: suite.keys().path().to_owned() },
         database: Database { database_url: suite.databases.url("auth"), database_connections: 2 },

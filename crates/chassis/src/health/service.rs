@@ -1,0 +1,137 @@
+//! `grpc.health.v1` as a server answers it.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+
+use futures::stream::{self, Stream, StreamExt as _};
+use tokio::sync::watch;
+use tonic::codec::CompressionEncoding;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{self, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+/// Bytes of a request at most. It is made without a token.
+const MOST: usize = 4 * 1024;
+
+/// The state of each gRPC service, and of the process under the empty name.
+pub type States = HashMap<String, ServingStatus>;
+
+/// See the module. Clones share everything.
+#[derive(Clone, Default)]
+pub struct Health(watch::Sender<Known>);
+
+#[derive(Clone, Default, PartialEq)]
+struct Known {
+    /// None until it is known. Requests wait for it.
+    states: Option<States>,
+    /// Whether the server is about to end.
+    ends: bool,
+}
+
+impl Known {
+    /// None for an unknown service.
+    fn state(&self, service: &str) -> Option<ServingStatus> {
+        let state = self.states.as_ref().and_then(|states| states.get(service)).copied();
+        let is_known = state.is_some() || self.states.is_none();
+        if self.ends && is_known { Some(ServingStatus::NotServing) } else { state }
+    }
+
+    fn is_known(&self) -> bool {
+        self.states.is_some() || self.ends
+    }
+}
+
+impl Health {
+    /// Sets the state of every service.
+    pub fn set(&self, states: States) {
+        self.change(|known| known.states = Some(states));
+    }
+
+    /// From now on nothing serves, and watches end after they have said so.
+    pub fn end(&self) {
+        self.change(|known| known.ends = true);
+    }
+
+    /// Returns the state of a service; none if it is unknown.
+    pub async fn state(&self, service: &str) -> Option<ServingStatus> {
+        let mut known = self.0.subscribe();
+        known.wait_for(Known::is_known).await.ok()?.state(service)
+    }
+
+    /// Returns the gRPC service.
+    pub fn server(&self) -> HealthServer<Self> {
+        HealthServer::new(self.clone())
+            .max_decoding_message_size(MOST)
+            .accept_compressed(CompressionEncoding::Gzip)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        self.0.send_if_modified(|known| {
+            let before = known.clone();
+            change(known);
+            *known != before
+        });
+    }
+}
+
+#[tonic::async_trait]
+impl health_server::Health for Health {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let state = self.state(&request.get_ref().service).await;
+        let state = state.ok_or_else(|| Status::not_found("there is no such service here"))?;
+        Ok(Response::new(answer(state)))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let service = request.into_inner().service;
+        let state = move |known: &Known| {
+            let unknown = ServingStatus::ServiceUnknown;
+            known.is_known().then(|| (known.state(&service).unwrap_or(unknown), known.ends))
+        };
+        let begin = (self.0.subscribe(), state, None);
+        let states = stream::unfold(begin, async |(mut known, state, last)| {
+            // The end is the last that there is to say.
+            if last.is_some_and(|(_, ends)| ends) {
+                return None;
+            }
+            let now = state(&*known.wait_for(|known| state(known) != last).await.ok()?);
+            Some((Ok(answer(now?.0)), (known, state, now)))
+        });
+        Ok(Response::new(states.boxed()))
+    }
+}
+
+fn answer(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::health_server::Health as _;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watch_hears_that_the_server_ends_and_then_ends_itself() {
+        let health = Health::default();
+        health.set(States::from([(String::new(), ServingStatus::Serving)]));
+        let watch = health.watch(Request::new(HealthCheckRequest::default())).await.unwrap();
+        let mut states = watch.into_inner().map(|state| state.unwrap().status());
+        assert_eq!(states.next().await, Some(ServingStatus::Serving));
+        health.end();
+        // Too late.
+        health.set(States::from([(String::new(), ServingStatus::Serving)]));
+        assert_eq!(states.next().await, Some(ServingStatus::NotServing));
+        assert_eq!(states.next().await, None);
+        assert_eq!(health.state("").await, Some(ServingStatus::NotServing));
+        assert_eq!(health.state("no.such.Service").await, None);
+    }
+}

@@ -1,0 +1,292 @@
+//! The replicas behind the URLs of a service, and which of them get calls.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::future::join_all;
+use http::{HeaderMap, Uri};
+use tokio::net::lookup_host;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use super::connection::How;
+use super::replica::{Condition, Replica};
+use super::target::Target;
+
+const RESOLVE_EVERY: Duration = Duration::from_secs(2);
+/// Interval of a replica's health checks.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// The same at first for one that is not well.
+const CHECK_AGAIN: Duration = Duration::from_millis(100);
+
+/// See the module.
+pub(super) struct Replicas {
+    name: &'static str,
+    /// The gRPC service whose health decides; all of them without a name.
+    health_of: String,
+    named: Mutex<Vec<Named>>,
+    all: Mutex<Vec<Arc<Replica>>>,
+    in_use: RwLock<Arc<[Arc<Replica>]>>,
+    next: AtomicUsize,
+    /// That of the best replica. None until it is known.
+    health: watch::Sender<Option<ServingStatus>>,
+    ended: CancellationToken,
+}
+
+/// A URL, and the addresses that it stands for.
+struct Named {
+    url: Uri,
+    addresses: Vec<SocketAddr>,
+    /// Whether the last attempt to resolve it failed.
+    fails: bool,
+}
+
+impl Replicas {
+    /// Resolving and checking begin at once, in the background, and go on until `ended`.
+    pub(super) fn new(
+        name: &'static str,
+        health_of: String,
+        urls: Vec<Uri>,
+        ended: CancellationToken,
+    ) -> Result<Arc<Self>> {
+        ensure!(!urls.is_empty(), "no URL of {name} is given");
+        for url in &urls {
+            Target::new(url, SocketAddr::from(([0; 4], 0)))?;
+        }
+        let named = urls.into_iter().map(|url| Named {
+            // Addresses need no resolver, and calls right after start-up find them here.
+            addresses: literal(&url).into_iter().collect(),
+            url,
+            fails: false,
+        });
+        let this = Arc::new(Self {
+            name,
+            health_of,
+            named: Mutex::new(named.collect()),
+            all: Mutex::default(),
+            in_use: RwLock::new(Arc::new([])),
+            next: AtomicUsize::new(0),
+            health: watch::Sender::default(),
+            ended: ended.clone(),
+        });
+        this.update();
+        tokio::spawn(ended.run_until_cancelled_owned(resolve(Arc::downgrade(&this))));
+        Ok(this)
+    }
+
+    /// Returns a replica for a call: one after the other of those in use, and one that the call was
+    /// not sent to before if there is any.
+    pub(super) fn pick(&self, tried: &[Arc<Replica>]) -> Option<Arc<Replica>> {
+        let in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
+        let start = match in_use.len() {
+            0 | 1 => 0,
+            // Avoids a contended cache line for one replica.
+            _ => self.next.fetch_add(1, Ordering::Relaxed),
+        };
+        let in_turn =
+            || (0..in_use.len()).filter_map(|i| in_use.get(start.wrapping_add(i) % in_use.len()));
+        let is_new = |replica: &&Arc<Replica>| !tried.iter().any(|t| Arc::ptr_eq(t, replica));
+        in_turn().find(is_new).or_else(|| in_turn().next()).cloned()
+    }
+
+    /// Notes that a replica did not answer.
+    pub(super) fn failed(&self, replica: &Replica, how: How) {
+        match how {
+            How::Refused => self.set(replica, Condition::Refused),
+            How::NoAnswer => self.set(replica, Condition::Silent),
+            How::NotTaken | How::Lost => {}
+            How::Reset => return,
+        }
+        replica.doubted.notify_one();
+    }
+
+    /// Notes an answer.
+    pub(super) fn answered(&self, replica: &Replica, answer: &HeaderMap) {
+        if replica.note(answer) {
+            self.set(replica, Condition::Failing);
+        }
+    }
+
+    /// Follows the health of the best replica: none until it is known.
+    pub(super) fn health(&self) -> watch::Receiver<Option<ServingStatus>> {
+        self.health.subscribe()
+    }
+
+    /// The addresses that calls go to.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> Vec<SocketAddr> {
+        let in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
+        in_use.iter().map(|replica| replica.address()).collect()
+    }
+
+    fn set(&self, replica: &Replica, condition: Condition) {
+        let before = replica.set(condition);
+        if before == condition {
+            return;
+        }
+        let (name, address) = (self.name, replica.address());
+        match (before.is_well(), condition.is_well()) {
+            (true, false) => {
+                tracing::warn!(name, %address, ?condition, "a replica gets no more calls");
+            }
+            (false, true) => tracing::info!(name, %address, "a replica gets calls again"),
+            _ => {}
+        }
+        self.choose();
+    }
+
+    /// Chooses the replicas that calls go to.
+    fn choose(&self) {
+        let all = lock(&self.all);
+        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = best(&all).into();
+        let health = health(&all).or_else(|| {
+            let unresolved = all.is_empty() && lock(&self.named).iter().all(|named| named.fails);
+            unresolved.then_some(ServingStatus::NotServing)
+        });
+        self.health.send_if_modified(|known| std::mem::replace(known, health) != health);
+    }
+
+    /// Keeps the replicas that are still named, with their connections, and adds the new ones.
+    pub(super) fn update(self: &Arc<Self>) {
+        let named: Vec<_> = lock(&self.named)
+            .iter()
+            .flat_map(|n| n.addresses.iter().map(|address| (n.url.clone(), *address)))
+            .collect();
+        let mut all = lock(&self.all);
+        all.retain(|r| named.iter().any(|(url, address)| r.is(url, *address)));
+        for (url, address) in named {
+            if all.iter().any(|r| r.is(&url, address)) {
+                continue;
+            }
+            match Replica::new(url, address) {
+                Ok(replica) => {
+                    let replica = Arc::new(replica);
+                    let check = check(Arc::downgrade(self), Arc::downgrade(&replica));
+                    tokio::spawn(self.ended.clone().run_until_cancelled_owned(check));
+                    all.push(replica);
+                }
+                Err(error) => {
+                    tracing::warn!(name = self.name, %address, %error, "a replica cannot be used");
+                }
+            }
+        }
+        drop(all);
+        self.choose();
+    }
+
+    /// Notes what a name stands for. A resolver that fails says nothing about the addresses that are
+    /// known.
+    pub(super) fn resolved(&self, url: &Uri, found: io::Result<Vec<SocketAddr>>) {
+        let mut named = lock(&self.named);
+        let Some(named) = named.iter_mut().find(|named| named.url == *url) else { return };
+        let (name, host) = (self.name, url.host().unwrap_or_default());
+        let failed = found.as_ref().map_or(true, Vec::is_empty);
+        match (failed, std::mem::replace(&mut named.fails, failed)) {
+            (true, false) => {
+                let error = found.as_ref().err().map(tracing::field::display);
+                tracing::warn!(name, host, error, "the name cannot be resolved");
+            }
+            (false, true) => tracing::info!(name, host, "the name is resolved again"),
+            _ => {}
+        }
+        if let Ok(found) = found
+            && !failed
+        {
+            named.addresses = found;
+        }
+    }
+}
+
+/// Returns the replicas that are best off. A replica that cannot be connected to is none of them.
+fn best(all: &[Arc<Replica>]) -> Vec<Arc<Replica>> {
+    let rank = |replica: &Replica| match replica.condition() {
+        Condition::New | Condition::Serving | Condition::Unknown => Some(0),
+        // Its reads may still work.
+        Condition::Failing | Condition::NotServing => Some(1),
+        Condition::Silent => Some(2),
+        Condition::Refused => None,
+    };
+    let first = all.iter().filter_map(|replica| rank(replica)).min();
+    let best: Vec<_> = all.iter().filter(|r| first.is_some() && rank(r) == first).collect();
+    // A name with IPv6 and IPv4 addresses has the same processes behind both.
+    let family = |url: &Uri| best.iter().find(|r| r.url == *url).map(|r| r.address().is_ipv6());
+    let chosen = best.iter().filter(|r| family(&r.url) == Some(r.address().is_ipv6()));
+    chosen.copied().cloned().collect()
+}
+
+/// Returns the health of the best replica: none until it is known.
+fn health(all: &[Arc<Replica>]) -> Option<ServingStatus> {
+    let condition = |replica: &Arc<Replica>| replica.condition();
+    let is_new = |condition: &Condition| *condition == Condition::New;
+    match all.iter().map(condition).filter(|condition| !is_new(condition)).min()? {
+        // Its health service says so.
+        Condition::Serving | Condition::Failing => Some(ServingStatus::Serving),
+        Condition::Unknown => Some(ServingStatus::Unknown),
+        _ if all.iter().map(condition).any(|condition| is_new(&condition)) => None,
+        _ => Some(ServingStatus::NotServing),
+    }
+}
+
+/// The address, where the URL names one instead of a host.
+fn literal(url: &Uri) -> Option<SocketAddr> {
+    let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
+    Some(SocketAddr::new(host.parse().ok()?, port(url)))
+}
+
+fn port(url: &Uri) -> u16 {
+    url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
+}
+
+/// Resolves the names again and again.
+async fn resolve(replicas: Weak<Replicas>) {
+    loop {
+        let Some(this) = replicas.upgrade() else { return };
+        let names: Vec<_> = lock(&this.named)
+            .iter()
+            .filter(|named| literal(&named.url).is_none())
+            .map(|named| named.url.clone())
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        let found = join_all(names.into_iter().map(addresses)).await;
+        for (url, found) in found {
+            this.resolved(&url, found);
+        }
+        this.update();
+        drop(this);
+        sleep(RESOLVE_EVERY).await;
+    }
+}
+
+/// The system's resolver, which also knows `/etc/hosts` and what else the operator has set up.
+async fn addresses(url: Uri) -> (Uri, io::Result<Vec<SocketAddr>>) {
+    let found = lookup_host((url.host().unwrap_or_default(), port(&url))).await;
+    let found = found.map(Iterator::collect);
+    (url, found)
+}
+
+/// Checks a replica again and again, until it is not named any more.
+async fn check(replicas: Weak<Replicas>, replica: Weak<Replica>) {
+    let mut again = CHECK_AGAIN;
+    while let (Some(all), Some(one)) = (replicas.upgrade(), replica.upgrade()) {
+        let found = one.check(&all.health_of).await;
+        all.set(&one, found);
+        let pause = if found.is_well() { CHECK_EVERY } else { again };
+        again = if found.is_well() { CHECK_AGAIN } else { CHECK_EVERY.min(again * 2) };
+        let doubted = one.doubted.clone();
+        drop((all, one));
+        let _ = timeout(pause, doubted.notified()).await;
+    }
+}
+
+/// Nothing panics while it holds one of these locks, so none is ever poisoned.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,484 @@
+//! Against replicas that do what each test needs, which a well-behaved server would not.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream};
+use http::HeaderMap;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Code;
+use tonic_health::pb::HealthCheckResponse;
+
+use super::*;
+
+/// What a replica does with a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Does {
+    Answers,
+    /// Answers half of it, and then breaks the connection.
+    Breaks,
+    /// Breaks the connection.
+    HangsUp,
+    /// Refuses the stream.
+    Refuses,
+    /// Says goodbye, and takes no call.
+    GoesAway,
+    SaysUnavailable,
+    SaysNothing,
+}
+
+/// A replica.
+struct Fake {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    does: Mutex<(Does, ServingStatus)>,
+    calls: AtomicUsize,
+    bodies: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Fake {
+    async fn start(does: Does) -> Self {
+        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), does)
+    }
+
+    fn listen(listener: TcpListener, does: Does) -> Self {
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            does: Mutex::new((does, ServingStatus::Serving)),
+            calls: AtomicUsize::new(0),
+            bodies: Mutex::default(),
+        });
+        let serving = shared.clone();
+        let serving = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut open = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                open.spawn(serving.clone().connection(stream));
+            }
+        }));
+        Self { address, shared, _serving: serving }
+    }
+
+    fn url(&self) -> Uri {
+        url(self.address)
+    }
+
+    fn does(&self, does: Does) {
+        locked(&self.shared.does).0 = does;
+    }
+
+    fn says(&self, health: ServingStatus) {
+        locked(&self.shared.does).1 = health;
+    }
+
+    /// The calls since this was asked last.
+    fn calls(&self) -> usize {
+        self.shared.calls.swap(0, Ordering::Relaxed)
+    }
+
+    /// The bodies of the calls that were read, complete or not.
+    fn bodies(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut *locked(&self.shared.bodies))
+    }
+}
+
+impl Shared {
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        if locked(&self.does).0 == Does::GoesAway {
+            return self.goodbye(stream).await;
+        }
+        let Ok(mut connection) = server::handshake(stream).await else { return };
+        while let Some(Ok((request, mut answer))) = connection.accept().await {
+            let (does, health) = *locked(&self.does);
+            if request.uri().path() == "/grpc.health.v1.Health/Check" {
+                if does != Does::SaysNothing {
+                    let health = HealthCheckResponse { status: health.into() }.encode_to_vec();
+                    answer_with(&mut answer, &[&[0, 0, 0, 0, 2], &*health].concat());
+                }
+                continue;
+            }
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            match does {
+                Does::Answers => {
+                    let this = self.clone();
+                    tokio::spawn(async move {
+                        let body = read(request.into_body()).await;
+                        answer_with(&mut answer, &body);
+                        locked(&this.bodies).push(body);
+                    });
+                }
+                Does::Breaks => {
+                    let mut body = answer.send_response(Response::new(()), false).unwrap();
+                    body.send_data(Bytes::from_static(b"half"), false).unwrap();
+                    // Until that is sent.
+                    let next = connection.accept();
+                    let _ = timeout(Duration::from_millis(50), next).await;
+                    return;
+                }
+                Does::HangsUp => return,
+                Does::Refuses => answer.send_reset(Reason::REFUSED_STREAM),
+                Does::GoesAway => unreachable!("it takes no call"),
+                Does::SaysUnavailable => {
+                    let head = Response::builder().header("grpc-status", "14").body(()).unwrap();
+                    answer.send_response(head, true).unwrap();
+                }
+                Does::SaysNothing => {
+                    tokio::spawn(async move {
+                        std::future::pending::<()>().await;
+                        drop(answer);
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// h2's server cannot be made to do this.
+    async fn goodbye(&self, mut stream: TcpStream) {
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        stream.write_all(&settings).await.unwrap();
+        let mut read = Vec::new();
+        // The frame of the call's message.
+        let message = [0, 0, 1, 0, 1, 0, 0, 0, 1, b'x'];
+        let is_call = |read: &[u8]| read.windows(message.len()).any(|part| part == message);
+        while stream.read_buf(&mut read).await.is_ok_and(|len| len > 0) && !is_call(&read) {}
+        if is_call(&read) {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+        }
+        let goodbye = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        stream.write_all(&goodbye).await.ok();
+        while stream.read_buf(&mut read).await.is_ok_and(|len| len > 0) {}
+    }
+}
+
+fn answer_with(answer: &mut SendResponse<Bytes>, body: &[u8]) {
+    let Ok(mut stream) = answer.send_response(Response::new(()), false) else { return };
+    stream.send_data(Bytes::copy_from_slice(body), false).ok();
+    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+    stream.send_trailers(trailers).ok();
+}
+
+async fn read(mut body: RecvStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(Ok(data)) = body.data().await {
+        all.extend_from_slice(&data);
+        body.flow_control().release_capacity(data.len()).ok();
+    }
+    all
+}
+
+fn url(address: SocketAddr) -> Uri {
+    format!("http://{address}").parse().unwrap()
+}
+
+/// An address at which nothing listens.
+async fn nobody() -> Uri {
+    url(TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap())
+}
+
+fn upstream(urls: Vec<Uri>) -> Upstream {
+    Upstream::new("records", "", urls).unwrap()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A call, and whether it is a read.
+async fn call(upstream: &Upstream, is_read: bool, body: Body) -> Result<Bytes, Status> {
+    let request = Request::post("/some.Service/Method").body(body).unwrap();
+    let answer = upstream.send(1, is_read, request).await?;
+    Ok(answer.into_body().collect().await?.to_bytes())
+}
+
+async fn write(upstream: &Upstream) -> Result<Bytes, Status> {
+    call(upstream, false, message(b"x")).await
+}
+
+async fn get(upstream: &Upstream) -> Result<Bytes, Status> {
+    call(upstream, true, message(b"x")).await
+}
+
+fn message(bytes: &'static [u8]) -> Body {
+    Body::new(Full::new(Bytes::from_static(bytes)))
+}
+
+/// A body that comes in two parts, the second after a while.
+fn in_parts(first: Vec<u8>, second: Vec<u8>) -> Body {
+    let parts = futures::stream::unfold(vec![second, first], |mut left| async {
+        let part = left.pop()?;
+        if left.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Some((Ok::<_, Status>(http_body::Frame::data(part.into())), left))
+    });
+    Body::new(StreamBody::new(Box::pin(parts)))
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn until_served(upstream: &Upstream) {
+    let mut health = upstream.health();
+    health.wait_for(|health| *health == Some(ServingStatus::Serving)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_resolved_does_not_keep_calls_from_the_others() {
+    let fake = Fake::start(Does::Answers).await;
+    let localhost = format!("http://localhost:{}", fake.address.port()).parse().unwrap();
+    let unknown = "http://no-such-host.invalid:1".parse().unwrap();
+    let upstream = upstream(vec![unknown, localhost]);
+    until_served(&upstream).await;
+    for _ in 0..10 {
+        assert_eq!(write(&upstream).await.unwrap(), "x");
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_addresses_of_both_families_is_no_two_replicas() {
+    let fake = Fake::start(Does::Answers).await;
+    let url: Uri = format!("http://localhost:{}", fake.address.port()).parse().unwrap();
+    let upstream = upstream(vec![url.clone()]);
+    let both = ["[::1]", "127.0.0.1"]
+        .map(|host| format!("{host}:{}", fake.address.port()).parse().unwrap());
+    let replicas = &upstream.0.replicas;
+    replicas.resolved(&url, Ok(both.to_vec()));
+    replicas.update();
+    // The one that nobody listens at is found out by a call or a check.
+    for _ in 0..20 {
+        assert_eq!(write(&upstream).await.unwrap(), "x");
+    }
+    until_served(&upstream).await;
+    assert_eq!(replicas.in_use(), [fake.address]);
+    // Both answer, and are the same process.
+    let address = ("::1", fake.address.port());
+    let other = Fake::listen(TcpListener::bind(address).await.unwrap(), Does::Answers);
+    until("the other family is used as well", async || other.calls() == 0).await;
+    assert_eq!(replicas.in_use().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_name_stays_while_it_cannot_be_resolved() {
+    let fake = Fake::start(Does::Answers).await;
+    let url: Uri = "http://no-such-host.invalid:1".parse().unwrap();
+    let upstream = upstream(vec![url.clone()]);
+    let replicas = &upstream.0.replicas;
+    replicas.resolved(&url, Ok(vec![fake.address]));
+    for found in [Err(std::io::Error::other("no answer")), Ok(Vec::new())] {
+        replicas.resolved(&url, found);
+        replicas.update();
+        assert_eq!(write(&upstream).await.unwrap(), "x");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_not_taken_goes_to_the_next_replica_whatever_it_is() {
+    for does in [Does::Refuses, Does::GoesAway] {
+        let (bad, good) = (Fake::start(does).await, Fake::start(Does::Answers).await);
+        let upstream = upstream(vec![bad.url(), good.url()]);
+        assert_eq!(write(&upstream).await.unwrap(), "x", "{does:?}");
+        assert_eq!((bad.calls(), good.calls()), (1, 1), "{does:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_refuses_connections_fails_no_call() {
+    let good = Fake::start(Does::Answers).await;
+    let upstream = upstream(vec![nobody().await, good.url()]);
+    for _ in 0..20 {
+        assert_eq!(write(&upstream).await.unwrap(), "x");
+    }
+}
+
+#[tokio::test]
+async fn a_read_whose_connection_broke_is_repeated_once_and_a_write_never() {
+    for does in [Does::HangsUp, Does::Breaks] {
+        let (bad, good) = (Fake::start(does).await, Fake::start(Does::Answers).await);
+        let both = upstream(vec![bad.url(), good.url()]);
+        for _ in 0..20 {
+            assert_eq!(get(&both).await.unwrap(), "x", "{does:?}");
+        }
+        assert!(bad.calls() > 0);
+        let alone = upstream(vec![bad.url()]);
+        assert_eq!(get(&alone).await.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(bad.calls(), 2, "{does:?}");
+        assert!(write(&alone).await.is_err());
+        assert_eq!(bad.calls(), 1, "{does:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_sent_again_as_it_was_unless_it_is_large() {
+    let most = kept::MOST_KEPT;
+    let sizes = [(10, 10), (0, 10), (most - 1, 1), (most + 1, 1)];
+    for (first, second) in sizes {
+        let (bad, good) = (Fake::start(Does::Refuses).await, Fake::start(Does::Answers).await);
+        let upstream = upstream(vec![bad.url(), good.url()]);
+        let sent = [vec![1; first], vec![2; second]].concat();
+        let is_kept = sent.len() <= kept::MOST_KEPT;
+        for _ in 0..2 {
+            let body = in_parts(vec![1; first], vec![2; second]);
+            let answer = call(&upstream, false, body).await;
+            match answer {
+                Ok(answer) => assert!(answer == sent),
+                Err(status) => assert!(!is_kept, "{status:?}"),
+            }
+        }
+        let times = if is_kept { 2 } else { 1 };
+        assert_eq!((bad.calls(), good.bodies().len()), (times, times), "{first} and {second}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_serve_gets_no_calls_unless_none_does() {
+    let fakes = [Fake::start(Does::Answers).await, Fake::start(Does::Answers).await];
+    let upstream = upstream(fakes.iter().map(Fake::url).collect());
+    let replicas = &upstream.0.replicas;
+    until_served(&upstream).await;
+    fakes[0].says(ServingStatus::NotServing);
+    until("it still gets calls", async || replicas.in_use() == [fakes[1].address]).await;
+    for fake in &fakes {
+        fake.calls();
+    }
+    for _ in 0..10 {
+        write(&upstream).await.unwrap();
+    }
+    assert_eq!((fakes[0].calls(), fakes[1].calls()), (0, 10));
+    assert_eq!(*upstream.health().borrow(), Some(ServingStatus::Serving));
+    fakes[1].says(ServingStatus::NotServing);
+    let mut health = upstream.health();
+    health.wait_for(|health| *health == Some(ServingStatus::NotServing)).await.unwrap();
+    for _ in 0..10 {
+        write(&upstream).await.unwrap();
+    }
+    assert_eq!((fakes[0].calls(), fakes[1].calls()), (5, 5), "reads may still work");
+    fakes[0].says(ServingStatus::Serving);
+    until("it gets no calls again", async || replicas.in_use() == [fakes[0].address]).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_lies_about_its_health_is_known_by_its_answers() {
+    let (bad, good) = (Fake::start(Does::SaysUnavailable).await, Fake::start(Does::Answers).await);
+    let upstream = upstream(vec![bad.url(), good.url()]);
+    until_served(&upstream).await;
+    for _ in 0..100 {
+        write(&upstream).await.ok();
+    }
+    assert_eq!((bad.calls(), good.calls()), (5, 95));
+    bad.does(Does::Answers);
+    until("it gets no calls again", async || {
+        write(&upstream).await.unwrap();
+        bad.calls() > 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_share_of_a_replica_that_is_down_is_spread() {
+    let fakes = [Fake::start(Does::Answers).await, Fake::start(Does::Answers).await];
+    let urls = vec![nobody().await, fakes[0].url(), fakes[1].url()];
+    let upstream = upstream(urls);
+    for _ in 0..101 {
+        write(&upstream).await.unwrap();
+    }
+    let calls = [fakes[0].calls(), fakes[1].calls()];
+    assert!(calls[0].abs_diff(calls[1]) <= 2, "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_replica_that_says_nothing_gets_no_calls_within_seconds() {
+    let (bad, good) = (Fake::start(Does::Answers).await, Fake::start(Does::Answers).await);
+    let upstream = upstream(vec![bad.url(), good.url()]);
+    until_served(&upstream).await;
+    bad.does(Does::SaysNothing);
+    let began = Instant::now();
+    until("it gets calls", async || upstream.0.replicas.in_use() == [good.address]).await;
+    // An interval and a check, and some time to spare for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    bad.does(Does::Answers);
+    until("it gets no calls again", async || upstream.0.replicas.in_use().len() == 2).await;
+}
+
+#[tokio::test]
+async fn calls_that_a_vanished_machine_has_do_not_wait_for_it() {
+    let (bad, good) = (Fake::start(Does::SaysNothing).await, Fake::start(Does::Answers).await);
+    let machine = Machine::start(bad.address).await;
+    let upstream = upstream(vec![url(machine.address), good.url()]);
+    let (read, written) = {
+        let (one, two) = (upstream.clone(), upstream.clone());
+        (
+            tokio::spawn(async move { get(&one).await }),
+            tokio::spawn(async move { write(&two).await }),
+        )
+    };
+    // The second of two calls goes to the other replica.
+    until("it gets a call", async || bad.shared.calls.load(Ordering::Relaxed) > 0).await;
+    drop(upstream);
+    let began = Instant::now();
+    machine.vanish();
+    for call in [read, written] {
+        assert_eq!(call.await.unwrap().unwrap(), "x");
+    }
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+/// Forwards to a replica until it vanishes: then nothing is answered, neither on the connections that
+/// are open nor to new ones.
+struct Machine {
+    address: SocketAddr,
+    listener: std::net::TcpListener,
+    open: Arc<Mutex<Vec<std::net::TcpStream>>>,
+    forwarding: tokio::task::JoinHandle<()>,
+}
+
+impl Machine {
+    async fn start(to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap().into_std().unwrap();
+        let accepting = TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
+        let open = Arc::<Mutex<Vec<_>>>::default();
+        let kept = open.clone();
+        let forwarding = tokio::spawn(async move {
+            let mut forwards = tokio::task::JoinSet::new();
+            while let Ok((near, _)) = accepting.accept().await {
+                // So that the socket stays open when the forwarding ends.
+                let near = near.into_std().unwrap();
+                locked(&kept).push(near.try_clone().unwrap());
+                let mut near = TcpStream::from_std(near).unwrap();
+                let mut far = TcpStream::connect(to).await.unwrap();
+                forwards.spawn(async move {
+                    tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+                });
+            }
+        });
+        Self { address: listener.local_addr().unwrap(), listener, open, forwarding }
+    }
+
+    fn vanish(self) {
+        self.forwarding.abort();
+        // With a full queue of connections that nobody accepts, the system ignores further ones.
+        let patience = Duration::from_millis(50);
+        let queue: Vec<_> =
+            (0..4).map(|_| std::net::TcpStream::connect_timeout(&self.address, patience)).collect();
+        std::mem::forget((self.listener, self.open, queue));
+    }
+}
