@@ -2,6 +2,7 @@
 //! the database, background work, and an end within bounds.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
@@ -26,8 +27,6 @@ use crate::{GuardLayer, Shutdown};
 
 /// Interval of readiness checks.
 const READINESS_EVERY: Duration = Duration::from_secs(1);
-/// Timeout of a readiness check: a database that does not answer counts as down.
-const READINESS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A service that can be run.
 pub struct Server {
@@ -66,7 +65,7 @@ impl Server {
         self
     }
 
-    /// Ready only while this database answers; closed at the end.
+    /// Ready only while this database answers and takes writes; closed at the end.
     pub fn database(mut self, db: Db) -> Self {
         self.db = Some(db);
         self
@@ -137,14 +136,17 @@ async fn watch_readiness(health: Health, services: Vec<&'static str>, db: Option
     let mut serving = true;
     loop {
         tokio::time::sleep(READINESS_EVERY).await;
-        let answers =
-            matches!(tokio::time::timeout(READINESS_PATIENCE, db.ping()).await, Ok(Ok(())));
-        if answers != serving {
-            serving = answers;
-            set(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
-            match serving {
-                true => tracing::info!("the database answers again"),
-                false => tracing::warn!("the database does not answer"),
+        let checked = db.check().await;
+        if checked.is_ok() == serving {
+            continue;
+        }
+        serving = checked.is_ok();
+        set(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
+        match checked {
+            Ok(()) => tracing::info!("the database answers and takes writes again"),
+            Err(error) => {
+                let cause = error.source().map(tracing::field::display);
+                tracing::warn!(cause, "the database does not answer, or takes no writes");
             }
         }
     }

@@ -17,7 +17,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr, query_with};
 
 use crate::error::{Cause, Error};
-use crate::postgres::Lease;
+use crate::lease::Lease;
+use crate::postgres::Manager;
 use crate::query::{Arg, Query};
 
 /// The statement for many of one text.
@@ -41,7 +42,7 @@ impl Batch {
     /// Runs the statement; gives each member the first row that it finds.
     pub(crate) async fn read<'q>(
         &self,
-        mut lease: Lease,
+        mut lease: Lease<Manager>,
         members: impl ExactSizeIterator<Item = &'q Query> + Clone,
     ) -> Result<Vec<Option<PgRow>>, Error> {
         let count = members.len();

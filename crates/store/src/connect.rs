@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::db::{Db, Pools};
 use crate::error::{Cause, Error};
 use crate::postgres::Postgres;
-use crate::sqlite::Readers;
+use crate::sqlite::Sqlite;
 
 /// Which database, and how much of it.
 #[derive(Clone)]
@@ -124,9 +124,8 @@ pub enum ConnectError {
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long SQLite waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a write waits for the writes before it. Longer than for PostgreSQL, because all of
-/// them queue for one connection.
-const WRITE_QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of the WAL that stay after a checkpoint.
+const WAL_KEPT: &str = "16777216";
 
 impl Db {
     /// Opens the database, and makes an SQLite file that is not there. Fails within seconds when it
@@ -218,21 +217,14 @@ async fn sqlite(path: &Path, max_connections: u32) -> Result<Db, ConnectError> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .synchronous(SqliteSynchronous::Full);
-    let write = SqlitePoolOptions::new()
-        .max_connections(1)
-        // Never closed: it keeps the WAL there that readers need.
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(WRITE_QUEUE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
-        .await
-        .map_err(|error| ConnectError::NotADatabase {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
-    let read = Readers::new(options.read_only(true), max_connections, WRITE_QUEUE_TIMEOUT);
-    Ok(Db(Pools::Sqlite { read, write }))
+    let writing = options
+        .clone()
+        .journal_mode(SqliteJournalMode::Wal)
+        // A reader with a long snapshot lets the WAL grow. It shrinks again at the next checkpoint.
+        .pragma("journal_size_limit", WAL_KEPT);
+    let opened = Sqlite::open(options.read_only(true), writing, max_connections).await;
+    let unusable = |error| ConnectError::NotADatabase { path: path.to_owned(), source: error };
+    Ok(Db(Pools::Sqlite(opened.map_err(|error| unusable(error.into()))?)))
 }
 
 /// Makes the directory (0700) and the file (0600), unless they are there. SQLite gives its other

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, SqlitePool, query_as_with, query_with};
 
 use crate::error::{Cause, Error};
 use crate::postgres::Postgres;
 use crate::query::Query;
-use crate::sqlite::Readers;
+use crate::sqlite::Sqlite;
 use crate::tx::{Inner, Tx};
 
 /// A database. Cheap to clone; all clones share the connections.
@@ -19,12 +19,7 @@ pub struct Db(pub(crate) Pools);
 #[derive(Clone)]
 pub(crate) enum Pools {
     Postgres(Postgres),
-    /// SQLite lets many read while one writes. With a single connection for writing, writers queue
-    /// in the pool, in order, instead of polling for the file's lock.
-    Sqlite {
-        read: Readers,
-        write: SqlitePool,
-    },
+    Sqlite(Sqlite),
 }
 
 /// Which database it is. For what operators are told, never for choosing between two SQL texts.
@@ -42,23 +37,25 @@ pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Sen
 impl<T> Row for T where T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin
 {}
 
-/// How long [`Db::ping`] waits: shorter than any probe's own timeout.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long [`Db::check`] waits: shorter than any probe's own timeout.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long a write says that the database takes writes.
+const BEAT_EVERY: Duration = Duration::from_secs(10);
 
 impl Db {
     /// Which database it is.
     pub fn backend(&self) -> Backend {
         match self.0 {
             Pools::Postgres(_) => Backend::Postgres,
-            Pools::Sqlite { .. } => Backend::Sqlite,
+            Pools::Sqlite(_) => Backend::Sqlite,
         }
     }
 
     /// The first row that a SELECT finds, if any.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => pool.fetch_optional(query).await,
-            Pools::Sqlite { read, .. } => read.fetch_optional(query).await,
+            Pools::Postgres(pool) => pool.read(|lease| lease.fetch_optional(&query)).await,
+            Pools::Sqlite(pool) => pool.reader().await?.fetch_optional(query).await,
         }
     }
 
@@ -68,7 +65,7 @@ impl Db {
     pub async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.0 {
             Pools::Postgres(pool) => pool.find(query).await,
-            Pools::Sqlite { .. } => self.fetch_optional(query).await,
+            Pools::Sqlite(_) => self.fetch_optional(query).await,
         }
     }
 
@@ -80,13 +77,8 @@ impl Db {
     /// All rows that a SELECT finds.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
-                let (sql, args) = query.postgres()?;
-                let mut lease = pool.lease().await?;
-                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.seen(found)
-            }
-            Pools::Sqlite { read, .. } => read.fetch_all(query).await,
+            Pools::Postgres(pool) => pool.read(|lease| lease.fetch_all(&query)).await,
+            Pools::Sqlite(pool) => pool.reader().await?.fetch_all(query).await,
         }
     }
 
@@ -104,34 +96,16 @@ impl Db {
     /// All rows that a write with RETURNING touched. Committed when this returns.
     pub async fn write_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
-                let (sql, args) = query.postgres()?;
-                let mut lease = pool.lease().await?;
-                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.seen(found)
-            }
-            // Never fetch_optional: sqlx hands out the first row before SQLite has stepped to the
-            // end of the statement, which is where it commits.
-            Pools::Sqlite { write, .. } => {
-                let (sql, args) = query.sqlite()?;
-                Ok(query_as_with(sql, args).fetch_all(write).await?)
-            }
+            Pools::Postgres(pool) => pool.lease().await?.write_all(&query).await,
+            Pools::Sqlite(pool) => pool.writer().await?.write_all(query).await,
         }
     }
 
     /// Runs a write without RETURNING; gives the number of rows touched.
     pub async fn execute(&self, query: Query) -> Result<u64, Error> {
         match &self.0 {
-            Pools::Postgres(pool) => {
-                let (sql, args) = query.postgres()?;
-                let mut lease = pool.lease().await?;
-                let done = query_with(sql, args).execute(lease.connection()?).await;
-                Ok(lease.seen(done)?.rows_affected())
-            }
-            Pools::Sqlite { write, .. } => {
-                let (sql, args) = query.sqlite()?;
-                Ok(query_with(sql, args).execute(write).await?.rows_affected())
-            }
+            Pools::Postgres(pool) => pool.lease().await?.execute(&query).await,
+            Pools::Sqlite(pool) => pool.writer().await?.execute(query).await,
         }
     }
 
@@ -143,27 +117,50 @@ impl Db {
                 lease.begin().await?;
                 Inner::Postgres(lease)
             }
-            // A deferred transaction that reads first and writes later fails at once with
-            // SQLITE_BUSY when another process wrote in between; an immediate one waits its turn.
-            Pools::Sqlite { write, .. } => {
-                Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
+            Pools::Sqlite(pool) => {
+                let mut lease = pool.writer().await?;
+                lease.begin().await?;
+                Inner::Sqlite(lease)
             }
         }))
     }
 
-    /// Whether the database answers, for readiness probes. Takes at most two seconds.
-    pub async fn ping(&self) -> Result<(), Error> {
-        let answer = async {
-            match &self.0 {
-                Pools::Postgres(pool) => pool.ping().await,
-                Pools::Sqlite { .. } => {
-                    self.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop)
-                }
+    /// Whether the database answers and takes writes, for readiness probes. Takes at most two seconds.
+    /// The schema must have the table `heartbeat`.
+    ///
+    /// Real writes say whether it takes them. When there was none for a while, or one failed, this
+    /// makes a small one. A database that is busy writing takes writes.
+    pub async fn check(&self) -> Result<(), Error> {
+        let check = async {
+            self.ping().await?;
+            let signs = match &self.0 {
+                Pools::Postgres(pool) => pool.signs(),
+                Pools::Sqlite(pool) => pool.signs(),
+            };
+            if signs.takes_writes(BEAT_EVERY) {
+                return Ok(());
+            }
+            match self.beat().await {
+                Ok(_) | Err(Error::Busy | Error::Conflict) => Ok(()),
+                Err(error) => Err(error),
             }
         };
-        match tokio::time::timeout(PING_TIMEOUT, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::Unavailable(Cause::new("no answer in time"))),
+        let unanswered = || Err(Error::Unavailable(Cause::new("no answer in time")));
+        tokio::time::timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| unanswered())
+    }
+
+    async fn beat(&self) -> Result<u64, Error> {
+        let beat = Query::new("UPDATE heartbeat SET beats = beats + 1");
+        match &self.0 {
+            Pools::Postgres(pool) => pool.lease_now().await?.execute(&beat).await,
+            Pools::Sqlite(pool) => pool.writer_now().await?.execute(beat).await,
+        }
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        match &self.0 {
+            Pools::Postgres(pool) => pool.ping().await,
+            Pools::Sqlite(_) => self.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop),
         }
     }
 
@@ -171,12 +168,7 @@ impl Db {
     pub async fn close(&self) {
         match &self.0 {
             Pools::Postgres(pool) => pool.close().await,
-            // The writer last: only it may write, and whoever closes last folds the WAL back into
-            // the file.
-            Pools::Sqlite { read, write } => {
-                read.close().await;
-                write.close().await;
-            }
+            Pools::Sqlite(pool) => pool.close().await,
         }
     }
 }

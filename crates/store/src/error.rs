@@ -57,6 +57,16 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
+impl Error {
+    /// The same of an attempt to connect: whatever is wrong, the database cannot be used now.
+    pub(crate) fn of_connecting(error: sqlx::Error) -> Self {
+        match Self::from(error) {
+            Self::Internal(cause) => Self::Unavailable(cause),
+            error => error,
+        }
+    }
+}
+
 impl Cause {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -75,10 +85,11 @@ impl From<sqlx::Error> for Error {
                     Self::Internal(Cause::new("an error of an unknown driver"))
                 }
             }
-            // SQLite's: its connections are opened at once, so the time went by in the queue.
-            sqlx::Error::PoolTimedOut => Self::Busy,
+            // What is no protocol of PostgreSQL comes from something in between, such as a proxy whose
+            // server is away.
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Unavailable(Cause::new(error.to_string())),
             _ => Self::Internal(Cause::new(error.to_string())),
@@ -99,9 +110,8 @@ fn from_postgres(error: &PgDatabaseError) -> Error {
         "23505" => Error::Unique { key: error.constraint().unwrap_or_default().to_owned() },
         // serialization_failure, deadlock_detected, lock_not_available
         "40001" | "40P01" | "55P03" => Error::Conflict,
-        // query_canceled, read_only_sql_transaction (a standby after a failover),
-        // idle_in_transaction_session_timeout, transaction_timeout
-        "57014" | "25006" | "25P03" | "25P04" => Error::Unavailable(cause),
+        // query_canceled, idle_in_transaction_session_timeout, transaction_timeout
+        READ_ONLY | "57014" | "25P03" | "25P04" => Error::Unavailable(cause),
         // connection exceptions, insufficient resources, the operator's and the server's own ends
         _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => {
             Error::Unavailable(cause)
@@ -110,11 +120,29 @@ fn from_postgres(error: &PgDatabaseError) -> Error {
     }
 }
 
-/// Whether the server closes the connection after it has said this.
+/// Whether a PostgreSQL connection is of no use after this: the server closes it, or it leads to a
+/// server that takes no writes (a standby after a failover) while another one may lead to one that does.
 pub(crate) fn ends_session(error: &dyn DatabaseError) -> bool {
-    error
-        .try_downcast_ref::<PgDatabaseError>()
-        .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+    let ends = |severity| matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| ends(error.severity()) || error.code() == READ_ONLY)
+}
+
+/// Whether the database says that it takes no writes.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(READ_ONLY))
+}
+
+/// read_only_sql_transaction.
+const READ_ONLY: &str = "25006";
+
+/// Whether an SQLite connection is of no use after this. SQLite may have rolled back, and the cause may
+/// be a file that is not there any more.
+pub(crate) fn ends_connection(error: &dyn DatabaseError) -> bool {
+    let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
+    // SQLITE_NOMEM, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN,
+    // SQLITE_NOTADB
+    code.is_none_or(|code| matches!(code & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26))
 }
 
 /// By result code: <https://www.sqlite.org/rescode.html>.

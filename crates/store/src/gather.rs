@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use crate::batch::Batch;
 use crate::db::Row;
 use crate::error::{Cause, Error};
-use crate::postgres::{ACQUIRE_TIMEOUT, Lease, Postgres};
+use crate::lease::Lease;
+use crate::postgres::{ACQUIRE_TIMEOUT, Manager, Postgres};
 use crate::query::Query;
 
 /// How many statements of one text are under way at once.
@@ -69,12 +70,14 @@ impl Gather {
     ) -> Result<Option<T>, Error> {
         let text = self.text(&query);
         if !text.batch.takes(&query) {
-            return postgres.fetch_optional(query).await;
+            return postgres.read(|lease| lease.fetch_optional(&query)).await;
         }
         match text.enter(query) {
             Entered::Lane(lane, query) => {
                 let _lone = Lone { lane: Some(lane), postgres };
-                within_patience(postgres, postgres.fetch_optional(query)).await
+                let attempt =
+                    |lease: Lease<Manager>| within_patience(postgres, lease.fetch_optional(&query));
+                postgres.read(attempt).await
             }
             Entered::Queue(waiting) => match waiting.answer().await? {
                 Some(row) => Ok(Some(T::from_row(&row)?)),
@@ -196,32 +199,37 @@ impl Lane {
         }
     }
 
-    async fn read(&self, postgres: &Postgres, lease: Lease, members: Vec<Member>) {
-        let members = match <[Member; 1]>::try_from(members) {
-            Ok([member]) => {
-                let row = within_patience(postgres, lease.fetch_row(member.query)).await;
-                member.answer.send(row).ok();
-                return;
+    async fn read(&self, postgres: &Postgres, lease: Lease<Manager>, members: Vec<Member>) {
+        let rows = match &*members {
+            // Those that waited have left while the lane waited for a connection.
+            [] => return,
+            [one] => {
+                let row = within_patience(postgres, lease.fetch_row(&one.query)).await;
+                row.map(|row| vec![row])
             }
-            Err(members) => members,
+            many => {
+                let queries = many.iter().map(|member| &member.query);
+                within_patience(postgres, self.text.batch.read(lease, queries)).await
+            }
         };
-        let queries = members.iter().map(|member| &member.query);
-        match within_patience(postgres, self.text.batch.read(lease, queries)).await {
+        match rows {
             Ok(rows) => {
                 for (member, row) in members.into_iter().zip(rows) {
                     member.answer.send(Ok(row)).ok();
                 }
             }
             // One's values may be to blame: each is asked for itself, and gets its own answer.
-            Err(Error::Internal(_)) => {
+            Err(Error::Internal(_)) if members.len() > 1 => {
                 for Member { query, answer, .. } in members {
                     if !answer.is_closed() {
-                        let row = within_patience(postgres, postgres.fetch_row(query)).await;
-                        answer.send(row).ok();
+                        let attempt = |lease: Lease<Manager>| {
+                            within_patience(postgres, lease.fetch_row(&query))
+                        };
+                        answer.send(postgres.read(attempt).await).ok();
                     }
                 }
             }
-            // One connection that broke shall not fail so many: once more, over another one.
+            // Once more, over another connection.
             Err(error @ Error::Unavailable(_)) => {
                 let (again, failed) = members.into_iter().partition(|member| !member.sent);
                 answer_all(failed, &error);
@@ -231,11 +239,13 @@ impl Lane {
         }
     }
 
-    /// Puts those who still wait for an answer back to where they were: before all others.
+    /// Puts those that still wait for an answer back to where they were. The other lane may have put
+    /// back some as well: the queue stays sorted by ticket, because [`Text::leave`] relies on that.
     fn put_back(&self, members: Vec<Member>) {
         let mut queue = locked(&self.text.queue);
-        for member in members.into_iter().rev().filter(|member| !member.answer.is_closed()) {
-            queue.waiting.push_front(Member { sent: true, ..member });
+        for member in members.into_iter().filter(|member| !member.answer.is_closed()) {
+            let at = queue.waiting.partition_point(|other| other.ticket < member.ticket);
+            queue.waiting.insert(at, Member { sent: true, ..member });
         }
     }
 }
@@ -288,4 +298,30 @@ fn answer_all(members: Vec<Member>, error: &Error) {
 /// Nothing panics while it holds one of these locks, so none is ever poisoned.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_stays_sorted_when_both_lanes_put_back() {
+        let query = || Query::new("SELECT 1 WHERE 1 = $1").bind(1_i64);
+        let text = Arc::new(Text { batch: Batch::of(&query()), queue: Mutex::default() });
+        let (mut lanes, mut waiting) = (Vec::new(), Vec::new());
+        for _ in 0..LANES + 6 {
+            match text.clone().enter(query()) {
+                Entered::Lane(lane, _) => lanes.push(lane),
+                Entered::Queue(member) => waiting.push(member),
+            }
+        }
+        let taken: Vec<_> = lanes.iter().map(|lane| lane.take(2)).collect();
+        // The first lane's members were the first, and so are put back before the others.
+        for (lane, members) in lanes.iter().zip(taken) {
+            lane.put_back(members);
+        }
+        let tickets: Vec<_> = locked(&text.queue).waiting.iter().map(|m| m.ticket).collect();
+        assert_eq!(tickets, [0, 1, 2, 3, 4, 5]);
+        assert!(waiting.iter().all(|member| text.leave(member.ticket)), "each can be found");
+    }
 }

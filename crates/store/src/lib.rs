@@ -16,13 +16,14 @@ mod error;
 pub mod etag;
 mod gather;
 pub mod idempotency;
+mod lease;
 mod migrate;
 pub mod page;
 mod postgres;
 mod query;
 mod server;
+mod signs;
 mod sqlite;
-mod suspicion;
 mod tx;
 
 pub use changes::Changes;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::migrate::{MigrateError, Migration, Migrator};
-use sqlx::{Acquire as _, Executor as _};
+use sqlx::{Connection as _, Executor as _};
 
 use crate::db::{Backend, Db, Pools};
 use crate::error::{Cause, Error};
@@ -51,15 +51,19 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
             lease.discard();
             done
         }
-        Pools::Sqlite { write, .. } => {
+        Pools::Sqlite(pool) => {
+            let mut lease = pool.writer().await.map_err(SchemaError::Database)?;
+            let connection = lease.connection().map_err(SchemaError::Database)?;
             // sqlx takes no lock here. An immediate transaction around it all is one, and makes
-            // the whole migration atomic.
-            let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
-            let connection = tx.acquire().await.map_err(database)?;
-            match migrator.run(connection).await {
-                Ok(()) => tx.commit().await.map_err(MigrateError::Execute),
-                failed => failed,
-            }
+            // the whole migration atomic. It must be sqlx's own, since the migrator begins others.
+            let done = async {
+                let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+                migrator.run(&mut *tx).await?;
+                Ok(tx.commit().await?)
+            };
+            let done = done.await;
+            lease.discard();
+            done
         }
     };
     done.map_err(|error| match error {

@@ -81,16 +81,22 @@ impl Query {
         self.push(")")
     }
 
-    /// For PostgreSQL.
-    pub(crate) fn postgres(mut self) -> Result<(SqlStr, PgArguments), Error> {
+    /// Whether it may change something.
+    pub(crate) fn is_write(&self) -> bool {
+        !self.sql.starts_with("SELECT")
+    }
+
+    /// For PostgreSQL. A reference, because a read may be repeated.
+    pub(crate) fn postgres(&self) -> Result<(SqlStr, PgArguments), Error> {
+        let mut sql = self.sql.clone();
         if self.for_share {
-            self.push(" FOR SHARE");
+            sql.to_mut().push_str(" FOR SHARE");
         }
         let mut arguments = PgArguments::default();
-        for arg in self.args {
+        for arg in &self.args {
             arg.add_to_postgres(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        Ok((text(self.sql), arguments))
+        Ok((text(sql), arguments))
     }
 
     /// For SQLite.
@@ -131,15 +137,15 @@ pub enum Arg {
 }
 
 impl Arg {
-    fn add_to_postgres(self, to: &mut PgArguments) -> Result<(), BoxDynError> {
+    fn add_to_postgres(&self, to: &mut PgArguments) -> Result<(), BoxDynError> {
         match self {
-            Self::Uuid(value) => to.add(value),
+            Self::Uuid(value) => to.add(*value),
             Self::Text(value) => to.add(value.as_deref()),
-            Self::Bool(value) => to.add(value),
-            Self::BigInt(value) => to.add(value),
-            Self::Time(value) => to.add(value),
-            Self::Date(value) => to.add(value),
-            Self::Bytes(value) => to.add(value),
+            Self::Bool(value) => to.add(*value),
+            Self::BigInt(value) => to.add(*value),
+            Self::Time(value) => to.add(*value),
+            Self::Date(value) => to.add(*value),
+            Self::Bytes(value) => to.add(value.as_deref()),
         }
     }
 

@@ -1,33 +1,39 @@
-//! Readers of an SQLite file.
+//! Connections to an SQLite file.
 //!
-//! As on PostgreSQL, sqlx's own pool asks each connection for a sign of life when it comes back.
-//! Here that is a task and a message to the connection's thread and back, for a file that cannot go
-//! away: as much work as the read itself. So only a reader whose read was given up is asked: its
-//! thread goes on with that read until it has found a row, and nobody should wait behind it.
+//! SQLite lets many read while one writes. With a single connection for writing, writers queue here, in
+//! order, instead of polling for the file's lock.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{
-    self, Metrics, Object, Pool, PoolError, QueueMode, RecycleResult, WeakPool,
+    self, Metrics, Pool, PoolError, QueueMode, RecycleResult, Timeouts, WeakPool,
 };
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection as _, SqliteConnection, query_as_with};
-use tokio::runtime::Handle;
+use sqlx::{Connection as _, Executor as _, SqliteConnection, query_as_with, query_with};
 
 use crate::db::Row;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, ends_connection};
+use crate::lease::{CLEAN_UP_TIMEOUT, Lease, Leased};
 use crate::query::Query;
+use crate::signs::Signs;
 
+/// How long a statement waits for a connection. Longer than for PostgreSQL, because all writes queue for
+/// one.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a reader is kept that nobody uses: each is a thread with a page cache.
 const KEEP: Duration = Duration::from_secs(60);
-/// How long [`Readers::close`] waits for reads.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The connections. Cheap to clone; all clones share them.
 #[derive(Clone)]
-pub(crate) struct Readers(Pool<Manager>);
+pub(crate) struct Sqlite {
+    readers: Pool<Manager>,
+    writer: Pool<Manager>,
+    signs: Arc<Signs>,
+}
 
-struct Manager(SqliteConnectOptions);
+pub(crate) struct Manager(SqliteConnectOptions);
 
 impl managed::Manager for Manager {
     type Type = SqliteConnection;
@@ -42,95 +48,136 @@ impl managed::Manager for Manager {
     }
 }
 
-impl Readers {
-    /// At most so many at once; who has to wait longer than `patience` for one is told
-    /// [`Error::Busy`].
-    pub(crate) fn new(options: SqliteConnectOptions, most: u32, patience: Duration) -> Self {
-        let pool = Pool::builder(Manager(options))
-            .max_size(usize::try_from(most.max(1)).unwrap_or(usize::MAX))
-            .wait_timeout(Some(patience))
-            // The connections used last are used again: the others may be given back.
-            .queue_mode(QueueMode::Lifo)
-            .runtime(deadpool::Runtime::Tokio1)
-            .build();
-        // Only timeouts without a runtime cannot be built.
-        #[expect(clippy::expect_used, reason = "a runtime is given in the line above")]
-        let pool = pool.expect("a pool with a runtime");
-        tokio::spawn(give_back(pool.weak()));
-        Self(pool)
+impl Sqlite {
+    /// Opens the file for writing, and for at most so many readers at once.
+    pub(crate) async fn open(
+        reading: SqliteConnectOptions,
+        writing: SqliteConnectOptions,
+        most_readers: u32,
+    ) -> Result<Self, sqlx::Error> {
+        let most_readers = usize::try_from(most_readers.max(1)).unwrap_or(usize::MAX);
+        let this = Self {
+            readers: pool(reading, most_readers),
+            writer: pool(writing, 1),
+            signs: Arc::default(),
+        };
+        tokio::spawn(give_back(this.readers.weak()));
+        // Open from now on, because that keeps the WAL there that readers need.
+        match this.writer.get().await {
+            Err(PoolError::Backend(error)) => Err(error),
+            Ok(_) | Err(_) => Ok(this),
+        }
     }
 
-    /// The first row of a SELECT, if any.
-    pub(crate) async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
-        let (sql, args) = query.sqlite()?;
-        let mut reading = self.reading().await?;
-        let found = query_as_with(sql, args).fetch_optional(reading.connection()?).await;
-        reading.seen(found)
+    /// A connection that can only read.
+    pub(crate) async fn reader(&self) -> Result<Lease<Manager>, Error> {
+        self.lease(&self.readers, &self.readers.timeouts()).await
     }
 
-    /// All rows of a SELECT.
-    pub(crate) async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
-        let (sql, args) = query.sqlite()?;
-        let mut reading = self.reading().await?;
-        let found = query_as_with(sql, args).fetch_all(reading.connection()?).await;
-        reading.seen(found)
+    /// The connection that can write.
+    pub(crate) async fn writer(&self) -> Result<Lease<Manager>, Error> {
+        self.lease(&self.writer, &self.writer.timeouts()).await
     }
 
-    /// Waits until the reads under way are done, for a bounded time, and closes all connections.
+    /// The connection that can write, if it is free now.
+    pub(crate) async fn writer_now(&self) -> Result<Lease<Manager>, Error> {
+        let now = Timeouts { wait: Some(Duration::ZERO), ..self.writer.timeouts() };
+        self.lease(&self.writer, &now).await
+    }
+
+    /// What statements have shown lately.
+    pub(crate) fn signs(&self) -> &Signs {
+        &self.signs
+    }
+
+    /// Waits until the statements under way are done, for a bounded time, and closes all connections.
+    /// The writer last: only it may write, and the connection that is closed last folds the WAL back
+    /// into the file.
     pub(crate) async fn close(&self) {
-        let until = Instant::now() + CLOSE_PATIENCE;
-        while self.0.status().size > self.0.status().available && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        for pool in [&self.readers, &self.writer] {
+            let until = Instant::now() + CLEAN_UP_TIMEOUT;
+            while pool.status().size > pool.status().available && Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            for connection in pool.retain(|_, _| false).removed {
+                connection.close().await.ok();
+            }
+            pool.close();
         }
-        for reader in self.0.retain(|_, _| false).removed {
-            reader.close().await.ok();
-        }
-        self.0.close();
     }
 
-    async fn reading(&self) -> Result<Reading, Error> {
-        let reader = self.0.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error.into(),
+    async fn lease(
+        &self,
+        pool: &Pool<Manager>,
+        timeouts: &Timeouts,
+    ) -> Result<Lease<Manager>, Error> {
+        let connection = pool.timeout_get(timeouts).await.map_err(|error| match error {
+            PoolError::Backend(error) => Error::of_connecting(error),
             PoolError::Timeout(_) => Error::Busy,
             PoolError::Closed => sqlx::Error::PoolClosed.into(),
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 Error::Internal(Cause::new("the pool is not set up"))
             }
         })?;
-        Ok(Reading(Some(reader)))
+        Ok(Lease::new(connection, self.signs.clone()))
     }
 }
 
-/// A reader for the time of one read.
-struct Reading(Option<Object<Manager>>);
+fn pool(options: SqliteConnectOptions, most: usize) -> Pool<Manager> {
+    let pool = Pool::builder(Manager(options))
+        .max_size(most)
+        .wait_timeout(Some(QUEUE_TIMEOUT))
+        // The connections used last are used again: the others may be given back.
+        .queue_mode(QueueMode::Lifo)
+        .runtime(deadpool::Runtime::Tokio1)
+        .build();
+    // Only timeouts without a runtime cannot be built.
+    #[expect(clippy::expect_used, reason = "a runtime is given in the line above")]
+    pool.expect("a pool with a runtime")
+}
 
-impl Reading {
-    fn connection(&mut self) -> Result<&mut SqliteConnection, Error> {
-        self.0.as_deref_mut().ok_or(Error::Internal(Cause::new("a reading without its reader")))
+impl Lease<Manager> {
+    /// The first row of a SELECT, if any.
+    pub(crate) async fn fetch_optional<T: Row>(mut self, query: Query) -> Result<Option<T>, Error> {
+        let (sql, args) = query.sqlite()?;
+        let found = query_as_with(sql, args).fetch_optional(self.connection()?).await;
+        self.seen(found)
     }
 
-    /// Takes the outcome of the read, and gives the reader back unless its thread has died.
-    fn seen<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
-        match (self.0.take(), &outcome) {
-            (Some(reader), Err(sqlx::Error::WorkerCrashed)) => drop(Object::take(reader)),
-            (reader, _) => drop(reader),
-        }
-        Ok(outcome?)
+    /// All rows of a SELECT.
+    pub(crate) async fn fetch_all<T: Row>(mut self, query: Query) -> Result<Vec<T>, Error> {
+        let (sql, args) = query.sqlite()?;
+        let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
+        self.seen(found)
+    }
+
+    /// All rows that a write with RETURNING touched. Never `fetch_optional`: sqlx hands out the first
+    /// row before SQLite has stepped to the end of the statement, which is where it commits.
+    pub(crate) async fn write_all<T: Row>(mut self, query: Query) -> Result<Vec<T>, Error> {
+        let (sql, args) = query.sqlite()?;
+        let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
+        self.written(found)
+    }
+
+    /// Runs a write without RETURNING; gives the number of rows touched.
+    pub(crate) async fn execute(mut self, query: Query) -> Result<u64, Error> {
+        let (sql, args) = query.sqlite()?;
+        let done = query_with(sql, args).execute(self.connection()?).await;
+        Ok(self.written(done)?.rows_affected())
     }
 }
 
-impl Drop for Reading {
-    fn drop(&mut self) {
-        // A read that was given up: until its thread is done with it nobody else gets the reader.
-        let Some(mut reader) = self.0.take() else { return };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                if reader.ping().await.is_err() {
-                    drop(Object::take(reader));
-                }
-            })),
-            Err(_) => drop(Object::take(reader)),
-        }
+impl Leased for Manager {
+    // A deferred transaction that reads first and writes later fails at once with SQLITE_BUSY when
+    // another process wrote in between; an immediate one waits its turn.
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+
+    async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+        connection.execute(sql).await.map(drop)
+    }
+
+    fn is_last(error: &dyn DatabaseError) -> bool {
+        ends_connection(error)
     }
 }
 
@@ -144,5 +191,79 @@ async fn give_back(pool: WeakPool<Manager>) {
         for reader in idle {
             reader.close().await.ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{Db, Pools};
+
+    /// A database of at most so many pages, which is full then as on a full disk.
+    async fn small(folder: &tempfile::TempDir, pages: &'static str) -> Db {
+        let options = SqliteConnectOptions::new().filename(folder.path().join("small.db"));
+        let options = options.create_if_missing(true);
+        let writing = options.clone().journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+        let writing = writing.pragma("max_page_count", pages);
+        let db = Db(Pools::Sqlite(Sqlite::open(options, writing, 2).await.unwrap()));
+        let table =
+            "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
+        db.execute(Query::new(table)).await.unwrap();
+        db
+    }
+
+    fn insert(bytes: usize) -> Query {
+        Query::new("INSERT INTO things (data) VALUES ($1)").bind(vec![7; bytes])
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_ends_one_write_and_not_all_that_follow() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = small(&folder, "20").await;
+        for _ in 0..3 {
+            let mut tx = db.begin().await.unwrap();
+            tx.execute(insert(1)).await.unwrap();
+            let refused = tx.execute(insert(1_000_000)).await;
+            assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+            // The transaction is over: this must not become one of its own.
+            let refused = tx.execute(insert(1)).await;
+            assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+            tx.commit().await.unwrap_err();
+            let refused = db.execute(insert(1_000_000)).await;
+            assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        }
+        let mut tx = db.begin().await.unwrap();
+        tx.execute(insert(1)).await.unwrap();
+        tx.commit().await.unwrap();
+        let (kept,): (i64,) =
+            db.fetch_one(Query::new("SELECT COUNT(*) FROM things")).await.unwrap();
+        assert_eq!(kept, 1);
+    }
+
+    #[tokio::test]
+    async fn the_wal_shrinks_again_after_a_long_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clinic.db");
+        let options = crate::Options::new(format!("sqlite:{}", file.display()));
+        let db = Db::connect(&options).await.unwrap();
+        let table = "CREATE TABLE things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
+        db.execute(Query::new(table)).await.unwrap();
+        let Pools::Sqlite(pool) = &db.0 else { unreachable!() };
+        let mut reader = pool.reader().await.unwrap();
+        let connection = reader.connection().unwrap();
+        connection.execute("BEGIN; SELECT COUNT(*) FROM things").await.unwrap();
+        for _ in 0..40 {
+            db.execute(insert(1_000_000)).await.unwrap();
+            db.execute(Query::new("DELETE FROM things")).await.unwrap();
+        }
+        let wal = folder.path().join("clinic.db-wal");
+        let len = || std::fs::metadata(&wal).unwrap().len();
+        assert!(len() > 30_000_000, "{}", len());
+        reader.connection().unwrap().execute("COMMIT").await.unwrap();
+        drop(reader);
+        for _ in 0..3 {
+            db.execute(insert(1)).await.unwrap();
+        }
+        assert!(len() <= 17_000_000, "{}", len());
     }
 }

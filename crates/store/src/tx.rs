@@ -1,33 +1,36 @@
 //! A unit of work: several statements, all or none.
 
-use sqlx::{Sqlite, Transaction, query_as_with, query_with};
+use sqlx::{query_as_with, query_with};
 
 use crate::db::{Row, no_row};
 use crate::error::Error;
-use crate::postgres::Lease;
+use crate::lease::Lease;
 use crate::query::Query;
+use crate::{postgres, sqlite};
 
 /// A transaction, made by [`crate::Db::begin`]. Dropping it rolls it back.
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct Tx(pub(crate) Inner);
 
 pub(crate) enum Inner {
-    Postgres(Lease),
-    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Lease<postgres::Manager>),
+    Sqlite(Lease<sqlite::Manager>),
 }
 
 impl Tx {
     /// The first row of a SELECT, or of a write with RETURNING, if any.
     pub async fn fetch_optional<T: Row>(&mut self, query: Query) -> Result<Option<T>, Error> {
+        let is_write = query.is_write();
         match &mut self.0 {
             Inner::Postgres(lease) => {
                 let (sql, args) = query.postgres()?;
                 let found = query_as_with(sql, args).fetch_optional(lease.connection()?).await;
-                lease.seen_within(found)
+                lease.seen_within(is_write, found)
             }
-            Inner::Sqlite(tx) => {
+            Inner::Sqlite(lease) => {
                 let (sql, args) = query.sqlite()?;
-                Ok(query_as_with(sql, args).fetch_optional(&mut **tx).await?)
+                let found = query_as_with(sql, args).fetch_optional(lease.connection()?).await;
+                lease.seen_within(is_write, found)
             }
         }
     }
@@ -39,15 +42,17 @@ impl Tx {
 
     /// All rows of a SELECT, or of a write with RETURNING.
     pub async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>, Error> {
+        let is_write = query.is_write();
         match &mut self.0 {
             Inner::Postgres(lease) => {
                 let (sql, args) = query.postgres()?;
                 let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.seen_within(found)
+                lease.seen_within(is_write, found)
             }
-            Inner::Sqlite(tx) => {
+            Inner::Sqlite(lease) => {
                 let (sql, args) = query.sqlite()?;
-                Ok(query_as_with(sql, args).fetch_all(&mut **tx).await?)
+                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
+                lease.seen_within(is_write, found)
             }
         }
     }
@@ -58,11 +63,12 @@ impl Tx {
             Inner::Postgres(lease) => {
                 let (sql, args) = query.postgres()?;
                 let done = query_with(sql, args).execute(lease.connection()?).await;
-                Ok(lease.seen_within(done)?.rows_affected())
+                Ok(lease.seen_within(true, done)?.rows_affected())
             }
-            Inner::Sqlite(tx) => {
+            Inner::Sqlite(lease) => {
                 let (sql, args) = query.sqlite()?;
-                Ok(query_with(sql, args).execute(&mut **tx).await?.rows_affected())
+                let done = query_with(sql, args).execute(lease.connection()?).await;
+                Ok(lease.seen_within(true, done)?.rows_affected())
             }
         }
     }
@@ -70,18 +76,16 @@ impl Tx {
     /// Makes it last. Nothing of it can be lost once this has returned `Ok`.
     pub async fn commit(self) -> Result<(), Error> {
         match self.0 {
-            Inner::Postgres(lease) => lease.end("COMMIT").await?,
-            Inner::Sqlite(tx) => tx.commit().await?,
+            Inner::Postgres(lease) => lease.commit().await,
+            Inner::Sqlite(lease) => lease.commit().await,
         }
-        Ok(())
     }
 
     /// Undoes it now, rather than when the connection is next used.
     pub async fn rollback(self) -> Result<(), Error> {
         match self.0 {
-            Inner::Postgres(lease) => lease.end("ROLLBACK").await?,
-            Inner::Sqlite(tx) => tx.rollback().await?,
+            Inner::Postgres(lease) => lease.rollback().await,
+            Inner::Sqlite(lease) => lease.rollback().await,
         }
-        Ok(())
     }
 }

@@ -45,7 +45,12 @@ CREATE TABLE requests (
 CREATE TABLE page_keys (
     id bigint PRIMARY KEY,
     key bytea NOT NULL
-);";
+);
+CREATE TABLE heartbeat (
+    id bigint PRIMARY KEY,
+    beats bigint NOT NULL
+);
+INSERT INTO heartbeat (id, beats) VALUES (1, 0);";
 
 fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
     let kind = MigrationType::Simple;
@@ -136,6 +141,7 @@ on_both! {
     a_schema_that_is_not_the_programs_is_refused
     a_failed_migration_leaves_nothing_behind
     a_migration_may_be_for_one_database
+    a_check_writes_only_when_nothing_else_has_written_lately
     a_closed_database_is_unavailable
 }
 
@@ -173,7 +179,7 @@ struct Thing {
 
 async fn every_type_comes_back_as_it_was(scratch: &Scratch) {
     let db = scratch.db().await;
-    db.ping().await.unwrap();
+    db.check().await.unwrap();
     let (id, now) = (Clock::system().new_id(), Clock::system().now());
     let day = NaiveDate::from_ymd_opt(1980, 2, 29);
     let written: Thing = db
@@ -430,10 +436,23 @@ async fn a_migration_may_be_for_one_database(scratch: &Scratch) {
     assert!(db.fetch_all::<(i64,)>(own).await.unwrap().is_empty());
 }
 
+async fn a_check_writes_only_when_nothing_else_has_written_lately(scratch: &Scratch) {
+    let db = scratch.db().await;
+    let beats = async || db.fetch_one::<(i64,)>(Query::new("SELECT beats FROM heartbeat")).await;
+    db.execute(insert(1, "a", None, 0)).await.unwrap();
+    db.check().await.unwrap();
+    assert_eq!(beats().await.unwrap().0, 0, "that write says enough");
+    let db = scratch.db().await;
+    for _ in 0..5 {
+        db.check().await.unwrap();
+    }
+    assert_eq!(beats().await.unwrap().0, 1);
+}
+
 async fn a_closed_database_is_unavailable(scratch: &Scratch) {
     let db = scratch.db().await;
     db.close().await;
-    assert!(matches!(db.ping().await, Err(Error::Unavailable(_))));
+    assert!(matches!(db.check().await, Err(Error::Unavailable(_))));
 }
 
 async fn refusal(url: &str) -> String {
@@ -513,7 +532,7 @@ mod only_on {
             tx.execute(insert(1, "a", None, 0)).await.unwrap();
             let waited = db.execute(insert(2, "a", None, 1)).await;
             assert!(matches!(waited, Err(Error::Busy)), "{waited:?}");
-            db.ping().await.unwrap();
+            db.check().await.unwrap();
             tx.commit().await.unwrap();
             assert_eq!(count(&db).await, 1);
         }
@@ -540,6 +559,93 @@ mod only_on {
             let ended = tx.commit().await;
             assert!(matches!(ended, Err(Error::Unavailable(_))), "{ended:?}");
             assert_eq!(count(&db).await, 0);
+        }
+
+        const READ_ONLY: &str = "SELECT set_config('default_transaction_read_only', 'on', FALSE)";
+
+        #[tokio::test]
+        async fn connections_that_lead_to_a_standby_fail_one_write_and_not_one_each() {
+            let scratch = scratch(Some(&postgres_server())).await;
+            let db = scratch.db().await;
+            let mut held = Vec::new();
+            for _ in 0..4 {
+                held.push(db.begin().await.unwrap());
+            }
+            for mut tx in held {
+                tx.fetch_one::<(String,)>(Query::new(READ_ONLY)).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            let refused = db.execute(insert(1, "a", None, 0)).await;
+            assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+            for n in 0..10 {
+                db.execute(insert(2 + n, "a", None, i64::try_from(n).unwrap())).await.unwrap();
+            }
+        }
+
+        #[tokio::test]
+        async fn a_server_that_takes_no_writes_is_not_ready_until_it_does() {
+            let scratch = scratch(Some(&postgres_server())).await;
+            let db = scratch.db().await;
+            db.check().await.unwrap();
+            let (name,): (String,) =
+                db.fetch_one(Query::new("SELECT current_database()::text")).await.unwrap();
+            let set = async |what: &str| {
+                let url =
+                    format!("{}?options[default_transaction_read_only]=off", postgres_server());
+                let db = Db::connect(&Options::new(url)).await.unwrap();
+                let sql = format!("ALTER DATABASE {name} {what}");
+                db.execute(Query::new(sql.leak())).await.unwrap();
+            };
+            set("SET default_transaction_read_only TO on").await;
+            // What the operator does after that: the sessions begin again.
+            let end = "SELECT pg_terminate_backend(pg_backend_pid())";
+            db.fetch_one::<(bool,)>(Query::new(end)).await.unwrap_err();
+            let refused = db.execute(insert(1, "a", None, 0)).await;
+            assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+            for _ in 0..3 {
+                assert!(matches!(db.check().await, Err(Error::Unavailable(_))));
+                assert_eq!(count(&db).await, 0, "reads still work");
+            }
+            set("RESET default_transaction_read_only").await;
+            // The first one still goes over a session that only reads, and ends it.
+            db.check().await.ok();
+            db.check().await.unwrap();
+            db.execute(insert(1, "a", None, 0)).await.unwrap();
+        }
+
+        #[tokio::test]
+        async fn a_proxy_that_accepts_and_closes_makes_the_database_unavailable() {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let scratch = scratch(Some(&postgres_server())).await;
+            scratch.db().await.close().await;
+            let url = scratch.url.expose_secret().to_owned();
+            let (head, rest) = url.split_once('@').unwrap();
+            let (server, database) = rest.split_once('/').unwrap();
+            let proxied = format!("{head}@{}/{database}", listener.local_addr().unwrap());
+            let server = server.to_owned();
+            let proxy = tokio::spawn(async move {
+                // One that says what is wrong, and one for calls.
+                for _ in 0..2 {
+                    let (mut near, _) = listener.accept().await.unwrap();
+                    let mut far = tokio::net::TcpStream::connect(&server).await.unwrap();
+                    tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+                }
+                loop {
+                    drop(listener.accept().await.unwrap());
+                }
+            });
+            let options = Options { max_connections: 1, ..Options::new(proxied) };
+            let db = Db::connect(&options).await.unwrap();
+            let end = Query::new("SELECT pg_terminate_backend(pg_backend_pid())");
+            db.fetch_one::<(bool,)>(end).await.unwrap_err();
+            for _ in 0..3 {
+                let found = db.fetch_optional::<(i64,)>(Query::new("SELECT 1::bigint")).await;
+                assert!(matches!(found, Err(Error::Unavailable(_))), "{found:?}");
+                let written = db.execute(insert(1, "a", None, 0)).await;
+                assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
+                assert!(matches!(db.check().await, Err(Error::Unavailable(_))));
+            }
+            proxy.abort();
         }
 
         #[tokio::test]

@@ -233,17 +233,24 @@ mod on {
             }
         }
 
-        /// Ends the sessions whose statement waits for a lock, once there are so many.
-        async fn end_those_who_wait(other: &mut Tx, count: i64) {
-            let waiting = "SELECT COUNT(DISTINCT pid) FROM pg_locks \
+        /// Ends the sessions whose statement waits for a lock, once there are so many besides those that
+        /// were ended before.
+        async fn end_those_who_wait(other: &mut Tx, count: usize, ended: &mut Vec<i64>) {
+            let waiting = "SELECT DISTINCT pid::bigint FROM pg_locks \
                 WHERE NOT granted AND relation = 'things'::regclass";
-            while other.fetch_one::<(i64,)>(Query::new(waiting)).await.unwrap().0 < count {
+            let new = loop {
+                let found: Vec<(i64,)> = other.fetch_all(Query::new(waiting)).await.unwrap();
+                let new: Vec<_> = found.into_iter().filter(|(pid,)| !ended.contains(pid)).collect();
+                if new.len() == count {
+                    break new;
+                }
                 tokio::task::yield_now().await;
+            };
+            for (pid,) in new {
+                let end = Query::new("SELECT pg_terminate_backend($1::int)").bind(pid);
+                assert!(other.fetch_one::<(bool,)>(end).await.unwrap().0);
+                ended.push(pid);
             }
-            let end = "SELECT pg_terminate_backend(pid) FROM pg_locks \
-                WHERE NOT granted AND relation = 'things'::regclass";
-            let ended: Vec<(bool,)> = other.fetch_all(Query::new(end)).await.unwrap();
-            assert!(ended.iter().all(|(ended,)| *ended));
         }
 
         #[tokio::test]
@@ -257,16 +264,38 @@ mod on {
                     tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
                 })
                 .collect();
-            // The two that went alone, and then the one of those who waited for them.
-            end_those_who_wait(&mut lock, 2).await;
+            // The two that went alone, twice, and then the one of those who waited for them.
+            let mut ended = Vec::new();
+            end_those_who_wait(&mut lock, 2, &mut ended).await;
+            end_those_who_wait(&mut lock, 2, &mut ended).await;
             let mut asked = asked.into_iter();
             for lone in asked.by_ref().take(2) {
                 assert!(matches!(lone.await.unwrap(), Err(Error::Unavailable(_))));
             }
-            end_those_who_wait(&mut lock, 1).await;
+            end_those_who_wait(&mut lock, 1, &mut ended).await;
             lock.commit().await.unwrap();
             for (found, n) in asked.zip(3..) {
                 assert_eq!(found.await.unwrap().unwrap().unwrap().0, n);
+            }
+        }
+
+        #[tokio::test]
+        async fn a_single_read_whose_connection_broke_is_sent_once_more() {
+            let (db, other) = things().await;
+            let mut lock = other.begin().await.unwrap();
+            lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+            let (one, two, three) = (db.clone(), db.clone(), db);
+            let asked = [
+                tokio::spawn(async move { one.find::<Found>(by_owner(1, 1)).await }),
+                tokio::spawn(async move { two.fetch_optional::<Found>(by_owner(1, 1)).await }),
+                tokio::spawn(async move {
+                    Ok(three.fetch_all::<Found>(by_owner(1, 1)).await?.into_iter().next())
+                }),
+            ];
+            end_those_who_wait(&mut lock, 3, &mut Vec::new()).await;
+            lock.commit().await.unwrap();
+            for found in asked {
+                assert_eq!(found.await.unwrap().unwrap().unwrap().0, 1);
             }
         }
 
