@@ -1,14 +1,14 @@
 //! Where the three databases are, and bringing their schemas up to date.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate};
-use secrecy::{ExposeSecret as _, SecretString};
+use clinic_store::{
+    Db, Options, check_server_url, create_database_if_missing, database_url, migrate,
+};
+use secrecy::SecretString;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
 
 /// The services that have a database, and its schema's history.
 const SCHEMAS: [(&str, &Migrator); 3] = [
@@ -41,19 +41,7 @@ impl Databases {
     /// the message of one would show the password.
     pub fn check(&self) -> Result<()> {
         let Some(server) = &self.database_url else { return Ok(()) };
-        let url = server.expose_secret();
-        ensure!(
-            url.starts_with("postgres://") || url.starts_with("postgresql://"),
-            "--database-url (DATABASE_URL) must be that of a PostgreSQL server, \
-             postgres://USER:PASSWORD@HOST; without it the data is in SQLite files under --data-dir"
-        );
-        let readable = PgConnectOptions::from_str(url).is_ok();
-        ensure!(
-            readable,
-            "--database-url (DATABASE_URL) cannot be read: write it as \
-             postgres://USER:PASSWORD@HOST:5432, with %40 for an @ in the password"
-        );
-        Ok(())
+        check_server_url(server).context("--database-url (DATABASE_URL)")
     }
 
     /// The URL of one service's database.

@@ -238,12 +238,17 @@ pub fn keys_dir(data_dir: &Path) -> PathBuf {
 
 async fn first_admin(databases: &Databases, clock: &Clock) -> Result<Option<NewAdmin>> {
     let db = databases.open("auth").await?;
-    let new_admin = if clinic_auth::admins_exist(&db).await? {
-        None
-    } else {
-        let password = clinic_auth::generate_password();
-        clinic_auth::create_admin(&db, clock, ADMIN_EMAIL, ADMIN_NAME, &password).await?;
-        Some(NewAdmin { email: ADMIN_EMAIL.to_owned(), password })
+    if clinic_auth::admins_exist(&db).await? {
+        db.close().await;
+        return Ok(None);
+    }
+    let password = clinic_auth::generate_password();
+    let made = clinic_auth::create_admin(&db, clock, ADMIN_EMAIL, ADMIN_NAME, &password).await;
+    let new_admin = match made {
+        Ok(_) => Some(NewAdmin { email: ADMIN_EMAIL.to_owned(), password }),
+        // Another process that started at the same time has made it, and told the operator.
+        Err(_) if clinic_auth::admins_exist(&db).await? => None,
+        Err(error) => return Err(error),
     };
     db.close().await;
     Ok(new_admin)

@@ -14,7 +14,7 @@ use clinic_identity::LONGEST_CALL;
 use http::Uri;
 use ipnet::IpNet;
 
-use crate::connections;
+use crate::connections::Certificates;
 
 /// See `clinic-gateway --help`.
 #[derive(Args, Clone, Debug)]
@@ -143,7 +143,7 @@ impl Edge {
 
     /// Checks the settings before anything is created.
     pub fn check(&self) -> anyhow::Result<()> {
-        connections::tls(self)?;
+        Certificates::open(self)?;
         let mut routed = HashSet::new();
         for Route { service, .. } in &self.routes {
             let first = routed.insert(service);

@@ -1,5 +1,6 @@
 //! Connections: how many, how slow, and with TLS or without.
 
+mod certificates;
 mod heads;
 mod http1;
 mod leftover;
@@ -9,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use clinic_chassis::http2::{BLOCKED, Http2};
 use clinic_chassis::{Gathered, Outgoing, accept, drain, gathered};
 use futures::stream::FuturesUnordered;
@@ -19,16 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::certificates::Certificates;
 use self::places::{Place, Places};
+use crate::Config;
 use crate::http::{Edge, Peer};
 use crate::workers::{Seat, Workers};
-use crate::{Config, config};
 
 /// How long a client may take to shake hands, and until its first request's head is here.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -52,7 +51,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) struct Connections {
     edge: Arc<Edge>,
-    tls: Option<TlsAcceptor>,
+    certificates: Option<Certificates>,
     workers: Workers,
     places: Arc<Places>,
     grace: Duration,
@@ -62,7 +61,7 @@ impl Connections {
     pub(crate) fn new(config: &Config, edge: Edge) -> Result<Self> {
         Ok(Self {
             edge: Arc::new(edge),
-            tls: tls(&config.edge)?,
+            certificates: Certificates::open(&config.edge)?,
             workers: Workers::start()?,
             places: Places::new(&config.edge),
             grace: config.serving.shutdown_grace,
@@ -71,6 +70,8 @@ impl Connections {
 
     pub(crate) async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let this = Arc::new(self);
+        let follow = this.certificates.clone().map(Certificates::follow);
+        let _following = follow.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
         let mut open = JoinSet::new();
         'open: loop {
             // Keep a connection that was accepted and waits for a place.
@@ -114,10 +115,10 @@ impl Connections {
         // From the runtime that accepted it to this one.
         let stream = TcpStream::from_std(stream.into_std()?)?;
         let peer = Peer { address: stream.peer_addr()?.ip(), worker: seat.number };
-        match &self.tls {
-            Some(tls) => {
+        match self.certificates.as_ref().map(Certificates::acceptor) {
+            Some(acceptor) => {
                 let stream = tokio::select! {
-                    stream = timeout(HEAD_PATIENCE, tls.accept(stream)) => stream??,
+                    stream = timeout(HEAD_PATIENCE, acceptor.accept(stream)) => stream??,
                     () = place.leave.cancelled() => return Ok(()),
                     () = shutdown.cancelled() => return Ok(()),
                 };
@@ -201,23 +202,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
         }
         Ok(())
     }
-}
-
-/// What the certificate and its key give, when there are any.
-pub(crate) fn tls(edge: &config::Edge) -> Result<Option<TlsAcceptor>> {
-    let (Some(cert), Some(key)) = (&edge.tls_cert, &edge.tls_key) else { return Ok(None) };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .with_context(|| format!("the certificate {} cannot be read as PEM", cert.display()))?;
-    if chain.is_empty() {
-        bail!("{} holds no certificate", cert.display());
-    }
-    let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("the private key {} cannot be read as PEM", key.display()))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the certificate and the private key do not go together")?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

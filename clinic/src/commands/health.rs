@@ -1,17 +1,32 @@
 //! `clinic health`: for container health checks, which have no other tool at hand.
 
 use anyhow::Result;
+use clinic_chassis::health::check;
 use clinic_chassis::process::say;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The server, as http://HOST:PORT
-    #[arg(long, env = "CLINIC_HEALTH_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    /// The server, as http://HOST:PORT or https://HOST:PORT; without it the one on this machine, at the
+    /// port of CLINIC_LISTEN, with TLS or without. On this machine its certificate is not verified
+    #[arg(long, env = "CLINIC_HEALTH_URL")]
+    url: Option<String>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    clinic_chassis::health::check(&args.url).await?;
+    match args.url {
+        Some(url) => check(&url).await?,
+        None => check_this_machine().await?,
+    }
     say("serving");
     Ok(())
+}
+
+async fn check_this_machine() -> Result<()> {
+    let listen = std::env::var("CLINIC_LISTEN").unwrap_or_default();
+    let port = listen.rsplit(':').next().filter(|port| !port.is_empty()).unwrap_or("8080");
+    let plain = check(&format!("http://127.0.0.1:{port}")).await;
+    if plain.is_err() && check(&format!("https://127.0.0.1:{port}")).await.is_ok() {
+        return Ok(());
+    }
+    plain
 }

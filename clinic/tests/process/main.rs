@@ -14,6 +14,7 @@ mod durability;
 mod ending;
 #[cfg(target_os = "linux")]
 mod files;
+mod hangup;
 mod keys;
 mod logs;
 #[cfg(target_os = "linux")]

@@ -3,8 +3,9 @@
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,14 +81,55 @@ impl Operator {
         Running::start(&mut self.command(&arguments))
     }
 
-    pub(crate) async fn drop_databases(&self) {
-        let Some((server, prefix)) = &self.postgres else { return };
+    /// A script for a shell, in the operator's folder.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.current_dir(self.folder.path()).env_clear().args(["-c", script]);
+        command
+    }
+
+    /// Another operator with a folder of his own and the same databases on PostgreSQL.
+    pub(crate) fn beside(&self) -> Self {
+        Self { postgres: self.postgres.clone(), ..Self::with_sqlite() }
+    }
+
+    /// The name of a service's database on PostgreSQL.
+    pub(crate) fn database(&self, service: &str) -> String {
+        let (_, prefix) = self.postgres.as_ref().unwrap();
+        format!("{prefix}{service}")
+    }
+
+    /// Runs a statement on the server as its administrator.
+    pub(crate) async fn sql(&self, sql: &str) {
+        let (server, _) = self.postgres.as_ref().unwrap();
         let mut connection = PgConnection::connect(server).await.unwrap();
-        for service in ["auth", "records", "assignment"] {
-            let drop = format!("DROP DATABASE IF EXISTS {prefix}{service} WITH (FORCE)");
-            connection.execute(AssertSqlSafe(drop)).await.unwrap();
+        connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+    }
+
+    /// Makes a user of the server who may do nothing in particular.
+    pub(crate) async fn create_user(&self) -> User {
+        let (server, _) = self.postgres.as_ref().unwrap();
+        let name = self.database("user");
+        self.sql(&format!("CREATE ROLE {name} LOGIN")).await;
+        let (scheme, rest) = server.split_once("://").unwrap();
+        let (_, host) = rest.rsplit_once('@').unwrap();
+        User { url: format!("{scheme}://{name}@{host}"), name }
+    }
+
+    pub(crate) async fn drop_databases(&self) {
+        if self.postgres.is_some() {
+            for service in ["auth", "records", "assignment"] {
+                let name = self.database(service);
+                self.sql(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+            }
         }
     }
+}
+
+/// A user of PostgreSQL.
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) url: String,
 }
 
 /// Runs a command with that on its standard input.
@@ -145,13 +187,44 @@ pub(crate) struct Running {
     pub(crate) scheme: String,
     pub(crate) address: SocketAddr,
     stdout: Receiver<String>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Log,
+}
+
+/// What a program writes on stderr.
+struct Log {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    fn of(stderr: ChildStderr) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let into = text.clone();
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let mut text = into.lock().unwrap();
+                text.push_str(&line.unwrap());
+                text.push('\n');
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    /// All of it, once the program has ended.
+    fn whole(&mut self) -> String {
+        self.reader.take().unwrap().join().unwrap();
+        self.so_far()
+    }
 }
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = piped(command).spawn().unwrap();
-        let stderr = read_all(child.stderr.take().unwrap());
+        let mut stderr = Log::of(child.stderr.take().unwrap());
         let (tell, stdout) = channel();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         std::thread::spawn(move || lines.for_each(|line| tell.send(line.unwrap()).unwrap_or(())));
@@ -159,7 +232,7 @@ impl Running {
         loop {
             let Ok(line) = stdout.recv_timeout(PATIENCE) else {
                 let _ = child.kill();
-                panic!("it does not start: {said:?}\n{}", stderr.join().unwrap());
+                panic!("it does not start: {said:?}\n{}", stderr.whole());
             };
             let Some(url) = line.strip_prefix("clinic ready: ") else {
                 said.push(line);
@@ -167,7 +240,7 @@ impl Running {
             };
             let (scheme, address) = url.split_once("://").unwrap();
             let (scheme, address) = (scheme.to_owned(), address.parse().unwrap());
-            return Self { child, said, scheme, address, stdout, stderr: Some(stderr) };
+            return Self { child, said, scheme, address, stdout, stderr };
         }
     }
 
@@ -209,6 +282,15 @@ impl Running {
         assert_eq!(self.child.wait().unwrap().code(), None);
     }
 
+    /// Waits until its log has that text.
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let began = Instant::now();
+        while !self.stderr.so_far().contains(text) {
+            assert!(began.elapsed() < PATIENCE, "{text}:\n{}", self.stderr.so_far());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
     }
@@ -232,7 +314,7 @@ impl Running {
     /// Waits for its end.
     pub(crate) fn end(mut self, patience: Duration) -> Ended {
         let status = wait(&mut self.child, patience);
-        let stderr = self.stderr.take().unwrap().join().unwrap();
+        let stderr = self.stderr.whole();
         Ended { status, stdout: self.stdout.iter().collect::<Vec<_>>().join("\n"), stderr }
     }
 }

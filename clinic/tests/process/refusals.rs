@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use clinic_chassis::settings::{Answers, Database, Keys, Serving};
@@ -60,14 +61,57 @@ fn a_data_directory_that_cannot_be_written() {
 
     let operator = Operator::with_sqlite();
     fs::create_dir_all(operator.path("data")).unwrap();
-    fs::write(operator.path("data/records.db"), "this is no database, but long enough".repeat(100))
-        .unwrap();
-    assert_one_sentence(&operator.run(&up), "move it away, or choose another");
+    let file = operator.path("data/records.db");
+    fs::write(&file, "this is no database, but long enough".repeat(100)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_one_sentence(&operator.run(&up), "restore it from a backup");
+}
+
+#[test]
+fn a_database_file_that_other_users_can_read() {
+    let operator = Operator::with_sqlite();
+    operator.run(&["migrate"]);
+    let file = operator.path("data/records.db");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let up = ["up", "--listen", "127.0.0.1:0"];
+    assert_one_sentence(&operator.run(&up), "(mode 0644): run `chmod 600 ./data/records.db`");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    operator.up(&[]).terminate(Duration::from_secs(30));
+}
+
+#[test]
+fn too_few_files() {
+    let operator = Operator::with_sqlite();
+    let program = operator.command(&[]).get_program().to_owned();
+    let mut limited = operator.shell("ulimit -n 100 && exec \"$0\" up --listen 127.0.0.1:0");
+    let refused = end_of(limited.arg(program), "");
+    assert_one_sentence(&refused, "may open only 100 files and needs 256");
+    assert!(!operator.path("data").exists(), "something was made");
+}
+
+#[tokio::test]
+async fn a_user_of_postgresql_who_may_not_create_databases() {
+    let operator = Operator::with_postgres();
+    let user = operator.create_user().await;
+    let migrate = |url: &str| operator.run(&["migrate", "--database-url", url]);
+    let refused = migrate(&user.url);
+    assert_one_sentence(&refused, &format!("createdb --owner {}", user.name));
+    // What the sentence says is enough.
+    for service in ["auth", "records", "assignment"] {
+        let database = operator.database(service);
+        operator.sql(&format!("CREATE DATABASE {database} OWNER postgres")).await;
+        assert_one_sentence(&migrate(&user.url), "make it the owner of the database");
+        operator.sql(&format!("ALTER DATABASE {database} OWNER TO {}", user.name)).await;
+        migrate(&user.url);
+    }
+    let done = migrate(&user.url);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    operator.drop_databases().await;
+    operator.sql(&format!("DROP ROLE {}", user.name)).await;
 }
 
 #[test]
 fn keys_that_others_can_read_or_that_are_none() {
-    use std::os::unix::fs::PermissionsExt as _;
     let operator = Operator::with_sqlite();
     operator.run(&["keys", "init", "--keys-dir", "data/keys"]);
     let keys = fs::read_dir(operator.path("data/keys/access")).unwrap();
@@ -86,10 +130,16 @@ fn keys_that_others_can_read_or_that_are_none() {
 fn a_database_that_is_none_or_does_not_answer() {
     let operator = Operator::with_sqlite();
     for (url, says) in [
-        ("mysql://u:s3cret-word@127.0.0.1", "must be that of a PostgreSQL server, postgres://"),
-        ("nonsense", "must be that of a PostgreSQL server, postgres://"),
-        ("sqlite:clinic.db", "without it the data is in SQLite files under --data-dir"),
+        ("mysql://u:s3cret-word@127.0.0.1", "must be postgres://"),
+        ("nonsense", "must be postgres://"),
+        ("sqlite:clinic.db", "leave it out for SQLite"),
         ("postgres://u:s3cret-word@127.0.0.1:port", "cannot be read"),
+        ("postgres://u:s3cret-word@127.0.0.1/?sslmod=require", "unknown parameter, sslmod"),
+        ("postgres://u:s3cret-word@127.0.0.1/?sslmode=on", "must be disable, allow, prefer"),
+        ("postgres://u:s3cret-word@one,two", "names several hosts"),
+        ("postgres://u:s3cret-word@one:5432,two:5432/x", "names several hosts"),
+        ("postgres://u@/x?host=one,two&password=s3cret-word", "names several hosts"),
+        ("postgres://u:what?s3cret-word@127.0.0.1", "%3F for a ?"),
         ("postgres://u:s3cret-word@127.0.0.1:1", "does not answer at 127.0.0.1:1"),
     ] {
         for command in [
@@ -111,6 +161,7 @@ fn settings_that_fit_together_in_no_way() {
     let operator = Operator::with_sqlite();
     for (arguments, says) in [
         (&["--log", "clinic=noise"][..], "is not of the form"),
+        (&["--log", "warning"], "is not of the form"),
         (&["--tls-cert", "none.crt", "--tls-key", "none.key"], "none.crt"),
         (
             &["--route", "a.B=http://127.0.0.1:1", "--route", "a.B=http://127.0.0.1:2"],

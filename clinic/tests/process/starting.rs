@@ -104,3 +104,21 @@ async fn with_a_certificate_it_says_so_and_may_be_ended_at_once() {
     let ended = running.terminate(Duration::from_secs(20));
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_first_starts_at_once_over_one_server_make_one_administrator() {
+    let first = Operator::with_postgres();
+    let operators = [first.beside(), first.beside(), first.beside()];
+    let started: Vec<_> = std::thread::scope(|scope| {
+        let starts: Vec<_> =
+            operators.iter().map(|operator| scope.spawn(|| operator.up(&[]))).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    let told: Vec<_> = started.iter().filter(|running| !running.said.is_empty()).collect();
+    let [told] = &*told else { panic!("{} were told a password", told.len()) };
+    told.access(ADMIN, told.admin_password()).await;
+    for running in started {
+        running.terminate(Duration::from_secs(20));
+    }
+    first.drop_databases().await;
+}

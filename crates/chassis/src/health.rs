@@ -5,23 +5,21 @@ mod service;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use tonic::transport::Endpoint;
-use tonic_health::pb::HealthCheckRequest;
+use tokio::time::timeout;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
+use crate::{settings, upstream};
 pub use service::{Health, States};
+
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Succeeds when the server at the URL says, within five seconds, that it serves.
 pub async fn check(url: &str) -> Result<()> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .with_context(|| format!("{url} is no URL: give it as http://HOST:PORT"))?
-        .timeout(Duration::from_secs(5))
-        .connect_timeout(Duration::from_secs(2));
-    let channel = endpoint.connect().await.with_context(|| format!("{url} does not answer"))?;
-    let request = HealthCheckRequest { service: String::new() };
-    let answer = HealthClient::new(channel).check(request).await;
-    match answer.with_context(|| format!("{url} has no health service"))?.into_inner().status() {
+    let urls = settings::urls("the server", url)?;
+    let [url] = &*urls else { bail!("one URL is needed, and not {}", urls.len()) };
+    let asked = timeout(PATIENCE, upstream::health(url)).await;
+    let asked = asked.with_context(|| format!("{url} does not answer"))?;
+    match asked.with_context(|| format!("{url} does not answer"))? {
         ServingStatus::Serving => Ok(()),
         other => bail!("{url} is {}", other.as_str_name()),
     }

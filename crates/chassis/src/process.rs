@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -10,8 +11,8 @@ use mimalloc::MiMalloc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::settings::Serving;
-use crate::{Server, Shutdown, bind};
+use crate::settings::{DEFAULT_LOG, Serving};
+use crate::{Server, Shutdown, bind, telemetry};
 
 /// A call allocates some dozens of small objects, often on two threads: glibc's allocator took
 /// an eighth of the gateway's time for that.
@@ -25,7 +26,7 @@ where
     Fut: Future<Output = Result<()>>,
 {
     raise_file_limit();
-    let outcome = read_env_file().and_then(|()| {
+    let outcome = check_file_limit().and_then(|()| read_env_file()).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -52,6 +53,20 @@ fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// Files that the whole suite in one process needs without any client.
+const LEAST_FILES: u64 = 256;
+
+/// With fewer files, opening one of them fails somewhere, with an error that says nothing of the limit.
+fn check_file_limit() -> Result<()> {
+    match open_files() {
+        Some(most) if most < LEAST_FILES => bail!(
+            "this process may open only {most} files and needs {LEAST_FILES}: raise the limit, by \
+             `ulimit -n` in a shell or LimitNOFILE= in a unit of systemd"
+        ),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// How many files the process may open; none without a limit.
 pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
@@ -60,6 +75,7 @@ pub fn open_files() -> Option<u64> {
 /// Reads `.env` of the working directory into the environment, where there is one. What is set
 /// already stays.
 pub fn read_env_file() -> Result<()> {
+    LOG_IS_GIVEN.set(std::env::var_os(LOG).is_some() || is_argument("--log")).ok();
     match dotenvy::from_path(ENV_FILE) {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
@@ -73,6 +89,31 @@ pub fn read_env_file() -> Result<()> {
 }
 
 const ENV_FILE: &str = ".env";
+const LOG: &str = "CLINIC_LOG";
+/// Whether what to log was given by a flag or the environment, and not by `.env`.
+static LOG_IS_GIVEN: OnceLock<bool> = OnceLock::new();
+
+fn is_argument(name: &str) -> bool {
+    std::env::args().any(|argument| argument.split('=').next() == Some(name))
+}
+
+/// Logs what `.env` says now, unless a flag or the environment says it.
+fn reload_log() -> Result<()> {
+    if LOG_IS_GIVEN.get().is_none_or(|is_given| *is_given) {
+        tracing::info!("what to log is set by a flag or the environment, and stays");
+        return Ok(());
+    }
+    let lines = match dotenvy::from_path_iter(ENV_FILE) {
+        Ok(lines) => Some(lines),
+        Err(error) if error.not_found() => None,
+        Err(_) => bail!("{ENV_FILE} cannot be read"),
+    };
+    let filter = lines.into_iter().flatten().flatten().find(|(name, _)| name == LOG);
+    let filter = filter.map_or_else(|| DEFAULT_LOG.to_owned(), |(_, value)| value);
+    telemetry::change(&filter)?;
+    tracing::info!(filter, "what to log was read again");
+    Ok(())
+}
 
 /// Returns the number of the broken line: the one after all that can be read. An unclosed quote
 /// begins there.
@@ -117,11 +158,20 @@ pub fn say(line: &str) {
 }
 
 /// Follows the signals. SIGTERM announces the end, and begins it after `delay`. Ctrl-C begins it at
-/// once. A second signal ends the process without waiting for calls.
+/// once. A second signal ends the process without waiting for calls. SIGHUP makes it read again what to
+/// log; the gateway reads its certificate again.
 pub fn on_signals(delay: Duration) -> Result<Shutdown> {
     let shutdown = Shutdown::default();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if let Err(error) = reload_log() {
+                tracing::warn!(error = format!("{error:#}"), "what to log stays as it was");
+            }
+        }
+    });
     let told = shutdown.clone();
     tokio::spawn(async move {
         let delay = tokio::select! {

@@ -13,11 +13,14 @@ use secrecy::SecretString;
 
 use crate::{GuardLayer, Upstream};
 
+/// What is logged unless the operator says otherwise.
+pub const DEFAULT_LOG: &str = "info";
+
 /// For every process.
 #[derive(Args, Clone, Debug)]
 pub struct Process {
     /// What to log: a level, or `info,clinic::calls=debug`, which adds a line for every call
-    #[arg(long, env = "CLINIC_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "CLINIC_LOG", default_value = DEFAULT_LOG, global = true)]
     pub log: String,
 }
 

@@ -1,24 +1,97 @@
 //! Logs: to stderr, for people on a terminal and as JSON otherwise, so that stdout stays parseable.
 
 use std::io::{IsTerminal as _, stderr};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
+use anyhow::{Context as _, Result, ensure};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 /// What PostgreSQL remarks on statements that are as they should be, such as making a table unless
 /// it is there. Before what the operator wants, which may say otherwise.
 const QUIET: &str = "sqlx::postgres::notice=warn";
 
+/// The filter of this process.
+static FILTER: OnceLock<Filter> = OnceLock::new();
+
 /// Starts logging. `filter` is of the form `info` or `info,clinic::calls=debug`.
 pub fn start(filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
-        .with_context(|| format!("--log {filter} is not of the form `info,clinic::calls=debug`"))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let filter = Filter(Arc::new(RwLock::new(parse(filter)?)));
+    let logs = registry().with(filter.clone());
+    let lines = fmt::layer().with_writer(stderr);
     // Someone else may have started logging, in a test: then that is what there is.
-    let _ = if stderr().is_terminal() {
-        logs.with_target(false).try_init()
+    let started = if stderr().is_terminal() {
+        logs.with(lines.with_target(false)).try_init()
     } else {
-        logs.json().flatten_event(true).try_init()
+        logs.with(lines.json().flatten_event(true)).try_init()
     };
+    if started.is_ok() {
+        FILTER.set(filter).ok();
+    }
     Ok(())
+}
+
+/// Logs by another filter from now on.
+pub fn change(filter: &str) -> Result<()> {
+    let parsed = parse(filter)?;
+    if let Some(Filter(current)) = FILTER.get() {
+        *current.write().unwrap_or_else(PoisonError::into_inner) = parsed;
+        tracing::callsite::rebuild_interest_cache();
+    }
+    Ok(())
+}
+
+fn parse(filter: &str) -> Result<EnvFilter> {
+    let why = || format!("--log {filter} is not of the form `info` or `info,clinic::calls=debug`");
+    for part in filter.split(',') {
+        // The library takes any word for the name of a module, so that `warning` would log nothing.
+        let is_level = part.trim().parse::<LevelFilter>().is_ok();
+        ensure!(is_level || part.contains("::") || part.contains('='), why());
+        // Of a span and its fields, which [`Filter`] does not follow.
+        ensure!(!part.contains('['), why());
+    }
+    EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(why)
+}
+
+/// A filter that can be changed. Each place that logs is asked once, and again after a change, so the
+/// lock is not on the path of calls. (`tracing_subscriber::reload` takes one each time that a span is
+/// entered.)
+#[derive(Clone)]
+struct Filter(Arc<RwLock<EnvFilter>>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Filter {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        let filter = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Layer::<S>::register_callsite(&*filter, metadata)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        let filter = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Layer::<S>::enabled(&*filter, metadata, context)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let filter = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Layer::<S>::max_level_hint(&*filter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for filter in ["info", "WARN", "off", "info,clinic::calls=debug", "clinic::calls"] {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
+        for filter in ["warning", "verbose", "", "info,", "info,clinic=loud", "[call]=debug"] {
+            assert!(parse(filter).is_err(), "{filter}");
+        }
+    }
 }

@@ -15,20 +15,22 @@ mod replicas;
 mod target;
 #[cfg(test)]
 mod tests;
+mod unverified;
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow, bail};
 use clinic_identity::Policy;
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
+use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::Service;
 
@@ -36,6 +38,7 @@ use crate::parse_timeout;
 use connection::{Failed, How};
 use kept::Kept;
 use replicas::Replicas;
+use target::Target;
 
 /// Bytes that a replica may send of one answer before somebody reads it.
 pub const STREAM_WINDOW: u32 = 128 * 1024;
@@ -114,6 +117,26 @@ impl Upstream {
     fn unavailable(&self, failed: &Failed) -> Status {
         Status::unavailable(format!("{}: {failed}", self.0.name))
     }
+}
+
+/// Asks the server at that URL for its health. On this machine its certificate is not verified.
+pub(crate) async fn health(url: &Uri) -> Result<ServingStatus> {
+    let addresses = lookup_host((replicas::host(url), replicas::port(url))).await;
+    let mut failed = anyhow!("its name stands for no address");
+    for address in addresses.context("its name cannot be resolved")? {
+        let target = match address.ip().is_loopback() {
+            true => Target::local(url, address),
+            false => Target::new(url, address),
+        };
+        match replica::health(target?).await {
+            Ok(status) => return Ok(status),
+            Err(status) if status.code() == Code::Unimplemented => {
+                bail!("it has no health service")
+            }
+            Err(status) => failed = anyhow!("{}", status.message().to_owned()),
+        }
+    }
+    Err(failed)
 }
 
 /// For generated clients.

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::db::{Db, Pools};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, is_damaged};
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 
@@ -42,9 +42,33 @@ pub enum ConnectError {
     NotAServer,
     /// A URL that cannot be read.
     #[error(
-        "the database URL cannot be read: write it as postgres://user:password@host:5432/database"
+        "the database URL cannot be read: write it as postgres://user:password@host:5432/database, \
+         with %40 for an @ in the password and %3F for a ?"
     )]
     Malformed,
+    /// A parameter that the driver would ignore.
+    #[error(
+        "the database URL has an unknown parameter, {name}: check its spelling (those of TLS are \
+         sslmode, sslrootcert, sslcert and sslkey), or leave it out"
+    )]
+    UnknownParameter {
+        /// The parameter's name.
+        name: String,
+    },
+    /// A parameter with a value that it cannot have.
+    #[error("the database URL has a wrong value of {name}: it must be {expected}")]
+    WrongValue {
+        /// The parameter's name.
+        name: &'static str,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// Several hosts, of which the driver would make one.
+    #[error(
+        "the database URL names several hosts: name one, such as a proxy or a virtual address that \
+         leads to the primary"
+    )]
+    SeveralHosts,
     /// A directory or file that cannot be made or written.
     #[error(
         "the data directory {path} cannot be written ({error}): make it writable for this user, \
@@ -57,15 +81,36 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// The file is there, but is no database.
-    #[error(
-        "the file {path} cannot be opened as an SQLite database: move it away, or choose another"
-    )]
+    #[error("the file {path} is no SQLite database, or is damaged: restore it from a backup")]
     NotADatabase {
         /// The file.
         path: PathBuf,
         /// What SQLite said.
         #[source]
         source: Error,
+    },
+    /// The file cannot be opened now.
+    #[error(
+        "the SQLite database {path} cannot be opened: check that the disk is not full and that the \
+         file is not locked"
+    )]
+    Unopenable {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: Error,
+    },
+    /// Other users of the system may read the file.
+    #[error(
+        "the file {path} has health data and can be read by other users (mode {mode:04o}): run \
+         `chmod 600 {path}`"
+    )]
+    ReadableByOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// Nobody answers.
     #[error(
@@ -95,6 +140,19 @@ pub enum ConnectError {
         /// Host and port.
         server: String,
         /// The database's name.
+        database: String,
+    },
+    /// The user may not create databases.
+    #[error(
+        "user {user} may not create databases on PostgreSQL at {server}: create it as an \
+         administrator, with `createdb --owner {user} {database}`"
+    )]
+    MayNotCreate {
+        /// Host and port.
+        server: String,
+        /// The user's name.
+        user: String,
+        /// The name of the database that is missing.
         database: String,
     },
     /// No TLS, or a certificate that is not trusted.
@@ -170,8 +228,83 @@ fn bounded(options: PgConnectOptions) -> PgConnectOptions {
 }
 
 pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError> {
+    check_postgres(url)?;
     let options = PgConnectOptions::from_str(url).map_err(|_| ConnectError::Malformed)?;
+    // Also from the environment (PGHOST).
+    if options.get_host().contains(',') {
+        return Err(ConnectError::SeveralHosts);
+    }
     Ok(options.application_name("clinic"))
+}
+
+/// The parameters that sqlx knows. It ignores others, so that a misspelled `sslmode` would mean a
+/// connection without TLS.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+/// Finds what the driver would read in another way than it is meant.
+fn check_postgres(url: &str) -> Result<(), ConnectError> {
+    let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let hosts = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let hosts = hosts.split('/').next().unwrap_or_default();
+    if hosts.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
+        return Err(ConnectError::SeveralHosts);
+    }
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let name = name.replace("%5B", "[").replace("%5D", "]");
+        let is_option = name.starts_with("options[") && name.ends_with(']');
+        if !is_option && !PARAMETERS.contains(&&*name) {
+            // What stands behind a ? in a password is not to be shown.
+            let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            return Err(match is_name && !name.is_empty() {
+                true => ConnectError::UnknownParameter { name },
+                false => ConnectError::Malformed,
+            });
+        }
+        match &*name {
+            "sslmode" | "ssl-mode" if !SSL_MODES.contains(&&*value.to_ascii_lowercase()) => {
+                return Err(ConnectError::WrongValue {
+                    name: "sslmode",
+                    expected: "disable, allow, prefer, require, verify-ca or verify-full",
+                });
+            }
+            "host" | "hostaddr" | "port" if value.contains(',') || value.contains("%2C") => {
+                return Err(ConnectError::SeveralHosts);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks the URL of a PostgreSQL server without connecting.
+pub fn check_server_url(url: &SecretString) -> Result<(), ConnectError> {
+    let url = url.expose_secret();
+    // The driver takes any scheme for its own.
+    if !is_postgres(url) {
+        return Err(ConnectError::NotAServer);
+    }
+    parse_postgres(url).map(drop)
 }
 
 /// Opens a single connection, and says in one sentence why it cannot.
@@ -223,8 +356,15 @@ async fn sqlite(path: &Path, max_connections: u32) -> Result<Db, ConnectError> {
         // A reader with a long snapshot lets the WAL grow. It shrinks again at the next checkpoint.
         .pragma("journal_size_limit", WAL_KEPT);
     let opened = Sqlite::open(options.read_only(true), writing, max_connections).await;
-    let unusable = |error| ConnectError::NotADatabase { path: path.to_owned(), source: error };
-    Ok(Db(Pools::Sqlite(opened.map_err(|error| unusable(error.into()))?)))
+    let opened = opened.map_err(|error| {
+        let (path, is_damaged) = (path.to_owned(), is_damaged(&error));
+        let source = error.into();
+        match is_damaged {
+            true => ConnectError::NotADatabase { path, source },
+            false => ConnectError::Unopenable { path, source },
+        }
+    });
+    Ok(Db(Pools::Sqlite(opened?)))
 }
 
 /// Makes the directory (0700) and the file (0600), unless they are there. SQLite gives its other
@@ -248,5 +388,25 @@ fn make_file(path: &Path) -> Result<(), ConnectError> {
         builder.create(directory)?;
         file.open(path).map(drop)
     };
-    make().map_err(|error| ConnectError::NotWritable { path: directory.to_owned(), error })
+    make().map_err(|error| ConnectError::NotWritable { path: directory.to_owned(), error })?;
+    #[cfg(unix)]
+    check_modes(path)?;
+    Ok(())
+}
+
+/// Whether only the owner may read the files. They may have been restored with other permissions.
+#[cfg(unix)]
+fn check_modes(path: &Path) -> Result<(), ConnectError> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    for also in ["", "-wal", "-shm", "-journal"] {
+        let mut path = path.as_os_str().to_owned();
+        path.push(also);
+        let Ok(file) = std::fs::metadata(&path) else { continue };
+        let mode = file.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(ConnectError::ReadableByOthers { path: path.into(), mode });
+        }
+    }
+    Ok(())
 }

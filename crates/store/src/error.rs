@@ -145,6 +145,13 @@ pub(crate) fn ends_connection(error: &dyn DatabaseError) -> bool {
     code.is_none_or(|code| matches!(code & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26))
 }
 
+/// Whether the file is no SQLite database, or a damaged one.
+pub(crate) fn is_damaged(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
+    // SQLITE_CORRUPT, SQLITE_NOTADB
+    code.is_some_and(|code: i32| matches!(code & 0xff, 11 | 26))
+}
+
 /// By result code: <https://www.sqlite.org/rescode.html>.
 fn from_sqlite(error: &SqliteError) -> Error {
     let extended: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();

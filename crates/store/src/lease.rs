@@ -120,7 +120,7 @@ impl<M: Leased> Lease<M> {
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         let outcome = self.end("COMMIT").await;
         if self.has_written {
-            self.signs.note_write(outcome.as_ref().map(|()| ()));
+            self.signs.note_write(outcome.as_ref().copied());
         }
         outcome
     }

@@ -27,7 +27,7 @@ mod sqlite;
 mod tx;
 
 pub use changes::Changes;
-pub use connect::{ConnectError, Options};
+pub use connect::{ConnectError, Options, check_server_url};
 pub use db::{Backend, Db, Row};
 pub use error::{Cause, Error};
 pub use migrate::{SchemaError, check_schema, migrate};

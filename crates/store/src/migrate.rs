@@ -24,6 +24,12 @@ pub enum SchemaError {
          the release that made the database, or restore a backup"
     )]
     Changed(i64),
+    /// The user may not change the schema.
+    #[error(
+        "the user of the database URL may not change the schema: make it the owner of the database, \
+         with `ALTER DATABASE … OWNER TO …`"
+    )]
+    NotAllowed,
     /// A migration does not run.
     #[error("a migration failed and was rolled back: keep the log, and report it")]
     Failed(#[source] Cause),
@@ -69,6 +75,11 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     done.map_err(|error| match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => SchemaError::Newer,
         MigrateError::VersionMismatch(version) => SchemaError::Changed(version),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
+            if is_privilege(&error) =>
+        {
+            SchemaError::NotAllowed
+        }
         MigrateError::Execute(error) => database(error),
         error => SchemaError::Failed(Cause::new(error.to_string())),
     })
@@ -119,6 +130,11 @@ async fn applied(db: &Db) -> Result<Vec<(i64, Vec<u8>)>, SchemaError> {
     db.fetch_all(Query::new("SELECT version, checksum FROM _sqlx_migrations WHERE success"))
         .await
         .map_err(SchemaError::Database)
+}
+
+/// insufficient_privilege.
+fn is_privilege(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501"))
 }
 
 fn database(error: sqlx::Error) -> SchemaError {

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::connect::{ConnectError, is_postgres, parse_postgres, try_postgres};
+use crate::connect::{ConnectError, check_server_url, parse_postgres, try_postgres};
 
 /// The URL of one database of a server: `postgres://host/?sslmode=require` and `clinic_auth` give
 /// `postgres://host/clinic_auth?sslmode=require`. A database in the server's URL is replaced.
@@ -36,10 +36,7 @@ pub async fn create_database_if_missing(
     if name.is_empty() || !name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
         return Err(ConnectError::Malformed);
     }
-    // The driver takes any scheme for its own.
-    if !is_postgres(server_url.expose_secret()) {
-        return Err(ConnectError::NotAServer);
-    }
+    check_server_url(server_url)?;
     let options = parse_postgres(server_url.expose_secret())?;
     // Asking for the database itself needs no right on any other one.
     match try_postgres(&options.clone().database(name)).await {
@@ -62,10 +59,19 @@ pub async fn create_database_if_missing(
         {
             Ok(())
         }
-        Err(error) => Err(ConnectError::Refused {
-            server: format!("{}:{}", options.get_host(), options.get_port()),
-            source: error.into(),
-        }),
+        Err(error) => {
+            let server = format!("{}:{}", options.get_host(), options.get_port());
+            let code = error.as_database_error().and_then(|error| error.code());
+            Err(match code.as_deref() {
+                // insufficient_privilege
+                Some("42501") => ConnectError::MayNotCreate {
+                    server,
+                    user: options.get_username().to_owned(),
+                    database: name.to_owned(),
+                },
+                _ => ConnectError::Refused { server, source: error.into() },
+            })
+        }
     }
 }
 

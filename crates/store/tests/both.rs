@@ -474,7 +474,7 @@ async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
         ("postgres://u:hunter2@host:port/db".to_owned(), "cannot be read"),
         ("postgres://u:hunter2@127.0.0.1:1/db".to_owned(), "does not answer at 127.0.0.1:1"),
         (format!("sqlite:{}", below.display()), "cannot be written"),
-        (format!("sqlite:{}", file.display()), "cannot be opened as an SQLite database"),
+        (format!("sqlite:{}", file.display()), "is no SQLite database, or is damaged"),
     ] {
         let shown = refusal(&url).await;
         assert!(shown.contains(word) && !shown.contains("hunter2"), "{shown}");

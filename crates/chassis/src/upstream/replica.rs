@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response, Uri};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -244,6 +244,13 @@ impl Rest {
 /// Nothing panics while it holds the lock, so it is never poisoned.
 fn lock(rest: &Mutex<Rest>) -> MutexGuard<'_, Rest> {
     rest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks one server for the health of the whole process.
+pub(super) async fn health(target: Target) -> Result<ServingStatus, Status> {
+    let aside = Aside(Arc::default(), Arc::new(target));
+    let answer = HealthClient::new(aside).check(HealthCheckRequest::default()).await?;
+    Ok(answer.get_ref().status())
 }
 
 /// Sends over one connection.

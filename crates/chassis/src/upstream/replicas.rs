@@ -185,7 +185,7 @@ impl Replicas {
     pub(super) fn resolved(&self, url: &Uri, found: io::Result<Vec<SocketAddr>>) {
         let mut named = lock(&self.named);
         let Some(named) = named.iter_mut().find(|named| named.url == *url) else { return };
-        let (name, host) = (self.name, url.host().unwrap_or_default());
+        let (name, host) = (self.name, host(url));
         let failed = found.as_ref().map_or(true, Vec::is_empty);
         match (failed, std::mem::replace(&mut named.fails, failed)) {
             (true, false) => {
@@ -235,11 +235,15 @@ fn health(all: &[Arc<Replica>]) -> Option<ServingStatus> {
 
 /// The address, where the URL names one instead of a host.
 fn literal(url: &Uri) -> Option<SocketAddr> {
-    let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
-    Some(SocketAddr::new(host.parse().ok()?, port(url)))
+    Some(SocketAddr::new(host(url).parse().ok()?, port(url)))
 }
 
-fn port(url: &Uri) -> u16 {
+/// The host, as the resolver takes it.
+pub(super) fn host(url: &Uri) -> &str {
+    url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
+pub(super) fn port(url: &Uri) -> u16 {
     url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
 }
 
@@ -267,7 +271,7 @@ async fn resolve(replicas: Weak<Replicas>) {
 
 /// The system's resolver, which also knows `/etc/hosts` and what else the operator has set up.
 async fn addresses(url: Uri) -> (Uri, io::Result<Vec<SocketAddr>>) {
-    let found = lookup_host((url.host().unwrap_or_default(), port(&url))).await;
+    let found = lookup_host((host(&url), port(&url))).await;
     let found = found.map(Iterator::collect);
     (url, found)
 }

@@ -10,6 +10,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::unverified;
+
 /// What a connection is made to.
 pub(super) struct Target {
     pub(super) address: SocketAddr,
@@ -28,6 +30,19 @@ impl Target {
             false => None,
         };
         Ok(Self { address, tls, scheme, authority })
+    }
+
+    /// The same on this machine, where the certificate is not verified: it is made for the name under
+    /// which others reach the server.
+    pub(super) fn local(url: &Uri, address: SocketAddr) -> Result<Self> {
+        let mut plain = url.clone().into_parts();
+        plain.scheme = Some(Scheme::HTTP);
+        let mut target = Self::new(&Uri::from_parts(plain)?, address)?;
+        if url.scheme() == Some(&Scheme::HTTPS) {
+            target.tls = Some((unverified::tls()?, server_name(target.authority.host())?));
+            target.scheme = Scheme::HTTPS;
+        }
+        Ok(target)
     }
 
     /// Returns the URI of a call with that path.
