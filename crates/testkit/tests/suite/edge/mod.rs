@@ -19,6 +19,7 @@ mod limits;
 mod metadata;
 mod options;
 mod reflection;
+mod restarts;
 mod routes;
 mod stalled;
 mod tls;
