@@ -87,7 +87,7 @@ impl Server {
         command.args(["--listen", "127.0.0.1:0"]);
         command.env("CLINIC_KEYS_DIR", keys.path());
         // What an operator would set; the lines of a start are of no interest here.
-        command.env("CLINIC_LOG", "warn");
+        command.env("CLINIC_LOG", "warn").env("CLINIC_SHUTDOWN_DELAY", "0s");
         command.envs(more.iter().map(|(name, value)| (*name, value)));
         let name = program.trim_start_matches("clinic-");
         let (process, address, took) = Process::start_ready(name, &mut command, &setting.logs)?;
@@ -173,6 +173,7 @@ impl Suite {
 pub(crate) fn start_all_in_one(setting: &Setting, databases: &Databases) -> Result<Server> {
     let mut command = on_databases(setting, "up", databases);
     command.args(["--listen", "127.0.0.1:0"]).env("CLINIC_LOG", "warn");
+    command.env("CLINIC_SHUTDOWN_DELAY", "0s");
     let (process, address, took) = Process::start_ready("clinic", &mut command, &setting.logs)?;
     Ok(Server { process, address, took })
 }

@@ -70,11 +70,15 @@ impl Databases {
         self.open(service).await
     }
 
-    /// Makes what is missing and applies every migration. Returns the services' names.
-    pub async fn migrate(&self) -> Result<Vec<&'static str>> {
+    /// Makes what is missing and applies every migration, of these services or of all. Returns their
+    /// names.
+    pub async fn migrate(&self, only: &[String]) -> Result<Vec<&'static str>> {
         self.check()?;
         let mut done = Vec::new();
         for (service, migrations) in SCHEMAS {
+            if !only.is_empty() && !only.iter().any(|name| name == service) {
+                continue;
+            }
             if let Some(server) = &self.database_url {
                 create_database_if_missing(server, &self.name(service)).await?;
             }

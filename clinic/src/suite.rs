@@ -106,7 +106,7 @@ pub async fn prepare(
     let keys = Keys { keys_dir: keys_dir(&config.databases.data_dir) };
     make_data_dir(&config.databases.data_dir)?;
     keys.open().init(&clock)?;
-    config.databases.migrate().await?;
+    config.databases.migrate(&[]).await?;
 
     let auth_port = local().await?;
     let records_port = local().await?;

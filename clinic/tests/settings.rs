@@ -30,6 +30,8 @@ fn every_setting_is_documented_and_every_documented_one_exists() {
         .map(|name| name.trim_matches([' ', '`']).to_owned())
         .collect();
     assert_eq!(documented, settings);
+    let known = settings::VARIABLES.map(str::to_owned).into_iter().chain(["DATABASE_URL".into()]);
+    assert_eq!(known.collect::<BTreeSet<_>>(), documented);
 }
 
 #[test]

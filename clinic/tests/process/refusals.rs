@@ -104,8 +104,9 @@ async fn a_user_of_postgresql_who_may_not_create_databases() {
         operator.sql(&format!("ALTER DATABASE {database} OWNER TO {}", user.name)).await;
         migrate(&user.url);
     }
-    let done = migrate(&user.url);
-    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let done = operator.run(&["migrate", "--only", "auth", "--database-url", &user.url]);
+    assert_eq!(done.stdout, "auth: the schema is up to date\n", "{done:?}");
+    assert_eq!(migrate(&user.url).status.code(), Some(0));
     operator.drop_databases().await;
     operator.sql(&format!("DROP ROLE {}", user.name)).await;
 }

@@ -133,3 +133,12 @@ fn help_names_every_setting_and_shows_no_secret() {
         assert!(help.stdout.contains(setting), "{setting}");
     }
 }
+
+#[test]
+fn a_misspelled_environment_variable_is_logged_by_its_name() {
+    let operator = Operator::with_sqlite();
+    let mut command = operator.command(&["migrate"]);
+    let done = end_of(command.env("CLINIC_ISUER", "s3cret").env("CLINIC_TEST_X", "1"), "");
+    assert!(done.status.success() && done.stderr.contains("CLINIC_ISUER"), "{done:?}");
+    assert!(!done.stderr.contains("s3cret") && !done.stderr.contains("CLINIC_TEST_X"), "{done:?}");
+}

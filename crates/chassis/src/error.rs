@@ -274,7 +274,7 @@ impl From<clinic_store::Error> for Error {
                 Self::unavailable("the service is busy: try again soon", error)
             }
             clinic_store::Error::Unavailable(cause) => {
-                Self::unavailable("the database is not reachable: try again soon", cause)
+                Self::unavailable("the database cannot be used now: try again soon", cause)
             }
             // A violation of a unique index that no caller has mapped is a defect too.
             error @ (clinic_store::Error::Unique { .. } | clinic_store::Error::Internal(_)) => {

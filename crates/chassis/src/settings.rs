@@ -13,6 +13,52 @@ use secrecy::SecretString;
 
 use crate::{GuardLayer, Upstream};
 
+/// The environment variables of all programs. A test compares them with the settings.
+pub const VARIABLES: [&str; 31] = [
+    "CLINIC_ACCESS_TTL",
+    "CLINIC_API_DOCS",
+    "CLINIC_ASSIGNMENT_URL",
+    "CLINIC_AUTH_URL",
+    "CLINIC_BEHIND_PROXY",
+    "CLINIC_COMPRESS_OVER",
+    "CLINIC_CORS_ORIGIN",
+    "CLINIC_DATABASE_CONNECTIONS",
+    "CLINIC_DATABASE_PREFIX",
+    "CLINIC_DATA_DIR",
+    "CLINIC_DEFAULT_DEADLINE",
+    "CLINIC_DOCTOR_PATIENT_VIEW",
+    "CLINIC_HEALTH_URL",
+    "CLINIC_ISSUER",
+    "CLINIC_KEYS_DIR",
+    "CLINIC_LISTEN",
+    "CLINIC_LOG",
+    "CLINIC_MAX_CONNECTIONS",
+    "CLINIC_MAX_CONNECTIONS_PER_ADDRESS",
+    "CLINIC_MAX_DEADLINE",
+    "CLINIC_MAX_MESSAGE_BYTES",
+    "CLINIC_RECORDS_URL",
+    "CLINIC_REFRESH_TTL",
+    "CLINIC_REGISTRATION_ROLES",
+    "CLINIC_ROUTES",
+    "CLINIC_SHUTDOWN_DELAY",
+    "CLINIC_SHUTDOWN_GRACE",
+    "CLINIC_TLS_CERT",
+    "CLINIC_TLS_KEY",
+    "CLINIC_TRUSTED_PROXIES",
+    "CLINIC_UNCOUNTED_NETWORKS",
+];
+
+/// Returns the variables whose names begin as those of settings do and are none: most likely misspelled.
+pub fn unknown_variables() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let is_unknown = |name: &String| {
+        // Those of tests and of Compose are not for the programs.
+        let is_ours = name.starts_with("CLINIC_") && !name.starts_with("CLINIC_TEST_");
+        is_ours && !VARIABLES.contains(&name.as_str())
+    };
+    names.filter(is_unknown).collect()
+}
+
 /// What is logged unless the operator says otherwise.
 pub const DEFAULT_LOG: &str = "info";
 

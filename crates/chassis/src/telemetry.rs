@@ -12,6 +12,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt, registry};
 
+use crate::settings::unknown_variables;
+
 /// What PostgreSQL remarks on statements that are as they should be, such as making a table unless
 /// it is there. Before what the operator wants, which may say otherwise.
 const QUIET: &str = "sqlx::postgres::notice=warn";
@@ -32,6 +34,9 @@ pub fn start(filter: &str) -> Result<()> {
     };
     if started.is_ok() {
         FILTER.set(filter).ok();
+        for name in unknown_variables() {
+            tracing::warn!(name, "this environment variable is no setting: check its spelling");
+        }
     }
     Ok(())
 }
