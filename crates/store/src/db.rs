@@ -160,7 +160,12 @@ impl Db {
     async fn ping(&self) -> Result<(), Error> {
         match &self.0 {
             Pools::Postgres(pool) => pool.ping().await,
-            Pools::Sqlite(_) => self.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop),
+            Pools::Sqlite(pool) => match pool.reader_now().await {
+                Ok(lease) => lease.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop),
+                // Those that read get answers.
+                Err(Error::Busy) => Ok(()),
+                Err(error) => Err(error),
+            },
         }
     }
 

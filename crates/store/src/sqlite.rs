@@ -22,6 +22,7 @@ use crate::signs::Signs;
 /// How long a statement waits for a connection. Longer than for PostgreSQL, because all writes queue for
 /// one.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+const NOW: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
 /// How long a reader is kept that nobody uses: each is a thread with a page cache.
 const KEEP: Duration = Duration::from_secs(60);
 
@@ -79,10 +80,14 @@ impl Sqlite {
         self.lease(&self.writer, &self.writer.timeouts()).await
     }
 
+    /// A connection that can only read, if one is free now.
+    pub(crate) async fn reader_now(&self) -> Result<Lease<Manager>, Error> {
+        self.lease(&self.readers, &NOW).await
+    }
+
     /// The connection that can write, if it is free now.
     pub(crate) async fn writer_now(&self) -> Result<Lease<Manager>, Error> {
-        let now = Timeouts { wait: Some(Duration::ZERO), ..self.writer.timeouts() };
-        self.lease(&self.writer, &now).await
+        self.lease(&self.writer, &NOW).await
     }
 
     /// What statements have shown lately.

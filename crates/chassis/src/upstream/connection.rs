@@ -176,7 +176,13 @@ impl Open {
             Sent::Whole(bytes) if bytes.is_empty() => None,
             // Most requests are one message that is here already, and need no task. It goes along
             // with the head, before which h2 grants no room.
-            Sent::Whole(bytes) => stream.send_data(bytes, true).map(|()| None)?,
+            Sent::Whole(bytes) => {
+                if let Err(error) = stream.send_data(bytes, true) {
+                    // The answer says why.
+                    tracing::debug!(%error, "a request was not sent");
+                }
+                None
+            }
             Sent::Parts(body) => pass_on(body, stream),
         };
         let answer = answer.await?;

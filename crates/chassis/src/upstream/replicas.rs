@@ -294,3 +294,31 @@ async fn check(replicas: Weak<Replicas>, replica: Weak<Replica>) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_name_with_two_families_one_is_used_and_the_other_when_that_is_worse() {
+        let url: Uri = "http://records:1".parse().unwrap();
+        let addresses = ["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1"];
+        let all: Vec<_> = addresses
+            .map(|address| Arc::new(Replica::new(url.clone(), address.parse().unwrap()).unwrap()))
+            .into();
+        let used = || best(&all).iter().map(|r| r.address().to_string()).collect::<Vec<_>>();
+        assert_eq!(used(), ["[::1]:1", "[::2]:1"]);
+        all[0].set(Condition::Refused);
+        assert_eq!(used(), ["127.0.0.1:1", "127.0.0.2:1"]);
+        all[1].set(Condition::NotServing);
+        all[3].set(Condition::Silent);
+        assert_eq!(used(), ["[::2]:1"]);
+        all[2].set(Condition::Failing);
+        assert_eq!(used(), ["127.0.0.1:1"], "both may still answer reads");
+        all[1].set(Condition::Refused);
+        all[2].set(Condition::Refused);
+        assert_eq!(used(), ["127.0.0.2:1"]);
+        all[3].set(Condition::Refused);
+        assert!(used().is_empty());
+    }
+}

