@@ -116,8 +116,7 @@ async fn after_sigterm_it_goes_on_serving_while_its_readiness_is_off() {
     running.anonymous().tokens.get_jwks(GetJwksRequest {}).await.unwrap();
     let ended = running.end(Duration::from_secs(30));
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    let took = began.elapsed();
-    assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[test]

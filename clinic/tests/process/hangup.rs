@@ -49,7 +49,9 @@ async fn a_renewed_certificate_is_used_after_sighup_and_also_by_itself() {
     // A pair that does not go together changes nothing.
     fs::write(operator.path("tls.crt"), &first).unwrap();
     running.signal("HUP");
+    running.until_logged("the new certificate cannot be used").await;
     assert!(shows(&running, &second).await);
+    // Without a signal.
     let third = renew(&operator);
     until_shown(&running, &third).await;
 

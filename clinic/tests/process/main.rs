@@ -14,6 +14,8 @@ mod durability;
 mod ending;
 #[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod hangup;
 mod keys;
 mod logs;

@@ -68,7 +68,7 @@ fn a_data_directory_that_cannot_be_written() {
 }
 
 #[test]
-fn a_database_file_that_other_users_can_read() {
+fn a_database_file_that_other_users_can_read_is_refused() {
     let operator = Operator::with_sqlite();
     operator.run(&["migrate"]);
     let file = operator.path("data/records.db");
@@ -80,7 +80,7 @@ fn a_database_file_that_other_users_can_read() {
 }
 
 #[test]
-fn too_few_files() {
+fn a_start_with_too_few_files_is_refused() {
     let operator = Operator::with_sqlite();
     let program = operator.command(&[]).get_program().to_owned();
     let mut limited = operator.shell("ulimit -n 100 && exec \"$0\" up --listen 127.0.0.1:0");
@@ -90,7 +90,7 @@ fn too_few_files() {
 }
 
 #[tokio::test]
-async fn a_user_of_postgresql_who_may_not_create_databases() {
+async fn a_user_who_may_not_create_databases_is_told_what_to_do() {
     let operator = Operator::with_postgres();
     let user = operator.create_user().await;
     let migrate = |url: &str| operator.run(&["migrate", "--database-url", url]);
@@ -141,6 +141,8 @@ fn a_database_that_is_none_or_does_not_answer() {
         ("postgres://u:s3cret-word@one:5432,two:5432/x", "names several hosts"),
         ("postgres://u@/x?host=one,two&password=s3cret-word", "names several hosts"),
         ("postgres://u:what?s3cret-word@127.0.0.1", "%3F for a ?"),
+        ("postgres://u:what?s3cret-word&x@127.0.0.1", "%3F for a ?"),
+        ("postgres://u:what?s3cret-word=y@127.0.0.1", "%3F for a ?"),
         ("postgres://u:s3cret-word@127.0.0.1:1", "does not answer at 127.0.0.1:1"),
     ] {
         for command in [
@@ -213,6 +215,9 @@ fn flags_with_values_that_mean_nothing() {
         assert!(refused.stderr.starts_with("error: "), "{refused:?}");
         assert!(refused.stderr.contains(says), "{says}: {refused:?}");
     }
+    let mut command = operator.command(&["migrate", "--database-url", "postgres://u@127.0.0.1:1"]);
+    let refused = end_of(command.env("PGSSLMODE", "requre"), "");
+    assert!(refused.stderr.contains("PGSSLMODE"), "{refused:?}");
     let mut command = operator.command(&["up"]);
     let refused = end_of(command.env("CLINIC_ACCESS_TTL", "soon"), "");
     assert_eq!(refused.status.code(), Some(2));

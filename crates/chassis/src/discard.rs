@@ -11,7 +11,7 @@ use tokio::time::timeout;
 pub const DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 /// How long that may take.
 pub const DISCARD_TIME: Duration = Duration::from_secs(10);
-/// Time for which an HTTP/1.1 connection is still read after its last response.
+/// Time for which a connection is still read after its last response.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// Discards the rest of a body, within bounds. Returns whether it reached the end.

@@ -94,7 +94,9 @@ const LOG: &str = "CLINIC_LOG";
 static LOG_IS_GIVEN: OnceLock<bool> = OnceLock::new();
 
 fn is_argument(name: &str) -> bool {
-    std::env::args().any(|argument| argument.split('=').next() == Some(name))
+    let is_it =
+        |argument: &[u8]| argument.split(|byte| *byte == b'=').next() == Some(name.as_bytes());
+    std::env::args_os().any(|argument| is_it(argument.as_encoded_bytes()))
 }
 
 /// Logs what `.env` says now, unless a flag or the environment says it.
@@ -104,11 +106,13 @@ fn reload_log() -> Result<()> {
         return Ok(());
     }
     let lines = match dotenvy::from_path_iter(ENV_FILE) {
-        Ok(lines) => Some(lines),
-        Err(error) if error.not_found() => None,
-        Err(_) => bail!("{ENV_FILE} cannot be read"),
+        Ok(lines) => lines.collect::<Result<Vec<_>, _>>(),
+        Err(error) if error.not_found() => Ok(Vec::new()),
+        Err(error) => Err(error),
     };
-    let filter = lines.into_iter().flatten().flatten().find(|(name, _)| name == LOG);
+    // Without the cause, which quotes the line.
+    let lines = lines.ok().with_context(|| format!("{ENV_FILE} cannot be read"))?;
+    let filter = lines.into_iter().find(|(name, _)| name == LOG);
     let filter = filter.map_or_else(|| DEFAULT_LOG.to_owned(), |(_, value)| value);
     telemetry::change(&filter)?;
     tracing::info!(filter, "what to log was read again");

@@ -51,10 +51,13 @@ pub const VARIABLES: [&str; 31] = [
 /// Returns the variables whose names begin as those of settings do and are none: most likely misspelled.
 pub fn unknown_variables() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    // Kubernetes sets variables for each of its services, such as CLINIC_AUTH_SERVICE_HOST and
+    // CLINIC_AUTH_PORT_50051_TCP. The tests have variables of theirs, and so has docker-compose.yml.
+    let others = ["CLINIC_TEST_", "_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "CLINIC_TAG"];
     let is_unknown = |name: &String| {
-        // Those of tests and of Compose are not for the programs.
-        let is_ours = name.starts_with("CLINIC_") && !name.starts_with("CLINIC_TEST_");
-        is_ours && !VARIABLES.contains(&name.as_str())
+        name.starts_with("CLINIC_")
+            && !VARIABLES.contains(&name.as_str())
+            && !others.iter().any(|other| name.contains(other))
     };
     names.filter(is_unknown).collect()
 }

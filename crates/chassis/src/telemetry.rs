@@ -55,7 +55,7 @@ fn parse(filter: &str) -> Result<EnvFilter> {
     let why = || format!("--log {filter} is not of the form `info` or `info,clinic::calls=debug`");
     for part in filter.split(',') {
         // The library takes any word for the name of a module, so that `warning` would log nothing.
-        let is_level = part.trim().parse::<LevelFilter>().is_ok();
+        let is_level = !part.is_empty() && part.trim().parse::<LevelFilter>().is_ok();
         ensure!(is_level || part.contains("::") || part.contains('='), why());
         // Of a span and its fields, which [`Filter`] does not follow.
         ensure!(!part.contains('['), why());

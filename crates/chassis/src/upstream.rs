@@ -60,7 +60,7 @@ impl Upstream {
     /// counts; without a name it is the health of the whole process.
     pub fn new(name: &'static str, health_of: &str, urls: Vec<Uri>) -> Result<Self> {
         let ended = CancellationToken::new();
-        let replicas = Replicas::new(name, health_of.to_owned(), urls, ended.clone())?;
+        let replicas = Replicas::new(name, health_of.to_owned(), urls, &ended)?;
         Ok(Self(Arc::new(Inner { name, replicas, _background: ended.drop_guard() })))
     }
 
@@ -85,6 +85,7 @@ impl Upstream {
         {
             last = match replica.send(caller, &mut kept, is_repeatable).await {
                 Ok(answer) => {
+                    kept.forget();
                     replicas.answered(&replica, answer.headers());
                     return Ok(answer);
                 }
@@ -94,7 +95,7 @@ impl Upstream {
             let may_repeat = match last.how {
                 How::Refused | How::NoAnswer | How::NotTaken => true,
                 How::Lost => is_repeatable && !std::mem::replace(&mut is_lost, true),
-                How::Reset => false,
+                How::Reset | How::Aborted => false,
             };
             if !may_repeat || !kept.is_kept() {
                 break;

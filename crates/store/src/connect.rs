@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,6 +13,7 @@ use crate::db::{Db, Pools};
 use crate::error::{Cause, Error, is_damaged};
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
+use crate::url::{is_postgres, parse_postgres};
 
 /// Which database, and how much of it.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ pub enum ConnectError {
         name: String,
     },
     /// A parameter with a value that it cannot have.
-    #[error("the database URL has a wrong value of {name}: it must be {expected}")]
+    #[error("{name}, which belongs to the database URL, has a wrong value: it must be {expected}")]
     WrongValue {
         /// The parameter's name.
         name: &'static str,
@@ -79,6 +79,12 @@ pub enum ConnectError {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// There is no space for a directory or a file.
+    #[error("the disk of the data directory {path} is full: free some space")]
+    Full {
+        /// The directory.
+        path: PathBuf,
     },
     /// The file is there, but is no database.
     #[error("the file {path} is no SQLite database, or is damaged: restore it from a backup")]
@@ -201,10 +207,6 @@ impl Db {
     }
 }
 
-pub(crate) fn is_postgres(url: &str) -> bool {
-    url.starts_with("postgres://") || url.starts_with("postgresql://")
-}
-
 async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
     let options = bounded(parse_postgres(url)?);
     // One connection outside of the pool tells what is wrong; the pool would only say that its
@@ -225,86 +227,6 @@ fn bounded(options: PgConnectOptions) -> PgConnectOptions {
     let given = options.get_options().unwrap_or_default().to_owned();
     let bounds = BOUNDS.into_iter().filter(|(name, _)| !given.contains(name));
     options.options(bounds)
-}
-
-pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError> {
-    check_postgres(url)?;
-    let options = PgConnectOptions::from_str(url).map_err(|_| ConnectError::Malformed)?;
-    // Also from the environment (PGHOST).
-    if options.get_host().contains(',') {
-        return Err(ConnectError::SeveralHosts);
-    }
-    Ok(options.application_name("clinic"))
-}
-
-/// The parameters that sqlx knows. It ignores others, so that a misspelled `sslmode` would mean a
-/// connection without TLS.
-const PARAMETERS: [&str; 18] = [
-    "sslmode",
-    "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
-    "statement-cache-capacity",
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-];
-const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-
-/// Finds what the driver would read in another way than it is meant.
-fn check_postgres(url: &str) -> Result<(), ConnectError> {
-    let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
-    let hosts = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let hosts = hosts.split('/').next().unwrap_or_default();
-    if hosts.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
-        return Err(ConnectError::SeveralHosts);
-    }
-    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let name = name.replace("%5B", "[").replace("%5D", "]");
-        let is_option = name.starts_with("options[") && name.ends_with(']');
-        if !is_option && !PARAMETERS.contains(&&*name) {
-            // What stands behind a ? in a password is not to be shown.
-            let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
-            return Err(match is_name && !name.is_empty() {
-                true => ConnectError::UnknownParameter { name },
-                false => ConnectError::Malformed,
-            });
-        }
-        match &*name {
-            "sslmode" | "ssl-mode" if !SSL_MODES.contains(&&*value.to_ascii_lowercase()) => {
-                return Err(ConnectError::WrongValue {
-                    name: "sslmode",
-                    expected: "disable, allow, prefer, require, verify-ca or verify-full",
-                });
-            }
-            "host" | "hostaddr" | "port" if value.contains(',') || value.contains("%2C") => {
-                return Err(ConnectError::SeveralHosts);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Checks the URL of a PostgreSQL server without connecting.
-pub fn check_server_url(url: &SecretString) -> Result<(), ConnectError> {
-    let url = url.expose_secret();
-    // The driver takes any scheme for its own.
-    if !is_postgres(url) {
-        return Err(ConnectError::NotAServer);
-    }
-    parse_postgres(url).map(drop)
 }
 
 /// Opens a single connection, and says in one sentence why it cannot.
@@ -388,7 +310,15 @@ fn make_file(path: &Path) -> Result<(), ConnectError> {
         builder.create(directory)?;
         file.open(path).map(drop)
     };
-    make().map_err(|error| ConnectError::NotWritable { path: directory.to_owned(), error })?;
+    make().map_err(|error| {
+        let path = directory.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                ConnectError::Full { path }
+            }
+            _ => ConnectError::NotWritable { path, error },
+        }
+    })?;
     #[cfg(unix)]
     check_modes(path)?;
     Ok(())

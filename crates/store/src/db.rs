@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::error::{Cause, Error};
 use crate::postgres::Postgres;
 use crate::query::Query;
+use crate::signs::Writes;
 use crate::sqlite::Sqlite;
 use crate::tx::{Inner, Tx};
 
@@ -39,8 +40,10 @@ impl<T> Row for T where T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, Sqli
 
 /// How long [`Db::check`] waits: shorter than any probe's own timeout.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// For how long a write says that the database takes writes.
+/// How long a committed write counts as proof that the database takes writes.
 const BEAT_EVERY: Duration = Duration::from_secs(10);
+/// How long a database may be busy without committing anything.
+const BUSY_FOR: Duration = Duration::from_secs(30);
 
 impl Db {
     /// Which database it is.
@@ -112,11 +115,7 @@ impl Db {
     /// Begins a transaction that may write. Await nothing but the database before its commit.
     pub async fn begin(&self) -> Result<Tx, Error> {
         Ok(Tx(match &self.0 {
-            Pools::Postgres(pool) => {
-                let mut lease = pool.lease().await?;
-                lease.begin().await?;
-                Inner::Postgres(lease)
-            }
+            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
             Pools::Sqlite(pool) => {
                 let mut lease = pool.writer().await?;
                 lease.begin().await?;
@@ -131,29 +130,48 @@ impl Db {
     /// Real writes say whether it takes them. When there was none for a while, or one failed, this
     /// makes a small one. A database that is busy writing takes writes.
     pub async fn check(&self) -> Result<(), Error> {
-        let check = async {
-            self.ping().await?;
-            let signs = match &self.0 {
-                Pools::Postgres(pool) => pool.signs(),
-                Pools::Sqlite(pool) => pool.signs(),
-            };
-            if signs.takes_writes(BEAT_EVERY) {
-                return Ok(());
-            }
-            match self.beat().await {
-                Ok(_) | Err(Error::Busy | Error::Conflict) => Ok(()),
-                Err(error) => Err(error),
-            }
-        };
         let unanswered = || Err(Error::Unavailable(Cause::new("no answer in time")));
-        tokio::time::timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| unanswered())
+        tokio::time::timeout(CHECK_TIMEOUT, self.check_now()).await.unwrap_or_else(|_| unanswered())
+    }
+
+    async fn check_now(&self) -> Result<(), Error> {
+        // Once more, because the first connection may be one that is dead or leads to a standby.
+        if self.ping().await.is_err() {
+            self.ping().await?;
+        }
+        let signs = match &self.0 {
+            Pools::Postgres(pool) => pool.signs(),
+            Pools::Sqlite(pool) => pool.signs(),
+        };
+        match signs.writes(BEAT_EVERY) {
+            Writes::Taken => return Ok(()),
+            Writes::Refused => {
+                return Err(Error::Unavailable(Cause::new("there is no space for writes")));
+            }
+            Writes::Unknown => {}
+        }
+        let beat = match self.beat().await {
+            Err(Error::Unavailable(_)) => self.beat().await,
+            beat => beat,
+        };
+        match beat {
+            Ok(_) => {
+                signs.note_beat();
+                Ok(())
+            }
+            Err(Error::Busy) if !signs.has_written(BUSY_FOR) => {
+                Err(Error::Unavailable(Cause::new("no write was committed for a while")))
+            }
+            Err(Error::Busy | Error::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn beat(&self) -> Result<u64, Error> {
         let beat = Query::new("UPDATE heartbeat SET beats = beats + 1");
         match &self.0 {
-            Pools::Postgres(pool) => pool.lease_now().await?.execute(&beat).await,
-            Pools::Sqlite(pool) => pool.writer_now().await?.execute(beat).await,
+            Pools::Postgres(pool) => pool.beat(&beat).await,
+            Pools::Sqlite(pool) => pool.writer_now().await?.beat(beat).await,
         }
     }
 

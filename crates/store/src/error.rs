@@ -41,24 +41,34 @@ impl Error {
 
 /// What the driver said, for the log only: without PostgreSQL's DETAIL, which quotes rows.
 #[derive(Clone)]
-pub struct Cause(String);
+pub struct Cause {
+    text: String,
+    /// Whether it is the connection that failed, and not the statement.
+    is_of_connection: bool,
+}
 
 impl fmt::Debug for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl std::error::Error for Cause {}
 
 impl Error {
-    /// The same of an attempt to connect: whatever is wrong, the database cannot be used now.
+    /// Whether the connection failed, so that the statement may succeed over another one.
+    pub(crate) fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.is_of_connection)
+    }
+
+    /// The same of an attempt to connect: whatever is wrong, the database cannot be used now. A proxy
+    /// whose server is away answers with something other than PostgreSQL's protocol.
     pub(crate) fn of_connecting(error: sqlx::Error) -> Self {
         match Self::from(error) {
             Self::Internal(cause) => Self::Unavailable(cause),
@@ -69,7 +79,11 @@ impl Error {
 
 impl Cause {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), is_of_connection: false }
+    }
+
+    pub(crate) fn of_connection(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_of_connection: true }
     }
 }
 
@@ -85,13 +99,12 @@ impl From<sqlx::Error> for Error {
                     Self::Internal(Cause::new("an error of an unknown driver"))
                 }
             }
-            // What is no protocol of PostgreSQL comes from something in between, such as a proxy whose
-            // server is away.
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unavailable(Cause::new(error.to_string())),
+            | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable(Cause::of_connection(error.to_string()))
+            }
             _ => Self::Internal(Cause::new(error.to_string())),
         }
     }
@@ -106,6 +119,7 @@ fn from_postgres(error: &PgDatabaseError) -> Error {
     } else {
         Cause::new(format!("SQLSTATE {code}: {}", error.message()))
     };
+    let cause = Cause { is_of_connection: ends_session(error), ..cause };
     match code {
         "23505" => Error::Unique { key: error.constraint().unwrap_or_default().to_owned() },
         // serialization_failure, deadlock_detected, lock_not_available
@@ -131,6 +145,12 @@ pub(crate) fn ends_session(error: &dyn DatabaseError) -> bool {
 /// Whether the database says that it takes no writes.
 pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(READ_ONLY))
+}
+
+/// Whether there was no space for a write: disk_full, SQLITE_FULL.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("53100" | "13"))
 }
 
 /// read_only_sql_transaction.

@@ -230,7 +230,7 @@ impl Lane {
                 }
             }
             // Once more, over another connection.
-            Err(error @ Error::Unavailable(_)) => {
+            Err(error) if error.is_of_connection() => {
                 let (again, failed) = members.into_iter().partition(|member| !member.sent);
                 answer_all(failed, &error);
                 self.put_back(again);

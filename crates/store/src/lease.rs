@@ -43,7 +43,7 @@ pub(crate) trait Leased: Manager<Type: Connection, Error = sqlx::Error> {
 enum State {
     /// Nothing.
     InOrder,
-    /// A statement was begun, and nobody has seen its end.
+    /// A statement was begun, and its outcome is unknown.
     Busy,
     /// A transaction is open.
     InTransaction,
@@ -91,6 +91,15 @@ impl<M: Leased> Lease<M> {
     pub(crate) fn written<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
         let outcome = self.note(outcome, State::InOrder);
         self.signs.note_write(outcome.as_ref().map(drop));
+        outcome
+    }
+
+    /// Takes the outcome of a check's write, which only counts if it failed.
+    pub(crate) fn beaten<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
+        let outcome = self.note(outcome, State::InOrder);
+        if let Err(error) = &outcome {
+            self.signs.note_write(Err(error));
+        }
         outcome
     }
 
@@ -181,8 +190,8 @@ impl<M: Leased> Drop for Lease<M> {
     }
 }
 
-/// Reads what is still to come, and ends what is still open. Until then nobody else gets it. A
-/// connection that cannot be put in order is closed.
+/// Reads what is still to come, and ends what is still open. It is not leased until then. A connection
+/// that cannot be put in order is closed.
 async fn put_in_order<M: Leased>(mut connection: Object<M>, in_transaction: bool) {
     let work = async {
         connection.ping().await?;

@@ -25,12 +25,14 @@ mod server;
 mod signs;
 mod sqlite;
 mod tx;
+mod url;
 
 pub use changes::Changes;
-pub use connect::{ConnectError, Options, check_server_url};
+pub use connect::{ConnectError, Options};
 pub use db::{Backend, Db, Row};
 pub use error::{Cause, Error};
 pub use migrate::{SchemaError, check_schema, migrate};
 pub use query::{Arg, Query};
 pub use server::{create_database_if_missing, database_url};
 pub use tx::Tx;
+pub use url::check_server_url;

@@ -87,20 +87,54 @@ impl Postgres {
         self.gather.find(self, query).await
     }
 
-    /// Makes a read, and once more over another connection if its statement gets no answer.
+    /// Runs the small write of a check, also while all connections are at work.
+    pub(crate) async fn beat(&self, query: &Query) -> Result<u64, Error> {
+        match self.lease_now().await {
+            Ok(lease) => lease.beat(query).await,
+            Err(Error::Busy) => {
+                let (sql, args) = query.postgres()?;
+                let mut connection = self.connect().await?;
+                let done = query_with(sql, args).execute(&mut connection).await;
+                connection.close().await.ok();
+                Ok(done.map_err(|error| self.signs.raise(error))?.rows_affected())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A connection outside of the pool.
+    async fn connect(&self) -> Result<PgConnection, Error> {
+        let options = &self.pool.manager().options;
+        PgConnection::connect_with(options).await.map_err(Error::of_connecting)
+    }
+
+    /// Begins a transaction, over another connection if the first one is broken.
+    pub(crate) async fn begin(&self) -> Result<Lease<Manager>, Error> {
+        let mut lease = self.lease().await?;
+        if let Err(error) = lease.begin().await {
+            if !error.is_of_connection() {
+                return Err(error);
+            }
+            lease = self.lease().await?;
+            lease.begin().await?;
+        }
+        Ok(lease)
+    }
+
+    /// Makes a read, and once more over another connection if its own broke.
     pub(crate) async fn read<T, F>(&self, attempt: impl Fn(Lease<Manager>) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
         match attempt(self.lease().await?).await {
-            Err(Error::Unavailable(_)) => attempt(self.lease().await?).await,
+            Err(error) if error.is_of_connection() => attempt(self.lease().await?).await,
             done => done,
         }
     }
 
     /// That a statement had no answer in time: the other connections are asked before they are used.
     pub(crate) fn no_answer(&self) -> Error {
-        self.signs.doubt(Error::Unavailable(Cause::new("no answer in time")))
+        self.signs.doubt(Error::Unavailable(Cause::of_connection("no answer in time")))
     }
 
     /// What statements have shown lately.
@@ -127,9 +161,7 @@ impl Postgres {
             }
             // That it lets one more in says as much.
             Err(Error::Busy) => {
-                let options = &self.pool.manager().options;
-                let connection = PgConnection::connect_with(options).await;
-                connection.map_err(Error::of_connecting)?.close().await.ok();
+                self.connect().await?.close().await.ok();
                 Ok(())
             }
             Err(error) => Err(error),
@@ -197,6 +229,13 @@ impl Lease<Manager> {
         let (sql, args) = query.postgres()?;
         let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
         self.written(found)
+    }
+
+    /// Runs the small write of a check.
+    pub(crate) async fn beat(mut self, query: &Query) -> Result<u64, Error> {
+        let (sql, args) = query.postgres()?;
+        let done = query_with(sql, args).execute(self.connection()?).await;
+        Ok(self.beaten(done)?.rows_affected())
     }
 
     /// Runs a write without RETURNING; gives the number of rows touched.

@@ -3,7 +3,8 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::connect::{ConnectError, check_server_url, parse_postgres, try_postgres};
+use crate::connect::{ConnectError, try_postgres};
+use crate::url::{check_server_url, parse_postgres};
 
 /// The URL of one database of a server: `postgres://host/?sslmode=require` and `clinic_auth` give
 /// `postgres://host/clinic_auth?sslmode=require`. A database in the server's URL is replaced.

@@ -164,6 +164,13 @@ impl Lease<Manager> {
         self.written(found)
     }
 
+    /// Runs the small write of a check.
+    pub(crate) async fn beat(mut self, query: Query) -> Result<u64, Error> {
+        let (sql, args) = query.sqlite()?;
+        let done = query_with(sql, args).execute(self.connection()?).await;
+        Ok(self.beaten(done)?.rows_affected())
+    }
+
     /// Runs a write without RETURNING; gives the number of rows touched.
     pub(crate) async fn execute(mut self, query: Query) -> Result<u64, Error> {
         let (sql, args) = query.sqlite()?;

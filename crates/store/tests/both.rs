@@ -467,6 +467,8 @@ async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, vec![b'x'; 4096]).unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, own).unwrap();
     let below = file.join("data/auth.db");
     for (url, word) in [
         ("mysql://u:hunter2@host/db".to_owned(), "must be postgres://"),

@@ -24,6 +24,8 @@ pub(crate) struct Certificates(Arc<Inner>);
 struct Inner {
     cert: PathBuf,
     key: PathBuf,
+    /// Of the files when they were read first.
+    first: Stamps,
     current: RwLock<TlsAcceptor>,
 }
 
@@ -34,8 +36,10 @@ impl Certificates {
     /// Reads the certificate and its key, when there are any.
     pub(crate) fn open(edge: &Edge) -> Result<Option<Self>> {
         let (Some(cert), Some(key)) = (&edge.tls_cert, &edge.tls_key) else { return Ok(None) };
+        // Before they are read, so that no change is missed.
+        let first = [cert, key].map(|path| stamp(path));
         let current = RwLock::new(read(cert, key)?);
-        Ok(Some(Self(Arc::new(Inner { cert: cert.clone(), key: key.clone(), current }))))
+        Ok(Some(Self(Arc::new(Inner { cert: cert.clone(), key: key.clone(), first, current }))))
     }
 
     /// Returns what accepts a connection.
@@ -47,7 +51,7 @@ impl Certificates {
     /// the old certificate, and so do new ones while the new files cannot be used.
     pub(crate) async fn follow(self) {
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let mut seen = self.stamps();
+        let mut seen = self.0.first;
         loop {
             let told = async {
                 match &mut hangup {
@@ -76,11 +80,13 @@ impl Certificates {
     }
 
     fn stamps(&self) -> Stamps {
-        [&self.0.cert, &self.0.key].map(|path| {
-            let file = std::fs::metadata(path).ok()?;
-            Some((file.modified().ok()?, file.len()))
-        })
+        [&self.0.cert, &self.0.key].map(|path| stamp(path))
     }
+}
+
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.modified().ok()?, file.len()))
 }
 
 fn read(cert: &Path, key: &Path) -> Result<TlsAcceptor> {

@@ -12,8 +12,7 @@ use tonic::body::Body;
 
 use super::connection::{Failed, Incoming};
 
-/// Bytes of an answer to a repeatable call that are waited for before any is passed on: while none is,
-/// the call can be repeated when the connection breaks.
+/// Bytes of an answer that are held. A repeatable call can be repeated as long as no byte was passed on.
 const MOST_HELD: usize = 64 * 1024;
 
 /// An answer as it is passed on.

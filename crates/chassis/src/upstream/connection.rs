@@ -112,6 +112,8 @@ pub(super) enum How {
     Lost,
     /// The replica gave the call up: it may have been carried out.
     Reset,
+    /// The caller's request broke off.
+    Aborted,
 }
 
 impl Connection {
@@ -372,10 +374,11 @@ impl From<h2::Error> for Failed {
     fn from(error: h2::Error) -> Self {
         // h2 reports a GOAWAY only to the calls that it excludes, and to those after it.
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-        let how = match error.is_remote() && (refused || error.is_go_away()) {
-            true => How::NotTaken,
+        let how = match error.is_remote() {
+            true if refused || error.is_go_away() => How::NotTaken,
+            true => How::Reset,
             false if error.is_io() => How::Lost,
-            false => How::Reset,
+            false => How::Aborted,
         };
         Self::new(how, &error)
     }

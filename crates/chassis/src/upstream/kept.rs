@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, Request, Version};
 use http_body::{Body as _, Frame};
@@ -35,10 +35,12 @@ enum Content {
 /// Reads a body once, for all attempts.
 struct Reader {
     body: Body,
-    /// The parts that were read.
-    read: Vec<Bytes>,
-    bytes: usize,
-    /// Whether `read` has every part. If not, the parts that one attempt has sent are gone.
+    /// What is kept of the bytes that were read: the last of them. In one piece, because many small
+    /// parts must not cost more than their bytes.
+    kept: BytesMut,
+    /// How many bytes were read.
+    read: usize,
+    /// Whether there may be another attempt, so that all bytes are kept.
     is_kept: bool,
     /// The body's trailers, once it has ended.
     end: Option<Option<HeaderMap>>,
@@ -49,20 +51,27 @@ impl Kept {
     pub(super) fn new(request: Request<Body>) -> Result<Self, Failed> {
         let (head, body) = request.into_parts();
         let end = body.is_end_stream().then_some(None);
-        let mut reader = Reader { body, read: Vec::new(), bytes: 0, is_kept: true, end };
+        let (kept, read) = (BytesMut::new(), 0);
+        let mut reader = Reader { body, kept, read, is_kept: true, end };
+        let mut now = Context::from_waker(Waker::noop());
+        let mut poll = |reader: &mut Reader| match reader.end {
+            None => match reader.poll_body(&mut now) {
+                Poll::Ready(part) => part.map_err(|error| Failed::new(How::Aborted, &error)),
+                Poll::Pending => Ok(None),
+            },
+            Some(_) => Ok(None),
+        };
         // Most requests are one message that is here already.
-        while reader.end.is_none() && reader.read.len() < 2 {
-            match reader.poll_body(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(Some(part))) => reader.read.push(part),
-                Poll::Ready(Ok(None)) => {}
-                Poll::Ready(Err(error)) => return Err(Failed::new(How::Reset, &error)),
-                Poll::Pending => break,
+        let first = poll(&mut reader)?.unwrap_or_default();
+        let second = poll(&mut reader)?;
+        let body = match (second, &reader.end) {
+            (None, Some(None)) => Content::Whole(Some(first)),
+            (second, _) => {
+                reader.kept.extend_from_slice(&first);
+                reader.kept.extend_from_slice(&second.unwrap_or_default());
+                reader.is_kept = reader.read <= MOST_KEPT;
+                Content::Parts(Arc::new(Mutex::new(reader)))
             }
-        }
-        reader.is_kept = reader.bytes <= MOST_KEPT;
-        let body = match (&reader.end, reader.read.len()) {
-            (Some(None), 0 | 1) => Content::Whole(Some(reader.read.pop().unwrap_or_default())),
-            _ => Content::Parts(Arc::new(Mutex::new(reader))),
         };
         Ok(Self { head, body, is_sent: false })
     }
@@ -79,7 +88,7 @@ impl Kept {
             Content::Whole(Some(bytes)) if bytes.len() <= MOST_KEPT => Sent::Whole(bytes.clone()),
             Content::Whole(bytes) => Sent::Whole(bytes.take().unwrap_or_default()),
             Content::Parts(reader) => {
-                let attempt = Attempt { reader: reader.clone(), next: 0, has_ended: false };
+                let attempt = Attempt { reader: reader.clone(), sent: 0, has_ended: false };
                 Sent::Parts(Body::new(attempt))
             }
         };
@@ -93,6 +102,13 @@ impl Kept {
             Content::Parts(reader) => lock(reader).is_kept,
         };
         is_kept || !self.is_sent
+    }
+
+    /// There is no further attempt: what was sent is forgotten.
+    pub(super) fn forget(self) {
+        if let Content::Parts(reader) = self.body {
+            lock(&reader).is_kept = false;
+        }
     }
 }
 
@@ -112,33 +128,41 @@ impl Reader {
                 None
             }
         };
-        self.bytes += part.as_ref().map_or(0, Bytes::len);
+        self.read += part.as_ref().map_or(0, Bytes::len);
         if part.is_some() && self.body.is_end_stream() {
             self.end = Some(None);
         }
         Poll::Ready(Ok(part))
     }
 
-    /// Returns the part with that number, for an attempt that has had those before it.
-    fn poll_part(
+    /// Returns what follows the first `sent` bytes.
+    fn poll_after(
         &mut self,
-        number: usize,
+        sent: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Status>> {
-        match self.read.get_mut(number) {
-            Some(part) if self.is_kept => return Poll::Ready(Ok(Some(part.clone()))),
-            Some(part) => return Poll::Ready(Ok(Some(std::mem::take(part)))),
-            None if self.end.is_some() => return Poll::Ready(Ok(None)),
-            None => {}
+        let left = self.read - sent;
+        if left > self.kept.len() {
+            // Another attempt has sent them.
+            return Poll::Ready(Err(Status::cancelled("the request is not kept any more")));
+        }
+        if left > 0 {
+            let rest = self.kept.split_off(self.kept.len() - left).freeze();
+            match self.is_kept {
+                true => self.kept.extend_from_slice(&rest),
+                false => self.kept.clear(),
+            }
+            return Poll::Ready(Ok(Some(rest)));
+        }
+        if self.end.is_some() {
+            return Poll::Ready(Ok(None));
         }
         let part = ready!(self.poll_body(cx));
-        self.is_kept &= part.is_ok() && self.bytes <= MOST_KEPT;
+        self.is_kept &= part.is_ok() && self.read <= MOST_KEPT;
         match &part {
-            Ok(Some(part)) if self.is_kept => self.read.push(part.clone()),
-            Ok(_) | Err(_) => {}
-        }
-        if !self.is_kept {
-            self.read.clear();
+            Ok(Some(part)) if self.is_kept => self.kept.extend_from_slice(part),
+            Ok(_) | Err(_) if self.is_kept => {}
+            Ok(_) | Err(_) => self.kept = BytesMut::new(),
         }
         Poll::Ready(part)
     }
@@ -147,8 +171,8 @@ impl Reader {
 /// The body of one attempt.
 struct Attempt {
     reader: Arc<Mutex<Reader>>,
-    /// The number of the part that is next.
-    next: usize,
+    /// Bytes that it has sent.
+    sent: usize,
     has_ended: bool,
 }
 
@@ -165,8 +189,8 @@ impl http_body::Body for Attempt {
             return Poll::Ready(None);
         }
         let mut reader = lock(&this.reader);
-        let part = ready!(reader.poll_part(this.next, cx));
-        this.next += 1;
+        let part = ready!(reader.poll_after(this.sent, cx));
+        this.sent += part.as_ref().map_or(0, |part| part.as_ref().map_or(0, Bytes::len));
         this.has_ended = !matches!(part, Ok(Some(_)));
         Poll::Ready(match part {
             Ok(Some(part)) => Some(Ok(Frame::data(part))),
@@ -177,7 +201,7 @@ impl http_body::Body for Attempt {
 
     fn is_end_stream(&self) -> bool {
         let reader = lock(&self.reader);
-        self.has_ended || (matches!(reader.end, Some(None)) && self.next >= reader.read.len())
+        self.has_ended || (matches!(reader.end, Some(None)) && self.sent == reader.read)
     }
 }
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{Request, Response, Uri};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -26,9 +27,9 @@ use super::target::Target;
 
 /// Time for a health check. A replica that takes longer and sends nothing else counts as vanished.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// UNAVAILABLE answers in a row after which a replica gets no calls for a while. The number is
-/// Envoy's (`consecutive_5xx`).
-const MOST_UNAVAILABLE: u32 = 5;
+/// Failures in a row after which a replica gets no calls for a while. The number is Envoy's
+/// (`consecutive_5xx`).
+const MOST_FAILURES: u32 = 5;
 /// For how long it gets none, at first and at most. Doubles each time.
 const FIRST_REST: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -44,14 +45,14 @@ pub(super) struct Replica {
     /// replica and not about an old connection.
     aside: Arc<Connection>,
     condition: AtomicU8,
-    /// UNAVAILABLE answers in a row.
-    unavailable: AtomicU32,
+    /// Calls in a row that were answered with UNAVAILABLE, or that it broke off.
+    failures: AtomicU32,
     rest: Mutex<Rest>,
     /// Asks for a check now.
     pub(super) doubted: Arc<Notify>,
 }
 
-/// What is known of a replica. Calls go to those with the lowest number.
+/// What is known of a replica, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
     /// It was not asked yet.
@@ -98,7 +99,7 @@ impl Replica {
             connections: (0..callers).map(|_| Connection::default()).collect(),
             aside: Arc::default(),
             condition: AtomicU8::new(0),
-            unavailable: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
             rest: Mutex::default(),
             doubted: Arc::default(),
         })
@@ -137,21 +138,19 @@ impl Replica {
         connection.unwrap_or(&self.aside).send(&self.target, kept, is_repeatable).await
     }
 
-    /// Notes an answer. Returns whether the replica has just had too many that say UNAVAILABLE.
-    pub(super) fn note(&self, answer: &HeaderMap) -> bool {
-        // An error has its status in the head, because there is nothing else.
-        let is_unavailable = answer.get("grpc-status").is_some_and(|status| status == "14");
-        if !is_unavailable {
-            // Only read for most answers: callers on other threads share the cache line.
-            if self.unavailable.load(Ordering::Relaxed) != 0 {
-                self.unavailable.store(0, Ordering::Relaxed);
+    /// Notes the outcome of a call. Returns whether that was one failure too many.
+    pub(super) fn note(&self, is_failure: bool) -> bool {
+        if !is_failure {
+            // Only read for most calls: callers on other threads share the cache line.
+            if self.failures.load(Ordering::Relaxed) != 0 {
+                self.failures.store(0, Ordering::Relaxed);
             }
             return false;
         }
-        if self.unavailable.fetch_add(1, Ordering::Relaxed) + 1 < MOST_UNAVAILABLE {
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < MOST_FAILURES {
             return false;
         }
-        self.unavailable.store(0, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
         lock(&self.rest).begin(Instant::now());
         true
     }
@@ -167,36 +166,46 @@ impl Replica {
     }
 
     async fn ask(&self, service: &str) -> Condition {
+        let was_silent = self.condition() == Condition::Silent;
         self.was_heard();
-        let mut is_connected = false;
+        let begun = Instant::now();
         let asked = timeout(PATIENCE, async {
-            let mut asked = self.health(service, &mut is_connected).await;
+            let asked = self.health(service).await;
             // An old connection says nothing about the replica.
             if matches!(asked, Err(How::Lost | How::NotTaken)) {
-                asked = self.health(service, &mut is_connected).await;
+                return self.health(service).await;
             }
             asked
         });
         match asked.await {
             Ok(Ok(condition)) => return condition,
             Ok(Err(How::NoAnswer)) | Err(_) => {}
-            Ok(Err(_)) => return Condition::Refused,
+            // It answers, in its own way.
+            Ok(Err(How::Reset)) => return Condition::Unknown,
+            Ok(Err(How::NotTaken | How::Aborted)) => return self.condition(),
+            Ok(Err(How::Refused | How::Lost)) => return Condition::Refused,
         }
         self.aside.hang_up();
+        // An error of the network may come at once.
+        sleep_until(begun + PATIENCE).await;
         if self.was_heard() {
             // It is slow.
             return self.condition();
         }
-        if !is_connected {
-            // Its machine is gone: calls must not wait for it.
+        if was_silent && !self.has_machine().await {
+            // Calls must not wait for it.
             self.connections.iter().for_each(Connection::hang_up);
         }
         Condition::Silent
     }
 
-    async fn health(&self, service: &str, is_connected: &mut bool) -> Result<Condition, How> {
+    /// Whether its machine answers.
+    async fn has_machine(&self) -> bool {
+        matches!(timeout(PATIENCE, TcpStream::connect(self.address())).await, Ok(Ok(_)))
+    }
+
+    async fn health(&self, service: &str) -> Result<Condition, How> {
         self.aside.open(&self.target).await.map_err(|failed| failed.how)?;
-        *is_connected = true;
         let request = HealthCheckRequest { service: service.to_owned() };
         match HealthClient::new(Aside(self.aside.clone(), self.target.clone())).check(request).await
         {
@@ -207,11 +216,15 @@ impl Replica {
             Err(status) => match status.source().and_then(|source| source.downcast_ref::<Failed>())
             {
                 Some(failed) => Err(failed.how),
-                // An operator's own service need not have a health service.
-                None if matches!(status.code(), Code::Unimplemented | Code::NotFound) => {
-                    Ok(Condition::Unknown)
-                }
-                None => Ok(Condition::NotServing),
+                None => Ok(match status.code() {
+                    // An operator's own service need not have a health service, or may not answer
+                    // everybody.
+                    Code::Unimplemented
+                    | Code::NotFound
+                    | Code::Unauthenticated
+                    | Code::PermissionDenied => Condition::Unknown,
+                    _ => Condition::NotServing,
+                }),
             },
         }
     }
@@ -231,6 +244,9 @@ struct Rest {
 
 impl Rest {
     fn begin(&mut self, now: Instant) {
+        if self.is_under_way(now) {
+            return;
+        }
         let was_lately = self.until.is_some_and(|until| now < until + FORGET_AFTER);
         self.length = if was_lately { LONGEST_REST.min(self.length * 2) } else { FIRST_REST };
         self.until = Some(now + self.length);
@@ -269,5 +285,26 @@ impl Service<Request<Body>> for Aside {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Self(connection, target) = self.clone();
         Box::pin(async move { connection.send(&target, &mut Kept::new(request)?, true).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rest_is_longer_when_it_is_needed_again_and_not_by_one_burst() {
+        let (mut rest, began) = (Rest::default(), Instant::now());
+        for _ in 0..50 {
+            rest.begin(began);
+        }
+        assert!(rest.is_under_way(began + FIRST_REST / 2));
+        assert!(!rest.is_under_way(began + FIRST_REST));
+        rest.begin(began + FIRST_REST);
+        assert!(rest.is_under_way(began + FIRST_REST * 2));
+        assert!(!rest.is_under_way(began + FIRST_REST * 3));
+        let later = began + FORGET_AFTER * 2;
+        rest.begin(later);
+        assert!(!rest.is_under_way(later + FIRST_REST));
     }
 }

@@ -1,13 +1,12 @@
 //! The replicas behind the URLs of a service, and which of them get calls.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use futures::future::join_all;
 use http::{HeaderMap, Uri};
 use tokio::net::lookup_host;
 use tokio::sync::watch;
@@ -20,6 +19,8 @@ use super::replica::{Condition, Replica};
 use super::target::Target;
 
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
+/// Time for resolving a name.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Interval of a replica's health checks.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// The same at first for one that is not well.
@@ -53,7 +54,7 @@ impl Replicas {
         name: &'static str,
         health_of: String,
         urls: Vec<Uri>,
-        ended: CancellationToken,
+        ended: &CancellationToken,
     ) -> Result<Arc<Self>> {
         ensure!(!urls.is_empty(), "no URL of {name} is given");
         for url in &urls {
@@ -76,7 +77,12 @@ impl Replicas {
             ended: ended.clone(),
         });
         this.update();
-        tokio::spawn(ended.run_until_cancelled_owned(resolve(Arc::downgrade(&this))));
+        let names: Vec<_> = lock(&this.named).iter().map(|named| named.url.clone()).collect();
+        for url in names.into_iter().filter(|url| literal(url).is_none()) {
+            // Each on its own: a name whose server does not answer must not hold up the others.
+            let resolve = resolve(Arc::downgrade(&this), url);
+            tokio::spawn(ended.clone().run_until_cancelled_owned(resolve));
+        }
         Ok(this)
     }
 
@@ -100,15 +106,23 @@ impl Replicas {
         match how {
             How::Refused => self.set(replica, Condition::Refused),
             How::NoAnswer => self.set(replica, Condition::Silent),
-            How::NotTaken | How::Lost => {}
-            How::Reset => return,
+            How::NotTaken => {}
+            How::Lost | How::Reset => self.note(replica, true),
+            How::Aborted => return,
         }
         replica.doubted.notify_one();
     }
 
     /// Notes an answer.
     pub(super) fn answered(&self, replica: &Replica, answer: &HeaderMap) {
-        if replica.note(answer) {
+        // An error has its status in the head, because there is nothing else.
+        let is_unavailable = answer.get("grpc-status").is_some_and(|status| status == "14");
+        self.note(replica, is_unavailable);
+    }
+
+    fn note(&self, replica: &Replica, is_failure: bool) {
+        // A worse condition stays: its health says more.
+        if replica.note(is_failure) && replica.condition().is_well() {
             self.set(replica, Condition::Failing);
         }
     }
@@ -225,7 +239,7 @@ fn health(all: &[Arc<Replica>]) -> Option<ServingStatus> {
     let condition = |replica: &Arc<Replica>| replica.condition();
     let is_new = |condition: &Condition| *condition == Condition::New;
     match all.iter().map(condition).filter(|condition| !is_new(condition)).min()? {
-        // Its health service says so.
+        // A replica that fails has said that it serves.
         Condition::Serving | Condition::Failing => Some(ServingStatus::Serving),
         Condition::Unknown => Some(ServingStatus::Unknown),
         _ if all.iter().map(condition).any(|condition| is_new(&condition)) => None,
@@ -247,33 +261,18 @@ pub(super) fn port(url: &Uri) -> u16 {
     url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
 }
 
-/// Resolves the names again and again.
-async fn resolve(replicas: Weak<Replicas>) {
-    loop {
-        let Some(this) = replicas.upgrade() else { return };
-        let names: Vec<_> = lock(&this.named)
-            .iter()
-            .filter(|named| literal(&named.url).is_none())
-            .map(|named| named.url.clone())
-            .collect();
-        if names.is_empty() {
-            return;
-        }
-        let found = join_all(names.into_iter().map(addresses)).await;
-        for (url, found) in found {
-            this.resolved(&url, found);
-        }
+/// Resolves a name again and again.
+async fn resolve(replicas: Weak<Replicas>, url: Uri) {
+    while let Some(this) = replicas.upgrade() {
+        // The system's resolver, which also knows `/etc/hosts` and what else the operator has set up.
+        let found = timeout(RESOLVE_TIMEOUT, lookup_host((host(&url), port(&url)))).await;
+        let found = found.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+        let found = found.map(Iterator::collect);
+        this.resolved(&url, found);
         this.update();
         drop(this);
         sleep(RESOLVE_EVERY).await;
     }
-}
-
-/// The system's resolver, which also knows `/etc/hosts` and what else the operator has set up.
-async fn addresses(url: Uri) -> (Uri, io::Result<Vec<SocketAddr>>) {
-    let found = lookup_host((host(&url), port(&url))).await;
-    let found = found.map(Iterator::collect);
-    (url, found)
 }
 
 /// Checks a replica again and again, until it is not named any more.
@@ -286,7 +285,8 @@ async fn check(replicas: Weak<Replicas>, replica: Weak<Replica>) {
         again = if found.is_well() { CHECK_AGAIN } else { CHECK_EVERY.min(again * 2) };
         let doubted = one.doubted.clone();
         drop((all, one));
-        let _ = timeout(pause, doubted.notified()).await;
+        sleep(CHECK_AGAIN).await;
+        let _ = timeout(pause.saturating_sub(CHECK_AGAIN), doubted.notified()).await;
     }
 }
 

@@ -296,7 +296,7 @@ async fn a_body_that_breaks_off_is_no_whole_one_for_the_replica() {
         assert_eq!(body.data().await.unwrap().unwrap_err().reason(), Some(Reason::CANCEL));
     };
     let (failed, ()) = tokio::join!(call, replica);
-    assert_eq!(failed.err().unwrap().how, How::Reset);
+    assert_eq!(failed.err().unwrap().how, How::Aborted);
 }
 
 /// Time is paused here: it advances when all tasks are idle.
