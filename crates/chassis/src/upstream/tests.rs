@@ -1,184 +1,16 @@
-//! Against replicas that do what each test needs, which a well-behaved server would not.
+//! Calls to several replicas.
+
+mod fake;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::server::{self, SendResponse};
-use h2::{Reason, RecvStream};
-use http::HeaderMap;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use prost::Message as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_util::task::AbortOnDropHandle;
-use tonic::Code;
-use tonic_health::pb::HealthCheckResponse;
+use tokio::net::TcpSocket;
 
+use self::fake::{Does, Fake, Machine};
 use super::*;
-
-/// What a replica does with a call.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Does {
-    Answers,
-    /// Answers half of it, and then breaks the connection.
-    Breaks,
-    /// Breaks the connection.
-    HangsUp,
-    /// Refuses the stream.
-    Refuses,
-    /// Says goodbye, and takes no call.
-    GoesAway,
-    SaysUnavailable,
-    SaysNothing,
-}
-
-/// A replica.
-struct Fake {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    _serving: AbortOnDropHandle<()>,
-}
-
-struct Shared {
-    does: Mutex<(Does, ServingStatus)>,
-    calls: AtomicUsize,
-    bodies: Mutex<Vec<Vec<u8>>>,
-}
-
-impl Fake {
-    async fn start(does: Does) -> Self {
-        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), does)
-    }
-
-    fn listen(listener: TcpListener, does: Does) -> Self {
-        let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            does: Mutex::new((does, ServingStatus::Serving)),
-            calls: AtomicUsize::new(0),
-            bodies: Mutex::default(),
-        });
-        let serving = shared.clone();
-        let serving = AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut open = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                open.spawn(serving.clone().connection(stream));
-            }
-        }));
-        Self { address, shared, _serving: serving }
-    }
-
-    fn url(&self) -> Uri {
-        url(self.address)
-    }
-
-    fn does(&self, does: Does) {
-        locked(&self.shared.does).0 = does;
-    }
-
-    fn says(&self, health: ServingStatus) {
-        locked(&self.shared.does).1 = health;
-    }
-
-    /// The calls since this was asked last.
-    fn calls(&self) -> usize {
-        self.shared.calls.swap(0, Ordering::Relaxed)
-    }
-
-    /// The bodies of the calls that were read, complete or not.
-    fn bodies(&self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut *locked(&self.shared.bodies))
-    }
-}
-
-impl Shared {
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        if locked(&self.does).0 == Does::GoesAway {
-            return self.goodbye(stream).await;
-        }
-        let Ok(mut connection) = server::handshake(stream).await else { return };
-        while let Some(Ok((request, mut answer))) = connection.accept().await {
-            let (does, health) = *locked(&self.does);
-            let is_check = request.uri().path() == "/grpc.health.v1.Health/Check";
-            if is_check && does != Does::SaysNothing {
-                let health = HealthCheckResponse { status: health.into() }.encode_to_vec();
-                answer_with(&mut answer, &[&[0, 0, 0, 0, 2], &*health].concat());
-                continue;
-            }
-            if !is_check {
-                self.calls.fetch_add(1, Ordering::Relaxed);
-            }
-            match does {
-                Does::Answers => {
-                    let this = self.clone();
-                    tokio::spawn(async move {
-                        let body = read(request.into_body()).await;
-                        answer_with(&mut answer, &body);
-                        locked(&this.bodies).push(body);
-                    });
-                }
-                Does::Breaks => {
-                    let mut body = answer.send_response(Response::new(()), false).unwrap();
-                    body.send_data(Bytes::from_static(b"half"), false).unwrap();
-                    // Until that is sent.
-                    let next = connection.accept();
-                    let _ = timeout(Duration::from_millis(50), next).await;
-                    return;
-                }
-                Does::HangsUp => return,
-                Does::Refuses => answer.send_reset(Reason::REFUSED_STREAM),
-                Does::GoesAway => unreachable!("it takes no call"),
-                Does::SaysUnavailable => {
-                    let head = Response::builder().header("grpc-status", "14").body(()).unwrap();
-                    answer.send_response(head, true).unwrap();
-                }
-                Does::SaysNothing => {
-                    tokio::spawn(async move {
-                        std::future::pending::<()>().await;
-                        drop(answer);
-                    });
-                }
-            }
-        }
-    }
-}
-
-impl Shared {
-    /// h2's server cannot be made to do this.
-    async fn goodbye(&self, mut stream: TcpStream) {
-        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        stream.write_all(&settings).await.unwrap();
-        let mut read = Vec::new();
-        // The frame of the call's message.
-        let message = [0, 0, 1, 0, 1, 0, 0, 0, 1, b'x'];
-        let is_call = |read: &[u8]| read.windows(message.len()).any(|part| part == message);
-        while stream.read_buf(&mut read).await.is_ok_and(|len| len > 0) && !is_call(&read) {}
-        if is_call(&read) {
-            self.calls.fetch_add(1, Ordering::Relaxed);
-        }
-        let goodbye = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        stream.write_all(&goodbye).await.ok();
-        while stream.read_buf(&mut read).await.is_ok_and(|len| len > 0) {}
-    }
-}
-
-fn answer_with(answer: &mut SendResponse<Bytes>, body: &[u8]) {
-    let Ok(mut stream) = answer.send_response(Response::new(()), false) else { return };
-    stream.send_data(Bytes::copy_from_slice(body), false).ok();
-    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
-    stream.send_trailers(trailers).ok();
-}
-
-async fn read(mut body: RecvStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    while let Some(Ok(data)) = body.data().await {
-        all.extend_from_slice(&data);
-        body.flow_control().release_capacity(data.len()).ok();
-    }
-    all
-}
 
 fn url(address: SocketAddr) -> Uri {
     format!("http://{address}").parse().unwrap()
@@ -195,10 +27,6 @@ fn nobody() -> Uri {
 
 fn upstream(urls: Vec<Uri>) -> Upstream {
     Upstream::new("records", "", urls).unwrap()
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A call, and whether it is a read.
@@ -458,7 +286,7 @@ async fn calls_that_a_vanished_machine_has_do_not_wait_for_it() {
         )
     };
     // The second of two calls goes to the other replica.
-    until("it gets a call", async || bad.shared.calls.load(Ordering::Relaxed) > 0).await;
+    until("it gets a call", async || bad.calls() > 0).await;
     drop(upstream);
     let began = Instant::now();
     machine.vanish();
@@ -467,47 +295,4 @@ async fn calls_that_a_vanished_machine_has_do_not_wait_for_it() {
     }
     // Pings would have noticed after 15 s.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-}
-
-/// Forwards to a replica until it vanishes: then nothing is answered, neither on the connections that
-/// are open nor to new ones.
-struct Machine {
-    address: SocketAddr,
-    listener: std::net::TcpListener,
-    open: Arc<Mutex<Vec<std::net::TcpStream>>>,
-    forwarding: tokio::task::JoinHandle<()>,
-}
-
-impl Machine {
-    async fn start(to: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(1).unwrap().into_std().unwrap();
-        let accepting = TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
-        let open = Arc::<Mutex<Vec<_>>>::default();
-        let kept = open.clone();
-        let forwarding = tokio::spawn(async move {
-            let mut forwards = tokio::task::JoinSet::new();
-            while let Ok((near, _)) = accepting.accept().await {
-                // So that the socket stays open when the forwarding ends.
-                let near = near.into_std().unwrap();
-                locked(&kept).push(near.try_clone().unwrap());
-                let mut near = TcpStream::from_std(near).unwrap();
-                let mut far = TcpStream::connect(to).await.unwrap();
-                forwards.spawn(async move {
-                    tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
-                });
-            }
-        });
-        Self { address: listener.local_addr().unwrap(), listener, open, forwarding }
-    }
-
-    fn vanish(self) {
-        self.forwarding.abort();
-        // With a full queue of connections that nobody accepts, the system ignores further ones.
-        let patience = Duration::from_millis(50);
-        let queue: Vec<_> =
-            (0..4).map(|_| std::net::TcpStream::connect_timeout(&self.address, patience)).collect();
-        std::mem::forget((self.listener, self.open, queue));
-    }
 }
