@@ -8,11 +8,6 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::routes::{Routes, TargetAccess};
 
-/// Whether every service of the suite serves.
-pub(crate) async fn all_serve(health: &Health) -> bool {
-    health.state("").await == Some(ServingStatus::Serving)
-}
-
 /// Follows the health of the services. Health checks of the gateway need no token; this way they cost
 /// the services nothing.
 pub(crate) async fn follow(health: Health, routes: Arc<Routes>) {

@@ -10,10 +10,10 @@ use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
 
+use crate::connect;
 use crate::keyring::Keyring;
 use crate::proxy::Proxy;
 use crate::welcome::Welcome;
-use crate::{connect, health};
 
 const WELCOME: &str = "/";
 const JWKS: &str = "/.well-known/jwks.json";
@@ -90,9 +90,11 @@ impl Pages {
             }
             // Alive, and ready: what orchestrators ask for over plain HTTP.
             ALIVE => text(StatusCode::OK, "ok\n"),
-            READY => match health::all_serve(&self.health).await {
-                true => text(StatusCode::OK, "ok\n"),
-                false => text(StatusCode::SERVICE_UNAVAILABLE, "not every service serves\n"),
+            READY => match self.health.trouble().await {
+                None => text(StatusCode::OK, "ok\n"),
+                Some(why) => {
+                    respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n").into())
+                }
             },
             _ => self.welcome.answer(&head.headers),
         }

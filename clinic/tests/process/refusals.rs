@@ -140,9 +140,11 @@ fn a_database_that_is_none_or_does_not_answer() {
         ("postgres://u:s3cret-word@one,two", "names several hosts"),
         ("postgres://u:s3cret-word@one:5432,two:5432/x", "names several hosts"),
         ("postgres://u@/x?host=one,two&password=s3cret-word", "names several hosts"),
-        ("postgres://u:what?s3cret-word@127.0.0.1", "%3F for a ?"),
-        ("postgres://u:what?s3cret-word&x@127.0.0.1", "%3F for a ?"),
-        ("postgres://u:what?s3cret-word=y@127.0.0.1", "%3F for a ?"),
+        ("postgres://u:what?s3cret-word@127.0.0.1", "%3F for ?"),
+        ("postgres://u:what?s3cret-word&x@127.0.0.1", "%3F for ?"),
+        ("postgres://u:what?s3cret-word=y@127.0.0.1", "%3F for ?"),
+        ("postgres://u:p@s3cret-word/x#%1@127.0.0.1", "%40 for @"),
+        ("postgres://u:s3cret-word@127.0.0.1/clinic_auth", "names the database clinic_auth"),
         ("postgres://u:s3cret-word@127.0.0.1:1", "does not answer at 127.0.0.1:1"),
     ] {
         for command in [

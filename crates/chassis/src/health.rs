@@ -19,7 +19,9 @@ pub async fn check(url: &str) -> Result<()> {
     let [url] = &*urls else { bail!("one URL is needed, and not {}", urls.len()) };
     let asked = timeout(PATIENCE, upstream::health(url)).await;
     let asked = asked.with_context(|| format!("{url} does not answer"))?;
-    match asked.with_context(|| format!("{url} does not answer"))? {
+    match asked.with_context(|| {
+        format!("{url} does not answer (https:// is for one with a certificate)")
+    })? {
         ServingStatus::Serving => Ok(()),
         other => bail!("{url} is {}", other.as_str_name()),
     }

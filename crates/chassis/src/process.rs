@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use mimalloc::MiMalloc;
@@ -161,6 +161,9 @@ pub fn say(line: &str) {
     let _ = stdout.flush();
 }
 
+/// Signals within this time are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
+
 /// Follows the signals. SIGTERM announces the end, and begins it after `delay`. Ctrl-C begins it at
 /// once. A second signal ends the process without waiting for calls. SIGHUP makes it read again what to
 /// log; the gateway reads its certificate again.
@@ -182,10 +185,18 @@ pub fn on_signals(delay: Duration) -> Result<Shutdown> {
             _ = terminate.recv() => delay,
             _ = interrupt.recv() => Duration::ZERO,
         };
+        tracing::info!(
+            ?delay,
+            "stopping: readiness is off, and connections are taken for the delay"
+        );
         tokio::spawn(async move { told.begin_after(delay).await });
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        // A supervisor may tell the process and its group.
+        let first = Instant::now();
+        while first.elapsed() < SAME_SIGNAL {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
         say_error("stopped by a second signal: calls that were running are cut");
         std::process::exit(1);

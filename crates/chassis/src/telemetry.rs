@@ -52,7 +52,12 @@ pub fn change(filter: &str) -> Result<()> {
 }
 
 fn parse(filter: &str) -> Result<EnvFilter> {
-    let why = || format!("--log {filter} is not of the form `info` or `info,clinic::calls=debug`");
+    let why = || {
+        format!(
+            "--log (CLINIC_LOG) {filter} is not of the form `info` or `info,clinic::calls=debug`, with the \
+             levels off, error, warn, info, debug and trace"
+        )
+    };
     for part in filter.split(',') {
         // The library takes any word for the name of a module, so that `warning` would log nothing.
         let is_level = !part.is_empty() && part.trim().parse::<LevelFilter>().is_ok();

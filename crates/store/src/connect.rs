@@ -40,10 +40,19 @@ pub enum ConnectError {
     /// Not the URL of a server that can have several databases.
     #[error("the URL of the database server must be postgres://…: leave it out for SQLite")]
     NotAServer,
+    /// The URL of a server names a database, which would not be the one that is used.
+    #[error(
+        "the URL of the database server names the database {name}: leave that out, since the names \
+         of the databases begin with --database-prefix"
+    )]
+    NamesADatabase {
+        /// The name.
+        name: String,
+    },
     /// A URL that cannot be read.
     #[error(
         "the database URL cannot be read: write it as postgres://user:password@host:5432/database, \
-         with %40 for an @ in the password and %3F for a ?"
+         with %40 for @, %2F for /, %23 for #, %25 for %, %3A for : and %3F for ? in the password"
     )]
     Malformed,
     /// A parameter that the driver would ignore.
@@ -140,11 +149,27 @@ pub enum ConnectError {
     },
     /// The server has no such database.
     #[error(
-        "PostgreSQL at {server} has no database {database}: create it with `createdb {database}`"
+        "PostgreSQL at {server} has no database {database}: check the name, or create it with \
+         `createdb --owner {user} {database}`"
     )]
     NoDatabase {
         /// Host and port.
         server: String,
+        /// The user's name.
+        user: String,
+        /// The database's name.
+        database: String,
+    },
+    /// The user may not use the database.
+    #[error(
+        "user {user} may not connect to the database {database} of PostgreSQL at {server}: check both \
+         names in the database URL"
+    )]
+    NotAllowed {
+        /// Host and port.
+        server: String,
+        /// The user's name.
+        user: String,
         /// The database's name.
         database: String,
     },
@@ -251,9 +276,13 @@ pub(crate) async fn try_postgres(options: &PgConnectOptions) -> Result<PgConnect
             Some("28P01" | "28000") => {
                 ConnectError::LoginRefused { server, user: options.get_username().to_owned() }
             }
-            Some("3D000") => {
-                let database = options.get_database().unwrap_or(options.get_username()).to_owned();
-                ConnectError::NoDatabase { server, database }
+            Some(code @ ("3D000" | "42501")) => {
+                let user = options.get_username().to_owned();
+                let database = options.get_database().unwrap_or(&user).to_owned();
+                match code {
+                    "3D000" => ConnectError::NoDatabase { server, user, database },
+                    _ => ConnectError::NotAllowed { server, user, database },
+                }
             }
             _ => ConnectError::Refused { server, source: error.into() },
         },

@@ -51,8 +51,9 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 /// Finds what the driver would read in another way than it is meant.
 fn check_postgres(url: &str) -> Result<(), ConnectError> {
     let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
-    // A ? in the password: what follows is part of it, and not to be shown.
-    if !address.contains('@') && parameters.contains('@') {
+    // Characters of the password that end it: what follows is part of it, and not to be shown.
+    let is_cut = !address.contains('@') && parameters.contains('@');
+    if is_cut || address.matches('@').count() > 1 || url.contains('#') {
         return Err(ConnectError::Malformed);
     }
     let hosts = address.split_once("://").map_or(address, |(_, rest)| rest);
@@ -97,5 +98,10 @@ pub fn check_server_url(url: &SecretString) -> Result<(), ConnectError> {
     if !is_postgres(url) {
         return Err(ConnectError::NotAServer);
     }
-    parse_postgres(url).map(drop)
+    let options = parse_postgres(url)?;
+    match options.get_database() {
+        // The one that every server has.
+        None | Some("postgres") => Ok(()),
+        Some(name) => Err(ConnectError::NamesADatabase { name: name.to_owned() }),
+    }
 }

@@ -59,6 +59,24 @@ impl Health {
         known.wait_for(Known::is_known).await.ok()?.state(service)
     }
 
+    /// Returns why the process does not serve; none if it does.
+    pub async fn trouble(&self) -> Option<String> {
+        if self.state("").await == Some(ServingStatus::Serving) {
+            return None;
+        }
+        let known = self.0.borrow();
+        if known.ends {
+            return Some("this process is stopping".to_owned());
+        }
+        let states = known.states.iter().flatten();
+        let mut names: Vec<_> = states
+            .filter(|(name, state)| !name.is_empty() && **state == ServingStatus::NotServing)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        names.sort_unstable();
+        Some(format!("not serving: {}", names.join(", ")))
+    }
+
     /// Returns the gRPC service.
     pub fn server(&self) -> HealthServer<Self> {
         HealthServer::new(self.clone())

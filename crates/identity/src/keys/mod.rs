@@ -39,7 +39,7 @@ const ISSUERS: [(&str, ActsFor); 4] = [
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// There is no key where one is needed.
-    #[error("there are no keys in {}: run `clinic keys init`", path.display())]
+    #[error("there are no keys in {}: run `clinic keys init`, or copy this part from the folder where the keys of the suite were made", path.display())]
     Missing {
         /// The directory.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// A file holds something else.
-    #[error("{} is not a usable key file ({problem}): restore it, or delete it and run `clinic keys init`", path.display())]
+    #[error("{} is not a usable key file ({problem}): restore it or copy it again; only if all processes use this folder, delete it and run `clinic keys init`", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
