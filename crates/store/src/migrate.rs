@@ -68,7 +68,9 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
                 Ok(tx.commit().await?)
             };
             let done = done.await;
-            lease.discard();
+            if done.is_err() {
+                lease.discard();
+            }
             done
         }
     };

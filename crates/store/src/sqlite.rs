@@ -72,7 +72,7 @@ impl Sqlite {
 
     /// A connection that can only read.
     pub(crate) async fn reader(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.readers, &self.readers.timeouts()).await
+        self.reader_within(&self.readers.timeouts()).await
     }
 
     /// The connection that can write.
@@ -82,7 +82,7 @@ impl Sqlite {
 
     /// A connection that can only read, if one is free now.
     pub(crate) async fn reader_now(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.readers, &NOW).await
+        self.reader_within(&NOW).await
     }
 
     /// The connection that can write, if it is free now.
@@ -108,6 +108,18 @@ impl Sqlite {
                 connection.close().await.ok();
             }
             pool.close();
+        }
+    }
+
+    async fn reader_within(&self, timeouts: &Timeouts) -> Result<Lease<Manager>, Error> {
+        match self.lease(&self.readers, timeouts).await {
+            // The connection for writing may have been closed after an error, and the WAL removed with
+            // it. A reader cannot make one.
+            Err(Error::Unavailable(_)) => {
+                drop(self.writer().await?);
+                self.lease(&self.readers, timeouts).await
+            }
+            leased => leased,
         }
     }
 
@@ -250,6 +262,22 @@ mod tests {
         let (kept,): (i64,) =
             db.fetch_one(Query::new("SELECT COUNT(*) FROM things")).await.unwrap();
         assert_eq!(kept, 1);
+    }
+
+    #[tokio::test]
+    async fn reads_are_answered_after_the_connection_for_writing_was_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clinic.db");
+        let options = crate::Options::new(format!("sqlite:{}", file.display()));
+        let db = Db::connect(&options).await.unwrap();
+        db.execute(Query::new("CREATE TABLE things (id INTEGER PRIMARY KEY)")).await.unwrap();
+        let Pools::Sqlite(pool) = &db.0 else { unreachable!() };
+        pool.writer().await.unwrap().discard();
+        while folder.path().join("clinic.db-wal").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let found: (i64,) = db.fetch_one(Query::new("SELECT COUNT(*) FROM things")).await.unwrap();
+        assert_eq!(found.0, 0);
     }
 
     #[tokio::test]
