@@ -72,7 +72,7 @@ impl Sqlite {
 
     /// A connection that can only read.
     pub(crate) async fn reader(&self) -> Result<Lease<Manager>, Error> {
-        self.reader_within(&self.readers.timeouts()).await
+        self.lease(&self.readers, &self.readers.timeouts()).await
     }
 
     /// The connection that can write.
@@ -82,7 +82,7 @@ impl Sqlite {
 
     /// A connection that can only read, if one is free now.
     pub(crate) async fn reader_now(&self) -> Result<Lease<Manager>, Error> {
-        self.reader_within(&NOW).await
+        self.lease(&self.readers, &NOW).await
     }
 
     /// The connection that can write, if it is free now.
@@ -108,18 +108,6 @@ impl Sqlite {
                 connection.close().await.ok();
             }
             pool.close();
-        }
-    }
-
-    async fn reader_within(&self, timeouts: &Timeouts) -> Result<Lease<Manager>, Error> {
-        match self.lease(&self.readers, timeouts).await {
-            // The connection for writing may have been closed after an error, and the WAL removed with
-            // it. A reader cannot make one.
-            Err(Error::Unavailable(_)) => {
-                drop(self.writer().await?);
-                self.lease(&self.readers, timeouts).await
-            }
-            leased => leased,
         }
     }
 
