@@ -20,6 +20,8 @@ use crate::ports::Port;
 
 /// Between the announcement of an end and the end: longer than the interval of health checks.
 const DELAY: Duration = Duration::from_millis(1500);
+/// Time in which a replica that is back is found: a few health checks.
+const FOUND: Duration = Duration::from_millis(2500);
 const CLIENTS: usize = 12;
 
 #[derive(Parser)]
@@ -126,8 +128,8 @@ async fn restart_all(suite: &Suite, end: End) -> (usize, Vec<Status>, Vec<Status
         }
         timeout(Duration::from_secs(30), old.running).await.expect("it must end").ok();
         replicas.start(service, replica).await;
-        // Until the gateway has found it again: one replica is always there.
-        sleep(DELAY).await;
+        // Until the others have found it again: one replica must always be there.
+        sleep(FOUND).await;
     }
     done.store(true, Ordering::Relaxed);
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
