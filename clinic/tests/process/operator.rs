@@ -88,7 +88,7 @@ impl Operator {
         command
     }
 
-    /// Another operator with a folder of his own and the same databases on PostgreSQL.
+    /// An operator with another folder and the same databases on PostgreSQL.
     pub(crate) fn beside(&self) -> Self {
         Self { postgres: self.postgres.clone(), ..Self::with_sqlite() }
     }

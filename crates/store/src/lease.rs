@@ -5,9 +5,9 @@
 //! that ended its work in order goes back as it is; one whose work was given up (the client went away)
 //! is put in order first, in the background.
 //!
-//! Transactions are begun and ended by plain statements. sqlx keeps count of its own, and goes wrong
-//! when SQLite rolls back by itself, as it does when the disk is full: then the one connection for
-//! writing would refuse to begin another transaction.
+//! Transactions are begun and ended by plain statements. sqlx counts open transactions, and its count
+//! is wrong after SQLite has rolled back by itself, as it does when the disk is full: the one connection
+//! for writing would then refuse to begin another transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl<M: Leased> Lease<M> {
         match self.state {
             State::InOrder => self.state = State::Busy,
             State::Busy | State::InTransaction => {}
-            // The transaction is over: another statement would be one of its own.
+            // The transaction is over: another statement would run outside of it.
             State::Broken => {
                 return Err(Error::Unavailable(Cause::new("the connection has failed before")));
             }

@@ -237,7 +237,7 @@ mod tests {
             tx.execute(insert(1)).await.unwrap();
             let refused = tx.execute(insert(1_000_000)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-            // The transaction is over: this must not become one of its own.
+            // The transaction is over: this must not run outside of it.
             let refused = tx.execute(insert(1)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
             tx.commit().await.unwrap_err();

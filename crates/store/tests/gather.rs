@@ -264,7 +264,7 @@ mod on {
                     tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
                 })
                 .collect();
-            // The two that went alone, twice, and then the one of those who waited for them.
+            // The two single reads, their repetitions, and then the batch of the reads that waited.
             let mut ended = Vec::new();
             end_those_who_wait(&mut lock, 2, &mut ended).await;
             end_those_who_wait(&mut lock, 2, &mut ended).await;

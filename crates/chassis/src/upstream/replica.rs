@@ -235,7 +235,7 @@ impl Replica {
     }
 }
 
-/// The time for which a replica that answered UNAVAILABLE gets no calls.
+/// The time for which a replica that failed gets no calls.
 #[derive(Default)]
 struct Rest {
     until: Option<Instant>,
