@@ -238,7 +238,9 @@ mod on {
         async fn end_those_who_wait(other: &mut Tx, count: usize, ended: &mut Vec<i64>) {
             let waiting = "SELECT DISTINCT pid::bigint FROM pg_locks \
                 WHERE NOT granted AND relation = 'things'::regclass";
+            let began = std::time::Instant::now();
             let new = loop {
+                assert!(began.elapsed() < Duration::from_secs(20), "no {count} statements wait");
                 let found: Vec<(i64,)> = other.fetch_all(Query::new(waiting)).await.unwrap();
                 let new: Vec<_> = found.into_iter().filter(|(pid,)| !ended.contains(pid)).collect();
                 if new.len() == count {
