@@ -69,8 +69,13 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 }
 
 async fn until_served(upstream: &Upstream) {
+    until_health(upstream, ServingStatus::Serving).await;
+}
+
+async fn until_health(upstream: &Upstream, status: ServingStatus) {
     let mut health = upstream.health();
-    health.wait_for(|health| *health == Some(ServingStatus::Serving)).await.unwrap();
+    let is_it = health.wait_for(|health| *health == Some(status));
+    timeout(Duration::from_secs(20), is_it).await.expect("its health stays").unwrap();
 }
 
 #[tokio::test]
@@ -192,8 +197,7 @@ async fn a_replica_that_does_not_serve_gets_no_calls_unless_none_does() {
     assert_eq!((fakes[0].calls(), fakes[1].calls()), (0, 10));
     assert_eq!(*upstream.health().borrow(), Some(ServingStatus::Serving));
     fakes[1].says(ServingStatus::NotServing);
-    let mut health = upstream.health();
-    health.wait_for(|health| *health == Some(ServingStatus::NotServing)).await.unwrap();
+    until_health(&upstream, ServingStatus::NotServing).await;
     for _ in 0..10 {
         write(&upstream).await.unwrap();
     }
@@ -226,9 +230,8 @@ async fn a_replica_that_does_not_serve_is_not_taken_for_one_that_fails() {
     for fake in &fakes {
         fake.says(ServingStatus::NotServing);
     }
-    let mut health = upstream.health();
-    health.wait_for(|health| *health == Some(ServingStatus::NotServing)).await.unwrap();
-    health.mark_unchanged();
+    until_health(&upstream, ServingStatus::NotServing).await;
+    let health = upstream.health();
     for _ in 0..50 {
         write(&upstream).await.ok();
     }
