@@ -59,6 +59,8 @@ impl Upstream {
     /// Creates a channel to the replicas at these URLs. `health_of` is the gRPC service whose health
     /// counts; without a name it is the health of the whole process.
     pub fn new(name: &'static str, health_of: &str, urls: Vec<Uri>) -> Result<Self> {
+        // Read here, and not by the first call.
+        LazyLock::force(&REPEATABLE);
         let ended = CancellationToken::new();
         let replicas = Replicas::new(name, health_of.to_owned(), urls, &ended)?;
         Ok(Self(Arc::new(Inner { name, replicas, _background: ended.drop_guard() })))

@@ -134,6 +134,10 @@ fn answer(status: ServingStatus) -> HealthCheckResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::health_server::Health as _;
     use super::*;
 
@@ -143,12 +147,15 @@ mod tests {
         health.set(States::from([(String::new(), ServingStatus::Serving)]));
         let watch = health.watch(Request::new(HealthCheckRequest::default())).await.unwrap();
         let mut states = watch.into_inner().map(|state| state.unwrap().status());
-        assert_eq!(states.next().await, Some(ServingStatus::Serving));
+        let mut next = async || {
+            timeout(Duration::from_secs(20), states.next()).await.expect("nothing is said")
+        };
+        assert_eq!(next().await, Some(ServingStatus::Serving));
         health.end();
         // Too late.
         health.set(States::from([(String::new(), ServingStatus::Serving)]));
-        assert_eq!(states.next().await, Some(ServingStatus::NotServing));
-        assert_eq!(states.next().await, None);
+        assert_eq!(next().await, Some(ServingStatus::NotServing));
+        assert_eq!(next().await, None);
         assert_eq!(health.state("").await, Some(ServingStatus::NotServing));
         assert_eq!(health.state("no.such.Service").await, None);
     }
