@@ -4,7 +4,7 @@ use anyhow::Result;
 use chrono::TimeDelta;
 use clinic_clock::Clock;
 use clinic_identity::{
-    AccessClaims, AccessSigner, ClaimsSigner, DEFAULT_ISSUER, KeyDir, Roles, VerifiedAccess,
+    AccessSigner, Authenticated, ClaimsSigner, DEFAULT_ISSUER, KeyDir, Principal, Roles, User,
 };
 use clinic_proto::access::v1::Role;
 use http::HeaderValue;
@@ -17,10 +17,10 @@ pub(crate) fn owner() -> Uuid {
     sample::id(Kind::Owner, 0)
 }
 
-fn claims() -> AccessClaims {
-    AccessClaims {
-        sub: owner(),
-        sid: sample::id(Kind::Account, 0),
+fn user() -> User {
+    User {
+        id: owner(),
+        session_id: sample::id(Kind::Account, 0),
         roles: [Role::Staff].into_iter().collect::<Roles>(),
         email_verified: true,
     }
@@ -35,22 +35,23 @@ pub(crate) fn access_signer(keys: &KeyDir) -> Result<AccessSigner> {
 
 /// The owner's access token, for a gateway.
 pub(crate) fn access(keys: &KeyDir) -> Result<String> {
-    Ok(access_signer(keys)?.sign(&claims())?.0)
+    Ok(access_signer(keys)?.sign(&user())?.0)
 }
 
 /// Access tokens of many sessions of the owner.
 pub(crate) fn access_of(signer: &AccessSigner) -> impl Fn(u32) -> Result<String> {
     |session| {
-        let sid = sample::id(Kind::Account, session.into());
-        Ok(signer.sign(&AccessClaims { sid, ..claims() })?.0)
+        let session_id = sample::id(Kind::Account, session.into());
+        Ok(signer.sign(&User { session_id, ..user() })?.0)
     }
 }
 
 /// The owner's forwarded claims, for a service. They are good for two minutes.
 pub(crate) fn forwarded(keys: &KeyDir) -> Result<HeaderValue> {
     let clock = Clock::system();
-    let access = VerifiedAccess { claims: claims(), exp: clock.unix() + LIFE.num_seconds() };
-    Ok(ClaimsSigner::open(keys, "gateway", clock)?.for_user(&access, None)?)
+    let exp = clock.unix() + LIFE.num_seconds();
+    let owner = Authenticated { principal: Principal::User(user()), exp };
+    Ok(ClaimsSigner::open(keys, "gateway", clock)?.forward(&owner, None)?)
 }
 
 /// A request of ours, with who we are.

@@ -3,10 +3,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use clinic_chassis::{Call, Error, Upstream};
-use clinic_identity::{AccessVerifier, ClaimsSigner, Jwk, TokenError, VerifiedAccess};
+use clinic_chassis::{Context, Error, Upstream};
+use clinic_identity::{AccessVerifier, Authenticated, ClaimsSigner, Jwk, TokenError};
 use clinic_proto::auth::v1::GetJwksRequest;
-use clinic_proto::auth::v1::token_service_client::TokenServiceClient;
+use clinic_stubs::auth::v1::token_service_client::TokenServiceClient;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -32,8 +32,8 @@ impl Keyring {
         Self { verifier, auth, signer, known: RwLock::default(), asked: Mutex::new(None) }
     }
 
-    /// The claims of an access token that holds.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Arc<VerifiedAccess>, Refused> {
+    /// Returns the account of an access token that is valid now.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Arc<Authenticated>, Refused> {
         match self.verifier.verify(token) {
             Ok(access) => Ok(access),
             Err(TokenError::UnknownKey) => {
@@ -71,10 +71,10 @@ impl Keyring {
     }
 
     async fn fetch(&self) -> Result<(), ()> {
-        let claims = self.signer.anonymous(None).map_err(|error| {
+        let ctx = Context::anonymous(&self.signer).map_err(|error| {
             tracing::error!(%error, "claims cannot be signed");
         })?;
-        let request = Call::outbound_as(claims, GetJwksRequest {});
+        let request = ctx.request(GetJwksRequest {});
         let mut auth = TokenServiceClient::new(self.auth.clone());
         match timeout(PATIENCE, auth.get_jwks(request)).await {
             Ok(Ok(answer)) => {

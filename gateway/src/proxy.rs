@@ -14,7 +14,7 @@ use clinic_chassis::health::Health;
 use clinic_chassis::holdings::{Account, Holdings};
 use clinic_chassis::{Error, Upstream, asked_timeout, format_timeout, logged, reworded};
 use clinic_identity::{
-    Access, Caller, ClaimsSigner, Denied, Policy, Roles, Rule, TokenError, VerifiedAccess,
+    Access, Authenticated, ClaimsSigner, Denied, Policy, Principal, Roles, Rule, TokenError,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -50,6 +50,8 @@ struct Inner {
     policy: Policy,
     keyring: Arc<Keyring>,
     signer: Arc<ClaimsSigner>,
+    /// [`Authenticated::ANONYMOUS`], shared by all calls without a token.
+    anonymous: Arc<Authenticated>,
     limits: Limits,
     holdings: Holdings,
     /// Health and reflection, which the gateway answers itself.
@@ -73,6 +75,7 @@ impl Proxy {
             policy,
             keyring,
             signer,
+            anonymous: Authenticated::ANONYMOUS.into(),
             limits,
             holdings: Holdings::leaked(),
             own: own.routes().prepare(),
@@ -127,15 +130,11 @@ impl Proxy {
                 }
             }
         };
-        let token = this.token(headers, rule.access).await?;
-        let caller = caller(token.as_deref(), origin.client_ip);
-        check(rule.access, &caller)?;
-        let account = this.holdings.of(&caller);
+        let caller = this.authenticate(headers, rule.access).await?;
+        check(rule.access, &caller.principal)?;
+        let account = this.holdings.of(&caller.principal, origin.client_ip);
         account.check()?;
-        let claims = match &token {
-            Some(token) => this.signer.for_user(token, origin.client_ip),
-            None => this.signer.anonymous(origin.client_ip),
-        };
+        let claims = this.signer.forward(&caller, origin.client_ip);
         let left = this.time(headers, &target.access)?;
         if left.is_some_and(|left| left < SHORTEST) {
             return Err(Error::deadline_exceeded());
@@ -159,7 +158,7 @@ impl Proxy {
 /// A call that may be made.
 pub(crate) struct Call<'a> {
     upstream: &'a Upstream,
-    caller: Caller,
+    caller: Arc<Authenticated>,
     claims: HeaderValue,
     request_id: HeaderValue,
     worker: usize,
@@ -181,7 +180,7 @@ impl Call<'_> {
 
     /// Requires one of these roles.
     pub(crate) fn only(&self, roles: Roles) -> Result<(), Error> {
-        check(Access::AnyOf(roles), &self.caller)
+        check(Access::AnyOf(roles), &self.caller.principal)
     }
 
     /// Makes the call. The request's head must hold only what is for the service.
@@ -220,29 +219,28 @@ impl Inner {
         let left = self.time(request.headers(), &TargetAccess::Contract)?;
         let deadline = Instant::now() + left.unwrap_or(self.limits.default_deadline);
         let client_ip = request.extensions().get::<Origin>().and_then(|origin| origin.client_ip);
-        let account = self.holdings.of(&Caller::anonymous(client_ip));
+        let account = self.holdings.of(&Principal::Anonymous, client_ip);
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
         let answer = answer.map_err(|_| Error::deadline_exceeded())?;
         let answer = reworded(answer.unwrap_or_else(|never| match never {}), MAX_QUESTION.into());
         Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
     }
 
-    /// Returns the verified token, if there is one. On public methods an expired token, or one
-    /// whose key is gone, counts as none: its client may be about to refresh it.
-    async fn token(
+    /// Authenticates a caller by its access token. On public methods an expired token, or one whose
+    /// key is gone, counts as none: its client may be about to refresh it.
+    async fn authenticate(
         &self,
         headers: &HeaderMap,
         access: Access,
-    ) -> Result<Option<Arc<VerifiedAccess>>, Error> {
-        let Some(token) = metadata::bearer(headers)? else { return Ok(None) };
+    ) -> Result<Arc<Authenticated>, Error> {
+        let Some(token) = metadata::bearer(headers)? else { return Ok(self.anonymous.clone()) };
         match self.keyring.verify(token).await {
-            Ok(access) => Ok(Some(access)),
             Err(Refused::Token(TokenError::Expired | TokenError::UnknownKey))
                 if access == Access::Public =>
             {
-                Ok(None)
+                Ok(self.anonymous.clone())
             }
-            Err(refused) => Err(refused.into()),
+            verified => Ok(verified?),
         }
     }
 
@@ -270,17 +268,8 @@ fn granted(
     Some(most.map_or(time, |most| time.min(most)))
 }
 
-fn caller(token: Option<&VerifiedAccess>, client_ip: Option<IpAddr>) -> Caller {
-    match token {
-        None => Caller::anonymous(client_ip),
-        Some(VerifiedAccess { claims, .. }) => {
-            Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, client_ip)
-        }
-    }
-}
-
-fn check(access: Access, caller: &Caller) -> Result<(), Error> {
-    access.check(caller).map_err(|denied| match denied {
+fn check(access: Access, principal: &Principal) -> Result<(), Error> {
+    access.check(principal).map_err(|denied| match denied {
         Denied::Unauthenticated => Error::invalid_token(),
         Denied::RoleRequired => Error::role_required(),
     })

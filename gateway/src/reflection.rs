@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::{Call, Upstream, reworded_status};
+use clinic_chassis::{Context, Upstream, reworded_status};
 use clinic_identity::ClaimsSigner;
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt as _};
 use prost::Message;
@@ -149,15 +149,15 @@ impl Merged {
         upstream: &Upstream,
         request: ServerReflectionRequest,
     ) -> Result<Option<MessageResponse>, Status> {
-        let claims = || self.0.signer.anonymous(None).map_err(|_| Status::internal("claims"));
-        let once = Call::outbound_as(claims()?, stream::once(std::future::ready(request.clone())));
+        let ctx = Context::anonymous(&self.0.signer).map_err(|_| Status::internal("claims"))?;
+        let once = ctx.request(stream::once(std::future::ready(request.clone())));
         match ServerReflectionClient::new(upstream.clone()).server_reflection_info(once).await {
             Ok(answers) => {
                 Ok(answers.into_inner().message().await?.and_then(|a| a.message_response))
             }
             Err(status) if status.code() == Code::Unimplemented => {
                 let request: v1alpha::ServerReflectionRequest = same(&request)?;
-                let once = Call::outbound_as(claims()?, stream::once(std::future::ready(request)));
+                let once = ctx.request(stream::once(std::future::ready(request)));
                 let mut older = v1alpha::server_reflection_client::ServerReflectionClient::new(
                     upstream.clone(),
                 );

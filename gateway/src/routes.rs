@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clinic_chassis::{Upstream, settings};
-use clinic_proto::{assignment, auth, records};
+use clinic_stubs::{assignment, auth, records};
 use tonic::server::NamedService;
 
 use crate::Route;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
 use clinic_proto::records::v1::{ListPatientsRequest, ListPatientsResponse, Patient};
+use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 use prost::Message as _;
 
 use super::{GET_PATIENT, LIST_PATIENTS, PAGE, get_patient, is_page, is_patient, load};

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
 use clinic_proto::records::v1::{CreatePatientRequest, GetPatientRequest, Patient};
+use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 use clinic_testkit::{Client, patient};
 
 use crate::on_both;

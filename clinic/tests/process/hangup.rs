@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use clinic_proto::auth::v1::GetJwksRequest;
-use clinic_proto::auth::v1::token_service_client::TokenServiceClient;
+use clinic_stubs::auth::v1::token_service_client::TokenServiceClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 use crate::operator::{Operator, Running, end_of};

@@ -7,12 +7,12 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use clinic_proto::access::v1::ErrorReason;
-use clinic_proto::status;
 use clinic_proto::validation::Violation;
 use clinic_store::page::InvalidPageToken;
+use http::HeaderValue;
 use tonic::{Code, Status};
 
-use crate::Call;
+use crate::status;
 
 /// See the module. Boxed, so that results stay small.
 #[derive(Debug)]
@@ -187,6 +187,15 @@ impl Error {
         )
     }
 
+    /// INVALID_ARGUMENT: the bytes are no message of the method's type.
+    pub fn malformed_message() -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            ErrorReason::MalformedCall,
+            "the message is not valid protobuf of this method's request",
+        )
+    }
+
     /// RESOURCE_EXHAUSTED: the call's metadata is larger than `limit` bytes.
     pub fn metadata_too_large(limit: usize) -> Self {
         Self::new(
@@ -307,21 +316,23 @@ impl From<Status> for Error {
     }
 }
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        let own = match *error.0 {
+impl Error {
+    /// Logs the failure and converts it. An internal error names the request, whose log has the cause.
+    pub(crate) fn into_status(self, request_id: Option<&HeaderValue>) -> Status {
+        let own = match *self.0 {
             Kind::Fields(violations) => return status::invalid_fields(violations),
             Kind::Passed(passed) => {
                 let details = passed.details().to_owned().into();
-                return Self::with_details(passed.code(), passed.message(), details);
+                return Status::with_details(passed.code(), passed.message(), details);
             }
             Kind::Own(own) => own,
         };
         let Own { code, reason, message, mut metadata, retry_after, cause } = own;
         if code == Code::Internal {
-            let request_id = Call::request_id().unwrap_or_default();
             tracing::error!(cause = cause.map(tracing::field::display), "internal error");
-            metadata.insert("request_id".to_owned(), request_id);
+            if let Some(id) = request_id.and_then(|id| id.to_str().ok()) {
+                metadata.insert("request_id".to_owned(), id.to_owned());
+            }
         } else if let Some(cause) = cause {
             tracing::warn!(%cause, code = ?code, "{message}");
         }
@@ -330,5 +341,11 @@ impl From<Error> for Status {
                 details.set_retry_info(retry_after);
             }
         })
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        error.into_status(None)
     }
 }

@@ -8,11 +8,11 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use clinic_clock::Clock;
-use clinic_identity::{CLAIMS_HEADER, Caller, ClaimsVerifier, Denied, Policy};
+use clinic_identity::{CLAIMS_HEADER, Claims, ClaimsVerifier, Denied, Policy};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::{Instant, timeout_at};
@@ -21,12 +21,11 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use crate::call::CURRENT;
 use crate::frames::{self, Expected};
 use crate::holdings::{Account, Holdings};
 use crate::http2::Bounds;
 use crate::unreadable::MAX_MESSAGE;
-use crate::{Call, Error, REQUEST_ID_HEADER, asked_timeout, compression, logged, reworded};
+use crate::{Context, Error, REQUEST_ID_HEADER, asked_timeout, compression, logged, reworded};
 
 /// What the guard knows.
 #[derive(Clone)]
@@ -95,7 +94,7 @@ where
     type Error = S::Error;
     type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
@@ -103,8 +102,8 @@ where
         if is_infrastructure(request.uri().path()) {
             return Box::pin(self.inner.call(request));
         }
-        let Admitted { call, expected, account, is_read, compressible } =
-            match self.guard.admit(&mut request) {
+        let Admitted { ctx, expected, account, is_read, compressible } =
+            match self.guard.admit(&request) {
                 Ok(admitted) => admitted,
                 Err(error) => {
                     let response = Status::from(error).into_http();
@@ -114,13 +113,14 @@ where
         let span = tracing::info_span!(
             "call",
             method = request.uri().path(),
-            request_id = call.request_id.to_str().unwrap_or_default(),
+            request_id = ctx.request_id.as_ref().and_then(|id| id.to_str().ok()),
         );
-        let (began, deadline) = (std::time::Instant::now(), call.deadline);
+        let (began, deadline) = (std::time::Instant::now(), ctx.deadline);
         let compress_over = self.compress_over.filter(|_| compressible);
+        request.extensions_mut().insert(ctx);
         let (head, body) = request.into_parts();
         let (body, fault) = frames::checked(body, expected, Some(account));
-        let answer = CURRENT.scope(call, self.inner.call(Request::from_parts(head, body)));
+        let answer = self.inner.call(Request::from_parts(head, body));
         let answer = while_admitted(answer, is_read.then_some(account));
         let answer = async move {
             let answer = match deadline {
@@ -161,7 +161,7 @@ async fn while_admitted<E>(
 
 /// An admitted call.
 struct Admitted {
-    call: Call,
+    ctx: Context,
     expected: Expected,
     account: Account,
     is_read: bool,
@@ -169,29 +169,35 @@ struct Admitted {
 }
 
 impl Inner {
-    fn admit(&self, request: &mut Request<Body>) -> Result<Admitted, Error> {
+    fn admit(&self, request: &Request<Body>) -> Result<Admitted, Error> {
         let headers = request.headers();
-        let claims = headers.get(CLAIMS_HEADER).ok_or_else(Error::invalid_token)?.clone();
-        let caller = self.verify(&claims)?;
+        let token = headers.get(CLAIMS_HEADER).ok_or_else(Error::invalid_token)?.clone();
+        let claims = self.verify(&token)?;
         let rule = self.policy.rule(request.uri().path()).ok_or_else(Error::unknown_method)?;
-        rule.access.check(&caller).map_err(|denied| match denied {
+        rule.access.check(&claims.principal).map_err(|denied| match denied {
             Denied::Unauthenticated => Error::invalid_token(),
             Denied::RoleRequired => Error::role_required(),
         })?;
-        let account = self.holdings.of(&caller);
+        let account = self.holdings.of(&claims.principal, claims.client_ip);
         account.check()?;
-        let call =
-            Call { claims, request_id: self.request_id(headers), deadline: deadline(headers)? };
-        let expected = Expected::new(headers, MAX_MESSAGE, !rule.takes_stream);
-        let compressible = rule.compressible && compression::is_accepted(headers);
-        let is_read = rule.is_read;
-        request.extensions_mut().insert(caller);
+        let ctx = Context {
+            request_id: Some(self.request_id(headers)),
+            user_agent: user_agent(headers),
+            deadline: deadline(headers)?,
+            ..Context::new(claims, token, self.clock.now())
+        };
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(Admitted { call, expected, account, is_read, compressible })
+        Ok(Admitted {
+            ctx,
+            expected: Expected::new(headers, MAX_MESSAGE, !rule.takes_stream),
+            account,
+            is_read: rule.is_read,
+            compressible: rule.compressible && compression::is_accepted(headers),
+        })
     }
 
-    fn verify(&self, claims: &HeaderValue) -> Result<Arc<Caller>, Error> {
-        let token = claims.to_str().map_err(|_| Error::invalid_token())?;
+    fn verify(&self, token: &HeaderValue) -> Result<Arc<Claims>, Error> {
+        let token = token.to_str().map_err(|_| Error::invalid_token())?;
         self.verifier.verify(token).map_err(|error| {
             tracing::warn!(%error, "claims refused");
             Error::invalid_token()
@@ -204,6 +210,11 @@ impl Inner {
             HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
         })
     }
+}
+
+/// Browsers' gRPC-Web clients cannot set `user-agent` and send `x-user-agent` instead.
+fn user_agent(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(http::header::USER_AGENT).or_else(|| headers.get("x-user-agent")).cloned()
 }
 
 /// A little before the client gives up, so that the answer still says what happened. Nothing else

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use clinic_identity::{Caller, client_network};
+use clinic_identity::{Principal, client_network};
 use uuid::Uuid;
 
 use crate::Error;
@@ -70,9 +70,9 @@ impl Holdings {
     }
 
     /// Returns that caller's account.
-    pub fn of(self, caller: &Caller) -> Account {
-        let id = caller.id();
-        let address = if id.is_nil() { caller.client_ip().map(client_network) } else { None };
+    pub fn of(self, principal: &Principal, client_ip: Option<IpAddr>) -> Account {
+        let id = principal.id();
+        let address = client_ip.filter(|_| principal.is_anonymous()).map(client_network);
         Account { holdings: self, key: (id, address), is_write: false }
     }
 }
@@ -171,22 +171,22 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
-    use clinic_identity::Roles;
-
     use super::*;
 
     const MIB: usize = 1024 * 1024;
 
-    fn user(number: u128) -> Caller {
-        Caller::user(Uuid::from_u128(number), Uuid::nil(), Roles::NONE, false, None)
+    fn account_of(holdings: Holdings, name: &str) -> Account {
+        holdings.of(&Principal::service(name), None)
+    }
+
+    fn anonymous(holdings: Holdings, ip: &str) -> Account {
+        holdings.of(&Principal::Anonymous, Some(ip.parse().unwrap()))
     }
 
     #[test]
     fn a_caller_may_hold_up_to_the_limit_and_again_after_reading() {
         let holdings = Holdings::leaked();
-        let account = holdings.of(&user(1));
+        let account = account_of(holdings, "one");
         let mut held: Vec<_> = (0..8).map(|_| account.hold(4 * MIB).ok().unwrap()).collect();
         assert!(account.hold(MIB).is_err() && account.check().is_err());
         held.pop();
@@ -201,11 +201,11 @@ mod tests {
     #[test]
     fn a_caller_that_holds_little_is_served_whatever_others_hold() {
         let holdings = Holdings::leaked();
-        let accounts = [1, 2].map(|number| holdings.of(&user(number)));
+        let accounts = ["one", "two"].map(|name| account_of(holdings, name));
         let held: Vec<_> = accounts.iter().map(|account| account.hold(32 * MIB)).collect();
         assert!(held.iter().all(Result::is_ok));
         assert!(accounts.iter().all(|account| account.hold(MIB).is_err()));
-        let other = holdings.of(&Caller::anonymous(Some(Ipv4Addr::LOCALHOST.into())));
+        let other = anonymous(holdings, "127.0.0.1");
         assert!(other.check().is_ok());
         let parts: Vec<_> = (0..8).map(|_| other.hold(MIB / 8)).collect();
         assert!(parts.iter().all(Result::is_ok) && other.hold(MIB).is_err());
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn many_small_parts_are_counted_together() {
         let holdings = Holdings::leaked();
-        let mut held = holdings.of(&user(1)).nothing();
+        let mut held = account_of(holdings, "one").nothing();
         for _ in 0..MIB {
             held.grow(1).ok().unwrap();
         }
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn answers_to_writes_count_and_end_only_at_twice_as_much() {
         let holdings = Holdings::leaked();
-        let account = holdings.of(&user(1));
+        let account = account_of(holdings, "one");
         let held: Vec<_> = (0..16).map(|_| account.of_write().hold(4 * MIB)).collect();
         assert!(held.iter().all(Result::is_ok));
         assert!(account.of_write().hold(MIB).is_err());
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn an_anonymous_client_is_its_network() {
         let holdings = Holdings::leaked();
-        let anonymous = |ip: &str| holdings.of(&Caller::anonymous(Some(ip.parse().unwrap())));
+        let anonymous = |ip| anonymous(holdings, ip);
         let _held = anonymous("2001:db8::1").hold(32 * MIB).ok().unwrap();
         assert!(anonymous("2001:db8::2").check().is_err());
         assert!(anonymous("2001:db8:0:1::2").check().is_ok());

@@ -1,5 +1,4 @@
-//! What every server process of the suite has: settings, logs, the call that is being answered,
-//! errors, health, reflection, channels to other services, and an orderly end.
+//! What every server process of the suite has: settings, logs, the context of a call, errors, health, reflection, channels to other services, and an orderly end.
 //!
 //! Owns no business rule and no table.
 //!
@@ -8,9 +7,9 @@
 //! and `main.rs` hands that to [`process`]. `services/records` is one to learn from.
 
 mod answered;
-pub mod call;
 mod compression;
 mod connections;
+mod context;
 mod deadline;
 pub mod discard;
 mod error;
@@ -26,12 +25,13 @@ mod server;
 pub mod settings;
 mod shutdown;
 mod silence;
+pub mod status;
 pub mod telemetry;
 mod unreadable;
 pub mod upstream;
 
 pub use answered::{log_call, logged};
-pub use call::{Call, caller, receive};
+pub use context::Context;
 pub use deadline::{asked_timeout, format_timeout, parse_timeout};
 pub use error::Error;
 pub use gathered::{Gathered, Outgoing, gathered};

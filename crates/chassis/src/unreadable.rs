@@ -2,12 +2,11 @@
 //! INTERNAL where the client is at fault.
 
 use clinic_proto::access::v1::ErrorReason;
-use clinic_proto::status;
 use http::Response;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use crate::Error;
+use crate::{Error, status};
 
 /// Bytes that a message may have in a service, as it is or once it is inflated: tonic's default.
 pub(crate) const MAX_MESSAGE: u32 = 4 * 1024 * 1024;

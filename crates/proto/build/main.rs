@@ -1,5 +1,5 @@
 //! Compiles the contract with protox (no protoc needed) and generates, from the same descriptors,
-//! the stubs, the validation of every input, and `Debug` impls that leave private fields out.
+//! the messages, the validation of every input, and `Debug` impls that leave private fields out.
 
 #![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     let messages = clinic_contract::messages(&pool)?;
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    generate_stubs(compiler.file_descriptor_set(), &messages)?;
+    generate_messages(compiler.file_descriptor_set(), &messages)?;
     let requests = requests(&pool);
     let requests = messages.iter().filter(|message| requests.contains(&message.full_name));
     let rules = validation::generate(&messages)? + &validation::generate_look_up(requests);
@@ -39,6 +39,7 @@ fn main() -> Result<()> {
         DescriptorPool::decode(bytes.as_slice())?;
         fs::write(out.join(name), bytes)?;
     }
+    println!("cargo:descriptors={}", out.join("documented.bin").display());
     Ok(())
 }
 
@@ -71,7 +72,7 @@ fn protos(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn generate_stubs(
+fn generate_messages(
     mut set: prost_types::FileDescriptorSet,
     messages: &[clinic_contract::Message],
 ) -> Result<()> {
@@ -80,34 +81,10 @@ fn generate_stubs(
         file.package().starts_with("clinic.") || file.package() == "google.protobuf"
     });
     let mut config = prost_build::Config::new();
-    config
-        .skip_debug(
-            messages.iter().filter(|m| m.has_private_field()).map(|m| format!(".{}", m.full_name)),
-        )
-        .service_generator(Box::new(Stubs {
-            client: tonic_prost_build::configure().build_server(false).service_generator(),
-            // The server's codec validates what it decodes, so no handler can be reached by a
-            // message that breaks the contract. Clients take answers as they come.
-            server: tonic_prost_build::configure()
-                .build_client(false)
-                .codec_path("crate::codec::ValidatingCodec")
-                .service_generator(),
-        }))
-        .compile_fds(set)?;
+    let private = messages.iter().filter(|message| message.has_private_field());
+    config.skip_debug(private.map(|message| format!(".{}", message.full_name)));
+    config.compile_fds(set)?;
     Ok(())
-}
-
-/// Client and server of a service, each with its own codec.
-struct Stubs {
-    client: Box<dyn prost_build::ServiceGenerator>,
-    server: Box<dyn prost_build::ServiceGenerator>,
-}
-
-impl prost_build::ServiceGenerator for Stubs {
-    fn generate(&mut self, service: prost_build::Service, buf: &mut String) {
-        self.client.generate(service.clone(), buf);
-        self.server.generate(service, buf);
-    }
 }
 
 fn write_rust(path: &Path, code: &str) -> Result<()> {

@@ -1,46 +1,44 @@
-//! The contract as Rust: stubs, descriptors, and the validation that the contract states.
+//! The contract as Rust: messages, descriptors, and the validation that the contract states.
 //!
 //! Everything here is generated from `proto/`, except what the generated code calls.
 
-pub mod codec;
 pub mod format;
 pub mod mask;
-pub mod status;
 pub mod time;
 pub mod validation;
 
 #[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
 pub mod access {
     pub mod v1 {
-        tonic::include_proto!("clinic.access.v1");
+        include!(concat!(env!("OUT_DIR"), "/clinic.access.v1.rs"));
     }
 }
 
 #[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
 pub mod assignment {
     pub mod v1 {
-        tonic::include_proto!("clinic.assignment.v1");
+        include!(concat!(env!("OUT_DIR"), "/clinic.assignment.v1.rs"));
     }
 }
 
 #[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
 pub mod auth {
     pub mod v1 {
-        tonic::include_proto!("clinic.auth.v1");
+        include!(concat!(env!("OUT_DIR"), "/clinic.auth.v1.rs"));
     }
 }
 
 #[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
 pub mod records {
     pub mod v1 {
-        tonic::include_proto!("clinic.records.v1");
+        include!(concat!(env!("OUT_DIR"), "/clinic.records.v1.rs"));
     }
 }
 
 #[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
 pub mod rest {
     pub mod v1 {
-        tonic::include_proto!("clinic.rest.v1");
+        include!(concat!(env!("OUT_DIR"), "/clinic.rest.v1.rs"));
     }
 }
 

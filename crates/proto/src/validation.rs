@@ -7,10 +7,8 @@ use std::hash::Hash;
 
 use prost::Message;
 use prost_types::FieldMask;
-use tonic::Status;
 
 use crate::format::Format;
-use crate::status;
 
 /// A message that knows the rules of its contract.
 pub trait Validate {
@@ -115,11 +113,6 @@ impl Violations {
         let field =
             if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) };
         self.found.push(Violation { field, message: message.into() });
-    }
-
-    /// Nothing, or INVALID_ARGUMENT with all of it.
-    pub fn into_result(self) -> Result<(), Status> {
-        if self.found.is_empty() { Ok(()) } else { Err(status::invalid_fields(self.found)) }
     }
 
     /// The violations found.

@@ -1,12 +1,12 @@
 //! The calls that most tests begin with, and clients to make the others with.
 
 use clinic_proto::access::v1::Role;
-use clinic_proto::assignment::v1::assignment_service_client::AssignmentServiceClient;
 use clinic_proto::assignment::v1::{Assignment, CreateAssignmentRequest};
 use clinic_proto::auth::v1::{RefreshRequest, SetUserRolesRequest};
-use clinic_proto::records::v1::doctor_service_client::DoctorServiceClient;
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
 use clinic_proto::records::v1::{CreateDoctorRequest, CreatePatientRequest, Doctor, Patient};
+use clinic_stubs::assignment::v1::assignment_service_client::AssignmentServiceClient;
+use clinic_stubs::records::v1::doctor_service_client::DoctorServiceClient;
+use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 
 use crate::{Account, Client, Suite, assignment};
 

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use chrono::TimeDelta;
 use clinic_identity::{ActsFor, CLAIMS_HEADER, ClaimsSigner};
-use clinic_proto::assignment::v1::assignment_service_client::AssignmentServiceClient;
-use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
-use clinic_proto::auth::v1::token_service_client::TokenServiceClient;
-use clinic_proto::auth::v1::user_admin_service_client::UserAdminServiceClient;
-use clinic_proto::records::v1::doctor_service_client::DoctorServiceClient;
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
+use clinic_stubs::assignment::v1::assignment_service_client::AssignmentServiceClient;
+use clinic_stubs::auth::v1::auth_service_client::AuthServiceClient;
+use clinic_stubs::auth::v1::token_service_client::TokenServiceClient;
+use clinic_stubs::auth::v1::user_admin_service_client::UserAdminServiceClient;
+use clinic_stubs::records::v1::doctor_service_client::DoctorServiceClient;
+use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;

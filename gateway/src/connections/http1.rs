@@ -147,13 +147,13 @@ fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<&'sta
 #[cfg(test)]
 mod tests {
     use clinic_chassis::holdings::Holdings;
-    use clinic_identity::Caller;
+    use clinic_identity::Principal;
 
     use super::*;
 
     #[test]
     fn an_answer_counts_only_while_its_client_takes_nothing() {
-        let account = Holdings::leaked().of(&Caller::anonymous(None));
+        let account = Holdings::leaked().of(&Principal::Anonymous, None);
         let ends_at = Some(Instant::now());
         let current = Current::default();
         current.note(Some(Bounds { ends_at, account, behind: 30 * 1024 * 1024 }));

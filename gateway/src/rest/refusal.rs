@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use clinic_chassis::Error;
+use clinic_chassis::status::{DOMAIN, reason_text, status};
 use clinic_proto::access::v1::ErrorReason;
-use clinic_proto::status::{DOMAIN, reason_text, status};
 use clinic_proto::validation::Violation;
 use clinic_rest::{Binding, Given};
 use http::header::{self, HeaderMap, HeaderValue};

@@ -3,7 +3,7 @@
 //! Roles are checked against the method's rule before a handler runs; here it is only about rows.
 //! A caller with several roles has the union of what each gives.
 
-use clinic_identity::Caller;
+use clinic_identity::Principal;
 use clinic_proto::access::v1::Role;
 use clinic_store::Query;
 use uuid::Uuid;
@@ -41,13 +41,13 @@ pub(crate) struct Scope(Vec<Part>);
 
 impl Scope {
     /// To see assignments.
-    pub(crate) fn see(caller: &Caller) -> Self {
-        let mut scope = Self::change(caller);
-        if let (Some(user), false) = (caller.user_id(), scope.0 == [Part::All]) {
-            if caller.has(Role::Patient) {
+    pub(crate) fn see(principal: &Principal) -> Self {
+        let mut scope = Self::change(principal);
+        if let (Some(user), false) = (principal.user_id(), scope.0 == [Part::All]) {
+            if principal.has(Role::Patient) {
                 scope.0.push(Part::OfPatient(user));
             }
-            if caller.has(Role::Doctor) {
+            if principal.has(Role::Doctor) {
                 scope.0.push(Part::OfDoctor(user));
             }
         }
@@ -55,10 +55,10 @@ impl Scope {
     }
 
     /// To update and end assignments.
-    pub(crate) fn change(caller: &Caller) -> Self {
-        Self(match caller.user_id() {
-            Some(_) if caller.has(Role::Admin) => vec![Part::All],
-            Some(user) if caller.has(Role::Staff) => vec![Part::OfPatientsOwnedBy(user)],
+    pub(crate) fn change(principal: &Principal) -> Self {
+        Self(match principal.user_id() {
+            Some(_) if principal.has(Role::Admin) => vec![Part::All],
+            Some(user) if principal.has(Role::Staff) => vec![Part::OfPatientsOwnedBy(user)],
             _ => Vec::new(),
         })
     }
@@ -86,8 +86,8 @@ impl Scope {
 
 /// Whether a caller may assign doctors to a patient with this owner: to none, unless he owns him,
 /// also when he sees him for another reason.
-pub(crate) fn may_assign(caller: &Caller, patient_owner_id: Option<Uuid>) -> bool {
-    Scope::change(caller).parts().any(|part| match part {
+pub(crate) fn may_assign(principal: &Principal, patient_owner_id: Option<Uuid>) -> bool {
+    Scope::change(principal).parts().any(|part| match part {
         Part::All => true,
         Part::OfPatientsOwnedBy(user) => patient_owner_id == Some(user),
         Part::OfPatient(_) | Part::OfDoctor(_) => false,
@@ -96,19 +96,23 @@ pub(crate) fn may_assign(caller: &Caller, patient_owner_id: Option<Uuid>) -> boo
 
 #[cfg(test)]
 mod tests {
-    use clinic_identity::Roles;
+    use clinic_identity::User;
 
     use super::*;
 
     const ME: Uuid = Uuid::from_u128(1);
 
-    fn caller(roles: &[Role]) -> Caller {
-        let roles = roles.iter().copied().collect::<Roles>();
-        Caller::user(ME, Uuid::from_u128(2), roles, true, None)
+    fn user(roles: &[Role]) -> Principal {
+        Principal::User(User {
+            id: ME,
+            session_id: Uuid::from_u128(2),
+            roles: roles.iter().copied().collect(),
+            email_verified: true,
+        })
     }
 
     fn see(roles: &[Role]) -> Vec<Part> {
-        Scope::see(&caller(roles)).0
+        Scope::see(&user(roles)).0
     }
 
     #[test]
@@ -117,22 +121,22 @@ mod tests {
         assert_eq!(see(&[Role::Patient, Role::Doctor]), [Part::OfPatient(ME), Part::OfDoctor(ME)]);
         assert_eq!(see(&[Role::Doctor, Role::Admin, Role::Staff]), [Part::All]);
         assert_eq!(see(&[]), []);
-        assert_eq!(Scope::see(&Caller::service("auth")).0, []);
+        assert_eq!(Scope::see(&Principal::service("auth")).0, []);
     }
 
     #[test]
     fn patients_and_doctors_change_nothing() {
-        assert_eq!(Scope::change(&caller(&[Role::Patient, Role::Doctor])).0, []);
-        assert_eq!(Scope::change(&Caller::service("auth")).0, []);
+        assert_eq!(Scope::change(&user(&[Role::Patient, Role::Doctor])).0, []);
+        assert_eq!(Scope::change(&Principal::service("auth")).0, []);
     }
 
     #[test]
     fn only_the_owner_and_admins_assign() {
         let other = Uuid::from_u128(9);
-        let staff = caller(&[Role::Staff, Role::Doctor]);
+        let staff = user(&[Role::Staff, Role::Doctor]);
         assert!(may_assign(&staff, Some(ME)));
         assert!(!may_assign(&staff, Some(other)) && !may_assign(&staff, None));
-        assert!(may_assign(&caller(&[Role::Admin]), None));
-        assert!(!may_assign(&caller(&[Role::Patient]), Some(ME)));
+        assert!(may_assign(&user(&[Role::Admin]), None));
+        assert!(!may_assign(&user(&[Role::Patient]), Some(ME)));
     }
 }

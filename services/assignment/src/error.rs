@@ -1,5 +1,6 @@
 //! Why a call to this service fails.
 
+use clinic_chassis::Error as Answer;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_store::idempotency::CreateError;
 use clinic_store::page::InvalidPageToken;
@@ -74,30 +75,29 @@ impl From<Status> for Error {
     }
 }
 
-impl From<Error> for Status {
+impl From<Error> for Answer {
     fn from(error: Error) -> Self {
-        use clinic_chassis::Error as Answer;
-        Self::from(match error {
-            Error::NotFound => Answer::not_found(),
-            Error::Stale => Answer::stale_etag(),
-            Error::Ended => Answer::failed_precondition(
+        match error {
+            Error::NotFound => Self::not_found(),
+            Error::Stale => Self::stale_etag(),
+            Error::Ended => Self::failed_precondition(
                 ErrorReason::AssignmentEnded,
                 "the assignment has ended and cannot change any more",
             ),
             Error::AlreadyAssigned => {
-                Answer::already_exists_resource("the doctor is assigned to the patient already")
+                Self::already_exists_resource("the doctor is assigned to the patient already")
             }
-            Error::DoctorNotVerified => Answer::failed_precondition(
+            Error::DoctorNotVerified => Self::failed_precondition(
                 ErrorReason::DoctorNotVerified,
                 "an administrator must verify the doctor first",
             ),
-            Error::Invalid { field, message } => Answer::invalid_field(field, message),
-            Error::PageToken => Answer::invalid_page_token(),
-            Error::RequestIdReused => Answer::request_id_reused(),
+            Error::Invalid { field, message } => Self::invalid_field(field, message),
+            Error::PageToken => Self::invalid_page_token(),
+            Error::RequestIdReused => Self::request_id_reused(),
             Error::Records(status) => status.into(),
-            Error::RecordsMalformed(what) => Answer::internal(what),
+            Error::RecordsMalformed(what) => Self::internal(what),
             Error::Store(error) => error.into(),
-        })
+        }
     }
 }
 
@@ -109,15 +109,19 @@ mod tests {
         (status.code(), status.message(), status.details())
     }
 
+    fn status(error: Error) -> Status {
+        Answer::from(error).into()
+    }
+
     #[test]
     fn what_records_does_not_find_is_the_same_to_the_byte() {
         let other = Error::from(Status::not_found("no such patient"));
-        assert_eq!(all(&other.into()), all(&Error::NotFound.into()));
+        assert_eq!(all(&status(other)), all(&status(Error::NotFound)));
     }
 
     #[test]
     fn records_that_is_not_there_is_unavailable() {
-        let down = Status::from(Error::from(Status::unavailable("connection refused: 10.0.0.7")));
+        let down = status(Error::from(Status::unavailable("connection refused: 10.0.0.7")));
         assert_eq!(down.code(), Code::Unavailable);
         assert!(!down.message().contains("10.0.0.7") && !down.details().is_empty());
     }

@@ -16,8 +16,9 @@ mod people;
 
 use clinic_chassis::{Server, settings};
 use clinic_clock::Clock;
-use clinic_proto::assignment::v1::assignment_service_server::AssignmentServiceServer;
 use clinic_store::{check_schema, idempotency, page};
+use clinic_stubs::Handler;
+use clinic_stubs::assignment::v1::assignment_service_server::AssignmentServiceServer;
 use sqlx::migrate::Migrator;
 use tonic::codec::CompressionEncoding::Gzip;
 
@@ -40,7 +41,7 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let pages = page::Tokens::open(&db).await?;
     let assignments = Assignments::new(db.clone(), pages, clock.clone(), people);
     Ok(Server::new("clinic-assignment", guard, config.serving.shutdown_grace)
-        .service(AssignmentServiceServer::new(assignments).accept_compressed(Gzip))
+        .service(AssignmentServiceServer::new(Handler(assignments)).accept_compressed(Gzip))
         .background(idempotency::keep_forgetting(db.clone(), clock))
         .database(db))
 }

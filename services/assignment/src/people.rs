@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use clinic_chassis::{Call, Upstream};
-use clinic_proto::records::v1::doctor_service_client::DoctorServiceClient;
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
+use clinic_chassis::{Context, Upstream};
 use clinic_proto::records::v1::{
     self as proto, BatchGetDoctorsRequest, BatchGetPatientsRequest, GetDoctorRequest,
     GetPatientRequest, PatientView,
 };
+use clinic_stubs::records::v1::doctor_service_client::DoctorServiceClient;
+use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -49,18 +49,23 @@ impl People {
 
     /// A patient with as much as the caller may see, by id or as `me`. Of one whom he sees in the
     /// BASIC view only, owner and account are not known.
-    pub(crate) async fn patient(&self, id: String) -> Result<Patient, Error> {
-        self.get_patient(id, PatientView::Unspecified).await
+    pub(crate) async fn patient(&self, ctx: &Context, id: String) -> Result<Patient, Error> {
+        self.get_patient(ctx, id, PatientView::Unspecified).await
     }
 
     /// The id of a patient whom the caller may see, by id or as `me`.
-    pub(crate) async fn patient_id(&self, id: String) -> Result<Uuid, Error> {
-        Ok(self.get_patient(id, PatientView::Basic).await?.id)
+    pub(crate) async fn patient_id(&self, ctx: &Context, id: String) -> Result<Uuid, Error> {
+        Ok(self.get_patient(ctx, id, PatientView::Basic).await?.id)
     }
 
-    async fn get_patient(&self, id: String, view: PatientView) -> Result<Patient, Error> {
+    async fn get_patient(
+        &self,
+        ctx: &Context,
+        id: String,
+        view: PatientView,
+    ) -> Result<Patient, Error> {
         let request = GetPatientRequest { id, view: view.into() };
-        let answer = self.patients.clone().get_patient(Call::outbound(request)).await?;
+        let answer = self.patients.clone().get_patient(ctx.request(request)).await?;
         let proto::Patient { id, owner_id, user_id, .. } = answer.into_inner();
         Ok(Patient {
             id: given(&id)?,
@@ -70,9 +75,9 @@ impl People {
     }
 
     /// A doctor, by id or as `me`.
-    pub(crate) async fn doctor(&self, id: String) -> Result<Doctor, Error> {
+    pub(crate) async fn doctor(&self, ctx: &Context, id: String) -> Result<Doctor, Error> {
         let request = GetDoctorRequest { id };
-        let answer = self.doctors.clone().get_doctor(Call::outbound(request)).await?;
+        let answer = self.doctors.clone().get_doctor(ctx.request(request)).await?;
         let proto::Doctor { id, user_id, verified, .. } = answer.into_inner();
         Ok(Doctor { id: given(&id)?, user_id: optional(&user_id)?, verified })
     }
@@ -80,6 +85,7 @@ impl People {
     /// Those of the doctors that are there, by id. One call, whatever their number.
     pub(crate) async fn doctors(
         &self,
+        ctx: &Context,
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, proto::Doctor>, Error> {
         let ids = distinct(ids);
@@ -87,7 +93,7 @@ impl People {
             return Ok(HashMap::new());
         }
         let request = BatchGetDoctorsRequest { ids, allow_missing: true };
-        let answer = self.doctors.clone().batch_get_doctors(Call::outbound(request)).await?;
+        let answer = self.doctors.clone().batch_get_doctors(ctx.request(request)).await?;
         let doctors = answer.into_inner().doctors.into_iter();
         doctors.map(|doctor| Ok((given(&doctor.id)?, doctor))).collect()
     }
@@ -95,6 +101,7 @@ impl People {
     /// Those of the patients that the caller may see, by id. One call, whatever their number.
     pub(crate) async fn patients(
         &self,
+        ctx: &Context,
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, proto::Patient>, Error> {
         let ids = distinct(ids);
@@ -103,7 +110,7 @@ impl People {
         }
         let view = PatientView::Unspecified.into();
         let request = BatchGetPatientsRequest { ids, view, allow_missing: true };
-        let answer = self.patients.clone().batch_get_patients(Call::outbound(request)).await?;
+        let answer = self.patients.clone().batch_get_patients(ctx.request(request)).await?;
         let patients = answer.into_inner().patients.into_iter();
         patients.map(|patient| Ok((given(&patient.id)?, patient))).collect()
     }

@@ -1,9 +1,8 @@
 //! The services of the contract. They only delegate: what an RPC does is a function of its noun.
 
-use clinic_chassis::caller;
-use clinic_proto::auth::v1::auth_service_server::AuthService;
-use clinic_proto::auth::v1::token_service_server::TokenService;
-use clinic_proto::auth::v1::user_admin_service_server::UserAdminService;
+use std::sync::Arc;
+
+use clinic_chassis::{Context, Error};
 use clinic_proto::auth::v1::{
     ChangePasswordRequest, ChangePasswordResponse, DeactivateUserRequest, GetJwksRequest,
     GetJwksResponse, GetUserRequest, ListSessionsRequest, ListSessionsResponse, ListUsersRequest,
@@ -11,97 +10,114 @@ use clinic_proto::auth::v1::{
     ReactivateUserRequest, RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse,
     RevokeSessionRequest, Session, SetUserRolesRequest, UpdateUserRequest, User,
 };
-use std::sync::Arc;
-use tonic::{Request, Response, Status, async_trait};
+use clinic_stubs::auth::v1::{AuthServiceHandler, TokenServiceHandler, UserAdminServiceHandler};
 
 use crate::Auth;
-use crate::sessions::Client;
 
-/// What answers the calls.
+/// Answers the calls.
 #[derive(Clone)]
 pub(crate) struct Grpc(pub(crate) Arc<Auth>);
 
-type Answer<T> = Result<Response<T>, Status>;
+impl AuthServiceHandler for Grpc {
+    type Error = Error;
 
-#[async_trait]
-impl AuthService for Grpc {
-    async fn register(&self, request: Request<RegisterRequest>) -> Answer<RegisterResponse> {
-        let (caller, client) = (caller(&request)?, Client::of(request.metadata()));
-        Ok(Response::new(self.0.register(&caller, client, request.into_inner()).await?))
+    async fn register(
+        &self,
+        ctx: &Context,
+        request: RegisterRequest,
+    ) -> Result<RegisterResponse, Error> {
+        self.0.register(ctx, request).await
     }
 
-    async fn login(&self, request: Request<LoginRequest>) -> Answer<LoginResponse> {
-        let (caller, client) = (caller(&request)?, Client::of(request.metadata()));
-        Ok(Response::new(self.0.login(&caller, client, request.into_inner()).await?))
+    async fn login(&self, ctx: &Context, request: LoginRequest) -> Result<LoginResponse, Error> {
+        self.0.login(ctx, request).await
     }
 
-    async fn refresh(&self, request: Request<RefreshRequest>) -> Answer<RefreshResponse> {
-        Ok(Response::new(self.0.refresh(request.into_inner()).await?))
+    async fn refresh(
+        &self,
+        ctx: &Context,
+        request: RefreshRequest,
+    ) -> Result<RefreshResponse, Error> {
+        self.0.refresh(ctx, request).await
     }
 
-    async fn logout(&self, request: Request<LogoutRequest>) -> Answer<LogoutResponse> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.logout(&caller, request.into_inner()).await?))
+    async fn logout(&self, ctx: &Context, request: LogoutRequest) -> Result<LogoutResponse, Error> {
+        self.0.logout(ctx, request).await
     }
 
-    async fn get_user(&self, request: Request<GetUserRequest>) -> Answer<User> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.get_user(&caller, request.into_inner()).await?.into()))
+    async fn get_user(&self, ctx: &Context, request: GetUserRequest) -> Result<User, Error> {
+        Ok(self.0.get_user(ctx, request).await?.into())
     }
 
-    async fn update_user(&self, request: Request<UpdateUserRequest>) -> Answer<User> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.update_user(&caller, request.into_inner()).await?.into()))
+    async fn update_user(&self, ctx: &Context, request: UpdateUserRequest) -> Result<User, Error> {
+        Ok(self.0.update_user(ctx, request).await?.into())
     }
 
     async fn change_password(
         &self,
-        request: Request<ChangePasswordRequest>,
-    ) -> Answer<ChangePasswordResponse> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.change_password(&caller, request.into_inner()).await?))
+        ctx: &Context,
+        request: ChangePasswordRequest,
+    ) -> Result<ChangePasswordResponse, Error> {
+        self.0.change_password(ctx, request).await
     }
 
     async fn list_sessions(
         &self,
-        request: Request<ListSessionsRequest>,
-    ) -> Answer<ListSessionsResponse> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.list_sessions(&caller, request.into_inner()).await?))
+        ctx: &Context,
+        request: ListSessionsRequest,
+    ) -> Result<ListSessionsResponse, Error> {
+        self.0.list_sessions(ctx, request).await
     }
 
-    async fn revoke_session(&self, request: Request<RevokeSessionRequest>) -> Answer<Session> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.revoke_session(&caller, request.into_inner()).await?))
-    }
-}
-
-#[async_trait]
-impl UserAdminService for Grpc {
-    async fn list_users(&self, request: Request<ListUsersRequest>) -> Answer<ListUsersResponse> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.list_users(&caller, request.into_inner()).await?))
-    }
-
-    async fn set_user_roles(&self, request: Request<SetUserRolesRequest>) -> Answer<User> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.set_user_roles(&caller, request.into_inner()).await?.into()))
-    }
-
-    async fn deactivate_user(&self, request: Request<DeactivateUserRequest>) -> Answer<User> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.deactivate_user(&caller, request.into_inner()).await?.into()))
-    }
-
-    async fn reactivate_user(&self, request: Request<ReactivateUserRequest>) -> Answer<User> {
-        let caller = caller(&request)?;
-        Ok(Response::new(self.0.reactivate_user(&caller, request.into_inner()).await?.into()))
+    async fn revoke_session(
+        &self,
+        ctx: &Context,
+        request: RevokeSessionRequest,
+    ) -> Result<Session, Error> {
+        self.0.revoke_session(ctx, request).await
     }
 }
 
-#[async_trait]
-impl TokenService for Grpc {
-    async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Answer<GetJwksResponse> {
-        Ok(Response::new(self.0.get_jwks()))
+impl UserAdminServiceHandler for Grpc {
+    type Error = Error;
+
+    async fn list_users(
+        &self,
+        ctx: &Context,
+        request: ListUsersRequest,
+    ) -> Result<ListUsersResponse, Error> {
+        self.0.list_users(ctx, request).await
+    }
+
+    async fn set_user_roles(
+        &self,
+        ctx: &Context,
+        request: SetUserRolesRequest,
+    ) -> Result<User, Error> {
+        Ok(self.0.set_user_roles(ctx, request).await?.into())
+    }
+
+    async fn deactivate_user(
+        &self,
+        ctx: &Context,
+        request: DeactivateUserRequest,
+    ) -> Result<User, Error> {
+        Ok(self.0.deactivate_user(ctx, request).await?.into())
+    }
+
+    async fn reactivate_user(
+        &self,
+        ctx: &Context,
+        request: ReactivateUserRequest,
+    ) -> Result<User, Error> {
+        Ok(self.0.reactivate_user(ctx, request).await?.into())
+    }
+}
+
+impl TokenServiceHandler for Grpc {
+    type Error = Error;
+
+    async fn get_jwks(&self, _: &Context, _: GetJwksRequest) -> Result<GetJwksResponse, Error> {
+        Ok(self.0.get_jwks())
     }
 }

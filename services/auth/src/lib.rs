@@ -19,11 +19,12 @@ use anyhow::{Result, anyhow};
 use clinic_chassis::Server;
 use clinic_chassis::settings::upstream;
 use clinic_clock::{Clock, Skew};
-use clinic_identity::AccessSigner;
-use clinic_proto::auth::v1::auth_service_server::AuthServiceServer;
-use clinic_proto::auth::v1::token_service_server::TokenServiceServer;
-use clinic_proto::auth::v1::user_admin_service_server::UserAdminServiceServer;
+use clinic_identity::{AccessSigner, ClaimsSigner};
 use clinic_store::{Db, page};
+use clinic_stubs::Handler;
+use clinic_stubs::auth::v1::auth_service_server::AuthServiceServer;
+use clinic_stubs::auth::v1::token_service_server::TokenServiceServer;
+use clinic_stubs::auth::v1::user_admin_service_server::UserAdminServiceServer;
 use sqlx::migrate::Migrator;
 use tonic::codec::CompressionEncoding::Gzip;
 
@@ -44,7 +45,8 @@ struct Auth {
     skew: Skew,
     pages: page::Tokens,
     hasher: password::Hasher,
-    signer: AccessSigner,
+    access: AccessSigner,
+    claims: ClaimsSigner,
     profiles: users::Profiles,
     settings: Settings,
 }
@@ -60,7 +62,7 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
     let db = database.open().await?;
     clinic_store::check_schema(&db, &MIGRATIONS).await?;
     let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
-    let signer = AccessSigner::open(&keys.open(), issuer, ttl, clock.clone())?;
+    let access = AccessSigner::open(&keys.open(), issuer, ttl, clock.clone())?;
     let hasher = password::Hasher::new().map_err(|_| anyhow!("argon2 cannot be set up"))?;
     let auth = Arc::new(Auth {
         db: db.clone(),
@@ -68,11 +70,12 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
         skew: Skew::new(clock.clone()),
         pages: page::Tokens::open(&db).await?,
         hasher: hasher.clone(),
-        signer,
-        profiles: users::Profiles::new(records, keys.signer(NAME, &clock)?),
+        access,
+        claims: keys.signer(NAME, &clock)?,
+        profiles: users::Profiles::new(records),
         settings: settings.clone(),
     });
-    let grpc = grpc::Grpc(Arc::clone(&auth));
+    let grpc = Handler(grpc::Grpc(Arc::clone(&auth)));
     Ok(Server::new("clinic-auth", keys.guard(answers, &clock)?, serving.shutdown_grace)
         .service(AuthServiceServer::new(grpc.clone()).accept_compressed(Gzip))
         .service(UserAdminServiceServer::new(grpc.clone()).accept_compressed(Gzip))

@@ -3,7 +3,7 @@
 //! Roles are checked against the method's rule before a handler runs; here it is only about rows.
 //! A caller with several roles has the union of what each gives.
 
-use clinic_identity::{Caller, Kind};
+use clinic_identity::Principal;
 use clinic_proto::access::v1::Role;
 use clinic_store::Query;
 use uuid::Uuid;
@@ -23,9 +23,9 @@ pub enum DoctorPatientView {
 /// The service that makes the records of accounts.
 const REGISTRAR: &str = "auth";
 
-/// Whether the caller is the service that makes the records of accounts.
-pub(crate) fn is_registrar(caller: &Caller) -> bool {
-    matches!(caller.kind(), Kind::Service { name, .. } if **name == *REGISTRAR)
+/// Whether this is the service that makes the records of accounts.
+pub(crate) fn is_registrar(principal: &Principal) -> bool {
+    principal.is_service(REGISTRAR)
 }
 
 /// A part of the rows of a table.
@@ -74,13 +74,13 @@ pub(crate) struct Scope(Vec<Part>);
 
 impl Scope {
     /// To see patients.
-    pub(crate) fn see_patients(caller: &Caller, view: DoctorPatientView) -> Self {
-        let mut parts = owned(caller);
-        if let (Some(user), false) = (caller.user_id(), parts == [Part::All]) {
-            if caller.has(Role::Patient) {
+    pub(crate) fn see_patients(principal: &Principal, view: DoctorPatientView) -> Self {
+        let mut parts = owned(principal);
+        if let (Some(user), false) = (principal.user_id(), parts == [Part::All]) {
+            if principal.has(Role::Patient) {
                 parts.push(Part::OfUser(user));
             }
-            if caller.has(Role::Doctor) && view != DoctorPatientView::None {
+            if principal.has(Role::Doctor) && view != DoctorPatientView::None {
                 let full = view == DoctorPatientView::Full;
                 parts.push(Part::ForVerifiedDoctor { user, full });
             }
@@ -90,25 +90,25 @@ impl Scope {
 
     /// To see a patient again by the request that made it: those that Get shows. Auth, which gets
     /// nobody, sees those of the kind that it makes.
-    pub(crate) fn see_patients_again(caller: &Caller, view: DoctorPatientView) -> Self {
-        match is_registrar(caller) {
+    pub(crate) fn see_patients_again(principal: &Principal, view: DoctorPatientView) -> Self {
+        match is_registrar(principal) {
             true => Self(vec![Part::Unowned]),
-            false => Self::see_patients(caller, view),
+            false => Self::see_patients(principal, view),
         }
     }
 
     /// To change patients.
-    pub(crate) fn change_patients(caller: &Caller) -> Self {
-        let mut parts = owned(caller);
-        if let (Some(user), true) = (caller.user_id(), caller.has(Role::Patient)) {
+    pub(crate) fn change_patients(principal: &Principal) -> Self {
+        let mut parts = owned(principal);
+        if let (Some(user), true) = (principal.user_id(), principal.has(Role::Patient)) {
             parts.push(Part::OfUser(user));
         }
         Self(parts)
     }
 
     /// To see doctors: everybody sees all of them, and the deleted ones who may undelete them.
-    pub(crate) fn see_doctors(caller: &Caller, show_deleted: bool) -> Self {
-        let mut parts = if show_deleted { owned(caller) } else { Vec::new() };
+    pub(crate) fn see_doctors(principal: &Principal, show_deleted: bool) -> Self {
+        let mut parts = if show_deleted { owned(principal) } else { Vec::new() };
         if parts != [Part::All] {
             parts.push(Part::Live);
         }
@@ -117,9 +117,9 @@ impl Scope {
 
     /// To change doctors. The own profile also before it is verified: what an administrator is to
     /// confirm must first be right.
-    pub(crate) fn change_doctors(caller: &Caller) -> Self {
-        let mut parts = owned(caller);
-        if let (Some(user), true) = (caller.user_id(), caller.has(Role::Doctor)) {
+    pub(crate) fn change_doctors(principal: &Principal) -> Self {
+        let mut parts = owned(principal);
+        if let (Some(user), true) = (principal.user_id(), principal.has(Role::Doctor)) {
             parts.push(Part::OfUser(user));
         }
         Self(parts)
@@ -127,17 +127,17 @@ impl Scope {
 
     /// To delete and undelete either. Auth takes back what it made for an account that did not
     /// come to be; no other service deletes anything.
-    pub(crate) fn delete(caller: &Caller) -> Self {
-        let mut parts = owned(caller);
-        if is_registrar(caller) {
+    pub(crate) fn delete(principal: &Principal) -> Self {
+        let mut parts = owned(principal);
+        if is_registrar(principal) {
             parts.push(Part::Unowned);
         }
         Self(parts)
     }
 
     /// To do what only ADMINs do.
-    pub(crate) fn administer(caller: &Caller) -> Self {
-        Self(if caller.has(Role::Admin) { vec![Part::All] } else { Vec::new() })
+    pub(crate) fn administer(principal: &Principal) -> Self {
+        Self(if principal.has(Role::Admin) { vec![Part::All] } else { Vec::new() })
     }
 
     /// The parts, each of which an index serves.
@@ -197,29 +197,33 @@ impl Scope {
     }
 }
 
-fn owned(caller: &Caller) -> Vec<Part> {
-    match caller.user_id() {
-        Some(_) if caller.has(Role::Admin) => vec![Part::All],
-        Some(user) if caller.has(Role::Staff) => vec![Part::OwnedBy(user)],
+fn owned(principal: &Principal) -> Vec<Part> {
+    match principal.user_id() {
+        Some(_) if principal.has(Role::Admin) => vec![Part::All],
+        Some(user) if principal.has(Role::Staff) => vec![Part::OwnedBy(user)],
         _ => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clinic_identity::Roles;
+    use clinic_identity::User;
 
     use super::*;
 
     const ME: Uuid = Uuid::from_u128(1);
 
-    fn caller(roles: &[Role]) -> Caller {
-        let roles = roles.iter().copied().collect::<Roles>();
-        Caller::user(ME, Uuid::from_u128(2), roles, true, None)
+    fn user(roles: &[Role]) -> Principal {
+        Principal::User(User {
+            id: ME,
+            session_id: Uuid::from_u128(2),
+            roles: roles.iter().copied().collect(),
+            email_verified: true,
+        })
     }
 
     fn see(roles: &[Role], view: DoctorPatientView) -> Vec<Part> {
-        Scope::see_patients(&caller(roles), view).0
+        Scope::see_patients(&user(roles), view).0
     }
 
     #[test]
@@ -235,26 +239,26 @@ mod tests {
     #[test]
     fn the_operator_decides_what_doctors_see() {
         assert_eq!(see(&[Role::Doctor], DoctorPatientView::None), []);
-        let full = Scope::see_patients(&caller(&[Role::Doctor]), DoctorPatientView::Full);
+        let full = Scope::see_patients(&user(&[Role::Doctor]), DoctorPatientView::Full);
         assert!(full.is_full(None, None) && !full.is_never_full());
-        let basic = Scope::see_patients(&caller(&[Role::Doctor]), DoctorPatientView::Basic);
+        let basic = Scope::see_patients(&user(&[Role::Doctor]), DoctorPatientView::Basic);
         assert!(!basic.is_full(None, Some(ME)) && basic.is_never_full());
     }
 
     #[test]
     fn a_service_sees_nothing_and_deletes_only_what_nobody_owns() {
-        let service = Caller::service("auth");
+        let service = Principal::service("auth");
         assert!(Scope::see_patients(&service, DoctorPatientView::Full).is_empty());
         assert!(Scope::change_patients(&service).is_empty());
         assert_eq!(Scope::delete(&service).0, [Part::Unowned]);
-        assert!(Scope::delete(&Caller::service("reporting")).is_empty());
+        assert!(Scope::delete(&Principal::service("reporting")).is_empty());
         assert!(Scope::administer(&service).is_empty());
     }
 
     #[test]
     fn a_row_is_full_for_its_owner_and_for_itself_only() {
         let scope = Scope::see_patients(
-            &caller(&[Role::Staff, Role::Patient, Role::Doctor]),
+            &user(&[Role::Staff, Role::Patient, Role::Doctor]),
             DoctorPatientView::Basic,
         );
         let other = Some(Uuid::from_u128(7));

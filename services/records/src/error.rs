@@ -1,8 +1,8 @@
 //! Why a call to this service fails.
 
+use clinic_chassis::Error as Answer;
 use clinic_store::idempotency::CreateError;
 use clinic_store::page::InvalidPageToken;
-use tonic::Status;
 
 /// Why a call fails. What each means to a client is said in one place, at the conversion.
 #[derive(Debug)]
@@ -62,26 +62,25 @@ impl From<clinic_store::Error> for Error {
     }
 }
 
-impl From<Error> for Status {
+impl From<Error> for Answer {
     fn from(error: Error) -> Self {
-        use clinic_chassis::Error as Answer;
-        Self::from(match error {
-            Error::NotFound => Answer::not_found(),
-            Error::Stale => Answer::stale_etag(),
+        match error {
+            Error::NotFound => Self::not_found(),
+            Error::Stale => Self::stale_etag(),
             Error::NotDeleted => {
-                Answer::already_exists_resource("the resource is there: it is not deleted")
+                Self::already_exists_resource("the resource is there: it is not deleted")
             }
             Error::UserTaken => {
-                Answer::already_exists("user_id", "the account has such a record already")
+                Self::already_exists("user_id", "the account has such a record already")
             }
             Error::LicenseTaken => {
-                Answer::already_exists("license_number", "another doctor has this license number")
+                Self::already_exists("license_number", "another doctor has this license number")
             }
-            Error::Invalid { field, message } => Answer::invalid_field(field, message),
-            Error::RoleRequired => Answer::role_required(),
-            Error::PageToken => Answer::invalid_page_token(),
-            Error::RequestIdReused => Answer::request_id_reused(),
+            Error::Invalid { field, message } => Self::invalid_field(field, message),
+            Error::RoleRequired => Self::role_required(),
+            Error::PageToken => Self::invalid_page_token(),
+            Error::RequestIdReused => Self::request_id_reused(),
             Error::Store(error) => error.into(),
-        })
+        }
     }
 }

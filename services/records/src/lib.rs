@@ -1,5 +1,5 @@
 //! Records: patients and doctors. Owns their tables, and who may see and change which row. Knows
-//! accounts by their ids only; who calls is known before a handler runs.
+//! accounts by their ids only.
 //!
 //! | module | subject |
 //! |---|---|
@@ -22,9 +22,10 @@ mod tests;
 
 use clinic_chassis::Server;
 use clinic_clock::Clock;
-use clinic_proto::records::v1::doctor_service_server::DoctorServiceServer;
-use clinic_proto::records::v1::patient_service_server::PatientServiceServer;
 use clinic_store::{check_schema, idempotency, page};
+use clinic_stubs::Handler;
+use clinic_stubs::records::v1::doctor_service_server::DoctorServiceServer;
+use clinic_stubs::records::v1::patient_service_server::PatientServiceServer;
 use sqlx::migrate::Migrator;
 use tonic::codec::CompressionEncoding::Gzip;
 
@@ -44,8 +45,8 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let patients = patients::Patients::new(db.clone(), pages.clone(), clock.clone(), view);
     let doctors = doctors::Doctors::new(db.clone(), pages, clock.clone());
     Ok(Server::new("clinic-records", guard, config.serving.shutdown_grace)
-        .service(PatientServiceServer::new(patients).accept_compressed(Gzip))
-        .service(DoctorServiceServer::new(doctors).accept_compressed(Gzip))
+        .service(PatientServiceServer::new(Handler(patients)).accept_compressed(Gzip))
+        .service(DoctorServiceServer::new(Handler(doctors)).accept_compressed(Gzip))
         .background(idempotency::keep_forgetting(db.clone(), clock))
         .database(db))
 }

@@ -1,7 +1,7 @@
 //! Pages of records. The cost of a page does not grow with the table: each statement reads one
 //! range of one index for each part of the caller's scope, and stops when the page is full.
 
-use clinic_identity::Caller;
+use clinic_identity::Principal;
 use clinic_store::page::{self, Cursor};
 use clinic_store::{Db, Query, Row};
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use crate::names::{self, Prefix};
 use crate::rows::Table;
 
 /// What a page token belongs to: the method, its filters, and who asks with which roles.
-pub(crate) fn fingerprint(caller: &Caller, method: &str, filters: &[&[u8]]) -> Vec<u8> {
-    let (id, roles) = (caller.id(), caller.roles().bits().to_be_bytes());
+pub(crate) fn fingerprint(principal: &Principal, method: &str, filters: &[&[u8]]) -> Vec<u8> {
+    let (id, roles) = (principal.id(), principal.roles().bits().to_be_bytes());
     let mut parts = vec![method.as_bytes(), id.as_bytes(), &roles];
     parts.extend_from_slice(filters);
     page::fingerprint(&parts)

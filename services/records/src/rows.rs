@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use clinic_identity::Caller;
+use clinic_identity::Principal;
 use clinic_store::idempotency::{self, Request};
 use clinic_store::{Changes, Db, Query, Row};
 use uuid::Uuid;
@@ -33,16 +33,16 @@ pub(crate) enum Which {
 
 impl Which {
     /// Of a request's `id`, whose form was checked before.
-    pub(crate) fn of(id: &str, caller: &Caller) -> Result<Self, Error> {
+    pub(crate) fn of(id: &str, principal: &Principal) -> Result<Self, Error> {
         if id == "me" {
-            return caller.user_id().map(Self::OfUser).ok_or(Error::NotFound);
+            return principal.user_id().map(Self::OfUser).ok_or(Error::NotFound);
         }
         Uuid::parse_str(id).map(Self::Id).map_err(|_| Error::NotFound)
     }
 
     /// The same of an update. With id `me`, a `user_id` in the request must be the caller's own.
-    pub(crate) fn of_update(id: &str, user_id: &str, caller: &Caller) -> Result<Self, Error> {
-        match Self::of(id, caller)? {
+    pub(crate) fn of_update(id: &str, user_id: &str, principal: &Principal) -> Result<Self, Error> {
+        match Self::of(id, principal)? {
             Self::OfUser(user) if !user_id.is_empty() && Uuid::parse_str(user_id) != Ok(user) => {
                 Err(Error::NotFound)
             }
@@ -61,14 +61,14 @@ impl Which {
 /// Owner and account of a new record. An account's record is made by auth and owned by nobody;
 /// people own what they make, and tie it to no account. No other service makes records.
 pub(crate) fn whose(
-    caller: &Caller,
+    principal: &Principal,
     user_id: &str,
     field: &'static str,
 ) -> Result<(Option<Uuid>, Option<Uuid>), Error> {
-    match (caller.user_id(), user_id) {
+    match (principal.user_id(), user_id) {
         (Some(owner), "") => Ok((Some(owner), None)),
         (Some(_), _) => Err(Error::Invalid { field, message: "is set by internal services only" }),
-        (None, _) if !access::is_registrar(caller) => Err(Error::RoleRequired),
+        (None, _) if !access::is_registrar(principal) => Err(Error::RoleRequired),
         (None, user_id) => match Uuid::parse_str(user_id) {
             Ok(user) => Ok((None, Some(user))),
             Err(_) => Err(Error::Invalid { field, message: "is required of internal services" }),

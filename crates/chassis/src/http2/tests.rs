@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 
-use clinic_identity::Caller;
+use clinic_identity::Principal;
 use futures::StreamExt as _;
 use futures::stream;
 use h2::client::{self, ResponseFuture, SendRequest};
@@ -207,7 +207,7 @@ async fn a_body_without_end_that_was_answered_unread_is_reset() {
 }
 
 fn account() -> Account {
-    Holdings::leaked().of(&Caller::service("reader"))
+    Holdings::leaked().of(&Principal::service("reader"), None)
 }
 
 fn soon() -> Bounds {
@@ -307,7 +307,7 @@ async fn an_answer_of_grpc_web_is_reset_because_its_end_is_in_the_body() {
 async fn answers_for_a_full_socket_count_and_end_with_their_time() {
     const LEN: usize = 60 * 1024;
     let holdings = Holdings::leaked();
-    let account = holdings.of(&Caller::service("reader"));
+    let account = holdings.of(&Principal::service("reader"), None);
     let ends_at = Some(Instant::now() + Duration::from_secs(5));
     let (client, _served) = serve(move |_| {
         let mut answer = answer(vec![0; LEN]);

@@ -8,7 +8,7 @@ use clinic_proto::access::v1::Role;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, MethodDescriptor};
 
-use crate::{Caller, Roles};
+use crate::{Principal, Roles};
 
 /// The option that carries the rule.
 const RULE: &str = "clinic.access.v1.rule";
@@ -124,19 +124,19 @@ impl Policy {
 }
 
 impl Access {
-    /// Whether the caller may call.
+    /// Checks whether the principal may call the method.
     ///
     /// # Errors
-    /// What keeps the caller out.
-    pub fn check(&self, caller: &Caller) -> Result<(), Denied> {
+    /// Why it may not.
+    pub fn check(&self, principal: &Principal) -> Result<(), Denied> {
         let admitted = match self {
             Self::Public => return Ok(()),
-            Self::SignedIn => caller.user_id().is_some(),
-            Self::AnyOf(roles) => roles.intersects(caller.roles()),
+            Self::SignedIn => principal.user_id().is_some(),
+            Self::AnyOf(roles) => roles.intersects(principal.roles()),
         };
         match admitted {
             true => Ok(()),
-            false if caller.is_anonymous() => Err(Denied::Unauthenticated),
+            false if principal.is_anonymous() => Err(Denied::Unauthenticated),
             false => Err(Denied::RoleRequired),
         }
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use prost_reflect::MessageDescriptor;
 
 use super::*;
+use crate::User;
 
 /// The descriptors of a contract with one service of that body.
 fn descriptors(body: &str) -> Vec<u8> {
@@ -29,19 +30,18 @@ fn probe(rule: &str) -> Result<Policy, PolicyError> {
     Policy::from_descriptors(&descriptors(&body))
 }
 
-fn user(roles: &[Role]) -> Caller {
-    Caller::user(
-        Uuid::from_u128(1),
-        Uuid::from_u128(2),
-        roles.iter().copied().collect(),
-        true,
-        None,
-    )
+fn user(roles: &[Role]) -> Principal {
+    Principal::User(User {
+        id: Uuid::from_u128(1),
+        session_id: Uuid::from_u128(2),
+        roles: roles.iter().copied().collect(),
+        email_verified: true,
+    })
 }
 
-fn checked(rule: &str, caller: &Caller) -> Result<(), Denied> {
+fn checked(rule: &str, principal: &Principal) -> Result<(), Denied> {
     let policy = probe(rule).unwrap();
-    policy.rule("/clinic.probe.v1.Probe/Call").unwrap().access.check(caller)
+    policy.rule("/clinic.probe.v1.Probe/Call").unwrap().access.check(principal)
 }
 
 const STAFF: &str =
@@ -76,24 +76,24 @@ fn descriptors_without_the_option_or_damaged_ones_stop_the_process() {
 fn roles_admit_those_who_have_one_and_nobody_else() {
     assert_eq!(checked(STAFF, &user(&[Role::Staff])), Ok(()));
     assert_eq!(checked(STAFF, &user(&[Role::Patient, Role::Staff])), Ok(()));
-    assert_eq!(checked(STAFF, &Caller::service("auth")), Ok(()));
+    assert_eq!(checked(STAFF, &Principal::service("auth")), Ok(()));
     assert_eq!(checked(STAFF, &user(&[Role::Admin])), Err(Denied::RoleRequired));
     assert_eq!(checked(STAFF, &user(&[])), Err(Denied::RoleRequired));
-    assert_eq!(checked(STAFF, &Caller::anonymous(None)), Err(Denied::Unauthenticated));
+    assert_eq!(checked(STAFF, &Principal::Anonymous), Err(Denied::Unauthenticated));
 }
 
 #[test]
 fn signed_in_admits_accounts_but_no_service_and_not_nobody() {
     assert_eq!(checked(SIGNED_IN, &user(&[])), Ok(()));
-    assert_eq!(checked(SIGNED_IN, &Caller::service("auth")), Err(Denied::RoleRequired));
-    assert_eq!(checked(SIGNED_IN, &Caller::anonymous(None)), Err(Denied::Unauthenticated));
+    assert_eq!(checked(SIGNED_IN, &Principal::service("auth")), Err(Denied::RoleRequired));
+    assert_eq!(checked(SIGNED_IN, &Principal::Anonymous), Err(Denied::Unauthenticated));
 }
 
 #[test]
 fn public_admits_everyone() {
     let rule = "option (clinic.access.v1.rule) = {public: true};";
-    for caller in [Caller::anonymous(None), Caller::service("auth"), user(&[Role::Patient])] {
-        assert_eq!(checked(rule, &caller), Ok(()));
+    for principal in [Principal::Anonymous, Principal::service("auth"), user(&[Role::Patient])] {
+        assert_eq!(checked(rule, &principal), Ok(()));
     }
 }
 

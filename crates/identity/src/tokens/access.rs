@@ -5,15 +5,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinic_clock::{Clock, Skew};
+use clinic_proto::access::v1::Role;
 use jsonwebtoken::DecodingKey;
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{CACHED, Fingerprint, Kind, TokenError, fingerprint, has_expired};
-use crate::Roles;
 use crate::fresh::Fresh;
 use crate::keys::{Jwk, KeyDir, KeyError, SigningKeys};
+use crate::{Principal, User};
 
 /// `typ` after RFC 9068.
 const ACCESS: Kind = Kind { typ: "at+jwt", audience: "clinic", sent_at_once: false };
@@ -21,26 +20,18 @@ const ACCESS: Kind = Kind { typ: "at+jwt", audience: "clinic", sent_at_once: fal
 /// The issuer of access tokens where nothing else is configured.
 pub const DEFAULT_ISSUER: &str = "clinic";
 
-/// Who is signed in. No name and no address: the token is readable for whoever holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct AccessClaims {
-    /// The account.
-    pub sub: Uuid,
-    /// The session.
-    pub sid: Uuid,
-    /// What the account was when the token was made.
-    pub roles: Roles,
-    /// Whether the address is known to be the person's.
-    pub email_verified: bool,
+/// A principal that is known until a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authenticated {
+    /// Who the call is made for.
+    pub principal: Principal,
+    /// When its access token expires, in seconds since 1970.
+    pub exp: i64,
 }
 
-/// The claims of an access token that was verified.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct VerifiedAccess {
-    /// Who is signed in.
-    pub claims: AccessClaims,
-    /// When the token expires, in seconds since 1970.
-    pub exp: i64,
+impl Authenticated {
+    /// A call without an access token.
+    pub const ANONYMOUS: Self = Self { principal: Principal::Anonymous, exp: i64::MAX };
 }
 
 /// Makes access tokens.
@@ -67,16 +58,16 @@ impl AccessSigner {
         Ok(Self { keys, issuer: issuer.into(), ttl, clock })
     }
 
-    /// A token for those claims, and when it expires.
+    /// A token for a signed-in account, and when it expires.
     ///
     /// # Errors
     /// When the cryptographic library refuses.
-    pub fn sign(&self, claims: &AccessClaims) -> Result<(String, DateTime<Utc>), KeyError> {
+    pub fn sign(&self, user: &User) -> Result<(String, DateTime<Utc>), KeyError> {
         let now = self.clock.unix();
         let exp = now.saturating_add(self.ttl.num_seconds());
         let keys = self.keys.get();
         let key = keys.at(now).ok_or(KeyError::Crypto)?;
-        let token = ACCESS.sign(key, &self.issuer, claims, exp, &self.clock)?;
+        let token = ACCESS.sign(key, &self.issuer, user, exp, &self.clock)?;
         Ok((token, DateTime::from_timestamp(exp, 0).unwrap_or_default()))
     }
 
@@ -105,7 +96,7 @@ struct KeySet {
 
 #[derive(Clone)]
 struct Remembered {
-    access: Arc<VerifiedAccess>,
+    access: Arc<Authenticated>,
     generation: u64,
 }
 
@@ -136,12 +127,12 @@ impl AccessVerifier {
         *current = Arc::new(KeySet { keys, public, generation });
     }
 
-    /// The claims of a token that is valid now.
+    /// The signed-in account of a token that is valid now.
     ///
     /// # Errors
     /// Why it is refused. [`TokenError::UnknownKey`] may be a key that is newer than the ones
     /// given: fetch them again.
-    pub fn verify(&self, token: &str) -> Result<Arc<VerifiedAccess>, TokenError> {
+    pub fn verify(&self, token: &str) -> Result<Arc<Authenticated>, TokenError> {
         let fingerprint = fingerprint(token)?;
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
         if let Some(known) = self.cache.get(&fingerprint)
@@ -155,11 +146,14 @@ impl AccessVerifier {
         let kid = ACCESS.key_id(token)?;
         let key = keys.keys.get(&kid).ok_or(TokenError::UnknownKey)?;
         let (issuer, clock) = (&self.issuer, &self.clock);
-        let envelope = ACCESS.verify::<AccessClaims>(token, key, issuer, clock, &self.skew)?;
-        if envelope.claims.roles.has(clinic_proto::access::v1::Role::Service) {
+        let envelope = ACCESS.verify::<User>(token, key, issuer, clock, &self.skew)?;
+        if envelope.claims.roles.has(Role::Service) {
             return Err(TokenError::NotAllowed);
         }
-        let access = Arc::new(VerifiedAccess { claims: envelope.claims, exp: envelope.exp });
+        let access = Arc::new(Authenticated {
+            principal: Principal::User(envelope.claims),
+            exp: envelope.exp,
+        });
         let generation = keys.generation;
         self.cache.insert(fingerprint, Remembered { access: Arc::clone(&access), generation });
         Ok(access)

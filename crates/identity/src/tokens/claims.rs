@@ -1,4 +1,4 @@
-//! Forwarded claims: who calls, from the gateway to the services and from service to service.
+//! Forwarded claims: the principal of a call, from the gateway to a service and from service to service.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use http::HeaderValue;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use super::access::{AccessClaims, VerifiedAccess};
+use super::access::Authenticated;
 use super::{CACHED, Fingerprint, Kind, LEEWAY, TokenError, fingerprint, has_expired};
-use crate::Caller;
+use crate::Principal;
 use crate::fresh::Fresh;
 use crate::keys::{ActsFor, KeyDir, KeyError, SigningKeys, TrustedKey, TrustedKeys};
 
@@ -29,38 +29,32 @@ const CALL: i64 = 70;
 /// service whose clock is right accepts them for [`LEEWAY`] more.
 const LIFE: i64 = 120;
 
-/// Who calls, on the wire.
-#[derive(Clone, Serialize, Deserialize)]
-struct Forwarded {
-    kind: Subject,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    user: Option<AccessClaims>,
+/// Forwarded claims.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who the call is made for.
+    #[serde(flatten)]
+    pub principal: Principal,
+    /// The client's address, as the gateway saw it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<IpAddr>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Subject {
-    Anonymous,
-    User,
-    Service,
+    pub client_ip: Option<IpAddr>,
 }
 
 /// Makes forwarded claims as one issuer.
 pub struct ClaimsSigner {
     keys: Fresh<SigningKeys>,
-    cache: Cache<Asked, Signed>,
+    cache: Cache<Unsigned, Signed>,
     name: String,
+    itself: Arc<Claims>,
     clock: Clock,
 }
 
-/// What was asked to be signed.
+/// Claims to be signed.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Asked {
-    Anonymous(Option<IpAddr>),
-    User(VerifiedAccess, Option<IpAddr>),
-    Service,
+struct Unsigned {
+    claims: Claims,
+    /// When the principal's access token expires.
+    exp: i64,
 }
 
 #[derive(Clone)]
@@ -79,33 +73,33 @@ impl ClaimsSigner {
         let (directory, issuer) = (keys.clone(), name.to_owned());
         let keys =
             Fresh::open(clock.clone(), move |before| directory.issuer_keys(&issuer, before))?;
-        Ok(Self { keys, cache: Cache::new(CACHED), name: name.to_owned(), clock })
+        let itself = Claims { principal: Principal::service(name), client_ip: None }.into();
+        Ok(Self { keys, cache: Cache::new(CACHED), name: name.to_owned(), itself, clock })
     }
 
-    /// The issuer's name.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// The clock that its tokens go by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
-    /// Claims for a signed-in account. They outlive the time for which its access token is accepted
-    /// by no more than a call that it began. Only an issuer that may act for users is believed with them.
+    /// The issuer's claims about itself.
+    pub fn itself(&self) -> &Arc<Claims> {
+        &self.itself
+    }
+
+    /// Claims for a caller of the gateway. They outlive the time for which its access token is
+    /// accepted by no more than a call that it began. Services believe them only from an issuer that
+    /// may act for users.
     ///
     /// # Errors
     /// When the cryptographic library refuses.
-    pub fn for_user(
+    pub fn forward(
         &self,
-        access: &VerifiedAccess,
+        caller: &Authenticated,
         client_ip: Option<IpAddr>,
     ) -> Result<HeaderValue, KeyError> {
-        self.signed(Asked::User(access.clone(), client_ip))
-    }
-
-    /// Claims for nobody that is known, as [`ClaimsSigner::for_user`].
-    ///
-    /// # Errors
-    /// When the cryptographic library refuses.
-    pub fn anonymous(&self, client_ip: Option<IpAddr>) -> Result<HeaderValue, KeyError> {
-        self.signed(Asked::Anonymous(client_ip))
+        let claims = Claims { principal: caller.principal.clone(), client_ip };
+        self.signed(Unsigned { claims, exp: caller.exp })
     }
 
     /// Claims for the issuer itself, a `SERVICE`.
@@ -113,49 +107,36 @@ impl ClaimsSigner {
     /// # Errors
     /// When the cryptographic library refuses.
     pub fn as_service(&self) -> Result<HeaderValue, KeyError> {
-        self.signed(Asked::Service)
+        self.signed(Unsigned { claims: (*self.itself).clone(), exp: i64::MAX })
     }
 
-    fn signed(&self, asked: Asked) -> Result<HeaderValue, KeyError> {
+    fn signed(&self, unsigned: Unsigned) -> Result<HeaderValue, KeyError> {
         let now = self.clock.unix();
         let keys = self.keys.get();
         let key = keys.at(now).ok_or(KeyError::Crypto)?;
-        if let Some(known) = self.cache.get(&asked)
+        if let Some(known) = self.cache.get(&unsigned)
             && *known.kid == *key.kid
             && now < known.renew_at
         {
             return Ok(known.header);
         }
-        let full = now.saturating_add(LIFE);
-        let (claims, exp) = match &asked {
-            Asked::Anonymous(ip) => (Forwarded::new(Subject::Anonymous, None, *ip), full),
-            Asked::Service => (Forwarded::new(Subject::Service, None, None), full),
-            Asked::User(VerifiedAccess { claims, exp }, ip) => {
-                let last = match has_expired(*exp, now) {
-                    true => *exp,
-                    false => exp.saturating_add(LEEWAY + CALL),
-                };
-                (Forwarded::new(Subject::User, Some(claims.clone()), *ip), full.min(last))
-            }
+        let last = match has_expired(unsigned.exp, now) {
+            true => unsigned.exp,
+            false => unsigned.exp.saturating_add(LEEWAY + CALL),
         };
-        let token = CLAIMS.sign(key, &self.name, claims, exp, &self.clock)?;
+        let exp = now.saturating_add(LIFE).min(last);
+        let token = CLAIMS.sign(key, &self.name, &unsigned.claims, exp, &self.clock)?;
         let mut header = HeaderValue::try_from(token).map_err(|_| KeyError::Crypto)?;
         header.set_sensitive(true);
         let renew_at = exp.saturating_sub(CALL);
         let kid = key.kid.as_str().into();
-        self.cache.insert(asked, Signed { header: header.clone(), kid, renew_at });
+        self.cache.insert(unsigned, Signed { header: header.clone(), kid, renew_at });
         Ok(header)
     }
 
     #[cfg(test)]
     pub(crate) fn cached(&self) -> usize {
         self.cache.len()
-    }
-}
-
-impl Forwarded {
-    fn new(kind: Subject, user: Option<AccessClaims>, client_ip: Option<IpAddr>) -> Self {
-        Self { kind, user, client_ip }
     }
 }
 
@@ -169,17 +150,17 @@ pub struct ClaimsVerifier {
 
 #[derive(Clone)]
 struct Remembered {
-    caller: Arc<Caller>,
+    claims: Arc<Claims>,
     exp: i64,
     /// By which the token was verified: what others verified does not count.
     keys: Arc<TrustedKeys>,
 }
 
 impl ClaimsVerifier {
-    /// Believes who is trusted in that directory.
+    /// Believes the trusted keys of that directory.
     ///
     /// # Errors
-    /// When nobody is, or a file there cannot be used.
+    /// When there are none, or a file there cannot be used.
     pub fn open(keys: &KeyDir, clock: Clock) -> Result<Self, KeyError> {
         let directory = keys.clone();
         let keys = Fresh::open(clock.clone(), move |before| directory.trusted_keys(before))?;
@@ -187,11 +168,11 @@ impl ClaimsVerifier {
         Ok(Self { keys, cache: Cache::new(CACHED), clock, skew })
     }
 
-    /// Who the claims say is calling.
+    /// The claims of a token that is valid now.
     ///
     /// # Errors
-    /// Why they are not believed.
-    pub fn verify(&self, token: &str) -> Result<Arc<Caller>, TokenError> {
+    /// Why it is refused.
+    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
         let fingerprint = fingerprint(token)?;
         let mut keys = self.keys.get();
         if let Some(known) = self.cache.get(&fingerprint)
@@ -199,7 +180,7 @@ impl ClaimsVerifier {
         {
             return match has_expired(known.exp, self.clock.unix()) {
                 true => Err(TokenError::Expired),
-                false => Ok(known.caller),
+                false => Ok(known.claims),
             };
         }
         let kid = CLAIMS.key_id(token)?;
@@ -208,12 +189,12 @@ impl ClaimsVerifier {
         }
         let key = keys.get(&kid).ok_or(TokenError::UnknownKey)?;
         let (issuer, clock) = (&key.issuer, &self.clock);
-        let envelope = CLAIMS.verify::<Forwarded>(token, &key.key, issuer, clock, &self.skew)?;
-        let caller = Arc::new(caller(envelope.claims, key)?);
+        let envelope = CLAIMS.verify::<Claims>(token, &key.key, issuer, clock, &self.skew)?;
+        let claims = Arc::new(allowed(envelope.claims, key)?);
         let entry =
-            Remembered { caller: Arc::clone(&caller), exp: envelope.exp, keys: Arc::clone(&keys) };
+            Remembered { claims: Arc::clone(&claims), exp: envelope.exp, keys: Arc::clone(&keys) };
         self.cache.insert(fingerprint, entry);
-        Ok(caller)
+        Ok(claims)
     }
 
     #[cfg(test)]
@@ -222,23 +203,15 @@ impl ClaimsVerifier {
     }
 }
 
-fn caller(claims: Forwarded, key: &TrustedKey) -> Result<Caller, TokenError> {
-    let Forwarded { kind, user, client_ip } = claims;
-    match (kind, user, key.acts_for) {
-        (Subject::Service, None, ActsFor::Itself | ActsFor::Users) => {
-            Ok(Caller::service(&key.issuer))
+/// Returns the claims if the key's holder may make them.
+fn allowed(claims: Claims, key: &TrustedKey) -> Result<Claims, TokenError> {
+    match (&claims.principal, key.acts_for) {
+        (Principal::Service(_), ActsFor::Itself | ActsFor::Users) => {
+            Ok(Claims { principal: Principal::service(&key.issuer), client_ip: None })
         }
-        (Subject::Anonymous, None, ActsFor::Users) => Ok(Caller::anonymous(client_ip)),
-        (Subject::User, Some(user), ActsFor::Users) => {
-            let AccessClaims { sub, sid, roles, email_verified } = user;
-            // No account can have it: it would make the account one of us.
-            if roles.has(Role::Service) {
-                return Err(TokenError::NotAllowed);
-            }
-            Ok(Caller::user(sub, sid, roles, email_verified, client_ip))
-        }
-        (Subject::Anonymous | Subject::User, _, ActsFor::Itself) => Err(TokenError::NotAllowed),
-        (Subject::User, None, ActsFor::Users)
-        | (Subject::Anonymous | Subject::Service, Some(_), _) => Err(TokenError::Malformed),
+        // No account can have the role: it would make the account an internal service.
+        (Principal::User(user), _) if user.roles.has(Role::Service) => Err(TokenError::NotAllowed),
+        (Principal::Anonymous | Principal::User(_), ActsFor::Users) => Ok(claims),
+        (Principal::Anonymous | Principal::User(_), ActsFor::Itself) => Err(TokenError::NotAllowed),
     }
 }

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::TokenError;
-use super::access::{AccessClaims, AccessSigner, AccessVerifier, VerifiedAccess};
-use super::claims::{ClaimsSigner, ClaimsVerifier};
+use super::access::{AccessSigner, AccessVerifier, Authenticated};
+use super::claims::{Claims, ClaimsSigner, ClaimsVerifier};
 use crate::keys::{ActsFor, KeyDir};
-use crate::{Caller, Roles};
+use crate::{Principal, Roles, User};
 
 struct Suite {
     directory: tempfile::TempDir,
@@ -46,10 +46,10 @@ fn suite() -> Suite {
     Suite { directory, keys, clock, access, gateway, forward, service }
 }
 
-fn account() -> AccessClaims {
-    AccessClaims {
-        sub: Uuid::from_u128(1),
-        sid: Uuid::from_u128(2),
+fn account() -> User {
+    User {
+        id: Uuid::from_u128(1),
+        session_id: Uuid::from_u128(2),
         roles: Roles::from_iter([Role::Staff, Role::Doctor]),
         email_verified: true,
     }
@@ -60,12 +60,12 @@ impl Suite {
         self.access.sign(&account()).unwrap().0
     }
 
-    fn verified(&self) -> Arc<VerifiedAccess> {
+    fn verified(&self) -> Arc<Authenticated> {
         self.gateway.verify(&self.token()).unwrap()
     }
 
     fn forwarded(&self) -> String {
-        text(&self.forward.for_user(&self.verified(), IP).unwrap())
+        text(&self.forward.forward(&self.verified(), IP).unwrap())
     }
 
     /// A token with another header and payload, signed with the key that auth signs with.
@@ -101,7 +101,7 @@ fn a_token_says_who_is_signed_in_and_nothing_of_the_person() {
     let suite = suite();
     let (token, expires) = suite.access.sign(&account()).unwrap();
     let verified = suite.gateway.verify(&token).unwrap();
-    assert_eq!(verified.claims, account());
+    assert_eq!(verified.principal, Principal::User(account()));
     assert_eq!(verified.exp, expires.timestamp());
     assert_eq!(expires.timestamp(), suite.clock.unix() + 15 * 60);
     let mut names: Vec<_> = payload(&token).as_object().unwrap().keys().cloned().collect();
@@ -115,12 +115,14 @@ fn a_token_says_who_is_signed_in_and_nothing_of_the_person() {
 fn forwarded_claims_bring_the_caller_to_the_service() {
     let suite = suite();
     let caller = suite.service.verify(&suite.forwarded()).unwrap();
-    let AccessClaims { sub, sid, roles, email_verified } = account();
-    assert_eq!(*caller, Caller::user(sub, sid, roles, email_verified, IP));
-    let nobody = suite.service.verify(&text(&suite.forward.anonymous(IP).unwrap())).unwrap();
-    assert_eq!(*nobody, Caller::anonymous(IP));
+    assert_eq!(*caller, Claims { principal: Principal::User(account()), client_ip: IP });
+    let nobody = suite
+        .service
+        .verify(&text(&suite.forward.forward(&Authenticated::ANONYMOUS, IP).unwrap()))
+        .unwrap();
+    assert_eq!(*nobody, Claims { principal: Principal::Anonymous, client_ip: IP });
     let service = suite.service.verify(&text(&suite.forward.as_service().unwrap())).unwrap();
-    assert_eq!(*service, Caller::service("gateway"));
+    assert!(service.principal.is_service("gateway"));
 }
 
 #[test]
@@ -244,10 +246,10 @@ fn a_service_speaks_for_itself_only() {
     let suite = suite();
     let records = ClaimsSigner::open(&suite.keys, "records", suite.clock.clone()).unwrap();
     let itself = suite.service.verify(&text(&records.as_service().unwrap())).unwrap();
-    assert_eq!(*itself, Caller::service("records"));
-    let user = text(&records.for_user(&suite.verified(), IP).unwrap());
+    assert!(itself.principal.is_service("records"));
+    let user = text(&records.forward(&suite.verified(), IP).unwrap());
     assert_eq!(suite.service.verify(&user), Err(TokenError::NotAllowed));
-    let nobody = text(&records.anonymous(IP).unwrap());
+    let nobody = text(&records.forward(&Authenticated::ANONYMOUS, IP).unwrap());
     assert_eq!(suite.service.verify(&nobody), Err(TokenError::NotAllowed));
     // Nor under another's name.
     let keys = suite.keys.issuer_keys("records", None).unwrap();
@@ -281,7 +283,7 @@ fn what_is_remembered_is_bounded_and_refused_tokens_are_not() {
     assert_eq!(suite.gateway.cached(), 1);
     let access = suite.verified();
     for n in 0..u32::try_from(super::CACHED).unwrap() + 500 {
-        suite.forward.for_user(&access, Some(Ipv4Addr::from_bits(n).into())).unwrap();
+        suite.forward.forward(&access, Some(Ipv4Addr::from_bits(n).into())).unwrap();
     }
     assert!(suite.forward.cached() <= super::CACHED + 100, "{}", suite.forward.cached());
 }
@@ -325,7 +327,7 @@ fn an_unknown_key_is_looked_for_once_a_second() {
     let claims = text(&reports.as_service().unwrap());
     assert_eq!(suite.service.verify(&claims), Err(TokenError::UnknownKey));
     suite.clock.advance(TimeDelta::seconds(1));
-    assert_eq!(*suite.service.verify(&claims).unwrap(), Caller::service("reports"));
+    assert!(suite.service.verify(&claims).unwrap().principal.is_service("reports"));
 }
 
 #[test]
@@ -354,7 +356,7 @@ fn a_broken_file_keeps_no_other_change_out() {
     fs::remove_file(trusted.join("records.json")).unwrap();
     suite.clock.advance(TimeDelta::seconds(31));
     assert_eq!(suite.service.verify(&records), Err(TokenError::UnknownKey));
-    assert_eq!(*suite.service.verify(&assignment).unwrap(), Caller::service("assignment"));
+    assert!(suite.service.verify(&assignment).unwrap().principal.is_service("assignment"));
 
     // So with private keys: one that is taken away is not published any more.
     let old = suite.access.jwks();

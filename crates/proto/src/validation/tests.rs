@@ -1,5 +1,3 @@
-use tonic_types::StatusExt as _;
-
 use super::*;
 use crate::auth::v1::{ListUsersResponse, LoginRequest, RegisterRequest, SetUserRolesRequest};
 use crate::records::v1::{
@@ -127,31 +125,13 @@ fn the_items_of_a_list_that_is_too_long_are_not_looked_at() {
 }
 
 #[test]
-fn an_answer_has_room_in_a_header_however_much_is_wrong() {
-    let mut violations = Violations::default();
-    let ids = (0..500).map(|n| format!("nonsense {n}")).collect();
-    BatchGetPatientsRequest { ids, ..Default::default() }.check(Presence::Create, &mut violations);
-    let status = violations.into_result().unwrap_err();
-    assert_eq!(
-        status.message(),
-        "500 fields are invalid: ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], ids[6], ids[7] \
-         and 492 more"
-    );
-    let bad = status.get_details_bad_request().unwrap().field_violations;
-    assert_eq!(bad.len(), 65);
-    assert_eq!((bad[0].field.as_str(), bad[63].field.as_str()), ("ids[0]", "ids[63]"));
-    assert_eq!((bad[64].field.as_str(), &*bad[64].description), ("", "and 436 more fields"));
-    // HTTP/2 clients take headers of 16 KiB and more; the details are a third longer in base64.
-    assert!(status.details().len() < 8 * 1024, "{}", status.details().len());
-}
-
-#[test]
-fn what_a_client_calls_a_field_is_never_answered() {
+fn a_path_of_the_clients_is_never_quoted() {
     let path = "x".repeat(100_000);
     let mut violations = Violations::default();
     update(Patient::default(), Some(&[&path])).check(Presence::Create, &mut violations);
-    let status = violations.into_result().unwrap_err();
-    assert!(!status.message().contains("xx") && status.details().len() < 1024);
+    let violations = violations.into_vec();
+    assert_eq!(violations.len(), 1);
+    assert!(!format!("{violations:?}").contains("xx"));
 }
 
 #[test]
@@ -186,6 +166,7 @@ fn a_violation_never_quotes_the_value() {
     };
     let mut violations = Violations::default();
     request.check(Presence::Create, &mut violations);
-    let status = violations.into_result().unwrap_err();
-    assert!(!format!("{status:?}").contains("Secret"));
+    let violations = violations.into_vec();
+    assert_eq!(violations.len(), 1);
+    assert!(!format!("{violations:?}").contains("Secret"));
 }

@@ -2,7 +2,7 @@
 //! with the table: each statement reads one range of one index for each part of the caller's scope
 //! and each status, and stops when the page is full.
 
-use clinic_identity::Caller;
+use clinic_identity::Principal;
 use clinic_store::page::{self, Cursor};
 use clinic_store::{Db, Query};
 use uuid::Uuid;
@@ -225,7 +225,7 @@ fn part_columns(part: Part) -> Vec<(Column, Uuid)> {
 }
 
 /// What a page token belongs to: the method, what it is restricted to, and who asks as what.
-pub(super) fn fingerprint(caller: &Caller, method: &'static str, filter: &Filter) -> Vec<u8> {
+pub(super) fn fingerprint(principal: &Principal, method: &'static str, filter: &Filter) -> Vec<u8> {
     let which = |which: Option<Which>| match which {
         None => Vec::new(),
         Some(Which::Id(id)) => [&[1], id.as_bytes().as_slice()].concat(),
@@ -238,8 +238,8 @@ pub(super) fn fingerprint(caller: &Caller, method: &'static str, filter: &Filter
     };
     page::fingerprint(&[
         method.as_bytes(),
-        caller.id().as_bytes(),
-        &caller.roles().bits().to_be_bytes(),
+        principal.id().as_bytes(),
+        &principal.roles().bits().to_be_bytes(),
         &which(filter.patient),
         &which(filter.doctor),
         state,

@@ -1,7 +1,7 @@
 //! Between the contract's `Assignment` and the table's row.
 
 use chrono::{DateTime, Utc};
-use clinic_identity::Caller;
+use clinic_identity::Principal;
 use clinic_proto::assignment::v1::{self as proto, AssignmentStatus};
 use clinic_proto::time::timestamp;
 use uuid::Uuid;
@@ -134,10 +134,10 @@ pub(super) enum Which {
 
 impl Which {
     /// Of a filter, whose form was checked before; an empty one does not restrict.
-    pub(super) fn of(id: &str, caller: &Caller) -> Result<Option<Self>, Error> {
+    pub(super) fn of(id: &str, principal: &Principal) -> Result<Option<Self>, Error> {
         match id {
             "" => Ok(None),
-            "me" => caller.user_id().map(|user| Some(Self::OfUser(user))).ok_or(Error::NotFound),
+            "me" => principal.user_id().map(|user| Some(Self::OfUser(user))).ok_or(Error::NotFound),
             id => Uuid::parse_str(id).map(|id| Some(Self::Id(id))).map_err(|_| Error::NotFound),
         }
     }

@@ -1,8 +1,7 @@
 //! The RPCs of `AssignmentService`, each one function. Messages are valid when they get here.
 
+use clinic_chassis::Context;
 use clinic_clock::Clock;
-use clinic_identity::Caller;
-use clinic_proto::assignment::v1::assignment_service_server::AssignmentService;
 use clinic_proto::assignment::v1::{
     self as proto, CreateAssignmentRequest, DoctorPatient, EndAssignmentRequest,
     GetAssignmentRequest, ListAssignmentsRequest, ListAssignmentsResponse,
@@ -12,8 +11,8 @@ use clinic_proto::assignment::v1::{
 use clinic_store::Db;
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::page::{self, Cursor};
+use clinic_stubs::assignment::v1::AssignmentServiceHandler;
 use prost::Message;
-use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::listing::{self, List, cursor};
@@ -22,7 +21,6 @@ use super::store::{self, About, Change, New};
 use crate::access::{self, Scope};
 use crate::error::Error;
 use crate::people::People;
-use clinic_chassis::receive;
 use clinic_proto::mask::Mask;
 
 /// The service.
@@ -68,15 +66,41 @@ impl Assignments {
         Self { db, pages, clock, people }
     }
 
-    pub(crate) async fn create(
+    async fn page(
         &self,
-        caller: &Caller,
+        ctx: &Context,
+        method: &'static str,
+        filter: Filter,
+        paging: &Paging<'_>,
+    ) -> Result<Page, Error> {
+        let fingerprint = listing::fingerprint(ctx.principal(), method, &filter);
+        let after = self.pages.after(paging.token, &fingerprint)?;
+        let list = List { scope: &Scope::see(ctx.principal()), filter };
+        let (rows, next) = list.page(&self.db, page::size(paging.size), after.as_ref()).await?;
+        let total_size = match paging.with_total {
+            true => Some(list.count(&self.db).await?),
+            false => None,
+        };
+        Ok(Page { rows, next, fingerprint, total_size })
+    }
+}
+
+impl AssignmentServiceHandler for Assignments {
+    type Error = Error;
+
+    async fn create_assignment(
+        &self,
+        ctx: &Context,
         mut request: CreateAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay =
-            Replay::of(caller.id(), "CreateAssignment", &request_id, &request.encode_to_vec());
-        let scope = Scope::see(caller);
+        let replay = Replay::of(
+            ctx.principal().id(),
+            "CreateAssignment",
+            &request_id,
+            &request.encode_to_vec(),
+        );
+        let scope = Scope::see(ctx.principal());
         if let Some(request) = &replay
             && let Some(made) = store::find_made_by(&self.db, request, &scope).await?
         {
@@ -85,12 +109,12 @@ impl Assignments {
         }
         let asked = Asked::try_from(request.assignment.unwrap_or_default())?;
         let (patient, doctor) = tokio::join!(
-            self.people.patient(asked.patient_id.to_string()),
-            self.people.doctor(asked.doctor_id.to_string()),
+            self.people.patient(ctx, asked.patient_id.to_string()),
+            self.people.doctor(ctx, asked.doctor_id.to_string()),
         );
         // The patient first: who may not assign him learns nothing about the doctor.
         let patient = patient?;
-        if !access::may_assign(caller, patient.owner_id) {
+        if !access::may_assign(ctx.principal(), patient.owner_id) {
             return Err(Error::NotFound);
         }
         let doctor = doctor?;
@@ -99,36 +123,36 @@ impl Assignments {
         }
         let new = New {
             id: self.clock.new_id(),
-            now: self.clock.now(),
+            now: ctx.now(),
             patient_id: patient.id,
             doctor_id: doctor.id,
             patient_owner_id: patient.owner_id,
             patient_user_id: patient.user_id,
             doctor_user_id: doctor.user_id,
-            assigned_by: caller.id(),
+            assigned_by: ctx.principal().id(),
             reason_for_visit: asked.reason_for_visit,
             notes: asked.notes,
         };
         Ok(store::create(&self.db, replay, &scope, new).await?.into_proto())
     }
 
-    pub(crate) async fn get(
+    async fn get_assignment(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: GetAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = Scope::see(caller);
+        let scope = Scope::see(ctx.principal());
         Ok(store::get(&self.db, id(&request.id)?, &scope).await?.into_proto())
     }
 
-    pub(crate) async fn list(
+    async fn list_assignments(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ListAssignmentsRequest,
     ) -> Result<ListAssignmentsResponse, Error> {
         let filter = Filter {
-            patient: Which::of(&request.patient_id, caller)?,
-            doctor: Which::of(&request.doctor_id, caller)?,
+            patient: Which::of(&request.patient_id, ctx.principal())?,
+            doctor: Which::of(&request.doctor_id, ctx.principal())?,
             state: State::of(request.status()),
         };
         let paging = Paging {
@@ -136,48 +160,48 @@ impl Assignments {
             token: &request.page_token,
             with_total: request.include_total_size,
         };
-        let page = self.page(caller, "ListAssignments", filter, &paging).await?;
+        let page = self.page(ctx, "ListAssignments", filter, &paging).await?;
         let total_size = page.total_size;
         let (assignments, next_page_token) =
             page.into_items(&self.pages, Assignment::into_proto)?;
         Ok(ListAssignmentsResponse { assignments, next_page_token, total_size })
     }
 
-    pub(crate) async fn update(
+    async fn update_assignment(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: UpdateAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
         let assignment = request.assignment.unwrap_or_default();
         let changes = Changes::of(&Mask::of(request.update_mask), &assignment);
-        let scope = Scope::change(caller);
+        let scope = Scope::change(ctx.principal());
         let about = About {
             patient_id: Uuid::parse_str(&assignment.patient_id).ok(),
             doctor_id: Uuid::parse_str(&assignment.doctor_id).ok(),
         };
-        let change = self.change(id(&request.id)?, &scope, &assignment.etag);
+        let change = change(ctx, id(&request.id)?, &scope, &assignment.etag);
         let change = Change { about, ..change };
         Ok(change.update(&self.db, &changes).await?.into_proto())
     }
 
-    pub(crate) async fn end(
+    async fn end_assignment(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: EndAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = Scope::change(caller);
-        let change = self.change(id(&request.id)?, &scope, &request.etag);
+        let scope = Scope::change(ctx.principal());
+        let change = change(ctx, id(&request.id)?, &scope, &request.etag);
         Ok(change.end(&self.db).await?.into_proto())
     }
 
-    pub(crate) async fn list_patient_doctors(
+    async fn list_patient_doctors(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ListPatientDoctorsRequest,
     ) -> Result<ListPatientDoctorsResponse, Error> {
         let state = State::of(request.status()).unwrap_or(State::Active);
         // First of all whether the caller may see the patient: otherwise there is none.
-        let patient_id = self.people.patient_id(request.patient_id).await?;
+        let patient_id = self.people.patient_id(ctx, request.patient_id).await?;
         let patient = Some(Which::Id(patient_id));
         let filter = Filter { patient, doctor: None, state: Some(state) };
         let paging = Paging {
@@ -185,8 +209,8 @@ impl Assignments {
             token: &request.page_token,
             with_total: request.include_total_size,
         };
-        let page = self.page(caller, "ListPatientDoctors", filter, &paging).await?;
-        let doctors = self.people.doctors(page.rows.iter().map(|row| row.doctor_id)).await?;
+        let page = self.page(ctx, "ListPatientDoctors", filter, &paging).await?;
+        let doctors = self.people.doctors(ctx, page.rows.iter().map(|row| row.doctor_id)).await?;
         let join = |row: Assignment| PatientDoctor {
             doctor: doctors.get(&row.doctor_id).cloned(),
             assignment: Some(row.into_proto()),
@@ -196,21 +220,22 @@ impl Assignments {
         Ok(ListPatientDoctorsResponse { doctors, next_page_token, total_size })
     }
 
-    pub(crate) async fn list_doctor_patients(
+    async fn list_doctor_patients(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ListDoctorPatientsRequest,
     ) -> Result<ListDoctorPatientsResponse, Error> {
         let state = State::of(request.status()).unwrap_or(State::Active);
-        let doctor = Some(Which::Id(self.people.doctor(request.doctor_id).await?.id));
+        let doctor = Some(Which::Id(self.people.doctor(ctx, request.doctor_id).await?.id));
         let filter = Filter { patient: None, doctor, state: Some(state) };
         let paging = Paging {
             size: request.page_size,
             token: &request.page_token,
             with_total: request.include_total_size,
         };
-        let page = self.page(caller, "ListDoctorPatients", filter, &paging).await?;
-        let patients = self.people.patients(page.rows.iter().map(|row| row.patient_id)).await?;
+        let page = self.page(ctx, "ListDoctorPatients", filter, &paging).await?;
+        let patients =
+            self.people.patients(ctx, page.rows.iter().map(|row| row.patient_id)).await?;
         let join = |row: Assignment| DoctorPatient {
             patient: patients.get(&row.patient_id).cloned(),
             assignment: Some(row.into_proto()),
@@ -219,90 +244,13 @@ impl Assignments {
         let (patients, next_page_token) = page.into_items(&self.pages, join)?;
         Ok(ListDoctorPatientsResponse { patients, next_page_token, total_size })
     }
+}
 
-    async fn page(
-        &self,
-        caller: &Caller,
-        method: &'static str,
-        filter: Filter,
-        paging: &Paging<'_>,
-    ) -> Result<Page, Error> {
-        let fingerprint = listing::fingerprint(caller, method, &filter);
-        let after = self.pages.after(paging.token, &fingerprint)?;
-        let list = List { scope: &Scope::see(caller), filter };
-        let (rows, next) = list.page(&self.db, page::size(paging.size), after.as_ref()).await?;
-        let total_size = match paging.with_total {
-            true => Some(list.count(&self.db).await?),
-            false => None,
-        };
-        Ok(Page { rows, next, fingerprint, total_size })
-    }
-
-    fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
-        Change { id, scope, etag, about: About::default(), now: self.clock.now() }
-    }
+fn change<'a>(ctx: &Context, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
+    Change { id, scope, etag, about: About::default(), now: ctx.now() }
 }
 
 /// Of a request, whose form was checked before.
 fn id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| Error::NotFound)
-}
-
-#[tonic::async_trait]
-impl AssignmentService for Assignments {
-    async fn create_assignment(
-        &self,
-        request: Request<CreateAssignmentRequest>,
-    ) -> Result<Response<proto::Assignment>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.create(&caller, request).await?))
-    }
-
-    async fn get_assignment(
-        &self,
-        request: Request<GetAssignmentRequest>,
-    ) -> Result<Response<proto::Assignment>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.get(&caller, request).await?))
-    }
-
-    async fn list_assignments(
-        &self,
-        request: Request<ListAssignmentsRequest>,
-    ) -> Result<Response<ListAssignmentsResponse>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.list(&caller, request).await?))
-    }
-
-    async fn update_assignment(
-        &self,
-        request: Request<UpdateAssignmentRequest>,
-    ) -> Result<Response<proto::Assignment>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.update(&caller, request).await?))
-    }
-
-    async fn end_assignment(
-        &self,
-        request: Request<EndAssignmentRequest>,
-    ) -> Result<Response<proto::Assignment>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.end(&caller, request).await?))
-    }
-
-    async fn list_patient_doctors(
-        &self,
-        request: Request<ListPatientDoctorsRequest>,
-    ) -> Result<Response<ListPatientDoctorsResponse>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.list_patient_doctors(&caller, request).await?))
-    }
-
-    async fn list_doctor_patients(
-        &self,
-        request: Request<ListDoctorPatientsRequest>,
-    ) -> Result<Response<ListDoctorPatientsResponse>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.list_doctor_patients(&caller, request).await?))
-    }
 }

@@ -7,7 +7,7 @@ mod writes;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use clinic_clock::Clock;
-use clinic_identity::{Caller, Roles};
+use clinic_identity::{Principal, User};
 use clinic_proto::access::v1::Role;
 use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate};
 use uuid::Uuid;
@@ -78,13 +78,17 @@ const OWNER: u128 = 1000;
 const PATIENT_USER: u128 = 2000;
 const DOCTOR_USER: u128 = 3000;
 
-fn caller(user: u128, roles: &[Role]) -> Caller {
-    let roles: Roles = roles.iter().copied().collect();
-    Caller::user(Uuid::from_u128(user), Uuid::nil(), roles, true, None)
+fn account(n: u128, roles: &[Role]) -> Principal {
+    Principal::User(User {
+        id: Uuid::from_u128(n),
+        session_id: Uuid::nil(),
+        roles: roles.iter().copied().collect(),
+        email_verified: true,
+    })
 }
 
-fn scope(user: u128, role: Role) -> Scope {
-    Scope::see(&caller(user, &[role]))
+fn scope(n: u128, role: Role) -> Scope {
+    Scope::see(&account(n, &[role]))
 }
 
 fn admin() -> Scope {

@@ -1,7 +1,6 @@
 //! Changes the caller's own password.
 
-use clinic_chassis::Error;
-use clinic_identity::Caller;
+use clinic_chassis::{Context, Error};
 use clinic_proto::auth::v1::{ChangePasswordRequest, ChangePasswordResponse};
 use clinic_proto::validation::Violation;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,14 +11,14 @@ use crate::{Auth, sessions, users};
 impl Auth {
     pub(crate) async fn change_password(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ChangePasswordRequest,
     ) -> Result<ChangePasswordResponse, Error> {
         let ChangePasswordRequest { current_password, new_password } = request;
         let (current, new) =
             (SecretString::from(current_password), SecretString::from(new_password));
-        let id = caller.user_id().ok_or_else(Error::role_required)?;
-        let place = self.hasher.admit(caller.client_ip(), &id.to_string())?;
+        let id = ctx.principal().user_id().ok_or_else(Error::role_required)?;
+        let place = self.hasher.admit(ctx.client_ip(), &id.to_string())?;
         let user = users::store::find(&self.db, id).await?.filter(|user| user.active);
         // The access token outlives the account's end by some minutes.
         let user = user.ok_or_else(Error::invalid_token)?;
@@ -40,12 +39,12 @@ impl Auth {
             return Err(Error::invalid_fields(bad));
         }
         let hash = place.hash(new).await?;
-        let now = self.clock.now();
+        let now = ctx.now();
         let mut tx = self.db.begin().await?;
         if !users::store::update_password(&mut tx, id, &user.password_hash, &hash, now).await? {
             return Err(Error::conflict());
         }
-        sessions::store::revoke_all(&mut tx, id, caller.session_id(), now).await?;
+        sessions::store::revoke_all(&mut tx, id, ctx.principal().session_id(), now).await?;
         tx.commit().await?;
         Ok(ChangePasswordResponse {})
     }

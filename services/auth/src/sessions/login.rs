@@ -1,7 +1,6 @@
 //! Signing in with a password.
 
-use clinic_chassis::Error;
-use clinic_identity::Caller;
+use clinic_chassis::{Context, Error};
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::auth::v1::{LoginRequest, LoginResponse};
 use secrecy::SecretString;
@@ -15,20 +14,19 @@ use crate::users::{self, User};
 impl Auth {
     pub(crate) async fn login(
         &self,
-        caller: &Caller,
-        client: Client,
+        ctx: &Context,
         request: LoginRequest,
     ) -> Result<LoginResponse, Error> {
         let LoginRequest { email, username, password } = request;
         let login = login_name(&email, &username)?;
-        let client = client.at(caller.client_ip());
+        let client = Client::of(ctx);
         let password = SecretString::from(password);
         // Before the database is asked, so that a refusal costs as little as can be.
-        let place = self.hasher.admit(caller.client_ip(), &users::key(login))?;
+        let place = self.hasher.admit(ctx.client_ip(), &users::key(login))?;
         let mut user = users::store::find_by_login(&self.db, login).await?;
         loop {
             let known = self.verified(&place, &password, user).await?;
-            let sign_in = self.new_sign_in();
+            let sign_in = self.new_sign_in(ctx);
             if self.db.execute(store::insert(&known, &sign_in, &client)).await? > 0 {
                 let tokens = self.tokens(&known, &sign_in)?;
                 return Ok(LoginResponse { user: Some(known.into()), tokens: Some(tokens) });

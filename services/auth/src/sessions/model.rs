@@ -1,11 +1,9 @@
 //! A sign-in.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
+use clinic_chassis::Context;
 use clinic_proto::auth::v1 as proto;
 use clinic_proto::time::timestamp;
-use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use crate::Auth;
@@ -52,17 +50,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// What the client calls itself.
-    pub(crate) fn of(metadata: &MetadataMap) -> Self {
-        let header = |name| metadata.get(name).and_then(|value| value.to_str().ok());
-        let text = header("user-agent").or_else(|| header("x-user-agent")).unwrap_or_default();
-        Self { user_agent: text.chars().take(MAX_USER_AGENT).collect(), ip: String::new() }
-    }
-
-    /// The same, with its address.
-    pub(crate) fn at(mut self, ip: Option<IpAddr>) -> Self {
-        self.ip = ip.map(|ip| ip.to_string()).unwrap_or_default();
-        self
+    /// The client of a call.
+    pub(crate) fn of(ctx: &Context) -> Self {
+        let user_agent = ctx.user_agent().unwrap_or_default();
+        Self {
+            user_agent: user_agent.chars().take(MAX_USER_AGENT).collect(),
+            ip: ctx.client_ip().map(|ip| ip.to_string()).unwrap_or_default(),
+        }
     }
 }
 
@@ -76,31 +70,13 @@ pub(crate) struct SignIn {
 
 impl Auth {
     /// A new session's first tokens.
-    pub(crate) fn new_sign_in(&self) -> SignIn {
-        let at = self.clock.now();
+    pub(crate) fn new_sign_in(&self, ctx: &Context) -> SignIn {
+        let at = ctx.now();
         SignIn {
             session_id: self.clock.new_id(),
             refresh: RefreshToken::generate(),
             at,
             refresh_expires_at: at + self.settings.refresh_life(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_is_called_what_it_calls_itself() {
-        for (header, user_agent) in [
-            ("Mozilla/5.0 (X11) Firefox/140.0", "Mozilla/5.0 (X11) Firefox/140.0"),
-            ("billing/2.1 tonic/0.14.9", "billing/2.1 tonic/0.14.9"),
-        ] {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("user-agent", header.parse().unwrap());
-            assert_eq!(Client::of(&metadata).user_agent, user_agent);
-        }
-        assert_eq!(Client::of(&MetadataMap::new()).user_agent, "");
     }
 }

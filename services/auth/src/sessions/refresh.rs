@@ -1,7 +1,7 @@
 //! Going on: a refresh token for new tokens.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clinic_chassis::Error;
+use clinic_chassis::{Context, Error};
 use clinic_clock::random;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::auth::v1::{RefreshRequest, RefreshResponse};
@@ -20,19 +20,27 @@ const REPLAY: TimeDelta = TimeDelta::seconds(10);
 const MOST_SUCCESSORS: usize = 64;
 
 impl Auth {
-    pub(crate) async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, Error> {
+    pub(crate) async fn refresh(
+        &self,
+        ctx: &Context,
+        request: RefreshRequest,
+    ) -> Result<RefreshResponse, Error> {
         let RefreshRequest { refresh } = request;
         let token = RefreshToken::parse(&refresh).ok_or_else(refused)?;
-        let (user, sign_in) = match self.rotate(&token).await? {
+        let (user, sign_in) = match self.rotate(ctx, &token).await? {
             Some(rotated) => rotated,
-            None => self.replay(&token).await?,
+            None => self.replay(ctx, &token).await?,
         };
         Ok(RefreshResponse { tokens: Some(self.tokens(&user, &sign_in)?) })
     }
 
     /// Exchanges a token for its successor; none when it is unknown, expired or used.
-    async fn rotate(&self, token: &RefreshToken) -> Result<Option<(User, SignIn)>, Error> {
-        let now = self.clock.now();
+    async fn rotate(
+        &self,
+        ctx: &Context,
+        token: &RefreshToken,
+    ) -> Result<Option<(User, SignIn)>, Error> {
+        let now = ctx.now();
         let refresh_expires_at = now + self.settings.refresh_life();
         let salt: [u8; 16] = random();
         let refresh = token.successor(&salt);
@@ -52,9 +60,9 @@ impl Auth {
     /// Returns the session's newest token if this one was used just now, so that all tabs of a
     /// browser end up with the same token, in whatever order they refresh. A later replay means that
     /// somebody has a copy of the token. Nobody can tell who, so the session ends for both.
-    async fn replay(&self, token: &RefreshToken) -> Result<(User, SignIn), Error> {
+    async fn replay(&self, ctx: &Context, token: &RefreshToken) -> Result<(User, SignIn), Error> {
         let used = store::find_used(&self.db, token).await?.ok_or_else(refused)?;
-        let now = self.clock.now();
+        let now = ctx.now();
         self.check_clock(used.used_at, now);
         if now - used.used_at > REPLAY {
             if store::revoke(&self.db, used.session_id, now).await? {

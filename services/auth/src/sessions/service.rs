@@ -1,7 +1,6 @@
 //! Seeing and ending sessions.
 
-use clinic_chassis::Error;
-use clinic_identity::Caller;
+use clinic_chassis::{Context, Error};
 use clinic_proto::auth::v1::{
     ListSessionsRequest, ListSessionsResponse, LogoutRequest, LogoutResponse, RevokeSessionRequest,
     Session,
@@ -16,13 +15,13 @@ use crate::tokens::RefreshToken;
 impl Auth {
     pub(crate) async fn logout(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: LogoutRequest,
     ) -> Result<LogoutResponse, Error> {
         let LogoutRequest { refresh } = request;
-        let now = self.clock.now();
+        let now = ctx.now();
         if refresh.is_empty() {
-            let session = caller.session_id().ok_or_else(Error::invalid_token)?;
+            let session = ctx.principal().session_id().ok_or_else(Error::invalid_token)?;
             store::revoke(&self.db, session, now).await?;
         } else if let Some(token) = RefreshToken::parse(&refresh) {
             store::revoke_by_token(&self.db, &token, now).await?;
@@ -33,18 +32,18 @@ impl Auth {
 
     pub(crate) async fn list_sessions(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ListSessionsRequest,
     ) -> Result<ListSessionsResponse, Error> {
         let ListSessionsRequest { page_size, page_token } = request;
-        let user_id = caller.user_id().ok_or_else(Error::role_required)?;
+        let user_id = ctx.principal().user_id().ok_or_else(Error::role_required)?;
         let fingerprint = page::fingerprint(&[b"ListSessions", user_id.as_bytes()]);
         let before = self.pages.after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
-        let (size, now) = (page::size(page_size), self.clock.now());
+        let (size, now) = (page::size(page_size), ctx.now());
         let sessions = store::list_alive(&self.db, user_id, before, now, size + 1).await?;
         let cursor = |session: &model::Session| Cursor { branch: 0, id: session.id, key: vec![] };
         let (sessions, next) = page::cut(sessions, size, cursor);
-        let current = caller.session_id();
+        let current = ctx.principal().session_id();
         Ok(ListSessionsResponse {
             sessions: sessions.into_iter().map(|session| session.seen_from(current)).collect(),
             next_page_token: self.pages.token(next.as_ref(), &fingerprint)?,
@@ -53,13 +52,13 @@ impl Auth {
 
     pub(crate) async fn revoke_session(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: RevokeSessionRequest,
     ) -> Result<Session, Error> {
         let RevokeSessionRequest { id } = request;
         let id = Uuid::try_parse(&id).map_err(|_| Error::not_found())?;
-        let user_id = caller.user_id().ok_or_else(Error::role_required)?;
-        let session = store::revoke_own(&self.db, id, user_id, self.clock.now()).await?;
-        Ok(session.ok_or_else(Error::not_found)?.seen_from(caller.session_id()))
+        let user_id = ctx.principal().user_id().ok_or_else(Error::role_required)?;
+        let session = store::revoke_own(&self.db, id, user_id, ctx.now()).await?;
+        Ok(session.ok_or_else(Error::not_found)?.seen_from(ctx.principal().session_id()))
     }
 }

@@ -15,9 +15,9 @@ on_both! {
     operators_make_administrators
 }
 
-async fn get(suite: &Suite, caller: &Caller, id: &str) -> Result<User, Error> {
+async fn get(suite: &Suite, caller: &Principal, id: &str) -> Result<User, Error> {
     let request = GetUserRequest { id: id.to_owned() };
-    suite.auth.get_user(caller, request).await.map(Into::into)
+    suite.auth.get_user(&suite.call(caller), request).await.map(Into::into)
 }
 
 fn rename(id: &str, name: &str, etag: &str) -> UpdateUserRequest {
@@ -25,8 +25,12 @@ fn rename(id: &str, name: &str, etag: &str) -> UpdateUserRequest {
     UpdateUserRequest { id: id.to_owned(), user: Some(user), update_mask: None }
 }
 
-async fn update(suite: &Suite, caller: &Caller, request: UpdateUserRequest) -> Result<User, Error> {
-    suite.auth.update_user(caller, request).await.map(Into::into)
+async fn update(
+    suite: &Suite,
+    caller: &Principal,
+    request: UpdateUserRequest,
+) -> Result<User, Error> {
+    suite.auth.update_user(&suite.call(caller), request).await.map(Into::into)
 }
 
 async fn an_account_sees_itself_and_an_administrator_all(suite: Suite) {

@@ -1,10 +1,10 @@
 //! What administrators do with accounts, and what they cannot do.
 
+use clinic_chassis::status;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::auth::v1::{
     DeactivateUserRequest, ListUsersRequest, ReactivateUserRequest, SetUserRolesRequest,
 };
-use clinic_proto::status;
 use tonic_types::StatusExt as _;
 
 use super::*;
@@ -21,24 +21,29 @@ on_both! {
 
 async fn set_roles(
     suite: &Suite,
-    caller: &Caller,
+    caller: &Principal,
     id: &str,
     roles: &[Role],
     etag: &str,
 ) -> Result<User, Error> {
     let roles = roles.iter().copied().map(i32::from).collect();
     let request = SetUserRolesRequest { id: id.to_owned(), roles, etag: etag.to_owned() };
-    suite.auth.set_user_roles(caller, request).await.map(Into::into)
+    suite.auth.set_user_roles(&suite.call(caller), request).await.map(Into::into)
 }
 
-async fn deactivate(suite: &Suite, caller: &Caller, id: &str, etag: &str) -> Result<User, Error> {
+async fn deactivate(
+    suite: &Suite,
+    caller: &Principal,
+    id: &str,
+    etag: &str,
+) -> Result<User, Error> {
     let request = DeactivateUserRequest { id: id.to_owned(), etag: etag.to_owned() };
-    suite.auth.deactivate_user(caller, request).await.map(Into::into)
+    suite.auth.deactivate_user(&suite.call(caller), request).await.map(Into::into)
 }
 
-async fn reactivate(suite: &Suite, caller: &Caller, id: &str) -> Result<User, Error> {
+async fn reactivate(suite: &Suite, caller: &Principal, id: &str) -> Result<User, Error> {
     let request = ReactivateUserRequest { id: id.to_owned(), etag: String::new() };
-    suite.auth.reactivate_user(caller, request).await.map(Into::into)
+    suite.auth.reactivate_user(&suite.call(caller), request).await.map(Into::into)
 }
 
 fn is_last_admin(error: Error) -> bool {
@@ -60,7 +65,8 @@ async fn accounts_are_listed_in_the_order_in_which_they_were_made(suite: Suite) 
         ListUsersRequest { page_size: 2, include_total_size: true, ..Default::default() };
     let mut found = Vec::new();
     loop {
-        let page = suite.auth.list_users(&admin.caller, request.clone()).await.unwrap();
+        let page =
+            suite.auth.list_users(&suite.call(&admin.caller), request.clone()).await.unwrap();
         assert_eq!(page.total_size, Some(5));
         found.extend(page.users);
         if page.next_page_token.is_empty() {
@@ -69,10 +75,17 @@ async fn accounts_are_listed_in_the_order_in_which_they_were_made(suite: Suite) 
         request.page_token = page.next_page_token;
     }
     assert_eq!(found, expected);
-    let all = suite.auth.list_users(&admin.caller, ListUsersRequest::default()).await.unwrap();
+    let all = suite
+        .auth
+        .list_users(&suite.call(&admin.caller), ListUsersRequest::default())
+        .await
+        .unwrap();
     assert_eq!((all.users.len(), all.total_size), (5, None));
     let mangled = ListUsersRequest { page_token: "x".to_owned(), ..Default::default() };
-    assert_eq!(code(suite.auth.list_users(&admin.caller, mangled).await), Code::InvalidArgument);
+    assert_eq!(
+        code(suite.auth.list_users(&suite.call(&admin.caller), mangled).await),
+        Code::InvalidArgument
+    );
 }
 
 async fn roles_are_replaced(suite: Suite) {

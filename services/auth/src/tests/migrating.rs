@@ -55,7 +55,7 @@ async fn sessions_outlive_the_move_of_their_tokens(postgres: Option<&str>) {
         assert!(suite.refresh(&next.refresh).await.is_ok());
     }
     let request = clinic_proto::auth::v1::LogoutRequest { refresh: logged_out.text() };
-    suite.auth.logout(&nobody(), request).await.unwrap();
+    suite.auth.logout(&suite.nobody(), request).await.unwrap();
     assert_eq!(code(suite.refresh(&logged_out.text()).await), Code::Unauthenticated);
     suite.advance(75);
     assert_eq!(code(suite.refresh(&used.text()).await), Code::Unauthenticated);

@@ -15,22 +15,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use clinic_chassis::{Error, settings};
+use clinic_chassis::{Context, Error, settings};
 use clinic_clock::{Clock, Skew};
 use clinic_identity::{
-    AccessSigner, AccessVerifier, Caller, ClaimsSigner, ClaimsVerifier, KeyDir, VerifiedAccess,
+    AccessSigner, AccessVerifier, Claims, ClaimsSigner, ClaimsVerifier, KeyDir, Principal,
 };
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
     LoginRequest, RefreshRequest, RefreshResponse, RegisterRequest, Tokens, User,
 };
 use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate, page};
+use http::HeaderValue;
 use secrecy::SecretString;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use self::records::Records;
-use crate::sessions::Client;
 use crate::{Auth, Settings, generate_password, password, users};
 
 pub(super) const PASSWORD: &str = "testpass123";
@@ -81,16 +81,17 @@ pub(super) async fn suite_over(db: Db, directory: tempfile::TempDir) -> Suite {
         registration_roles: vec![Role::Staff, Role::Doctor, Role::Patient],
     };
     let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
-    let signer = AccessSigner::open(&keys, issuer, ttl, clock.clone()).unwrap();
-    verifier.set_keys(signer.jwks());
+    let access = AccessSigner::open(&keys, issuer, ttl, clock.clone()).unwrap();
+    verifier.set_keys(access.jwks());
     let auth = Arc::new(Auth {
         pages: page::Tokens::open(&db).await.unwrap(),
         db,
         clock: clock.clone(),
         skew: Skew::new(clock.clone()),
         hasher: password::Hasher::new().unwrap(),
-        signer,
-        profiles: users::Profiles::new(upstream, claims),
+        access,
+        claims,
+        profiles: users::Profiles::new(upstream),
         settings,
     });
     Suite { auth, records, clock, verifier, _directory: directory }
@@ -127,11 +128,7 @@ pub(super) use on_both;
 pub(super) struct Account {
     pub(super) user: User,
     pub(super) tokens: Tokens,
-    pub(super) caller: Caller,
-}
-
-pub(super) fn nobody() -> Caller {
-    Caller::anonymous(Some([192, 0, 2, 7].into()))
+    pub(super) caller: Principal,
 }
 
 pub(super) fn registration(email: &str) -> RegisterRequest {
@@ -161,21 +158,34 @@ pub(super) fn fields(error: Error) -> Vec<String> {
 }
 
 impl Suite {
-    pub(super) fn caller(&self, access: &str) -> Caller {
-        let VerifiedAccess { claims, .. } = (*self.verifier.verify(access).unwrap()).clone();
-        Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, None)
+    pub(super) fn principal(&self, access: &str) -> Principal {
+        self.verifier.verify(access).unwrap().principal.clone()
+    }
+
+    /// A call without a token.
+    pub(super) fn nobody(&self) -> Context {
+        self.call(&Principal::Anonymous)
+    }
+
+    /// A call that begins now.
+    pub(super) fn call(&self, principal: &Principal) -> Context {
+        self.call_from([192, 0, 2, 7], principal)
+    }
+
+    pub(super) fn call_from(&self, ip: [u8; 4], principal: &Principal) -> Context {
+        let claims = Claims { principal: principal.clone(), client_ip: Some(ip.into()) };
+        Context::new(claims.into(), HeaderValue::from_static("unused"), self.clock.now())
     }
 
     fn account(&self, user: Option<User>, tokens: Option<Tokens>) -> Account {
         let (user, tokens) = (user.unwrap(), tokens.unwrap());
-        let caller = self.caller(&tokens.access);
+        let caller = self.principal(&tokens.access);
         Account { user, tokens, caller }
     }
 
     pub(super) async fn register(&self, email: &str) -> Account {
         let request = registration(email);
-        let client = Client::default();
-        let made = self.auth.register(&nobody(), client, request).await.unwrap();
+        let made = self.auth.register(&self.nobody(), request).await.unwrap();
         self.account(made.user, made.tokens)
     }
 
@@ -194,13 +204,13 @@ impl Suite {
             password: password.to_owned(),
             ..LoginRequest::default()
         };
-        let made = self.auth.login(&nobody(), Client::default(), request).await?;
+        let made = self.auth.login(&self.nobody(), request).await?;
         Ok((made.user, made.tokens))
     }
 
     pub(super) async fn refresh(&self, token: &str) -> Result<Tokens, Error> {
         let request = RefreshRequest { refresh: token.to_owned() };
-        let RefreshResponse { tokens } = self.auth.refresh(request).await?;
+        let RefreshResponse { tokens } = self.auth.refresh(&self.nobody(), request).await?;
         Ok(tokens.unwrap())
     }
 

@@ -16,12 +16,16 @@ on_both! {
 
 const NEW: &str = "securepassword123";
 
-async fn change(suite: &Suite, caller: &Caller, current: &str, new: &str) -> Result<(), Error> {
+async fn change(suite: &Suite, caller: &Principal, current: &str, new: &str) -> Result<(), Error> {
+    change_by(suite, &suite.call(caller), current, new).await
+}
+
+async fn change_by(suite: &Suite, ctx: &Context, current: &str, new: &str) -> Result<(), Error> {
     let request = ChangePasswordRequest {
         current_password: current.to_owned(),
         new_password: new.to_owned(),
     };
-    suite.auth.change_password(caller, request).await.map(drop)
+    suite.auth.change_password(ctx, request).await.map(drop)
 }
 
 async fn changing_the_password_ends_the_other_sessions(suite: Suite) {
@@ -79,27 +83,24 @@ async fn calls_that_hash_a_password_are_refused_while_their_address_has_too_many
     suite: Suite,
 ) {
     let account = suite.register("a@example.com").await;
-    let here = nobody().client_ip();
+    let here = suite.nobody().client_ip();
     let held: Vec<_> =
         (0..64).map(|n| suite.auth.hasher.admit(here, &n.to_string()).unwrap()).collect();
     let known = suite.try_login("a@example.com", PASSWORD).await.err().unwrap();
     let unknown = suite.try_login("b@example.com", PASSWORD).await.err().unwrap();
     let (known, unknown) = (seen(known), seen(unknown));
     assert_eq!((known.0, &known), (Code::ResourceExhausted, &unknown));
-    let register = async |email: &str, from: &Caller| {
-        let made = suite.auth.register(from, Client::default(), registration(email)).await;
-        made.err().map(seen)
+    let register = async |email: &str, ctx: &Context| {
+        suite.auth.register(ctx, registration(email)).await.err().map(seen)
     };
-    assert_eq!(register("a@example.com", &nobody()).await, Some(known.clone()));
-    assert_eq!(register("b@example.com", &nobody()).await, Some(known.clone()));
-    let claims = suite.verifier.verify(&account.tokens.access).unwrap().claims.clone();
-    let at = |ip| Caller::user(claims.sub, claims.sid, claims.roles, claims.email_verified, ip);
-    let refused = change(&suite, &at(here), PASSWORD, NEW).await.err().unwrap();
+    assert_eq!(register("a@example.com", &suite.nobody()).await, Some(known.clone()));
+    assert_eq!(register("b@example.com", &suite.nobody()).await, Some(known.clone()));
+    let refused = change(&suite, &account.caller, PASSWORD, NEW).await.err().unwrap();
     assert_eq!(seen(refused), known);
 
-    let elsewhere = Some([192, 0, 2, 8].into());
-    assert_eq!(register("b@example.com", &Caller::anonymous(elsewhere)).await, None);
-    change(&suite, &at(elsewhere), PASSWORD, NEW).await.unwrap();
+    let elsewhere = |principal| suite.call_from([192, 0, 2, 8], principal);
+    assert_eq!(register("b@example.com", &elsewhere(&Principal::Anonymous)).await, None);
+    change_by(&suite, &elsewhere(&account.caller), PASSWORD, NEW).await.unwrap();
     drop(held);
     suite.try_login("a@example.com", NEW).await.unwrap();
 }

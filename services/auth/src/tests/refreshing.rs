@@ -28,7 +28,7 @@ async fn a_refresh_token_gives_new_tokens_and_its_successor_works(suite: Suite) 
     let second = suite.refresh(&account.tokens.refresh).await.unwrap();
     assert_ne!(second.refresh, account.tokens.refresh);
     assert_ne!(second.access, account.tokens.access);
-    assert_eq!(suite.caller(&second.access), suite.caller(&account.tokens.access));
+    assert_eq!(suite.principal(&second.access), account.caller);
     assert!(suite.refresh(&second.refresh).await.is_ok());
     assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 1);
 }
@@ -161,7 +161,7 @@ async fn a_replay_of_an_ended_session_gives_nothing(suite: Suite) {
     let second = suite.refresh(&first.refresh).await.unwrap();
     let third = suite.refresh(&second.refresh).await.unwrap();
     let logout = clinic_proto::auth::v1::LogoutRequest { refresh: third.refresh.clone() };
-    suite.auth.logout(&nobody(), logout).await.unwrap();
+    suite.auth.logout(&suite.nobody(), logout).await.unwrap();
     for token in [&first, &second, &third] {
         assert_eq!(code(suite.refresh(&token.refresh).await), Code::Unauthenticated);
     }
@@ -197,7 +197,7 @@ async fn tokens_that_are_unknown_expired_or_revoked_get_the_same_answer(suite: S
     let expired = suite.login("a@example.com").await;
     let refresh = revoked.tokens.refresh.clone();
     let logout = clinic_proto::auth::v1::LogoutRequest { refresh };
-    suite.auth.logout(&nobody(), logout).await.unwrap();
+    suite.auth.logout(&suite.nobody(), logout).await.unwrap();
     let unknown = crate::tokens::RefreshToken::generate().text();
     let mut answers = vec![
         seen(suite.refresh("").await.unwrap_err()),
@@ -218,7 +218,7 @@ async fn a_closed_account_cannot_go_on(suite: Suite) {
     let used = suite.login("a@example.com").await;
     suite.refresh(&used.tokens.refresh).await.unwrap();
     let request = DeactivateUserRequest { id: account.user.id.clone(), etag: String::new() };
-    suite.auth.deactivate_user(&admin.caller, request).await.unwrap();
+    suite.auth.deactivate_user(&suite.call(&admin.caller), request).await.unwrap();
     for token in [&account.tokens.refresh, &used.tokens.refresh] {
         assert_eq!(code(suite.refresh(token).await), Code::Unauthenticated);
     }
@@ -237,7 +237,7 @@ async fn a_logout_with_a_token_that_is_being_used_ends_the_session(suite: Suite)
     );
     assert_eq!(tx.execute(insert.bind(used.hash())).await.unwrap(), 1);
     let logout = clinic_proto::auth::v1::LogoutRequest { refresh: used.text() };
-    let caller = nobody();
+    let caller = suite.nobody();
     let (ended, ()) = tokio::join!(suite.auth.logout(&caller, logout), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         tx.commit().await.unwrap();
@@ -261,9 +261,9 @@ async fn new_roles_come_with_the_next_refresh(suite: Suite) {
         (suite.admin("admin@example.com").await, suite.register("a@example.com").await);
     let roles = vec![i32::from(Role::Admin), i32::from(Role::Staff)];
     let request = SetUserRolesRequest { id: account.user.id.clone(), roles, etag: String::new() };
-    suite.auth.set_user_roles(&admin.caller, request).await.unwrap();
+    suite.auth.set_user_roles(&suite.call(&admin.caller), request).await.unwrap();
     let tokens = suite.refresh(&account.tokens.refresh).await.unwrap();
-    assert!(suite.caller(&tokens.access).has(Role::Admin));
+    assert!(suite.principal(&tokens.access).has(Role::Admin));
 }
 
 async fn no_token_is_stored(suite: Suite) {

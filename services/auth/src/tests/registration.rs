@@ -1,10 +1,10 @@
 //! Signing up.
 
+use clinic_chassis::status;
 use clinic_proto::access::v1::{ErrorReason, Role};
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::auth::v1::register_request::Profile;
 use clinic_proto::records::v1::{Doctor, Patient};
-use clinic_proto::status;
 use clinic_proto::validation::Violation;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -30,7 +30,7 @@ on_both! {
 }
 
 async fn register(suite: &Suite, request: RegisterRequest) -> Result<Account, Error> {
-    let made = suite.auth.register(&nobody(), Client::default(), request).await?;
+    let made = suite.auth.register(&suite.nobody(), request).await?;
     Ok(suite.account(made.user, made.tokens))
 }
 
@@ -131,7 +131,7 @@ async fn without_records_no_profile_and_no_account(mut suite: Suite) {
 
 async fn what_records_refuses_is_passed_on(suite: Suite) {
     let violations = vec![Violation::new("doctor.license_number", "is required")];
-    suite.records.refuse(status::invalid_fields(violations));
+    suite.records.refuse(Error::invalid_fields(violations).into());
     let error = register(&suite, doctor("doctor@example.com")).await.err().unwrap();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(fields(error), ["doctor.license_number"]);

@@ -18,15 +18,15 @@ on_both! {
     what_ended_long_ago_is_forgotten
 }
 
-async fn list(suite: &Suite, caller: &Caller) -> Vec<Session> {
+async fn list(suite: &Suite, caller: &Principal) -> Vec<Session> {
     let request = ListSessionsRequest::default();
-    suite.auth.list_sessions(caller, request).await.unwrap().sessions
+    suite.auth.list_sessions(&suite.call(caller), request).await.unwrap().sessions
 }
 
 async fn an_account_signs_in_by_address_or_username_whatever_the_case(suite: Suite) {
     let request =
         RegisterRequest { username: "Mueller".to_owned(), ..registration("A@example.com") };
-    suite.auth.register(&nobody(), Client::default(), request).await.unwrap();
+    suite.auth.register(&suite.nobody(), request).await.unwrap();
     for login in ["a@EXAMPLE.com", " A@example.com ", "Mueller", "mueller"] {
         assert!(suite.try_login(login, PASSWORD).await.is_ok(), "{login}");
     }
@@ -35,7 +35,7 @@ async fn an_account_signs_in_by_address_or_username_whatever_the_case(suite: Sui
         password: PASSWORD.to_owned(),
         ..LoginRequest::default()
     };
-    assert!(suite.auth.login(&nobody(), Client::default(), request).await.is_ok());
+    assert!(suite.auth.login(&suite.nobody(), request).await.is_ok());
 }
 
 async fn wrong_password_unknown_account_and_closed_account_get_the_same_answer(suite: Suite) {
@@ -58,7 +58,7 @@ async fn a_username_is_never_taken_for_an_address(suite: Suite) {
         password: PASSWORD.to_owned(),
         ..LoginRequest::default()
     };
-    let error = suite.auth.login(&nobody(), Client::default(), request).await.err().unwrap();
+    let error = suite.auth.login(&suite.nobody(), request).await.err().unwrap();
     assert_eq!(fields(error), ["email"]);
 }
 
@@ -103,21 +103,21 @@ async fn logging_out_ends_one_session(suite: Suite) {
     let second = suite.login("a@example.com").await;
     let third = suite.login("a@example.com").await;
     let by_refresh = LogoutRequest { refresh: first.tokens.refresh.clone() };
-    suite.auth.logout(&nobody(), by_refresh.clone()).await.unwrap();
-    suite.auth.logout(&nobody(), by_refresh).await.unwrap();
-    suite.auth.logout(&second.caller, LogoutRequest::default()).await.unwrap();
+    suite.auth.logout(&suite.nobody(), by_refresh.clone()).await.unwrap();
+    suite.auth.logout(&suite.nobody(), by_refresh).await.unwrap();
+    suite.auth.logout(&suite.call(&second.caller), LogoutRequest::default()).await.unwrap();
     for ended in [&first, &second] {
         assert_eq!(code(suite.refresh(&ended.tokens.refresh).await), Code::Unauthenticated);
     }
     for unknown in ["x", &crate::tokens::RefreshToken::generate().text()] {
         let request = LogoutRequest { refresh: unknown.to_owned() };
-        suite.auth.logout(&third.caller, request).await.unwrap();
+        suite.auth.logout(&suite.call(&third.caller), request).await.unwrap();
     }
     assert!(suite.refresh(&third.tokens.refresh).await.is_ok());
 }
 
 async fn logging_out_without_any_token_is_refused(suite: Suite) {
-    let answer = suite.auth.logout(&nobody(), LogoutRequest::default()).await;
+    let answer = suite.auth.logout(&suite.nobody(), LogoutRequest::default()).await;
     assert_eq!(code(answer), Code::Unauthenticated);
 }
 
@@ -132,7 +132,8 @@ async fn sessions_are_listed_newest_first_in_pages(suite: Suite) {
     let mut request = ListSessionsRequest { page_size: 2, page_token: String::new() };
     let mut found = Vec::new();
     loop {
-        let page = suite.auth.list_sessions(&first.caller, request.clone()).await.unwrap();
+        let page =
+            suite.auth.list_sessions(&suite.call(&first.caller), request.clone()).await.unwrap();
         assert!(page.sessions.len() <= 2);
         found.extend(page.sessions);
         if page.next_page_token.is_empty() {
@@ -146,7 +147,7 @@ async fn sessions_are_listed_newest_first_in_pages(suite: Suite) {
     assert_eq!(found[0].client_ip, "192.0.2.7");
     // A page token is of one caller's list.
     let other = suite.register("b@example.com").await;
-    let answer = suite.auth.list_sessions(&other.caller, request).await;
+    let answer = suite.auth.list_sessions(&suite.call(&other.caller), request).await;
     assert_eq!(code(answer), Code::InvalidArgument);
 }
 
@@ -154,7 +155,7 @@ async fn only_own_sessions_can_be_seen_and_ended(suite: Suite) {
     let (mine, other) =
         (suite.register("a@example.com").await, suite.register("b@example.com").await);
     let revoke = async |id: String| {
-        suite.auth.revoke_session(&mine.caller, RevokeSessionRequest { id }).await
+        suite.auth.revoke_session(&suite.call(&mine.caller), RevokeSessionRequest { id }).await
     };
     let theirs = other.caller.session_id().unwrap().to_string();
     let never = suite.clock.new_id().to_string();

@@ -3,7 +3,7 @@
 mod refresh;
 
 use clinic_chassis::Error;
-use clinic_identity::AccessClaims;
+use clinic_identity::User as Subject;
 use clinic_proto::auth::v1::{GetJwksResponse, Tokens};
 use clinic_proto::time::timestamp;
 pub(crate) use refresh::RefreshToken;
@@ -15,13 +15,13 @@ use crate::users::User;
 impl Auth {
     /// The tokens of a session, for an account as it is now.
     pub(crate) fn tokens(&self, user: &User, sign_in: &SignIn) -> Result<Tokens, Error> {
-        let claims = AccessClaims {
-            sub: user.id,
-            sid: sign_in.session_id,
+        let subject = Subject {
+            id: user.id,
+            session_id: sign_in.session_id,
             roles: user.roles(),
             email_verified: user.email_verified,
         };
-        let (access, access_expires_at) = self.signer.sign(&claims).map_err(Error::internal)?;
+        let (access, access_expires_at) = self.access.sign(&subject).map_err(Error::internal)?;
         Ok(Tokens {
             access,
             refresh: sign_in.refresh.text(),
@@ -31,6 +31,6 @@ impl Auth {
     }
 
     pub(crate) fn get_jwks(&self) -> GetJwksResponse {
-        GetJwksResponse { keys: self.signer.jwks().into_iter().map(Into::into).collect() }
+        GetJwksResponse { keys: self.access.jwks().into_iter().map(Into::into).collect() }
     }
 }

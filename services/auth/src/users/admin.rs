@@ -1,7 +1,7 @@
 //! What an administrator does with accounts.
 
-use clinic_chassis::Error;
-use clinic_identity::{Caller, Roles};
+use clinic_chassis::{Context, Error};
+use clinic_identity::Roles;
 use clinic_proto::access::v1::{ErrorReason, Role};
 use clinic_proto::auth::v1::{
     DeactivateUserRequest, ListUsersRequest, ListUsersResponse, ReactivateUserRequest,
@@ -16,11 +16,11 @@ use crate::{Auth, sessions};
 impl Auth {
     pub(crate) async fn list_users(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ListUsersRequest,
     ) -> Result<ListUsersResponse, Error> {
         let ListUsersRequest { page_size, page_token, include_total_size } = request;
-        still_admin(store::find(&self.db, caller.id()).await?)?;
+        still_admin(store::find(&self.db, ctx.principal().id()).await?)?;
         let fingerprint = page::fingerprint(&[b"ListUsers"]);
         let after = self.pages.after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
         let size = page::size(page_size);
@@ -38,46 +38,46 @@ impl Auth {
 
     pub(crate) async fn set_user_roles(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: SetUserRolesRequest,
     ) -> Result<User, Error> {
         let SetUserRolesRequest { id, roles, etag } = request;
         let roles: Roles = roles.into_iter().filter_map(|role| Role::try_from(role).ok()).collect();
         // The contract refuses SERVICE; if it ever did not, an account would be one of us.
         let roles = roles.without(Role::Service);
-        self.change_standing(caller, &id, &etag, |user| (roles, user.active)).await
+        self.change_standing(ctx, &id, &etag, |user| (roles, user.active)).await
     }
 
     pub(crate) async fn deactivate_user(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: DeactivateUserRequest,
     ) -> Result<User, Error> {
         let DeactivateUserRequest { id, etag } = request;
-        self.change_standing(caller, &id, &etag, |user| (user.roles(), false)).await
+        self.change_standing(ctx, &id, &etag, |user| (user.roles(), false)).await
     }
 
     pub(crate) async fn reactivate_user(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ReactivateUserRequest,
     ) -> Result<User, Error> {
         let ReactivateUserRequest { id, etag } = request;
-        self.change_standing(caller, &id, &etag, |user| (user.roles(), true)).await
+        self.change_standing(ctx, &id, &etag, |user| (user.roles(), true)).await
     }
 
     async fn change_standing(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         id: &str,
         etag: &str,
         change: impl FnOnce(&User) -> (Roles, bool) + Send,
     ) -> Result<User, Error> {
-        let id = named(id, caller)?;
-        let now = self.clock.now();
+        let id = named(id, ctx.principal())?;
+        let now = ctx.now();
         let mut tx = self.db.begin().await?;
         store::lock_admins(&mut tx).await?;
-        still_admin(store::find_in(&mut tx, caller.id()).await?)?;
+        still_admin(store::find_in(&mut tx, ctx.principal().id()).await?)?;
         let user = store::find_in(&mut tx, id).await?.ok_or_else(Error::not_found)?;
         user.check_etag(etag)?;
         let (roles, active) = change(&user);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clinic_chassis::Error;
-use clinic_identity::{Caller, Roles};
+use clinic_identity::{Principal, Roles};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1 as proto;
 use clinic_proto::time::timestamp;
@@ -80,9 +80,9 @@ pub(crate) fn key(text: &str) -> String {
 }
 
 /// The account that a request names: an id, or `me`.
-pub(crate) fn named(id: &str, caller: &Caller) -> Result<Uuid, Error> {
+pub(crate) fn named(id: &str, principal: &Principal) -> Result<Uuid, Error> {
     if id == "me" {
-        return caller.user_id().ok_or_else(Error::not_found);
+        return principal.user_id().ok_or_else(Error::not_found);
     }
     Uuid::try_parse(id).map_err(|_| Error::not_found())
 }

@@ -1,15 +1,14 @@
 //! The patient or doctor record of an account, which records keeps.
 
-use clinic_chassis::{Call, Error, Upstream};
-use clinic_identity::ClaimsSigner;
-use clinic_proto::records::v1::doctor_service_client::DoctorServiceClient;
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
+use clinic_chassis::{Context, Error, Upstream};
 use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
     Patient,
 };
+use clinic_stubs::records::v1::doctor_service_client::DoctorServiceClient;
+use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 use prost::Message as _;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -42,61 +41,45 @@ impl Profile {
 const PATIENT: &str = "patient";
 const DOCTOR: &str = "doctor";
 
-/// A request to records that is ready to be sent, by whatever task.
-pub(super) enum Prepared {
-    Patient(Request<CreatePatientRequest>),
-    Doctor(Request<CreateDoctorRequest>),
-}
-
 /// A record that was made.
 pub(super) enum Made {
     Patient(String),
     Doctor(String),
 }
 
-/// The way to records, as auth itself.
+/// Makes and deletes the records of accounts. Every call must be made as auth itself.
 pub(crate) struct Profiles {
     patients: PatientServiceClient<Upstream>,
     doctors: DoctorServiceClient<Upstream>,
-    claims: ClaimsSigner,
 }
 
 impl Profiles {
-    pub(crate) fn new(records: Upstream, claims: ClaimsSigner) -> Self {
+    pub(crate) fn new(records: Upstream) -> Self {
         Self {
             patients: PatientServiceClient::new(records.clone()),
             doctors: DoctorServiceClient::new(records),
-            claims,
         }
     }
 
-    /// The request that makes the record of that account. Its id is the request id too, so that a
-    /// request that is sent twice makes one record.
-    pub(super) fn prepare(&self, profile: Profile, user_id: Uuid) -> Result<Prepared, Error> {
-        let claims = || self.claims.as_service().map_err(Error::internal);
+    /// Makes the record of an account, or finds it made; `None` when it was made and deleted before.
+    /// The account's id is the request id too, so that a request that is sent twice makes one record.
+    pub(super) async fn create(
+        &self,
+        ctx: &Context,
+        profile: Profile,
+        user_id: Uuid,
+    ) -> Result<Option<Made>, Error> {
         let (user_id, request_id) = (user_id.to_string(), user_id.to_string());
-        Ok(match profile {
+        let outcome = match profile {
             Profile::Patient(patient) => {
                 let patient = Some(Patient { user_id, ..*patient });
-                let message = CreatePatientRequest { patient, request_id };
-                Prepared::Patient(Call::outbound_as(claims()?, message))
-            }
-            Profile::Doctor(doctor) => {
-                let doctor = Some(Doctor { user_id, ..*doctor });
-                let message = CreateDoctorRequest { doctor, request_id };
-                Prepared::Doctor(Call::outbound_as(claims()?, message))
-            }
-        })
-    }
-
-    /// Makes the record, or finds it made; `None` when it was made and deleted before.
-    pub(super) async fn create(&self, request: Prepared) -> Result<Option<Made>, Error> {
-        let outcome = match request {
-            Prepared::Patient(request) => {
+                let request = ctx.request(CreatePatientRequest { patient, request_id });
                 let made = self.patients.clone().create_patient(request).await;
                 made.map(|made| Made::Patient(made.into_inner().id))
             }
-            Prepared::Doctor(request) => {
+            Profile::Doctor(doctor) => {
+                let doctor = Some(Doctor { user_id, ..*doctor });
+                let request = ctx.request(CreateDoctorRequest { doctor, request_id });
                 let made = self.doctors.clone().create_doctor(request).await;
                 made.map(|made| Made::Doctor(made.into_inner().id))
             }
@@ -109,16 +92,15 @@ impl Profiles {
     }
 
     /// Takes a record back whose account was not made.
-    pub(super) async fn take_back(&self, made: Made) -> Result<(), Error> {
-        let claims = self.claims.as_service().map_err(Error::internal)?;
+    pub(super) async fn take_back(&self, ctx: &Context, made: Made) -> Result<(), Error> {
         let etag = String::new();
         let outcome = match made {
             Made::Patient(id) => {
-                let request = Call::outbound_as(claims, DeletePatientRequest { id, etag });
+                let request = ctx.request(DeletePatientRequest { id, etag });
                 self.patients.clone().delete_patient(request).await.map(drop)
             }
             Made::Doctor(id) => {
-                let request = Call::outbound_as(claims, DeleteDoctorRequest { id, etag });
+                let request = ctx.request(DeleteDoctorRequest { id, etag });
                 self.doctors.clone().delete_doctor(request).await.map(drop)
             }
         };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use clinic_chassis::Error;
-use clinic_identity::{Caller, Roles, role_name};
+use clinic_chassis::{Context, Error};
+use clinic_identity::{Roles, role_name};
 use clinic_proto::access::v1::{ErrorReason, Role};
 use clinic_proto::auth::v1::register_request::Profile as Given;
 use clinic_proto::auth::v1::{RegisterRequest, RegisterResponse};
@@ -12,7 +12,7 @@ use clinic_proto::validation::Violation;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
 
-use super::profile::{Prepared, Profile};
+use super::profile::Profile;
 use super::{User, key, registrations, store};
 use crate::password::{Person, problems};
 use crate::sessions::{Client, SignIn};
@@ -34,14 +34,13 @@ struct Registration {
 impl Auth {
     pub(crate) async fn register(
         self: &Arc<Self>,
-        caller: &Caller,
-        client: Client,
+        ctx: &Context,
         request: RegisterRequest,
     ) -> Result<RegisterResponse, Error> {
         let registration = Registration::parse(request).map_err(Error::invalid_fields)?;
         self.check_open(registration.role)?;
         let Registration { email, username, name, password, role, profile } = registration;
-        let place = self.hasher.admit(caller.client_ip(), &key(&email))?;
+        let place = self.hasher.admit(ctx.client_ip(), &key(&email))?;
         // The indexes decide in the end. This answers before the work, and before records is asked.
         if store::find_by_login(&self.db, &email).await?.is_some() {
             return Err(store::email_taken());
@@ -54,7 +53,7 @@ impl Auth {
         let password_hash = place.hash(password).await?;
         // The rest hashes nothing, and records may be slow.
         drop(place);
-        let now = self.clock.now();
+        let now = ctx.now();
         let user = User {
             id: self.clock.new_id(),
             email,
@@ -68,18 +67,14 @@ impl Auth {
             created_at: now,
             updated_at: now,
         };
-        let profile = match profile {
-            None => None,
-            Some(profile) => {
-                self.withdraw_earlier(&user.email).await?;
-                registrations::begin(&self.db, user.id, &user.email, &profile, now).await?;
-                Some(self.profiles.prepare(profile, user.id)?)
-            }
-        };
-        let (auth, client) = (Arc::clone(self), client.at(caller.client_ip()));
+        if let Some(profile) = &profile {
+            self.withdraw_earlier(ctx, &user.email).await?;
+            registrations::begin(&self.db, user.id, &user.email, profile, now).await?;
+        }
+        let (auth, ctx) = (Arc::clone(self), ctx.clone());
         // A task of its own: when the client goes away in the middle, it is still done at once, or
         // undone.
-        let made = async move { auth.create(user, profile, client).await }.in_current_span();
+        let made = async move { auth.create(&ctx, user, profile).await }.in_current_span();
         let (user, sign_in) = tokio::spawn(made).await.map_err(Error::internal)??;
         let tokens = self.tokens(&user, &sign_in)?;
         Ok(RegisterResponse { user: Some(user.into()), tokens: Some(tokens) })
@@ -99,16 +94,17 @@ impl Auth {
     /// The record first, since it cannot be made in the transaction.
     async fn create(
         self: &Arc<Self>,
+        ctx: &Context,
         user: User,
-        profile: Option<Prepared>,
-        client: Client,
+        profile: Option<Profile>,
     ) -> Result<(User, SignIn), Error> {
         let Some(profile) = profile else {
-            let sign_in = self.insert(&user, false, &client).await?;
+            let sign_in = self.insert(ctx, &user, false).await?;
             return Ok((user, sign_in));
         };
-        let made = match self.profiles.create(profile).await {
-            Ok(Some(_)) => self.insert(&user, true, &client).await,
+        let as_auth = ctx.as_service(&self.claims).map_err(Error::internal)?;
+        let made = match self.profiles.create(&as_auth, profile, user.id).await {
+            Ok(Some(_)) => self.insert(ctx, &user, true).await,
             // Somebody who registers that address too has taken it back meanwhile.
             Ok(None) => Err(Error::conflict()),
             Err(error) if registrations::is_refusal(&error) => {
@@ -127,19 +123,14 @@ impl Auth {
         }
     }
 
-    async fn insert(
-        &self,
-        user: &User,
-        has_profile: bool,
-        client: &Client,
-    ) -> Result<SignIn, Error> {
-        let sign_in = self.new_sign_in();
+    async fn insert(&self, ctx: &Context, user: &User, has_profile: bool) -> Result<SignIn, Error> {
+        let (sign_in, client) = (self.new_sign_in(ctx), Client::of(ctx));
         let mut tx = self.db.begin().await?;
         if has_profile {
             registrations::settle(&mut tx, user.id).await?;
         }
         store::insert(&mut tx, user).await?;
-        if tx.execute(sessions::store::insert(user, &sign_in, client)).await? == 0 {
+        if tx.execute(sessions::store::insert(user, &sign_in, &client)).await? == 0 {
             return Err(Error::internal("an account that was just made takes no session"));
         }
         tx.commit().await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clinic_chassis::Error;
+use clinic_chassis::{Context, Error};
 use clinic_store::{Db, Query, Tx};
 use tonic::Code;
 use uuid::Uuid;
@@ -80,20 +80,21 @@ async fn begun_before(db: &Db, time: DateTime<Utc>) -> Result<Vec<(Uuid,)>, Erro
 impl Auth {
     /// Takes back what earlier attempts with that address left behind: the client that tries again
     /// must not be told that its own license number is taken.
-    pub(super) async fn withdraw_earlier(&self, email: &str) -> Result<(), Error> {
+    pub(super) async fn withdraw_earlier(&self, ctx: &Context, email: &str) -> Result<(), Error> {
+        let as_auth = ctx.as_service(&self.claims).map_err(Error::internal)?;
         for (user_id,) in of_address(&self.db, email).await? {
-            self.withdraw(user_id).await?;
+            self.withdraw(&as_auth, user_id).await?;
         }
         Ok(())
     }
 
     /// Takes the profile of an account that was not made back, if records has it.
-    async fn withdraw(&self, user_id: Uuid) -> Result<(), Error> {
+    async fn withdraw(&self, ctx: &Context, user_id: Uuid) -> Result<(), Error> {
         let Some(profile) = abandon(&self.db, user_id).await? else { return Ok(()) };
         // The same request again: records answers with what it made before, or makes it now, and a
         // first one that is still on its way will find it made and deleted.
-        match self.profiles.create(self.profiles.prepare(profile, user_id)?).await {
-            Ok(Some(made)) => self.profiles.take_back(made).await?,
+        match self.profiles.create(ctx, profile, user_id).await {
+            Ok(Some(made)) => self.profiles.take_back(ctx, made).await?,
             // Taken back before, by somebody who did not come to forget it.
             Ok(None) => {}
             // As it would have refused the first.
@@ -110,7 +111,12 @@ impl Auth {
     }
 
     async fn withdraw_or_say(&self, user_id: Uuid) {
-        if let Err(error) = self.withdraw(user_id).await {
+        let ctx = Context::background(&self.claims).map_err(Error::internal);
+        let withdrawn = match ctx {
+            Ok(ctx) => self.withdraw(&ctx, user_id).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = withdrawn {
             let code = error.code();
             tracing::warn!(%user_id, ?code, "a profile without an account could not be taken back yet");
         }

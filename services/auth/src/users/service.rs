@@ -1,7 +1,6 @@
 //! Reading and changing an account.
 
-use clinic_chassis::Error;
-use clinic_identity::Caller;
+use clinic_chassis::{Context, Error};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{GetUserRequest, UpdateUserRequest};
 use clinic_proto::validation::Presence;
@@ -14,20 +13,20 @@ use crate::Auth;
 impl Auth {
     pub(crate) async fn get_user(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: GetUserRequest,
     ) -> Result<User, Error> {
         let GetUserRequest { id } = request;
-        self.visible_user(caller, named(&id, caller)?).await
+        self.visible_user(ctx, named(&id, ctx.principal())?).await
     }
 
     pub(crate) async fn update_user(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: UpdateUserRequest,
     ) -> Result<User, Error> {
         let UpdateUserRequest { id, user, update_mask } = request;
-        let current = self.visible_user(caller, named(&id, caller)?).await?;
+        let current = self.visible_user(ctx, named(&id, ctx.principal())?).await?;
         let wanted = user.unwrap_or_default();
         current.check_etag(&wanted.etag)?;
         // The name is all that can change, and the contract refuses to empty it; so it changes
@@ -38,7 +37,7 @@ impl Auth {
         if name == current.name || (name.is_empty() && given_only) {
             return Ok(current);
         }
-        let now = self.clock.now();
+        let now = ctx.now();
         let updated = store::update_name(&self.db, current.id, current.version, name, now).await?;
         updated.ok_or_else(|| {
             if wanted.etag.is_empty() { Error::conflict() } else { Error::stale_etag() }
@@ -47,13 +46,13 @@ impl Auth {
 
     /// An account that the caller may see: the own, or any for an ADMIN. The access token outlives
     /// the account's end, and the role, by some minutes; so the caller is read too.
-    async fn visible_user(&self, caller: &Caller, id: Uuid) -> Result<User, Error> {
-        let me = store::find(&self.db, caller.id()).await?.filter(|user| user.active);
+    async fn visible_user(&self, ctx: &Context, id: Uuid) -> Result<User, Error> {
+        let me = store::find(&self.db, ctx.principal().id()).await?.filter(|user| user.active);
         let me = me.ok_or_else(Error::invalid_token)?;
         if me.id == id {
             return Ok(me);
         }
-        if !(caller.has(Role::Admin) && me.is_admin()) {
+        if !(ctx.principal().has(Role::Admin) && me.is_admin()) {
             return Err(Error::not_found());
         }
         store::find(&self.db, id).await?.ok_or_else(Error::not_found)

@@ -1,9 +1,8 @@
 //! The RPCs of `DoctorService`, each one function. Messages are valid when they get here.
 
+use clinic_chassis::Context;
 use clinic_clock::Clock;
-use clinic_identity::Caller;
 use clinic_proto::access::v1::Role;
-use clinic_proto::records::v1::doctor_service_server::DoctorService;
 use clinic_proto::records::v1::{
     self as proto, BatchGetDoctorsRequest, BatchGetDoctorsResponse, CreateDoctorRequest,
     DeleteDoctorRequest, GetDoctorRequest, ListDoctorsRequest, ListDoctorsResponse,
@@ -11,8 +10,8 @@ use clinic_proto::records::v1::{
 };
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Changes, Db, Query, page};
+use clinic_stubs::records::v1::DoctorServiceHandler;
 use prost::Message as _;
-use tonic::{Request, Response, Status};
 
 use super::model::{self, Doctor};
 use super::store::{self, Filter, TABLE};
@@ -22,7 +21,6 @@ use crate::error::Error;
 use crate::listing::{self, List};
 use crate::names::Prefix;
 use crate::rows::{self, Account, Before, Change, New, Which};
-use clinic_chassis::receive;
 use clinic_proto::mask::Mask;
 
 /// The service.
@@ -36,57 +34,62 @@ impl Doctors {
     pub(crate) fn new(db: Db, pages: page::Tokens, clock: Clock) -> Self {
         Self { db, pages, clock }
     }
+}
 
-    pub(crate) async fn create(
+impl DoctorServiceHandler for Doctors {
+    type Error = Error;
+
+    async fn create_doctor(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         mut request: CreateDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay = Replay::of(caller.id(), "CreateDoctor", &request_id, &request.encode_to_vec());
+        let replay =
+            Replay::of(ctx.principal().id(), "CreateDoctor", &request_id, &request.encode_to_vec());
         let doctor = request.doctor.unwrap_or_default();
-        let (owner_id, user_id) = rows::whose(caller, &doctor.user_id, "doctor.user_id")?;
+        let (owner_id, user_id) = rows::whose(ctx.principal(), &doctor.user_id, "doctor.user_id")?;
         let new = New {
             id: self.clock.new_id(),
-            now: self.clock.now(),
+            now: ctx.now(),
             owner_id,
             user_id,
             columns: model::columns(doctor),
         };
-        let scope = Scope::see_doctors(caller, false);
+        let scope = Scope::see_doctors(ctx.principal(), false);
         let row: Doctor = rows::create(&self.db, TABLE, replay, &scope, new).await?;
         Ok(row.into())
     }
 
-    pub(crate) async fn get(
+    async fn get_doctor(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: GetDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let which = Which::of(&request.id, caller)?;
+        let which = Which::of(&request.id, ctx.principal())?;
         let row: Doctor =
-            rows::get(&self.db, TABLE, which, &Scope::see_doctors(caller, false)).await?;
+            rows::get(&self.db, TABLE, which, &Scope::see_doctors(ctx.principal(), false)).await?;
         Ok(row.into())
     }
 
-    pub(crate) async fn batch_get(
+    async fn batch_get_doctors(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: BatchGetDoctorsRequest,
     ) -> Result<BatchGetDoctorsResponse, Error> {
-        let scope = Scope::see_doctors(caller, false);
+        let scope = Scope::see_doctors(ctx.principal(), false);
         let rows: Vec<Doctor> =
             rows::batch_get(&self.db, TABLE, &request.ids, &scope, request.allow_missing).await?;
         Ok(BatchGetDoctorsResponse { doctors: rows.into_iter().map(Into::into).collect() })
     }
 
-    pub(crate) async fn list(
+    async fn list_doctors(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ListDoctorsRequest,
     ) -> Result<ListDoctorsResponse, Error> {
         let print = listing::fingerprint(
-            caller,
+            ctx.principal(),
             "ListDoctors",
             &[
                 request.query.as_bytes(),
@@ -98,7 +101,7 @@ impl Doctors {
         let filter = Filter::of(&request);
         let list = List {
             table: TABLE,
-            scope: &Scope::see_doctors(caller, request.show_deleted),
+            scope: &Scope::see_doctors(ctx.principal(), request.show_deleted),
             show_deleted: request.show_deleted,
             prefix: Prefix::new(&request.query),
             filter: &|query| filter.push(query),
@@ -116,23 +119,23 @@ impl Doctors {
         })
     }
 
-    pub(crate) async fn update(
+    async fn update_doctor(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: UpdateDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
         let doctor = request.doctor.unwrap_or_default();
-        let which = Which::of_update(&request.id, &doctor.user_id, caller)?;
+        let which = Which::of_update(&request.id, &doctor.user_id, ctx.principal())?;
         let etag = doctor.etag.clone();
         let account = Account::of(&doctor.user_id, "doctor.user_id");
         let columns = model::columns(doctor);
-        let scope = Scope::change_doctors(caller);
-        let change = self.change(which, &scope, &etag, Before::Live);
+        let scope = Scope::change_doctors(ctx.principal());
+        let change = change(ctx, which, &scope, &etag, Before::Live);
         let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
         let changes = changes(&mask, columns);
         let confirmed = |query: &mut Query| {
-            if !caller.has(Role::Admin) {
+            if !ctx.principal().has(Role::Admin) {
                 store::push_confirmed(query, &changes);
             }
         };
@@ -140,114 +143,47 @@ impl Doctors {
         Ok(row.into())
     }
 
-    pub(crate) async fn delete(
-        &self,
-        caller: &Caller,
-        request: DeleteDoctorRequest,
-    ) -> Result<proto::Doctor, Error> {
-        let scope = Scope::delete(caller);
-        let which = Which::of(&request.id, caller)?;
-        let change = self.change(which, &scope, &request.etag, Before::Live);
-        Ok(change.delete::<Doctor>(&self.db, TABLE).await?.into())
-    }
-
-    pub(crate) async fn undelete(
-        &self,
-        caller: &Caller,
-        request: UndeleteDoctorRequest,
-    ) -> Result<proto::Doctor, Error> {
-        let scope = Scope::delete(caller);
-        let which = Which::of(&request.id, caller)?;
-        let change = self.change(which, &scope, &request.etag, Before::Deleted);
-        Ok(change.undelete::<Doctor>(&self.db, TABLE).await?.into())
-    }
-
-    pub(crate) async fn verify(
-        &self,
-        caller: &Caller,
-        request: VerifyDoctorRequest,
-    ) -> Result<proto::Doctor, Error> {
-        let scope = Scope::administer(caller);
-        let which = Which::of(&request.id, caller)?;
-        let change = self.change(which, &scope, &request.etag, Before::Live);
-        let verified = Changes::default().set("verified", true);
-        Ok(change.write::<Doctor>(&self.db, TABLE, &verified, |_| ()).await?.into())
-    }
-
-    fn change<'a>(
-        &self,
-        which: Which,
-        scope: &'a Scope,
-        etag: &'a str,
-        before: Before,
-    ) -> Change<'a> {
-        Change { which, scope, etag, account: None, before, now: self.clock.now() }
-    }
-}
-
-#[tonic::async_trait]
-impl DoctorService for Doctors {
-    async fn create_doctor(
-        &self,
-        request: Request<CreateDoctorRequest>,
-    ) -> Result<Response<proto::Doctor>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.create(&caller, request).await?))
-    }
-
-    async fn get_doctor(
-        &self,
-        request: Request<GetDoctorRequest>,
-    ) -> Result<Response<proto::Doctor>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.get(&caller, request).await?))
-    }
-
-    async fn batch_get_doctors(
-        &self,
-        request: Request<BatchGetDoctorsRequest>,
-    ) -> Result<Response<BatchGetDoctorsResponse>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.batch_get(&caller, request).await?))
-    }
-
-    async fn list_doctors(
-        &self,
-        request: Request<ListDoctorsRequest>,
-    ) -> Result<Response<ListDoctorsResponse>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.list(&caller, request).await?))
-    }
-
-    async fn update_doctor(
-        &self,
-        request: Request<UpdateDoctorRequest>,
-    ) -> Result<Response<proto::Doctor>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.update(&caller, request).await?))
-    }
-
     async fn delete_doctor(
         &self,
-        request: Request<DeleteDoctorRequest>,
-    ) -> Result<Response<proto::Doctor>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.delete(&caller, request).await?))
+        ctx: &Context,
+        request: DeleteDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let scope = Scope::delete(ctx.principal());
+        let which = Which::of(&request.id, ctx.principal())?;
+        let change = change(ctx, which, &scope, &request.etag, Before::Live);
+        Ok(change.delete::<Doctor>(&self.db, TABLE).await?.into())
     }
 
     async fn undelete_doctor(
         &self,
-        request: Request<UndeleteDoctorRequest>,
-    ) -> Result<Response<proto::Doctor>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.undelete(&caller, request).await?))
+        ctx: &Context,
+        request: UndeleteDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let scope = Scope::delete(ctx.principal());
+        let which = Which::of(&request.id, ctx.principal())?;
+        let change = change(ctx, which, &scope, &request.etag, Before::Deleted);
+        Ok(change.undelete::<Doctor>(&self.db, TABLE).await?.into())
     }
 
     async fn verify_doctor(
         &self,
-        request: Request<VerifyDoctorRequest>,
-    ) -> Result<Response<proto::Doctor>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.verify(&caller, request).await?))
+        ctx: &Context,
+        request: VerifyDoctorRequest,
+    ) -> Result<proto::Doctor, Error> {
+        let scope = Scope::administer(ctx.principal());
+        let which = Which::of(&request.id, ctx.principal())?;
+        let change = change(ctx, which, &scope, &request.etag, Before::Live);
+        let verified = Changes::default().set("verified", true);
+        Ok(change.write::<Doctor>(&self.db, TABLE, &verified, |_| ()).await?.into())
     }
+}
+
+fn change<'a>(
+    ctx: &Context,
+    which: Which,
+    scope: &'a Scope,
+    etag: &'a str,
+    before: Before,
+) -> Change<'a> {
+    Change { which, scope, etag, account: None, before, now: ctx.now() }
 }

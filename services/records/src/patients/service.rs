@@ -1,8 +1,7 @@
 //! The RPCs of `PatientService`, each one function. Messages are valid when they get here.
 
+use clinic_chassis::Context;
 use clinic_clock::Clock;
-use clinic_identity::Caller;
-use clinic_proto::records::v1::patient_service_server::PatientService;
 use clinic_proto::records::v1::{
     self as proto, BatchGetPatientsRequest, BatchGetPatientsResponse, CreatePatientRequest,
     DeletePatientRequest, GetPatientRequest, ListPatientsRequest, ListPatientsResponse,
@@ -10,8 +9,8 @@ use clinic_proto::records::v1::{
 };
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Db, page};
+use clinic_stubs::records::v1::PatientServiceHandler;
 use prost::Message as _;
-use tonic::{Request, Response, Status};
 
 use super::model::{self, Patient};
 use super::store::{self, FULL};
@@ -21,7 +20,6 @@ use crate::error::Error;
 use crate::listing;
 use crate::names::Prefix;
 use crate::rows::{self, Account, Before, Change, New, Which};
-use clinic_chassis::receive;
 use clinic_proto::mask::Mask;
 
 /// The service.
@@ -41,48 +39,57 @@ impl Patients {
     ) -> Self {
         Self { db, pages, clock, doctor_view }
     }
+}
 
-    pub(crate) async fn create(
+impl PatientServiceHandler for Patients {
+    type Error = Error;
+
+    async fn create_patient(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         mut request: CreatePatientRequest,
     ) -> Result<proto::Patient, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay =
-            Replay::of(caller.id(), "CreatePatient", &request_id, &request.encode_to_vec());
+        let replay = Replay::of(
+            ctx.principal().id(),
+            "CreatePatient",
+            &request_id,
+            &request.encode_to_vec(),
+        );
         let patient = request.patient.unwrap_or_default();
-        let (owner_id, user_id) = rows::whose(caller, &patient.user_id, "patient.user_id")?;
+        let (owner_id, user_id) =
+            rows::whose(ctx.principal(), &patient.user_id, "patient.user_id")?;
         let new = New {
             id: self.clock.new_id(),
-            now: self.clock.now(),
+            now: ctx.now(),
             owner_id,
             user_id,
             columns: model::columns(patient)?,
         };
-        let scope = Scope::see_patients_again(caller, self.doctor_view);
+        let scope = Scope::see_patients_again(ctx.principal(), self.doctor_view);
         let row: Patient = rows::create(&self.db, FULL, replay, &scope, new).await?;
         Ok(row.into_proto(&scope, PatientView::Unspecified))
     }
 
-    pub(crate) async fn get(
+    async fn get_patient(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: GetPatientRequest,
     ) -> Result<proto::Patient, Error> {
         let view = request.view();
-        let which = Which::of(&request.id, caller)?;
-        let scope = Scope::see_patients(caller, self.doctor_view);
+        let which = Which::of(&request.id, ctx.principal())?;
+        let scope = Scope::see_patients(ctx.principal(), self.doctor_view);
         let row: Patient = rows::get(&self.db, store::table(&scope, view), which, &scope).await?;
         Ok(row.into_proto(&scope, view))
     }
 
-    pub(crate) async fn batch_get(
+    async fn batch_get_patients(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: BatchGetPatientsRequest,
     ) -> Result<BatchGetPatientsResponse, Error> {
         let view = request.view();
-        let scope = Scope::see_patients(caller, self.doctor_view);
+        let scope = Scope::see_patients(ctx.principal(), self.doctor_view);
         let table = store::table(&scope, view);
         let rows: Vec<Patient> =
             rows::batch_get(&self.db, table, &request.ids, &scope, request.allow_missing).await?;
@@ -90,19 +97,19 @@ impl Patients {
         Ok(BatchGetPatientsResponse { patients })
     }
 
-    pub(crate) async fn list(
+    async fn list_patients(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: ListPatientsRequest,
     ) -> Result<ListPatientsResponse, Error> {
         let view = request.view();
         let print = listing::fingerprint(
-            caller,
+            ctx.principal(),
             "ListPatients",
             &[request.query.as_bytes(), &[u8::from(request.show_deleted)]],
         );
         let after = self.pages.after(&request.page_token, &print)?;
-        let scope = Scope::see_patients(caller, self.doctor_view);
+        let scope = Scope::see_patients(ctx.principal(), self.doctor_view);
         let list = store::list(&scope, view, Prefix::new(&request.query), request.show_deleted);
         let (rows, next) =
             list.page::<Patient>(&self.db, page::size(request.page_size), after).await?;
@@ -117,112 +124,53 @@ impl Patients {
         })
     }
 
-    pub(crate) async fn update(
+    async fn update_patient(
         &self,
-        caller: &Caller,
+        ctx: &Context,
         request: UpdatePatientRequest,
     ) -> Result<proto::Patient, Error> {
         let patient = request.patient.unwrap_or_default();
-        let which = Which::of_update(&request.id, &patient.user_id, caller)?;
+        let which = Which::of_update(&request.id, &patient.user_id, ctx.principal())?;
         let etag = patient.etag.clone();
         let account = Account::of(&patient.user_id, "patient.user_id");
         let columns = model::columns(patient)?;
-        let scope = Scope::change_patients(caller);
-        let change = self.change(which, &scope, &etag, Before::Live);
+        let scope = Scope::change_patients(ctx.principal());
+        let change = change(ctx, which, &scope, &etag, Before::Live);
         let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
         let row: Patient = change.write(&self.db, FULL, &changes(&mask, columns), |_| ()).await?;
         Ok(row.into_full())
     }
 
-    pub(crate) async fn delete(
-        &self,
-        caller: &Caller,
-        request: DeletePatientRequest,
-    ) -> Result<proto::Patient, Error> {
-        let scope = Scope::delete(caller);
-        let which = Which::of(&request.id, caller)?;
-        let change = self.change(which, &scope, &request.etag, Before::Live);
-        Ok(change.delete::<Patient>(&self.db, FULL).await?.into_full())
-    }
-
-    pub(crate) async fn undelete(
-        &self,
-        caller: &Caller,
-        request: UndeletePatientRequest,
-    ) -> Result<proto::Patient, Error> {
-        let scope = Scope::delete(caller);
-        let which = Which::of(&request.id, caller)?;
-        let change = self.change(which, &scope, &request.etag, Before::Deleted);
-        Ok(change.undelete::<Patient>(&self.db, FULL).await?.into_full())
-    }
-
-    fn change<'a>(
-        &self,
-        which: Which,
-        scope: &'a Scope,
-        etag: &'a str,
-        before: Before,
-    ) -> Change<'a> {
-        Change { which, scope, etag, account: None, before, now: self.clock.now() }
-    }
-}
-
-#[tonic::async_trait]
-impl PatientService for Patients {
-    async fn create_patient(
-        &self,
-        request: Request<CreatePatientRequest>,
-    ) -> Result<Response<proto::Patient>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.create(&caller, request).await?))
-    }
-
-    async fn get_patient(
-        &self,
-        request: Request<GetPatientRequest>,
-    ) -> Result<Response<proto::Patient>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.get(&caller, request).await?))
-    }
-
-    async fn batch_get_patients(
-        &self,
-        request: Request<BatchGetPatientsRequest>,
-    ) -> Result<Response<BatchGetPatientsResponse>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.batch_get(&caller, request).await?))
-    }
-
-    async fn list_patients(
-        &self,
-        request: Request<ListPatientsRequest>,
-    ) -> Result<Response<ListPatientsResponse>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.list(&caller, request).await?))
-    }
-
-    async fn update_patient(
-        &self,
-        request: Request<UpdatePatientRequest>,
-    ) -> Result<Response<proto::Patient>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.update(&caller, request).await?))
-    }
-
     async fn delete_patient(
         &self,
-        request: Request<DeletePatientRequest>,
-    ) -> Result<Response<proto::Patient>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.delete(&caller, request).await?))
+        ctx: &Context,
+        request: DeletePatientRequest,
+    ) -> Result<proto::Patient, Error> {
+        let scope = Scope::delete(ctx.principal());
+        let which = Which::of(&request.id, ctx.principal())?;
+        let change = change(ctx, which, &scope, &request.etag, Before::Live);
+        Ok(change.delete::<Patient>(&self.db, FULL).await?.into_full())
     }
 
     async fn undelete_patient(
         &self,
-        request: Request<UndeletePatientRequest>,
-    ) -> Result<Response<proto::Patient>, Status> {
-        let (caller, request) = receive(request)?;
-        Ok(Response::new(self.undelete(&caller, request).await?))
+        ctx: &Context,
+        request: UndeletePatientRequest,
+    ) -> Result<proto::Patient, Error> {
+        let scope = Scope::delete(ctx.principal());
+        let which = Which::of(&request.id, ctx.principal())?;
+        let change = change(ctx, which, &scope, &request.etag, Before::Deleted);
+        Ok(change.undelete::<Patient>(&self.db, FULL).await?.into_full())
     }
+}
+
+fn change<'a>(
+    ctx: &Context,
+    which: Which,
+    scope: &'a Scope,
+    etag: &'a str,
+    before: Before,
+) -> Change<'a> {
+    Change { which, scope, etag, account: None, before, now: ctx.now() }
 }

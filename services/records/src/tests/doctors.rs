@@ -1,10 +1,11 @@
 //! Doctors.
 
-use clinic_identity::Caller;
+use clinic_chassis::Context;
 use clinic_proto::records::v1::{
     BatchGetDoctorsRequest, CreateDoctorRequest, DeleteDoctorRequest, Doctor, GetDoctorRequest,
     ListDoctorsRequest, UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
 };
+use clinic_stubs::records::v1::DoctorServiceHandler as _;
 
 use super::{
     Records, a_doctor, admin, assert_fails, auth, doctor, mask, on_both, other_staff, patient,
@@ -35,13 +36,13 @@ fn update(id: &str, doctor: Doctor, paths: &[&str]) -> UpdateDoctorRequest {
     UpdateDoctorRequest { id: id.into(), doctor: Some(doctor), update_mask: mask(paths) }
 }
 
-async fn list(records: &Records, caller: &Caller, request: ListDoctorsRequest) -> Vec<String> {
+async fn list(records: &Records, caller: &Context, request: ListDoctorsRequest) -> Vec<String> {
     let total = ListDoctorsRequest { include_total_size: true, page_size: 1, ..request.clone() };
-    let total = records.doctors.list(caller, total).await.unwrap().total_size;
+    let total = records.doctors.list_doctors(caller, total).await.unwrap().total_size;
     let mut request = ListDoctorsRequest { page_size: 2, ..request };
     let mut all = Vec::new();
     loop {
-        let page = records.doctors.list(caller, request.clone()).await.unwrap();
+        let page = records.doctors.list_doctors(caller, request.clone()).await.unwrap();
         all.extend(page.doctors.into_iter().map(|doctor| doctor.last_name));
         if page.next_page_token.is_empty() {
             assert_eq!(total, i64::try_from(all.len()).ok());
@@ -54,9 +55,9 @@ async fn list(records: &Records, caller: &Caller, request: ListDoctorsRequest) -
 async fn everybody_sees_doctors_and_their_owners_change_them(records: Records) {
     let made = records.add_doctor(&staff(), a_doctor("Lee", "L1")).await;
     for caller in [staff(), other_staff(), admin(), doctor(), patient()] {
-        assert!(records.doctors.get(&caller, get(&made.id)).await.unwrap() == made);
+        assert!(records.doctors.get_doctor(&caller, get(&made.id)).await.unwrap() == made);
         let batch = BatchGetDoctorsRequest { ids: vec![made.id.clone()], ..Default::default() };
-        let batch = records.doctors.batch_get(&caller, batch).await.unwrap();
+        let batch = records.doctors.batch_get_doctors(&caller, batch).await.unwrap();
         assert!(batch.doctors == std::slice::from_ref(&made));
         assert_eq!(list(&records, &caller, ListDoctorsRequest::default()).await, ["Lee"]);
     }
@@ -65,13 +66,16 @@ async fn everybody_sees_doctors_and_their_owners_change_them(records: Records) {
         update(&made.id, doctor, &[])
     };
     for caller in [other_staff(), doctor(), auth()] {
-        assert_fails!(records.doctors.update(&caller, change("")).await, Error::NotFound);
-        assert_fails!(records.doctors.delete(&caller, delete(&made.id)).await, Error::NotFound);
+        assert_fails!(records.doctors.update_doctor(&caller, change("")).await, Error::NotFound);
+        assert_fails!(
+            records.doctors.delete_doctor(&caller, delete(&made.id)).await,
+            Error::NotFound
+        );
     }
-    let changed = records.doctors.update(&staff(), change(&made.etag)).await.unwrap();
+    let changed = records.doctors.update_doctor(&staff(), change(&made.etag)).await.unwrap();
     assert_eq!((changed.years_of_experience, changed.last_name.as_str()), (9, "Lee"));
-    assert_fails!(records.doctors.update(&staff(), change(&made.etag)).await, Error::Stale);
-    records.doctors.update(&admin(), change("")).await.unwrap();
+    assert_fails!(records.doctors.update_doctor(&staff(), change(&made.etag)).await, Error::Stale);
+    records.doctors.update_doctor(&admin(), change("")).await.unwrap();
 }
 
 async fn a_license_number_is_unique_among_doctors_that_are_there(records: Records) {
@@ -83,30 +87,31 @@ async fn a_license_number_is_unique_among_doctors_that_are_there(records: Record
     };
     let id = "7f0c7a10-0000-4000-8000-000000000001";
     for request_id in ["", id] {
-        let taken = records.doctors.create(&other_staff(), again(" md-1 ", request_id)).await;
+        let taken =
+            records.doctors.create_doctor(&other_staff(), again(" md-1 ", request_id)).await;
         assert_fails!(taken, Error::LicenseTaken);
     }
     let change = update(&second.id, a_doctor("Two", "Md-1"), &["license_number"]);
-    assert_fails!(records.doctors.update(&staff(), change).await, Error::LicenseTaken);
-    records.doctors.delete(&staff(), delete(&first.id)).await.unwrap();
+    assert_fails!(records.doctors.update_doctor(&staff(), change).await, Error::LicenseTaken);
+    records.doctors.delete_doctor(&staff(), delete(&first.id)).await.unwrap();
     // The request id of the failed attempt was not used up.
-    records.doctors.create(&other_staff(), again("MD-1", id)).await.unwrap();
+    records.doctors.create_doctor(&other_staff(), again("MD-1", id)).await.unwrap();
     let back = UndeleteDoctorRequest { id: first.id, etag: String::new() };
-    assert_fails!(records.doctors.undelete(&staff(), back).await, Error::LicenseTaken);
+    assert_fails!(records.doctors.undelete_doctor(&staff(), back).await, Error::LicenseTaken);
 }
 
 async fn a_doctor_changes_the_own_profile_also_before_it_is_verified(records: Records) {
     let unverified = records.register_doctor(&doctor(), false).await;
-    assert!(records.doctors.get(&doctor(), get("me")).await.unwrap() == unverified);
+    assert!(records.doctors.get_doctor(&doctor(), get("me")).await.unwrap() == unverified);
     let change = || {
         let doctor = Doctor { available: Some(false), ..Doctor::default() };
         update("me", doctor, &["available"])
     };
-    let changed = records.doctors.update(&doctor(), change()).await.unwrap();
+    let changed = records.doctors.update_doctor(&doctor(), change()).await.unwrap();
     assert!(!changed.verified && changed.available == Some(false));
     let verify = VerifyDoctorRequest { id: changed.id, etag: changed.etag };
-    records.doctors.verify(&admin(), verify).await.unwrap();
-    let changed = records.doctors.update(&doctor(), change()).await.unwrap();
+    records.doctors.verify_doctor(&admin(), verify).await.unwrap();
+    let changed = records.doctors.update_doctor(&doctor(), change()).await.unwrap();
     assert!(changed.verified && changed.available == Some(false));
 }
 
@@ -119,11 +124,11 @@ async fn what_was_verified_is_verified_again_when_it_changes(records: Records) {
     };
     let verify = async || {
         let request = VerifyDoctorRequest { id: made.id.clone(), etag: String::new() };
-        records.doctors.verify(&admin(), request).await.unwrap();
+        records.doctors.verify_doctor(&admin(), request).await.unwrap();
     };
-    let change = async |caller: &Caller, doctor: Doctor, paths: &[&str]| {
+    let change = async |caller: &Context, doctor: Doctor, paths: &[&str]| {
         let doctor = Doctor { etag: String::new(), ..doctor };
-        records.doctors.update(caller, update(&made.id, doctor, paths)).await
+        records.doctors.update_doctor(caller, update(&made.id, doctor, paths)).await
     };
     let me = doctor();
     // The same, or the same but for its case, is no change; and what the mask leaves out is not.
@@ -152,12 +157,12 @@ async fn what_was_verified_is_verified_again_when_it_changes(records: Records) {
 async fn only_an_admin_verifies(records: Records) {
     let made = records.add_doctor(&staff(), a_doctor("Lee", "L1")).await;
     let verify = |etag: &str| VerifyDoctorRequest { id: made.id.clone(), etag: etag.into() };
-    assert_fails!(records.doctors.verify(&staff(), verify("")).await, Error::NotFound);
-    assert_fails!(records.doctors.verify(&admin(), verify("v9")).await, Error::Stale);
-    let verified = records.doctors.verify(&admin(), verify(&made.etag)).await.unwrap();
+    assert_fails!(records.doctors.verify_doctor(&staff(), verify("")).await, Error::NotFound);
+    assert_fails!(records.doctors.verify_doctor(&admin(), verify("v9")).await, Error::Stale);
+    let verified = records.doctors.verify_doctor(&admin(), verify(&made.etag)).await.unwrap();
     assert!(verified.verified && verified.etag != made.etag);
     let all = update(&made.id, a_doctor("Lee", "L1"), &["*"]);
-    assert!(records.doctors.update(&staff(), all).await.unwrap().verified);
+    assert!(records.doctors.update_doctor(&staff(), all).await.unwrap().verified);
 }
 
 async fn filters_combine_with_the_query(records: Records) {
@@ -200,7 +205,7 @@ async fn filters_combine_with_the_query(records: Records) {
 async fn deleted_doctors_are_listed_for_who_may_undelete_them(records: Records) {
     records.add_doctor(&other_staff(), a_doctor("Live", "L1")).await;
     let made = records.add_doctor(&staff(), a_doctor("Gone", "L2")).await;
-    records.doctors.delete(&staff(), delete(&made.id)).await.unwrap();
+    records.doctors.delete_doctor(&staff(), delete(&made.id)).await.unwrap();
     let shown = ListDoctorsRequest { show_deleted: true, ..ListDoctorsRequest::default() };
     for caller in [staff(), admin()] {
         let mut all = list(&records, &caller, shown.clone()).await;
@@ -222,10 +227,11 @@ async fn unset_values_keep_their_defaults(records: Records) {
         consultation_fee: "150.50".into(),
         ..Doctor::default()
     };
-    let changed = records.doctors.update(&staff(), update(&made.id, given, &[])).await.unwrap();
+    let changed =
+        records.doctors.update_doctor(&staff(), update(&made.id, given, &[])).await.unwrap();
     assert_eq!((changed.available, changed.years_of_experience), (Some(false), 80));
     assert_eq!(changed.consultation_fee, "150.50");
     let replaced = update(&made.id, a_doctor("Lee", "L1"), &["*"]);
-    let replaced = records.doctors.update(&staff(), replaced).await.unwrap();
+    let replaced = records.doctors.update_doctor(&staff(), replaced).await.unwrap();
     assert_eq!((replaced.available, replaced.years_of_experience), (Some(true), 0));
 }

@@ -4,6 +4,8 @@ use clinic_proto::records::v1::{GetDoctorRequest, GetPatientRequest, Patient};
 use clinic_store::{Query, migrate};
 use sqlx::migrate::Migrator;
 
+use clinic_stubs::records::v1::{DoctorServiceHandler as _, PatientServiceHandler as _};
+
 use super::{a_doctor, a_patient, database, records_over, staff};
 
 mod sqlite {
@@ -41,12 +43,12 @@ async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
 
     migrate(&records.db, &crate::MIGRATIONS).await.unwrap();
     let get = |id: &str| GetPatientRequest { id: id.into(), view: 0 };
-    let new = records.patients.get(&staff(), get(&old.id)).await.unwrap();
+    let new = records.patients.get_patient(&staff(), get(&old.id)).await.unwrap();
     assert_eq!(new.address, "1 Main St\nRear\nCity");
     assert_eq!(new.medical_history, "\n\nBP");
     assert_ne!(new.etag, old.etag);
-    assert!(records.patients.get(&staff(), get(&other.id)).await.unwrap() == other);
+    assert!(records.patients.get_patient(&staff(), get(&other.id)).await.unwrap() == other);
     let request = GetDoctorRequest { id: doctor.id };
-    let doctor = records.doctors.get(&staff(), request).await.unwrap();
+    let doctor = records.doctors.get_doctor(&staff(), request).await.unwrap();
     assert_eq!(doctor.qualifications, "MD\nPhD");
 }

@@ -9,11 +9,14 @@ mod plans;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::TimeDelta;
+use clinic_chassis::Context;
 use clinic_clock::Clock;
-use clinic_identity::Caller;
+use clinic_identity::{Claims, Principal, User};
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1 as proto;
 use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate, page};
+use clinic_stubs::records::v1::{DoctorServiceHandler as _, PatientServiceHandler as _};
+use http::HeaderValue;
 use uuid::Uuid;
 
 use crate::DoctorPatientView;
@@ -97,37 +100,47 @@ macro_rules! on_both {
 }
 pub(super) use on_both;
 
-/// An account with these roles.
-pub(super) fn user(n: u128, roles: &[Role]) -> Caller {
-    Caller::user(Uuid::from_u128(n), Uuid::nil(), roles.iter().copied().collect(), true, None)
+/// A call of an account with these roles.
+pub(super) fn user(n: u128, roles: &[Role]) -> Context {
+    call_of(Principal::User(User {
+        id: Uuid::from_u128(n),
+        session_id: Uuid::nil(),
+        roles: roles.iter().copied().collect(),
+        email_verified: true,
+    }))
 }
 
-pub(super) fn staff() -> Caller {
+fn call_of(principal: Principal) -> Context {
+    let claims = Claims { principal, client_ip: None };
+    Context::new(claims.into(), HeaderValue::from_static("unused"), Clock::system().now())
+}
+
+pub(super) fn staff() -> Context {
     user(1, &[Role::Staff])
 }
 
-pub(super) fn other_staff() -> Caller {
+pub(super) fn other_staff() -> Context {
     user(2, &[Role::Staff])
 }
 
-pub(super) fn admin() -> Caller {
+pub(super) fn admin() -> Context {
     user(3, &[Role::Admin])
 }
 
-pub(super) fn patient() -> Caller {
+pub(super) fn patient() -> Context {
     user(4, &[Role::Patient])
 }
 
-pub(super) fn doctor() -> Caller {
+pub(super) fn doctor() -> Context {
     user(5, &[Role::Doctor])
 }
 
-pub(super) fn auth() -> Caller {
-    Caller::service("auth")
+pub(super) fn auth() -> Context {
+    call_of(Principal::service("auth"))
 }
 
-pub(super) fn user_id(caller: &Caller) -> String {
-    caller.user_id().map(|id| id.to_string()).unwrap_or_default()
+pub(super) fn user_id(caller: &Context) -> String {
+    caller.principal().user_id().map(|id| id.to_string()).unwrap_or_default()
 }
 
 pub(super) fn a_patient(first_name: &str, last_name: &str) -> proto::Patient {
@@ -153,36 +166,40 @@ pub(super) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
 }
 
 impl Records {
-    pub(super) async fn add(&self, caller: &Caller, patient: proto::Patient) -> proto::Patient {
+    pub(super) async fn add(&self, caller: &Context, patient: proto::Patient) -> proto::Patient {
         self.clock.advance(TICK);
         let request = proto::CreatePatientRequest { patient: Some(patient), ..Default::default() };
-        self.patients.create(caller, request).await.unwrap()
+        self.patients.create_patient(caller, request).await.unwrap()
     }
 
-    pub(super) async fn add_doctor(&self, caller: &Caller, doctor: proto::Doctor) -> proto::Doctor {
+    pub(super) async fn add_doctor(
+        &self,
+        caller: &Context,
+        doctor: proto::Doctor,
+    ) -> proto::Doctor {
         self.clock.advance(TICK);
         let request = proto::CreateDoctorRequest { doctor: Some(doctor), ..Default::default() };
-        self.doctors.create(caller, request).await.unwrap()
+        self.doctors.create_doctor(caller, request).await.unwrap()
     }
 
     /// The record of the account, as auth makes it.
-    pub(super) async fn register(&self, caller: &Caller) -> proto::Patient {
+    pub(super) async fn register(&self, caller: &Context) -> proto::Patient {
         let patient = proto::Patient { user_id: user_id(caller), ..a_patient("Pat", "Ient") };
         self.add(&auth(), patient).await
     }
 
     /// The record of the account, as auth makes it; verified when an ADMIN says so.
-    pub(super) async fn register_doctor(&self, caller: &Caller, verified: bool) -> proto::Doctor {
+    pub(super) async fn register_doctor(&self, caller: &Context, verified: bool) -> proto::Doctor {
         let doctor = proto::Doctor {
             user_id: user_id(caller),
-            ..a_doctor("Self", &format!("L{}", caller.id()))
+            ..a_doctor("Self", &format!("L{}", caller.principal().id()))
         };
         let made = self.add_doctor(&auth(), doctor).await;
         if !verified {
             return made;
         }
         let request = proto::VerifyDoctorRequest { id: made.id, etag: String::new() };
-        self.doctors.verify(&admin(), request).await.unwrap()
+        self.doctors.verify_doctor(&admin(), request).await.unwrap()
     }
 }
 
@@ -198,7 +215,7 @@ pub(super) use assert_fails;
 
 #[test]
 fn every_not_found_is_the_same_to_the_byte() {
-    let status = || tonic::Status::from(Error::NotFound);
+    let status = || tonic::Status::from(clinic_chassis::Error::from(Error::NotFound));
     assert_eq!(status().code(), tonic::Code::NotFound);
     assert_eq!(status().into_http::<()>().headers(), status().into_http::<()>().headers());
 }

@@ -1,16 +1,18 @@
 //! Patients.
 
-use clinic_identity::Caller;
+use clinic_chassis::Context;
+use clinic_identity::Principal;
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1::{
     BatchGetPatientsRequest, CreatePatientRequest, DeletePatientRequest, GetPatientRequest,
     ListPatientsRequest, ListPatientsResponse, Patient, PatientView, UndeletePatientRequest,
     UpdatePatientRequest,
 };
+use clinic_stubs::records::v1::PatientServiceHandler as _;
 
 use super::{
-    Records, a_patient, admin, assert_fails, auth, doctor, mask, on_both, other_staff, patient,
-    staff, user, user_id,
+    Records, a_patient, admin, assert_fails, auth, call_of, doctor, mask, on_both, other_staff,
+    patient, staff, user, user_id,
 };
 use crate::error::Error;
 
@@ -54,18 +56,18 @@ fn names(response: &ListPatientsResponse) -> Vec<String> {
     response.patients.iter().map(|p| format!("{} {}", p.first_name, p.last_name)).collect()
 }
 
-async fn list(records: &Records, caller: &Caller, query: &str) -> Vec<String> {
+async fn list(records: &Records, caller: &Context, query: &str) -> Vec<String> {
     let request = ListPatientsRequest { query: query.into(), ..Default::default() };
-    names(&records.patients.list(caller, request).await.unwrap())
+    names(&records.patients.list_patients(caller, request).await.unwrap())
 }
 
 /// All pages, of that size.
-async fn pages(records: &Records, caller: &Caller, query: &str, size: i32) -> Vec<String> {
+async fn pages(records: &Records, caller: &Context, query: &str, size: i32) -> Vec<String> {
     let mut request =
         ListPatientsRequest { query: query.into(), page_size: size, ..Default::default() };
     let mut all = Vec::new();
     loop {
-        let page = records.patients.list(caller, request.clone()).await.unwrap();
+        let page = records.patients.list_patients(caller, request.clone()).await.unwrap();
         assert!(page.patients.len() <= usize::try_from(size).unwrap());
         all.extend(names(&page));
         if page.next_page_token.is_empty() {
@@ -81,42 +83,48 @@ async fn a_patient_is_seen_by_who_may_and_is_not_there_for_others(records: Recor
     let made = records.add(&staff(), given).await;
     assert_eq!(made.owner_id, user_id(&staff()));
     for caller in [staff(), admin()] {
-        assert!(records.patients.get(&caller, get(&made.id)).await.unwrap() == made);
+        assert!(records.patients.get_patient(&caller, get(&made.id)).await.unwrap() == made);
         assert_eq!(list(&records, &caller, "").await, ["Ann Lee"]);
     }
     let unverified = user(6, &[Role::Doctor]);
     records.register_doctor(&unverified, false).await;
     for caller in [other_staff(), patient(), doctor(), unverified, auth()] {
-        assert_fails!(records.patients.get(&caller, get(&made.id)).await, Error::NotFound);
-        assert_fails!(records.patients.delete(&caller, delete(&made.id)).await, Error::NotFound);
+        assert_fails!(records.patients.get_patient(&caller, get(&made.id)).await, Error::NotFound);
+        assert_fails!(
+            records.patients.delete_patient(&caller, delete(&made.id)).await,
+            Error::NotFound
+        );
         let change = update(&made.id, a_patient("X", "Y"), &["*"]);
-        assert_fails!(records.patients.update(&caller, change).await, Error::NotFound);
+        assert_fails!(records.patients.update_patient(&caller, change).await, Error::NotFound);
         assert!(list(&records, &caller, "").await.is_empty());
     }
     records.register_doctor(&doctor(), true).await;
-    let basic = records.patients.get(&doctor(), get(&made.id)).await.unwrap();
+    let basic = records.patients.get_patient(&doctor(), get(&made.id)).await.unwrap();
     assert_eq!((basic.first_name.as_str(), basic.gender.as_str()), ("Ann", "F"));
     assert_eq!((basic.medical_history.as_str(), basic.etag.as_str()), ("", ""));
     assert_eq!(basic.view, i32::from(PatientView::Basic));
     assert_eq!(list(&records, &doctor(), "").await, ["Ann Lee"]);
 
     let asked = GetPatientRequest { id: made.id, view: PatientView::Basic.into() };
-    assert!(records.patients.get(&staff(), asked).await.unwrap() == basic);
+    assert!(records.patients.get_patient(&staff(), asked).await.unwrap() == basic);
 }
 
 async fn me_is_the_callers_own_record(records: Records) {
     let made = records.register(&patient()).await;
     records.add(&staff(), a_patient("Some", "Body")).await;
     assert_eq!((made.owner_id.as_str(), made.user_id.as_str()), ("", &*user_id(&patient())));
-    assert!(records.patients.get(&patient(), get("me")).await.unwrap() == made);
-    assert!(records.patients.get(&patient(), get(&made.id)).await.unwrap() == made);
+    assert!(records.patients.get_patient(&patient(), get("me")).await.unwrap() == made);
+    assert!(records.patients.get_patient(&patient(), get(&made.id)).await.unwrap() == made);
     let change = Patient { address: "there".into(), ..Patient::default() };
-    let changed =
-        records.patients.update(&patient(), update("me", change, &["address"])).await.unwrap();
+    let changed = records
+        .patients
+        .update_patient(&patient(), update("me", change, &["address"]))
+        .await
+        .unwrap();
     assert_eq!((changed.address.as_str(), changed.first_name.as_str()), ("there", "Pat"));
     assert_eq!(list(&records, &patient(), "").await, ["Pat Ient"]);
     for caller in [staff(), doctor(), admin()] {
-        assert_fails!(records.patients.get(&caller, get("me")).await, Error::NotFound);
+        assert_fails!(records.patients.get_patient(&caller, get("me")).await, Error::NotFound);
     }
 }
 
@@ -139,18 +147,18 @@ async fn only_auth_ties_a_record_to_an_account(records: Records) {
     };
     let mine = user_id(&patient());
     for caller in [staff(), admin()] {
-        let made = records.patients.create(&caller, create(mine.clone())).await;
+        let made = records.patients.create_patient(&caller, create(mine.clone())).await;
         assert_fails!(made, Error::Invalid { field: "patient.user_id", .. });
     }
     for user_id in ["", &mine] {
-        let reporting = Caller::service("reporting");
-        let made = records.patients.create(&reporting, create(user_id.into())).await;
+        let reporting = call_of(Principal::service("reporting"));
+        let made = records.patients.create_patient(&reporting, create(user_id.into())).await;
         assert_fails!(made, Error::RoleRequired);
     }
-    let nobodys = records.patients.create(&auth(), create(String::new())).await;
+    let nobodys = records.patients.create_patient(&auth(), create(String::new())).await;
     assert_fails!(nobodys, Error::Invalid { field: "patient.user_id", .. });
-    records.patients.create(&auth(), create(mine.clone())).await.unwrap();
-    assert_fails!(records.patients.create(&auth(), create(mine)).await, Error::UserTaken);
+    records.patients.create_patient(&auth(), create(mine.clone())).await.unwrap();
+    assert_fails!(records.patients.create_patient(&auth(), create(mine)).await, Error::UserTaken);
 }
 
 async fn the_same_request_id_makes_one_patient(records: Records) {
@@ -158,12 +166,12 @@ async fn the_same_request_id_makes_one_patient(records: Records) {
         patient: Some(a_patient(first_name, "Lee")),
         request_id: "7f0c7a10-0000-4000-8000-000000000001".into(),
     };
-    let first = records.patients.create(&staff(), request("Ann")).await.unwrap();
-    let again = records.patients.create(&staff(), request("Ann")).await.unwrap();
+    let first = records.patients.create_patient(&staff(), request("Ann")).await.unwrap();
+    let again = records.patients.create_patient(&staff(), request("Ann")).await.unwrap();
     assert!(first == again);
-    let reused = records.patients.create(&staff(), request("Bob")).await;
+    let reused = records.patients.create_patient(&staff(), request("Bob")).await;
     assert_fails!(reused, Error::RequestIdReused);
-    let others = records.patients.create(&other_staff(), request("Bob")).await.unwrap();
+    let others = records.patients.create_patient(&other_staff(), request("Bob")).await.unwrap();
     assert_ne!(others.id, first.id);
     assert_eq!(list(&records, &staff(), "").await, ["Ann Lee"]);
 }
@@ -174,7 +182,7 @@ async fn concurrent_creates_with_one_request_id_make_one_patient(records: Record
         request_id: "7f0c7a10-0000-4000-8000-000000000001".into(),
     };
     let caller = staff();
-    let create = || records.patients.create(&caller, request.clone());
+    let create = || records.patients.create_patient(&caller, request.clone());
     let (a, b, c, d) = tokio::join!(create(), create(), create(), create());
     let a = a.unwrap();
     assert!([b, c, d].into_iter().all(|made| made.unwrap() == a));
@@ -191,15 +199,15 @@ async fn a_mask_decides_what_an_update_changes(records: Records) {
     };
     let change = |paths: &[&str]| update(&made.id, given.clone(), paths);
 
-    let one = records.patients.update(&staff(), change(&["gender"])).await.unwrap();
+    let one = records.patients.update_patient(&staff(), change(&["gender"])).await.unwrap();
     assert_eq!((one.gender.as_str(), one.first_name.as_str()), ("F", "Ann"));
     assert!(one.etag != made.etag);
-    let all_given = records.patients.update(&staff(), change(&[])).await.unwrap();
+    let all_given = records.patients.update_patient(&staff(), change(&[])).await.unwrap();
     assert_eq!((all_given.first_name.as_str(), all_given.last_name.as_str()), ("Eve", "Lee"));
     assert_eq!(list(&records, &staff(), "eve").await, ["Eve Lee"]);
     assert!(list(&records, &staff(), "ann").await.is_empty());
     let replaced = update(&made.id, a_patient("Zoe", "Poe"), &["*"]);
-    let replaced = records.patients.update(&staff(), replaced).await.unwrap();
+    let replaced = records.patients.update_patient(&staff(), replaced).await.unwrap();
     assert_eq!((replaced.email.as_str(), replaced.gender.as_str()), ("", ""));
     assert_eq!(replaced.owner_id, made.owner_id);
 }
@@ -209,7 +217,7 @@ async fn of_two_updates_with_one_etag_one_wins(records: Records) {
     let caller = staff();
     let change = |first_name: &str| {
         let patient = Patient { etag: made.etag.clone(), ..a_patient(first_name, "Lee") };
-        records.patients.update(&caller, update(&made.id, patient, &["first_name"]))
+        records.patients.update_patient(&caller, update(&made.id, patient, &["first_name"]))
     };
     let (one, two) = tokio::join!(change("One"), change("Two"));
     let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
@@ -217,51 +225,57 @@ async fn of_two_updates_with_one_etag_one_wins(records: Records) {
     assert_fails!(lost, Error::Stale);
     let nonsense = Patient { etag: "x".into(), ..a_patient("A", "B") };
     let update = update(&made.id, nonsense, &["*"]);
-    assert_fails!(records.patients.update(&caller, update.clone()).await, Error::Stale);
-    assert_fails!(records.patients.update(&other_staff(), update).await, Error::NotFound);
+    assert_fails!(records.patients.update_patient(&caller, update.clone()).await, Error::Stale);
+    assert_fails!(records.patients.update_patient(&other_staff(), update).await, Error::NotFound);
     let delete = DeletePatientRequest { id: made.id.clone(), etag: made.etag.clone() };
-    assert_fails!(records.patients.delete(&caller, delete).await, Error::Stale);
+    assert_fails!(records.patients.delete_patient(&caller, delete).await, Error::Stale);
 }
 
 async fn a_deleted_patient_is_gone_until_it_is_undeleted(records: Records) {
     let made = records.add(&staff(), a_patient("Ann", "Lee")).await;
-    let undeleted = records.patients.undelete(&staff(), undelete(&made.id)).await;
+    let undeleted = records.patients.undelete_patient(&staff(), undelete(&made.id)).await;
     assert_fails!(undeleted, Error::NotDeleted);
-    let undeleted = records.patients.undelete(&other_staff(), undelete(&made.id)).await;
+    let undeleted = records.patients.undelete_patient(&other_staff(), undelete(&made.id)).await;
     assert_fails!(undeleted, Error::NotFound);
-    let deleted = records.patients.delete(&staff(), delete(&made.id)).await.unwrap();
+    let deleted = records.patients.delete_patient(&staff(), delete(&made.id)).await.unwrap();
     assert!(deleted.deleted_at.is_some() && deleted.etag != made.etag);
     for caller in [staff(), admin()] {
-        assert_fails!(records.patients.get(&caller, get(&made.id)).await, Error::NotFound);
-        assert_fails!(records.patients.delete(&caller, delete(&made.id)).await, Error::NotFound);
+        assert_fails!(records.patients.get_patient(&caller, get(&made.id)).await, Error::NotFound);
+        assert_fails!(
+            records.patients.delete_patient(&caller, delete(&made.id)).await,
+            Error::NotFound
+        );
         let change = update(&made.id, a_patient("X", "Y"), &["*"]);
-        assert_fails!(records.patients.update(&caller, change).await, Error::NotFound);
+        assert_fails!(records.patients.update_patient(&caller, change).await, Error::NotFound);
     }
     let stale = UndeletePatientRequest { id: made.id.clone(), etag: made.etag };
-    assert_fails!(records.patients.undelete(&staff(), stale).await, Error::Stale);
-    let back = records.patients.undelete(&staff(), undelete(&made.id)).await.unwrap();
+    assert_fails!(records.patients.undelete_patient(&staff(), stale).await, Error::Stale);
+    let back = records.patients.undelete_patient(&staff(), undelete(&made.id)).await.unwrap();
     assert!(back.deleted_at.is_none());
     assert_eq!(list(&records, &staff(), "").await, ["Ann Lee"]);
 }
 
 async fn an_undelete_does_not_give_an_account_a_second_record(records: Records) {
     let first = records.register(&patient()).await;
-    records.patients.delete(&auth(), delete(&first.id)).await.unwrap();
+    records.patients.delete_patient(&auth(), delete(&first.id)).await.unwrap();
     let second = records.register(&patient()).await;
-    assert!(records.patients.get(&patient(), get("me")).await.unwrap() == second);
-    let back = records.patients.undelete(&admin(), undelete(&first.id)).await;
+    assert!(records.patients.get_patient(&patient(), get("me")).await.unwrap() == second);
+    let back = records.patients.undelete_patient(&admin(), undelete(&first.id)).await;
     assert_fails!(back, Error::UserTaken);
     let change = Patient { etag: "v7".into(), ..a_patient("X", "Y") };
-    let stale = records.patients.update(&patient(), update("me", change, &["*"])).await;
+    let stale = records.patients.update_patient(&patient(), update("me", change, &["*"])).await;
     assert_fails!(stale, Error::Stale);
 }
 
 async fn a_service_takes_back_only_what_nobody_owns(records: Records) {
     let owned = records.add(&staff(), a_patient("Ann", "Lee")).await;
-    assert_fails!(records.patients.delete(&auth(), delete(&owned.id)).await, Error::NotFound);
+    assert_fails!(
+        records.patients.delete_patient(&auth(), delete(&owned.id)).await,
+        Error::NotFound
+    );
     let own = records.register(&patient()).await;
-    records.patients.delete(&auth(), delete(&own.id)).await.unwrap();
-    assert_fails!(records.patients.get(&patient(), get("me")).await, Error::NotFound);
+    records.patients.delete_patient(&auth(), delete(&own.id)).await.unwrap();
+    assert_fails!(records.patients.get_patient(&patient(), get("me")).await, Error::NotFound);
 }
 
 async fn a_batch_comes_in_the_order_of_its_ids(records: Records) {
@@ -274,14 +288,16 @@ async fn a_batch_comes_in_the_order_of_its_ids(records: Records) {
         allow_missing,
     };
     let got = batch(&[&b.id, &a.id], false);
-    let got = records.patients.batch_get(&staff(), got).await.unwrap().patients;
+    let got = records.patients.batch_get_patients(&staff(), got).await.unwrap().patients;
     assert!(got == [b.clone(), a.clone()]);
     let twice = batch(&[&b.id, &a.id, &b.id.to_uppercase()], true);
-    let twice = records.patients.batch_get(&staff(), twice).await;
+    let twice = records.patients.batch_get_patients(&staff(), twice).await;
     assert_fails!(twice, Error::Invalid { field: "ids", .. });
-    let missing = records.patients.batch_get(&staff(), batch(&[&a.id, &foreign.id], false)).await;
+    let missing =
+        records.patients.batch_get_patients(&staff(), batch(&[&a.id, &foreign.id], false)).await;
     assert_fails!(missing, Error::NotFound);
-    let got = records.patients.batch_get(&staff(), batch(&[&foreign.id, &a.id], true)).await;
+    let got =
+        records.patients.batch_get_patients(&staff(), batch(&[&foreign.id, &a.id], true)).await;
     assert!(got.unwrap().patients == [a]);
 }
 
@@ -296,7 +312,7 @@ async fn pages_neither_skip_nor_repeat_while_others_insert(records: Records) {
     let mut request =
         ListPatientsRequest { page_size: 2, include_total_size: true, ..Default::default() };
     for total in 7..11 {
-        let page = records.patients.list(&staff(), request.clone()).await.unwrap();
+        let page = records.patients.list_patients(&staff(), request.clone()).await.unwrap();
         assert_eq!(page.total_size, Some(total));
         seen.extend(names(&page));
         request.page_token = page.next_page_token;
@@ -336,7 +352,7 @@ async fn a_name_is_found_by_its_beginning_last_names_first(records: Records) {
         include_total_size: true,
         ..Default::default()
     };
-    let count = records.patients.list(&staff(), count).await.unwrap();
+    let count = records.patients.list_patients(&staff(), count).await.unwrap();
     assert_eq!(count.total_size, Some(6));
 }
 
@@ -346,7 +362,8 @@ async fn a_page_token_belongs_to_its_query(records: Records) {
     }
     let request =
         ListPatientsRequest { page_size: 1, query: "b".into(), ..ListPatientsRequest::default() };
-    let token = records.patients.list(&staff(), request.clone()).await.unwrap().next_page_token;
+    let token =
+        records.patients.list_patients(&staff(), request.clone()).await.unwrap().next_page_token;
     let with = |token: &str| ListPatientsRequest { page_token: token.into(), ..request.clone() };
     for other in [
         ListPatientsRequest { query: "b1".into(), ..with(&token) },
@@ -355,13 +372,13 @@ async fn a_page_token_belongs_to_its_query(records: Records) {
         with(&token[1..]),
         with("x"),
     ] {
-        assert_fails!(records.patients.list(&staff(), other).await, Error::PageToken);
+        assert_fails!(records.patients.list_patients(&staff(), other).await, Error::PageToken);
     }
     for other in [admin(), user(1, &[Role::Staff, Role::Patient])] {
-        assert_fails!(records.patients.list(&other, with(&token)).await, Error::PageToken);
+        assert_fails!(records.patients.list_patients(&other, with(&token)).await, Error::PageToken);
     }
     let larger = ListPatientsRequest { page_size: 9, ..with(&token) };
-    assert_eq!(records.patients.list(&staff(), larger).await.unwrap().patients.len(), 2);
+    assert_eq!(records.patients.list_patients(&staff(), larger).await.unwrap().patients.len(), 2);
 }
 
 async fn several_roles_see_the_union_once(records: Records) {
@@ -377,7 +394,7 @@ async fn several_roles_see_the_union_once(records: Records) {
     records.register_doctor(&me, true).await;
     assert_eq!(pages(&records, &me, "", 2).await.len(), 7);
     assert_eq!(pages(&records, &me, "fo", 2).await, ["Foreign 0", "Foreign 1", "Foreign 2"]);
-    let page = records.patients.list(&me, ListPatientsRequest::default()).await.unwrap();
+    let page = records.patients.list_patients(&me, ListPatientsRequest::default()).await.unwrap();
     let full = |p: &Patient| p.view == i32::from(PatientView::Full);
     assert_eq!(page.patients.iter().filter(|patient| full(patient)).count(), 4);
     assert!(page.patients.iter().all(|p| full(p) != p.first_name.starts_with("Foreign")));
@@ -385,9 +402,9 @@ async fn several_roles_see_the_union_once(records: Records) {
 
 async fn deleted_patients_are_listed_for_who_may_undelete_them(records: Records) {
     let made = records.add(&staff(), a_patient("Ann", "Lee")).await;
-    records.patients.delete(&staff(), delete(&made.id)).await.unwrap();
+    records.patients.delete_patient(&staff(), delete(&made.id)).await.unwrap();
     let own = records.register(&patient()).await;
-    records.patients.delete(&admin(), delete(&own.id)).await.unwrap();
+    records.patients.delete_patient(&admin(), delete(&own.id)).await.unwrap();
     records.register_doctor(&doctor(), true).await;
     for (caller, shown) in
         [(staff(), 1), (admin(), 2), (other_staff(), 0), (patient(), 0), (doctor(), 0)]
@@ -398,7 +415,7 @@ async fn deleted_patients_are_listed_for_who_may_undelete_them(records: Records)
                 include_total_size: true,
                 ..ListPatientsRequest::default()
             };
-            let page = records.patients.list(&caller, request).await.unwrap();
+            let page = records.patients.list_patients(&caller, request).await.unwrap();
             assert_eq!(page.patients.len(), shown);
             assert_eq!(page.total_size, i64::try_from(shown).ok());
         }

@@ -1,7 +1,7 @@
 //! That indexes serve every list: the plans of both databases name no scan of a table, and no sort
 //! of more than a page.
 
-use clinic_identity::Caller;
+use clinic_chassis::Context;
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1::{Doctor, ListDoctorsRequest};
 use clinic_store::{Backend, Query};
@@ -26,7 +26,7 @@ async fn indexes_serve_every_list(records: Records) {
     for caller in [staff(), admin(), patient(), doctor(), user(1, &[Role::Staff, Role::Doctor])] {
         for prefix in [None, Prefix::new("sm")] {
             for show_deleted in [false, true] {
-                let scope = Scope::see_patients(&caller, DoctorPatientView::Basic);
+                let scope = Scope::see_patients(caller.principal(), DoctorPatientView::Basic);
                 let prefix = prefix.clone();
                 let filter = &|_: &mut Query| {};
                 let list = List { table: PATIENTS, scope: &scope, show_deleted, prefix, filter };
@@ -46,7 +46,7 @@ async fn indexes_serve_every_list(records: Records) {
                     ..Default::default()
                 });
                 let (filter, prefix) = (&|to: &mut Query| filter.push(to), Prefix::new(query));
-                let scope = Scope::see_doctors(&staff(), show_deleted);
+                let scope = Scope::see_doctors(staff().principal(), show_deleted);
                 let list = List { table: DOCTORS, scope: &scope, show_deleted, prefix, filter };
                 assert_served(&records, &list, &staff()).await;
             }
@@ -96,7 +96,8 @@ async fn fill(records: &Records) {
     records.db.execute(Query::new("ANALYZE")).await.unwrap();
 }
 
-async fn assert_served(records: &Records, list: &List<'_>, caller: &Caller) {
+async fn assert_served(records: &Records, list: &List<'_>, caller: &Context) {
+    let caller = caller.principal();
     let explain = match records.db.backend() {
         Backend::Postgres => "EXPLAIN ",
         Backend::Sqlite => "EXPLAIN QUERY PLAN ",

@@ -35,7 +35,7 @@ fn a_gateway_whose_clock_is_behind_accepts_fresh_tokens_and_their_claims() {
         let token = suite.token();
         suite.clock.advance(-seconds);
         let access = suite.gateway.verify(&token).unwrap();
-        let claims = text(&suite.forward.for_user(&access, IP).unwrap());
+        let claims = text(&suite.forward.forward(&access, IP).unwrap());
         suite.clock.advance(seconds);
         // The service has the right time.
         suite.service.verify(&claims).unwrap();
@@ -49,7 +49,7 @@ fn a_gateway_whose_clock_is_ahead_gives_the_calls_of_an_old_token_their_time() {
     let access = suite.gateway.verify(&token).unwrap();
     suite.clock.advance(TimeDelta::seconds(15 * 60 + 55));
     assert!(suite.gateway.verify(&token).is_ok());
-    let claims = text(&suite.forward.for_user(&access, IP).unwrap());
+    let claims = text(&suite.forward.forward(&access, IP).unwrap());
     suite.clock.advance(TimeDelta::seconds(65));
     assert!(suite.service.verify(&claims).is_ok());
 }
@@ -130,17 +130,17 @@ fn what_is_remembered_ends_with_its_token() {
 fn claims_are_signed_again_before_they_would_end_within_a_call() {
     let suite = suite();
     let access = suite.verified();
-    let first = suite.forward.for_user(&access, IP).unwrap();
+    let first = suite.forward.forward(&access, IP).unwrap();
     suite.clock.advance(TimeDelta::seconds(49));
-    assert_eq!(suite.forward.for_user(&access, IP).unwrap(), first);
+    assert_eq!(suite.forward.forward(&access, IP).unwrap(), first);
     suite.clock.advance(TimeDelta::seconds(1));
-    let second = suite.forward.for_user(&access, IP).unwrap();
+    let second = suite.forward.forward(&access, IP).unwrap();
     assert_ne!(second, first);
     // Whoever got the first a moment ago has more than the minute that his call may take.
     suite.clock.advance(TimeDelta::seconds(65));
     assert!(suite.service.verify(&text(&first)).is_ok());
     suite.clock.advance(TimeDelta::seconds(-65));
-    assert_ne!(suite.forward.for_user(&access, None).unwrap(), second);
+    assert_ne!(suite.forward.forward(&access, None).unwrap(), second);
 }
 
 #[test]
@@ -149,14 +149,14 @@ fn claims_outlive_the_access_token_by_the_call_that_it_began() {
     let access = suite.verified();
     // The gateway accepts the token for a minute more than its life.
     suite.clock.advance(TimeDelta::seconds(15 * 60 + 40));
-    let header = suite.forward.for_user(&access, IP).unwrap();
+    let header = suite.forward.forward(&access, IP).unwrap();
     assert_eq!(payload(&text(&header))["exp"], json!(access.exp + 60 + 70));
-    assert_eq!(suite.forward.for_user(&access, IP).unwrap(), header);
+    assert_eq!(suite.forward.forward(&access, IP).unwrap(), header);
     suite.clock.advance(TimeDelta::seconds(20 + 69 + 60));
     assert!(suite.service.verify(&text(&header)).is_ok());
     suite.clock.advance(TimeDelta::seconds(1));
     assert_eq!(suite.service.verify(&text(&header)), Err(TokenError::Expired));
     // Another call does not begin with a token that is over.
-    let late = suite.forward.for_user(&access, IP).unwrap();
+    let late = suite.forward.forward(&access, IP).unwrap();
     assert_eq!(suite.service.verify(&text(&late)), Err(TokenError::Expired));
 }

@@ -2,7 +2,7 @@
 
 use clinic_auth::Config;
 use clinic_chassis::settings::{Answers, Database, Keys, Serving};
-use clinic_identity::{CLAIMS_HEADER, ClaimsSigner};
+use clinic_identity::{Authenticated, CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::auth::v1::register_request::Profile;
@@ -48,7 +48,7 @@ async fn auth_with_records_at(suite: &Suite, records: &Port) -> (Clients, Cancel
     let shutdown = CancellationToken::new();
     tokio::spawn(server.run(listener, shutdown.clone()));
     let gateway = ClaimsSigner::open(&suite.keys(), "gateway", suite.clock.clone()).unwrap();
-    let claims = gateway.anonymous(None).unwrap();
+    let claims = gateway.forward(&Authenticated::ANONYMOUS, None).unwrap();
     let clients = Clients::new([address; 3], &[(CLAIMS_HEADER, claims.to_str().unwrap())]);
     (clients, shutdown)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clinic_proto::auth::v1::LoginRequest;
-use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
+use clinic_stubs::auth::v1::auth_service_client::AuthServiceClient;
 use clinic_testkit::{Account, Backend, PASSWORD, run};
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};

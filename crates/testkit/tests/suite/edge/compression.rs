@@ -4,18 +4,18 @@ use std::io::{Read as _, Write as _};
 
 use clinic::Config;
 use clinic_proto::assignment::v1::ListAssignmentsRequest;
-use clinic_proto::assignment::v1::assignment_service_client::AssignmentServiceClient;
-use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
-use clinic_proto::auth::v1::token_service_client::TokenServiceClient;
-use clinic_proto::auth::v1::user_admin_service_client::UserAdminServiceClient;
 use clinic_proto::auth::v1::{
     GetJwksRequest, ListUsersRequest, LoginRequest, LoginResponse, RefreshRequest, RegisterRequest,
 };
-use clinic_proto::records::v1::doctor_service_client::DoctorServiceClient;
-use clinic_proto::records::v1::patient_service_client::PatientServiceClient;
 use clinic_proto::records::v1::{
     ListDoctorsRequest, ListPatientsRequest, ListPatientsResponse, Patient,
 };
+use clinic_stubs::assignment::v1::assignment_service_client::AssignmentServiceClient;
+use clinic_stubs::auth::v1::auth_service_client::AuthServiceClient;
+use clinic_stubs::auth::v1::token_service_client::TokenServiceClient;
+use clinic_stubs::auth::v1::user_admin_service_client::UserAdminServiceClient;
+use clinic_stubs::records::v1::doctor_service_client::DoctorServiceClient;
+use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 use clinic_testkit::{Account, Backend, PASSWORD, Suite, email, patient, run, run_with};
 use flate2::Compression;
 use flate2::read::GzDecoder;

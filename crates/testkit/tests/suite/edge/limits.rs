@@ -1,6 +1,6 @@
 //! How large a call may be.
 
-use clinic_identity::{CLAIMS_HEADER, ClaimsSigner};
+use clinic_identity::{Authenticated, CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::auth::v1::{GetJwksResponse, LoginRequest};
 use clinic_testkit::{Suite, failure};
 use http_body_util::BodyExt as _;
@@ -130,7 +130,7 @@ async fn a_method_of_the_suite_takes_exactly_one_message() {
         let signer = ClaimsSigner::open(&suite.keys(), "gateway", suite.clock.clone()).unwrap();
         let request = http::Request::post(path)
             .header("content-type", "application/grpc")
-            .header(CLAIMS_HEADER, signer.anonymous(None).unwrap())
+            .header(CLAIMS_HEADER, signer.forward(&Authenticated::ANONYMOUS, None).unwrap())
             .body(Body::new(http_body_util::Full::from([one, one].concat())))
             .unwrap();
         let service = Channel::from_shared(format!("http://{}", suite.auth)).unwrap();

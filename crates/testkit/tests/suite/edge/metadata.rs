@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use clinic_identity::{CLAIMS_HEADER, Caller, ClaimsVerifier, Kind};
+use clinic_identity::{CLAIMS_HEADER, Claims, ClaimsVerifier, Principal};
 use clinic_testkit::{Backend, Suite, run_with};
 use tonic::metadata::BinaryMetadataValue;
 
@@ -13,8 +13,8 @@ use super::{echo_client, signed_in, with_echo};
 
 const ONCE: &str = "/acme.echo.v1.EchoService/Once";
 
-/// The caller that the service was told of.
-fn caller(suite: &Suite, metadata: &HashMap<String, String>) -> Caller {
+/// The claims that the service got.
+fn claims(suite: &Suite, metadata: &HashMap<String, String>) -> Claims {
     let verifier = ClaimsVerifier::open(&suite.keys(), suite.clock.clone()).unwrap();
     (*verifier.verify(&metadata[CLAIMS_HEADER]).unwrap()).clone()
 }
@@ -55,10 +55,9 @@ async fn callers_cannot_set_the_metadata_that_the_gateway_adds() {
         let reply = echo_client(suite).await.once(request).await.unwrap().into_inner();
         assert_clean(&reply.metadata);
         assert_eq!(reply.metadata["x-trace"], "kept");
-        let caller = caller(suite, &reply.metadata);
-        let Kind::User { id, .. } = caller.kind() else { panic!("{caller:?}") };
-        assert_eq!(id.to_string(), account.user.id);
-        assert_eq!(caller.client_ip().unwrap().to_string(), "127.0.0.1");
+        let claims = claims(suite, &reply.metadata);
+        assert_eq!(claims.principal.user_id().unwrap().to_string(), account.user.id);
+        assert_eq!(claims.client_ip.unwrap().to_string(), "127.0.0.1");
     })
     .await;
 }
@@ -82,7 +81,7 @@ async fn browsers_cannot_set_the_metadata_that_the_gateway_adds() {
             let reply = &reply.messages[0];
             assert_clean(&reply.metadata);
             assert_eq!(reply.metadata["x-trace"], "kept");
-            assert!(matches!(caller(suite, &reply.metadata).kind(), Kind::User { .. }));
+            assert!(claims(suite, &reply.metadata).principal.user().is_some());
         }
     })
     .await;
@@ -99,12 +98,12 @@ async fn a_public_route_gets_anonymous_and_signed_in_callers() {
         request.metadata_mut().insert(CLAIMS_HEADER, "forged".parse().unwrap());
         let reply = client.once(request).await.unwrap().into_inner();
         assert_clean(&reply.metadata);
-        assert_eq!(*caller(suite, &reply.metadata).kind(), Kind::Anonymous);
+        assert_eq!(claims(suite, &reply.metadata).principal, Principal::Anonymous);
 
         let account = suite.staff().await;
         let request = signed_in(EchoRequest::default(), &account.tokens.access);
         let reply = client.once(request).await.unwrap().into_inner();
-        assert!(matches!(caller(suite, &reply.metadata).kind(), Kind::User { .. }));
+        assert!(claims(suite, &reply.metadata).principal.user().is_some());
     })
     .await;
 }
@@ -164,8 +163,8 @@ async fn the_address_of_a_client_is_believed_from_a_proxy_in_front_only() {
             )
             .await;
             let reply = &reply.messages[0];
-            let caller = caller(suite, &reply.metadata);
-            assert_eq!(caller.client_ip().unwrap().to_string(), expected);
+            let claims = claims(suite, &reply.metadata);
+            assert_eq!(claims.client_ip.unwrap().to_string(), expected);
         })
         .await;
     }

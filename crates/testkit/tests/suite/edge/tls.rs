@@ -1,7 +1,7 @@
 //! TLS at the gateway itself.
 
 use clinic_proto::auth::v1::LoginRequest;
-use clinic_proto::auth::v1::auth_service_client::AuthServiceClient;
+use clinic_stubs::auth::v1::auth_service_client::AuthServiceClient;
 use clinic_testkit::{Backend, PASSWORD, run_with};
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clinic_identity::{CLAIMS_HEADER, ClaimsSigner};
+use clinic_identity::{Authenticated, CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::auth::v1::LoginRequest;
 use clinic_testkit::{Backend, Suite, run};
 use flate2::{Compress, Compression, FlushCompress};
@@ -26,7 +26,7 @@ async fn channel(address: SocketAddr) -> Channel {
 /// A call straight at auth, as the gateway makes it for a client without a token.
 async fn at_auth(suite: &Suite, headers: &[(&str, &str)], body: Vec<u8>) -> Raw {
     let signer = ClaimsSigner::open(&suite.keys(), "gateway", suite.clock.clone()).unwrap();
-    let claims = signer.anonymous(None).unwrap();
+    let claims = signer.forward(&Authenticated::ANONYMOUS, None).unwrap();
     let headers = [&[(CLAIMS_HEADER, claims.to_str().unwrap())], headers].concat();
     raw(channel(suite.auth).await, LOGIN, &headers, body).await
 }

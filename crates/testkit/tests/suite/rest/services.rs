@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clinic_identity::{CLAIMS_HEADER, ClaimsVerifier, Kind};
+use clinic_chassis::status::{status, with_details};
+use clinic_identity::{CLAIMS_HEADER, ClaimsVerifier};
 use clinic_proto::access::v1::ErrorReason;
-use clinic_proto::status::{status, with_details};
 use clinic_testkit::{Backend, Suite, run};
 use http::{HeaderMap, Response};
 use serde_json::Value;
@@ -108,9 +108,9 @@ async fn a_service_hears_nothing_that_only_the_gateway_may_say() {
         assert_eq!((said("traceparent"), said("tracestate")), (trace, "a=b"));
         assert_eq!(said("content-type"), "application/grpc");
         let verifier = ClaimsVerifier::open(&suite.keys(), suite.clock.clone()).unwrap();
-        let caller = verifier.verify(said(CLAIMS_HEADER)).unwrap();
-        assert!(matches!(caller.kind(), Kind::User { .. }));
-        assert_eq!(caller.client_ip().unwrap().to_string(), "127.0.0.1");
+        let claims = verifier.verify(said(CLAIMS_HEADER)).unwrap();
+        assert!(claims.principal.user().is_some());
+        assert_eq!(claims.client_ip.unwrap().to_string(), "127.0.0.1");
         stand.gateway.stop().await;
     })
     .await;

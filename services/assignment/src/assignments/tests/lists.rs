@@ -90,7 +90,7 @@ async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scra
     };
     let mut seen = 0;
     for (user, roles) in callers {
-        let scope = Scope::see(&caller(user, roles));
+        let scope = Scope::see(&account(user, roles));
         for patient in [None, id(1), id(4), id(9), of_user(PATIENT_USER + 2)] {
             for doctor in [None, id(1), of_user(DOCTOR_USER + 1), of_user(DOCTOR_USER + 3)] {
                 for state in STATES {
@@ -197,9 +197,9 @@ async fn every_list_is_a_range_of_an_index(scratch: &Scratch) {
 }
 
 #[test]
-fn a_page_token_belongs_to_one_query_of_one_caller() {
-    let (me, other) = (caller(1, &[Role::Staff]), caller(2, &[Role::Staff]));
-    let promoted = caller(1, &[Role::Staff, Role::Admin]);
+fn a_page_token_belongs_to_one_query_of_one_user() {
+    let (me, other) = (account(1, &[Role::Staff]), account(2, &[Role::Staff]));
+    let promoted = account(1, &[Role::Staff, Role::Admin]);
     let filter = |patient, doctor, state| Filter { patient, doctor, state };
     let mut prints = vec![
         fingerprint(&other, "ListAssignments", &Filter::default()),

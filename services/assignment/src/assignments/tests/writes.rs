@@ -140,7 +140,7 @@ async fn who_may_not_see_an_assignment_does_not_find_it(scratch: &Scratch) {
             Err(error) => assert!(!sees && matches!(error, Error::NotFound), "{user} {role:?}"),
         }
     }
-    let nobody = Scope::see(&Caller::anonymous(None));
+    let nobody = Scope::see(&Principal::Anonymous);
     assert!(matches!(error(store::get(&scratch.db, id, &nobody).await), Error::NotFound));
     let never = store::get(&scratch.db, Uuid::from_u128(9), &admin()).await;
     assert!(matches!(error(never), Error::NotFound));
@@ -242,7 +242,7 @@ async fn only_who_owns_the_patient_changes_an_assignment(scratch: &Scratch) {
         (PATIENT_USER + 3, Role::Patient),
         (DOCTOR_USER + 5, Role::Doctor),
     ] {
-        let scope = Scope::change(&caller(user, &[role]));
+        let scope = Scope::change(&account(user, &[role]));
         // Whatever the etag: a right one is no different from a wrong one.
         for etag in ["", "v1", "v9"] {
             let change = scratch.change(id, &scope, etag);
@@ -251,6 +251,6 @@ async fn only_who_owns_the_patient_changes_an_assignment(scratch: &Scratch) {
             assert!(matches!(error(change.end(&scratch.db).await), Error::NotFound));
         }
     }
-    let owner = Scope::change(&caller(OWNER, &[Role::Staff]));
+    let owner = Scope::change(&account(OWNER, &[Role::Staff]));
     scratch.change(id, &owner, "v1").end(&scratch.db).await.ok().unwrap();
 }

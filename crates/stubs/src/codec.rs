@@ -1,15 +1,14 @@
-//! The servers' codec: what it decodes is valid, or the call ends here.
+//! The servers' codec. It validates what it decodes, so that no handler gets a message that breaks
+//! the contract. Clients take responses as they come.
 
 use std::marker::PhantomData;
 
+use clinic_chassis::Error;
+use clinic_proto::validation::{Presence, Validate, Violations};
 use prost::Message;
+use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
-use tonic::{Code, Status};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
-
-use crate::access::v1::ErrorReason;
-use crate::status;
-use crate::validation::{Presence, Validate, Violations};
 
 /// Encodes answers of type `T`, decodes and validates requests of type `U`.
 pub struct ValidatingCodec<T, U>(PhantomData<(T, U)>);
@@ -47,18 +46,15 @@ impl<U: Message + Validate + Default> Decoder for ValidatingDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let message = self.0.decode(buf).map_err(|_| {
-            // The decoder's own text may quote the input.
-            status::status(
-                Code::InvalidArgument,
-                ErrorReason::MalformedCall,
-                "the message is not valid protobuf of this method's request",
-            )
-        })?;
+        // The decoder's own text may quote the input.
+        let message = self.0.decode(buf).map_err(|_| Error::malformed_message())?;
         if let Some(message) = &message {
             let mut violations = Violations::default();
             message.check(Presence::Create, &mut violations);
-            violations.into_result()?;
+            let violations = violations.into_vec();
+            if !violations.is_empty() {
+                return Err(Error::invalid_fields(violations).into());
+            }
         }
         Ok(message)
     }

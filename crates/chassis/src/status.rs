@@ -1,13 +1,12 @@
-//! The one form in which this suite says that something failed: `google.rpc.Status` with an
-//! `ErrorInfo` always, and more details where they help (AIP-193).
+//! Builds `google.rpc.Status`: always with an `ErrorInfo`, and with more details where they help
+//! (AIP-193).
 
 use std::collections::HashMap;
 
+use clinic_proto::access::v1::ErrorReason;
+use clinic_proto::validation::Violation;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-
-use crate::access::v1::ErrorReason;
-use crate::validation::Violation;
 
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "clinic";
@@ -37,14 +36,14 @@ pub fn with_details(
     Status::with_error_details(code, message, details)
 }
 
-/// How many violations an answer names: they travel in a header, and a header that is too large
-/// breaks the connection for everyone on it.
+/// How many violations a status lists. They travel in a header, and one that is too large breaks the
+/// connection for all of its calls.
 const MAX_VIOLATIONS: usize = 64;
-/// How many of them its message names, which is for people.
+/// How many of them its message names.
 const MAX_NAMED: usize = 8;
 
-/// INVALID_ARGUMENT with every bad field, or as many as anybody reads and how many more there are.
-pub fn invalid_fields(violations: Vec<Violation>) -> Status {
+/// INVALID_ARGUMENT with the bad fields: the first 64, and how many more there are.
+pub(crate) fn invalid_fields(violations: Vec<Violation>) -> Status {
     let count = violations.len();
     let message = match violations.as_slice() {
         [only] => format!("{}: {}", only.field, only.message),
@@ -72,4 +71,26 @@ pub fn invalid_fields(violations: Vec<Violation>) -> Status {
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_violations_fit_into_a_header() {
+        let violation = |n| Violation::new(format!("ids[{n}]"), "must be a UUID");
+        let status = invalid_fields((0..500).map(violation).collect());
+        assert_eq!(
+            status.message(),
+            "500 fields are invalid: ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], ids[6], \
+             ids[7] and 492 more"
+        );
+        let bad = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(bad.len(), 65);
+        assert_eq!((bad[0].field.as_str(), bad[63].field.as_str()), ("ids[0]", "ids[63]"));
+        assert_eq!((bad[64].field.as_str(), &*bad[64].description), ("", "and 436 more fields"));
+        // HTTP/2 clients take headers of 16 KiB and more; the details are a third longer in base64.
+        assert!(status.details().len() < 8 * 1024, "{}", status.details().len());
+    }
 }
