@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use anyhow::{Context as _, Result};
-use clinic_store::{Arg, Backend, Db, Query};
+use clinic_clock::Clock;
+use clinic_store::{Arg, Backend, Db, Origin, Query};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::sample::{self, Kind};
@@ -53,7 +54,7 @@ async fn patients(db: &Db, name: &str, count: u64) -> Result<()> {
 
 /// What time does by itself on a server that has been up for a while: statistics for the planner.
 async fn settle(db: &Db) -> Result<()> {
-    db.execute(Query::new("ANALYZE")).await?;
+    db.untracked().execute(Query::new("ANALYZE")).await?;
     db.close().await;
     Ok(())
 }
@@ -145,9 +146,9 @@ async fn insert(
     bar.set_style(ProgressStyle::with_template("{msg:32} {bar:40} {human_pos}/{human_len}")?);
     if db.backend() == Backend::Sqlite {
         // A million rows go into indexes that do not fit into the usual cache.
-        db.execute(Query::new("PRAGMA cache_size = -500000")).await?;
+        db.untracked().execute(Query::new("PRAGMA cache_size = -500000")).await?;
     }
-    let mut tx = db.begin().await?;
+    let mut work = db.work(&Origin::operator(Clock::system().now())).await?;
     let mut next = numbers.start;
     while next < numbers.end {
         let end = numbers.end.min(next + ROWS);
@@ -163,11 +164,11 @@ async fn insert(
             }
             query.push(")");
         }
-        tx.execute(query).await.context(what.to_owned())?;
+        work.untracked(query).await.context(what.to_owned())?;
         bar.inc(end - next);
         next = end;
     }
-    tx.commit().await?;
+    work.save().await?;
     bar.finish();
     Ok(())
 }

@@ -54,7 +54,7 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     let memory = Server::memory(setting, &data.keys)?;
     let pgbench = setting.postgres.pgbench().filter(|_| data.store == Store::Postgres);
     if pgbench.is_some() {
-        stage.db.execute(Query::new("CREATE SEQUENCE IF NOT EXISTS bench_ids")).await?;
+        stage.db.untracked().execute(Query::new("CREATE SEQUENCE IF NOT EXISTS bench_ids")).await?;
     } else if data.store == Store::Postgres {
         report.missing("what the database alone can do, since pgbench is not there");
     }

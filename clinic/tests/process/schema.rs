@@ -21,13 +21,13 @@ on_both! {
                          (version, description, success, checksum, execution_time) \
                          SELECT 9000, description, success, checksum, execution_time \
                          FROM _sqlx_migrations WHERE version = 1";
-            assert_eq!(db.execute(Query::new(later)).await.unwrap(), 1);
+            assert_eq!(db.untracked().execute(Query::new(later)).await.unwrap(), 1);
             let up = operator.run(&["up", "--listen", "127.0.0.1:0"]);
             assert_newer(&up);
             assert!(up.stderr.contains(service), "{up:?}");
             assert_newer(&operator.run(&["migrate"]));
             let back = "DELETE FROM _sqlx_migrations WHERE version = 9000";
-            db.execute(Query::new(back)).await.unwrap();
+            db.untracked().execute(Query::new(back)).await.unwrap();
             db.close().await;
         }
         operator.up(&[]).kill();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clinic_identity::{Authenticated, CLAIMS_HEADER, Claims, ClaimsSigner, KeyError, Principal};
+use clinic_store::Origin;
 use http::HeaderValue;
 use tokio::time::Instant;
 use tonic::metadata::{AsciiMetadataValue, MetadataKey};
@@ -21,6 +22,8 @@ pub struct Context {
     pub(crate) token: HeaderValue,
     pub(crate) request_id: Option<HeaderValue>,
     pub(crate) user_agent: Option<HeaderValue>,
+    /// The RPC, as `/package.Service/Method`; empty for work that no caller asked for.
+    pub(crate) method: Arc<str>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) now: DateTime<Utc>,
 }
@@ -31,7 +34,8 @@ const WITHOUT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30)
 impl Context {
     /// A call with these claims, which `token` proves.
     pub fn new(claims: Arc<Claims>, token: HeaderValue, now: DateTime<Utc>) -> Self {
-        Self { claims, token, request_id: None, user_agent: None, deadline: None, now }
+        let method = "".into();
+        Self { claims, token, request_id: None, user_agent: None, method, deadline: None, now }
     }
 
     /// Work that no caller asked for, as the signer's own service.
@@ -79,6 +83,11 @@ impl Context {
     /// When the call began. One time for all that the call writes.
     pub fn now(&self) -> DateTime<Utc> {
         self.now
+    }
+
+    /// Who writes what this call writes.
+    pub fn origin(&self) -> Origin {
+        Origin { actor: self.principal().id(), method: self.method.clone(), at: self.now }
     }
 
     /// A request to another service: with the same claims and request id, and the time that is left.

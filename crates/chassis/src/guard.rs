@@ -173,7 +173,8 @@ impl Inner {
         let headers = request.headers();
         let token = headers.get(CLAIMS_HEADER).ok_or_else(Error::invalid_token)?.clone();
         let claims = self.verify(&token)?;
-        let rule = self.policy.rule(request.uri().path()).ok_or_else(Error::unknown_method)?;
+        let (method, rule) =
+            self.policy.find(request.uri().path()).ok_or_else(Error::unknown_method)?;
         rule.access.check(&claims.principal).map_err(|denied| match denied {
             Denied::Unauthenticated => Error::invalid_token(),
             Denied::RoleRequired => Error::role_required(),
@@ -183,6 +184,7 @@ impl Inner {
         let ctx = Context {
             request_id: Some(self.request_id(headers)),
             user_agent: user_agent(headers),
+            method: method.clone(),
             deadline: deadline(headers)?,
             ..Context::new(claims, token, self.clock.now())
         };

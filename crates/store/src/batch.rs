@@ -30,7 +30,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// For queries of this text and these types of values.
     pub(crate) fn of(query: &Query) -> Self {
-        Self { sql: text(&query.sql, query.args.len()), types: types(query).collect() }
+        Self { sql: text(&query.sql(), query.args.len()), types: types(query).collect() }
     }
 
     /// Whether that query can be a member. The same text with values of other types is another

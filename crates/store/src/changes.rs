@@ -79,12 +79,12 @@ mod tests {
         let query = changes.update("t", DateTime::UNIX_EPOCH, also);
         let text = "UPDATE t SET version = version + 1, updated_at = $1, a = $2, b = $3, \
                     c = c AND a = $4 WHERE (a IS DISTINCT FROM $2 OR b IS DISTINCT FROM $3)";
-        assert_eq!((&*query.sql, query.args.len()), (text, 4));
+        assert_eq!((&*query.sql(), query.args.len()), (text, 4));
     }
 
     #[test]
     fn an_update_of_no_column_touches_no_row() {
         let query = Changes::default().update("t", DateTime::UNIX_EPOCH, |_| ());
-        assert!(query.sql.ends_with(" WHERE (FALSE)"));
+        assert!(query.sql().ends_with(" WHERE (FALSE)"));
     }
 }

@@ -237,7 +237,7 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
     // One connection outside of the pool tells what is wrong; the pool would only say that its
     // time was up.
     try_postgres(&options).await?.close().await.ok();
-    Ok(Db(Pools::Postgres(Postgres::new(options, max_connections))))
+    Ok(Pools::Postgres(Postgres::new(options, max_connections)).into())
 }
 
 /// No statement, and no transaction between two statements, outlives the call that began it by
@@ -315,7 +315,7 @@ async fn sqlite(path: &Path, max_connections: u32) -> Result<Db, ConnectError> {
             false => ConnectError::Unopenable { path, source },
         }
     });
-    Ok(Db(Pools::Sqlite(opened?)))
+    Ok(Pools::Sqlite(opened?).into())
 }
 
 /// Makes the directory (0700) and the file (0600), unless they are there. SQLite gives its other

@@ -1,5 +1,6 @@
 //! The pools, and statements outside of transactions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::FromRow;
@@ -11,11 +12,15 @@ use crate::postgres::Postgres;
 use crate::query::Query;
 use crate::signs::Writes;
 use crate::sqlite::Sqlite;
-use crate::tx::{Inner, Tx};
+use crate::work::{Transaction, Work, write_parts};
+use crate::write::{Journal, MOST_JOURNALS, Origin, Write};
 
 /// A database. Cheap to clone; all clones share the connections.
 #[derive(Clone)]
-pub struct Db(pub(crate) Pools);
+pub struct Db {
+    pub(crate) pools: Pools,
+    journals: Arc<[Arc<dyn Journal>]>,
+}
 
 #[derive(Clone)]
 pub(crate) enum Pools {
@@ -45,10 +50,16 @@ const BEAT_EVERY: Duration = Duration::from_secs(10);
 /// How long a database may be busy without committing anything.
 const BUSY_FOR: Duration = Duration::from_secs(30);
 
+impl From<Pools> for Db {
+    fn from(pools: Pools) -> Self {
+        Self { pools, journals: Arc::new([]) }
+    }
+}
+
 impl Db {
     /// Which database it is.
     pub fn backend(&self) -> Backend {
-        match self.0 {
+        match self.pools {
             Pools::Postgres(_) => Backend::Postgres,
             Pools::Sqlite(_) => Backend::Sqlite,
         }
@@ -56,7 +67,8 @@ impl Db {
 
     /// The first row that a SELECT finds, if any.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
-        match &self.0 {
+        let query = query.must_read()?;
+        match &self.pools {
             Pools::Postgres(pool) => pool.read(|lease| lease.fetch_optional(&query)).await,
             Pools::Sqlite(pool) => pool.reader().await?.fetch_optional(query).await,
         }
@@ -66,8 +78,8 @@ impl Db {
     /// those who ask for the same with other values at the same time share a statement, and each
     /// waits for the slowest of them.
     pub async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
-        match &self.0 {
-            Pools::Postgres(pool) => pool.find(query).await,
+        match &self.pools {
+            Pools::Postgres(pool) => pool.find(query.must_read()?).await,
             Pools::Sqlite(_) => self.fetch_optional(query).await,
         }
     }
@@ -79,49 +91,66 @@ impl Db {
 
     /// All rows that a SELECT finds.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
-        match &self.0 {
+        let query = query.must_read()?;
+        match &self.pools {
             Pools::Postgres(pool) => pool.read(|lease| lease.fetch_all(&query)).await,
             Pools::Sqlite(pool) => pool.reader().await?.fetch_all(query).await,
         }
     }
 
-    /// The row that an INSERT, UPDATE or DELETE with RETURNING touched, if any. Committed when this
-    /// returns.
-    pub async fn write_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
-        Ok(self.write_all(query).await?.into_iter().next())
+    /// Commits a write; gives the row that it touched, if any.
+    pub async fn save<T: Row>(&self, origin: &Origin, write: Write) -> Result<Option<T>, Error> {
+        Ok(self.save_all(origin, write).await?.into_iter().next())
     }
 
-    /// The row of an INSERT … RETURNING that always makes one. Committed when this returns.
-    pub async fn write_one<T: Row>(&self, query: Query) -> Result<T, Error> {
-        self.write_optional(query).await?.ok_or_else(no_row)
-    }
-
-    /// All rows that a write with RETURNING touched. Committed when this returns.
-    pub async fn write_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
-        match &self.0 {
-            Pools::Postgres(pool) => pool.lease().await?.write_all(&query).await,
-            Pools::Sqlite(pool) => pool.writer().await?.write_all(query).await,
-        }
-    }
-
-    /// Runs a write without RETURNING; gives the number of rows touched.
-    pub async fn execute(&self, query: Query) -> Result<u64, Error> {
-        match &self.0 {
-            Pools::Postgres(pool) => pool.lease().await?.execute(&query).await,
-            Pools::Sqlite(pool) => pool.writer().await?.execute(query).await,
-        }
-    }
-
-    /// Begins a transaction that may write. Await nothing but the database before its commit.
-    pub async fn begin(&self) -> Result<Tx, Error> {
-        Ok(Tx(match &self.0 {
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+    /// Commits a write; gives all rows that it touched.
+    pub async fn save_all<T: Row>(&self, origin: &Origin, write: Write) -> Result<Vec<T>, Error> {
+        match &self.pools {
+            Pools::Postgres(pool) => {
+                let statement = write.whole(&self.journals, origin);
+                pool.lease().await?.write_all(&statement).await
+            }
+            Pools::Sqlite(pool) if write.is_alone(&self.journals) => {
+                pool.writer().await?.write_all(write.statement(Backend::Sqlite)).await
+            }
             Pools::Sqlite(pool) => {
                 let mut lease = pool.writer().await?;
                 lease.begin().await?;
-                Inner::Sqlite(lease)
+                let rows = write_parts(&mut lease, &write, &self.journals, origin).await?;
+                lease.commit().await?;
+                Ok(rows)
             }
-        }))
+        }
+    }
+
+    /// Begins a unit of work.
+    pub async fn work(&self, origin: &Origin) -> Result<Work, Error> {
+        let transaction = match &self.pools {
+            Pools::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            Pools::Sqlite(pool) => {
+                let mut lease = pool.writer().await?;
+                lease.begin().await?;
+                Transaction::Sqlite(lease)
+            }
+        };
+        Ok(Work { transaction, journals: self.journals.clone(), origin: origin.clone() })
+    }
+
+    /// Writes that no journal is told of: to tables that hold no records (request ids, cursors,
+    /// outboxes), and the clean-up of what has long ended. Tests and benchmarks fill tables with it.
+    pub fn untracked(&self) -> Untracked<'_> {
+        Untracked(self)
+    }
+
+    /// The same database, whose writes also get an entry in this journal.
+    ///
+    /// # Panics
+    /// With more than two journals.
+    pub fn with_journal(self, journal: impl Journal) -> Self {
+        let journal: Arc<dyn Journal> = Arc::new(journal);
+        let journals: Arc<[_]> = self.journals.iter().cloned().chain([journal]).collect();
+        assert!(journals.len() <= MOST_JOURNALS, "too many journals");
+        Self { journals, ..self }
     }
 
     /// Whether the database answers and takes writes, for readiness probes. Takes at most two seconds.
@@ -139,7 +168,7 @@ impl Db {
         if self.ping().await.is_err() {
             self.ping().await?;
         }
-        let signs = match &self.0 {
+        let signs = match &self.pools {
             Pools::Postgres(pool) => pool.signs(),
             Pools::Sqlite(pool) => pool.signs(),
         };
@@ -169,14 +198,14 @@ impl Db {
 
     async fn beat(&self) -> Result<u64, Error> {
         let beat = Query::new("UPDATE heartbeat SET beats = beats + 1");
-        match &self.0 {
+        match &self.pools {
             Pools::Postgres(pool) => pool.beat(&beat).await,
             Pools::Sqlite(pool) => pool.writer_now().await?.beat(beat).await,
         }
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        match &self.0 {
+        match &self.pools {
             Pools::Postgres(pool) => pool.ping().await,
             Pools::Sqlite(pool) => match pool.reader_now().await {
                 Ok(lease) => lease.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop),
@@ -189,13 +218,35 @@ impl Db {
 
     /// Waits until every statement under way is done and closes all connections.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.pools {
             Pools::Postgres(pool) => pool.close().await,
             Pools::Sqlite(pool) => pool.close().await,
         }
     }
 }
 
-pub(crate) fn no_row() -> Error {
+/// See [`Db::untracked`].
+#[derive(Clone, Copy)]
+pub struct Untracked<'a>(&'a Db);
+
+impl Untracked<'_> {
+    /// Commits a statement; gives the number of rows touched.
+    pub async fn execute(self, query: Query) -> Result<u64, Error> {
+        match &self.0.pools {
+            Pools::Postgres(pool) => pool.lease().await?.execute(&query).await,
+            Pools::Sqlite(pool) => pool.writer().await?.execute(query).await,
+        }
+    }
+
+    /// Commits a statement with RETURNING; gives all rows that it touched.
+    pub async fn fetch_all<T: Row>(self, query: Query) -> Result<Vec<T>, Error> {
+        match &self.0.pools {
+            Pools::Postgres(pool) => pool.lease().await?.write_all(&query).await,
+            Pools::Sqlite(pool) => pool.writer().await?.write_all(query).await,
+        }
+    }
+}
+
+fn no_row() -> Error {
     Error::Internal(Cause::new("a statement that always gives a row gave none"))
 }

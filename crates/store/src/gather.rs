@@ -8,9 +8,10 @@
 //! A read is sent after it was asked for, so it sees all that was committed before.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use sqlx::postgres::PgRow;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -21,7 +22,7 @@ use crate::db::Row;
 use crate::error::{Cause, Error};
 use crate::lease::Lease;
 use crate::postgres::{ACQUIRE_TIMEOUT, Manager, Postgres};
-use crate::query::Query;
+use crate::query::{Piece, Query};
 
 /// How many statements of one text are under way at once.
 const LANES: usize = 2;
@@ -34,7 +35,7 @@ const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// The texts that are gathered. Never forgotten: they are the program's, and so a few dozen.
 #[derive(Default)]
 pub(crate) struct Gather {
-    texts: Mutex<HashMap<String, Arc<Text>>>,
+    texts: RwLock<HashMap<Box<[Piece]>, Arc<Text>, RandomState>>,
 }
 
 struct Text {
@@ -88,17 +89,19 @@ impl Gather {
 
     /// Whether no read is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        locked(&self.texts).values().all(|text| locked(&text.queue).lanes == 0)
+        let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
+        texts.values().all(|text| locked(&text.queue).lanes == 0)
     }
 
     fn text(&self, query: &Query) -> Arc<Text> {
-        let mut texts = locked(&self.texts);
-        if let Some(text) = texts.get(&*query.sql) {
+        let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = texts.get(query.pieces()) {
             return text.clone();
         }
-        let text = Arc::new(Text { batch: Batch::of(query), queue: Mutex::default() });
-        texts.insert(query.sql.clone().into_owned(), text.clone());
-        text
+        drop(texts);
+        let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Text { batch: Batch::of(query), queue: Mutex::default() });
+        texts.entry(query.pieces().into()).or_insert_with(new).clone()
     }
 }
 

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::db::{Db, Row};
 use crate::error::Error;
 use crate::query::Query;
-use crate::tx::Tx;
+use crate::write::{Origin, Write};
 
 /// A request that may be sent twice: one caller's, for one method, by the id that he chose.
 #[derive(Clone, Debug)]
@@ -64,39 +64,17 @@ impl Request {
         db.find(get(id)).await?.map(Some).ok_or(CreateError::Gone)
     }
 
-    /// Claims the id within the transaction that makes the resource; gives the resource that the
-    /// request made before. Of two at the same time the second waits here until the first has
-    /// committed.
-    async fn claim(
-        &self,
-        tx: &mut Tx,
-        new_resource_id: Uuid,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Uuid>, CreateError> {
-        let claimed = tx
-            .execute(
-                Query::new(
-                    "INSERT INTO requests \
-                     (caller, method, request_id, payload_hash, resource_id, created_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6) \
-                     ON CONFLICT (caller, method, request_id) DO NOTHING",
-                )
-                .bind(self.caller)
-                .bind(self.method)
-                .bind(self.request_id)
-                .bind(self.payload_hash.clone())
-                .bind(new_resource_id)
-                .bind(now),
-            )
-            .await?;
-        if claimed == 1 {
-            return Ok(None);
-        }
-        match self.judge(tx.fetch_optional(self.first()).await?)? {
-            // It was forgotten between the two statements.
-            None => Err(Error::Conflict.into()),
-            made => Ok(made),
-        }
+    /// Appends the INSERT that claims the id for a new resource. It makes no row when the id was
+    /// claimed before. Of two at the same time the second waits until the first has committed.
+    pub(crate) fn push_claim(&self, query: &mut Query, resource_id: Uuid, now: DateTime<Utc>) {
+        query.push(
+            "INSERT INTO requests \
+             (caller, method, request_id, payload_hash, resource_id, created_at) VALUES (",
+        );
+        query.push_bind(self.caller).push(", ").push_bind(self.method).push(", ");
+        query.push_bind(self.request_id).push(", ").push_bind(self.payload_hash.clone());
+        query.push(", ").push_bind(resource_id).push(", ").push_bind(now);
+        query.push(") ON CONFLICT (caller, method, request_id) DO NOTHING");
     }
 
     /// The request that had this id first.
@@ -136,38 +114,29 @@ impl From<Error> for CreateError {
     }
 }
 
-/// A resource to be made.
-pub struct New {
-    /// Its id.
-    pub id: Uuid,
-    /// When it is made.
-    pub now: DateTime<Utc>,
-    /// The INSERT … RETURNING.
-    pub insert: Query,
-}
-
 /// Makes the resource, or gives what the same request made before, as [`Request::find`] does.
 pub async fn create<T: Row>(
     db: &Db,
+    origin: &Origin,
     request: Option<&Request>,
-    new: New,
+    write: Write,
     get: impl FnOnce(Uuid) -> Query,
 ) -> Result<T, CreateError> {
-    let Some(request) = request else {
-        return Ok(db.write_one(new.insert).await?);
+    if let Some(made) = db.save(origin, write.once(request)).await? {
+        return Ok(made);
+    }
+    let found = match request {
+        Some(request) => request.find(db, get).await?,
+        None => None,
     };
-    let mut tx = db.begin().await?;
-    let row = match request.claim(&mut tx, new.id, new.now).await? {
-        None => tx.fetch_one(new.insert).await?,
-        Some(made) => tx.fetch_optional(get(made)).await?.ok_or(CreateError::Gone)?,
-    };
-    tx.commit().await?;
-    Ok(row)
+    // Without a request something is made always; with one it was forgotten between the statements.
+    found.ok_or(CreateError::Store(Error::Conflict))
 }
 
 /// Forgets the request ids claimed before `time`; gives how many.
 pub async fn forget_before(db: &Db, time: DateTime<Utc>) -> Result<u64, Error> {
-    db.execute(Query::new("DELETE FROM requests WHERE created_at < $1").bind(time)).await
+    let forget = Query::new("DELETE FROM requests WHERE created_at < $1").bind(time);
+    db.untracked().execute(forget).await
 }
 
 /// How long a request id is remembered: longer than any client goes on trying.

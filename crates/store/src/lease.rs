@@ -127,19 +127,15 @@ impl<M: Leased> Lease<M> {
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
-        let outcome = self.end("COMMIT").await;
+        let outcome = self.end().await;
         if self.has_written {
             self.signs.note_write(outcome.as_ref().copied());
         }
         outcome
     }
 
-    pub(crate) async fn rollback(mut self) -> Result<(), Error> {
-        self.end("ROLLBACK").await
-    }
-
-    async fn end(&mut self, how: &'static str) -> Result<(), Error> {
-        let ended = M::run(self.connection()?, how).await;
+    async fn end(&mut self) -> Result<(), Error> {
+        let ended = M::run(self.connection()?, "COMMIT").await;
         // A transaction that cannot be ended is still there.
         let is_open = matches!(&ended, Err(error) if !self.breaks(error));
         self.note(ended, if is_open { State::InTransaction } else { State::InOrder })

@@ -45,7 +45,7 @@ pub enum SchemaError {
 /// is for that database only.
 pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     let migrator = Migrator::with_migrations(applicable(db, migrator).cloned().collect());
-    let done = match &db.0 {
+    let done = match &db.pools {
         Pools::Postgres(pool) => {
             let mut lease = pool.lease().await.map_err(SchemaError::Database)?;
             let connection = lease.connection().map_err(SchemaError::Database)?;

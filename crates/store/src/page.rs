@@ -32,7 +32,7 @@ const DEFAULT_SIZE: i64 = 50;
 const MAX_SIZE: i64 = 500;
 /// Bytes that the items of a page may have: clients of gRPC take 4 MiB unless they are told
 /// otherwise.
-const MAX_BYTES: usize = 3 << 20;
+pub const MAX_BYTES: usize = 3 << 20;
 
 /// How many rows a page has: the wish of the request, 50 without one, at most 500.
 pub fn size(wish: i32) -> i64 {
@@ -94,7 +94,7 @@ impl Tokens {
             let insert = Query::new(
                 "INSERT INTO page_keys (id, key) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
             );
-            db.execute(insert.bind(random::<32>().to_vec())).await?;
+            db.untracked().execute(insert.bind(random::<32>().to_vec())).await?;
             found = db.fetch_optional(find()).await?;
         }
         let (key,) =

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use sqlx::error::BoxDynError;
@@ -10,24 +11,75 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
-/// One SQL statement with its values.
+/// One SQL statement, or a part of one, with its values.
 ///
 /// Its text is made of `&'static str` pieces only, so that no value can ever become SQL. There is
 /// no `Debug`: the values are private data.
 #[derive(Clone)]
-#[must_use = "a query does nothing until it is given to a Db or a Tx"]
+#[must_use = "a query does nothing until it is given to a database"]
 pub struct Query {
-    pub(crate) sql: Cow<'static, str>,
+    pieces: Vec<Piece>,
     pub(crate) args: Vec<Arg>,
     pub(crate) for_share: bool,
+}
+
+/// A piece of a statement's text.
+#[derive(Clone, Copy)]
+pub(crate) enum Piece {
+    /// Text in which `$1` stands for the first value after the first `base`. Appending a query
+    /// raises its bases.
+    Text { text: &'static str, base: usize },
+    /// The placeholder of a value, by its number from 1.
+    Value(usize),
+}
+
+/// A text without values.
+impl From<&'static str> for Query {
+    fn from(sql: &'static str) -> Self {
+        Self::new(sql)
+    }
+}
+
+/// Texts are equal if they are the same constant: statements are looked up by their pieces, and a
+/// comparison of addresses is enough for that.
+impl PartialEq for Piece {
+    fn eq(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Self::Text { text, base }, Self::Text { text: other, base: others }) => {
+                std::ptr::eq(text, other) && base == others
+            }
+            (Self::Value(number), Self::Value(other)) => number == other,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Piece {}
+
+impl Hash for Piece {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        match *self {
+            Self::Text { text, base } => {
+                text.as_ptr().addr().hash(hasher);
+                base.hash(hasher);
+            }
+            Self::Value(number) => number.hash(hasher),
+        }
+    }
 }
 
 impl Query {
     /// A statement, with `$1`, `$2` … where [`Query::bind`] gives the values in that order.
     pub fn new(sql: &'static str) -> Self {
-        Self { sql: Cow::Borrowed(sql), args: Vec::new(), for_share: false }
+        let pieces = vec![Piece::Text { text: sql, base: 0 }];
+        Self { pieces, args: Vec::new(), for_share: false }
+    }
+
+    /// Nothing yet.
+    pub fn empty() -> Self {
+        Self { pieces: Vec::new(), args: Vec::new(), for_share: false }
     }
 
     /// The value of the next placeholder.
@@ -36,9 +88,9 @@ impl Query {
         self
     }
 
-    /// Keeps the rows that a SELECT, or an INSERT … SELECT, reads as they are until the transaction
-    /// ends: who changes one waits, and who was changing one is waited for. PostgreSQL has
-    /// `FOR SHARE` for it; SQLite needs nothing, since what writes there writes alone.
+    /// Keeps the rows that an INSERT … SELECT reads as they are until the transaction ends: who
+    /// changes one waits, and who was changing one is waited for. PostgreSQL has `FOR SHARE` for it;
+    /// SQLite needs nothing, since what writes there writes alone.
     pub fn for_share(mut self) -> Self {
         self.for_share = true;
         self
@@ -46,22 +98,30 @@ impl Query {
 
     /// Appends to the text.
     pub fn push(&mut self, sql: &'static str) -> &mut Self {
-        self.sql.to_mut().push_str(sql);
+        self.pieces.push(Piece::Text { text: sql, base: 0 });
         self
     }
 
     /// Appends the next placeholder to the text, with its value.
     pub fn push_bind(&mut self, value: impl Into<Arg>) -> &mut Self {
         self.args.push(value.into());
-        // Writing to a String cannot fail.
-        let _ = write!(self.sql.to_mut(), "${}", self.args.len());
-        self
+        self.push_again(self.args.len())
     }
 
     /// Appends the placeholder of a value that has one already, by its number.
     pub(crate) fn push_again(&mut self, number: usize) -> &mut Self {
-        // Writing to a String cannot fail.
-        let _ = write!(self.sql.to_mut(), "${number}");
+        self.pieces.push(Piece::Value(number));
+        self
+    }
+
+    /// Appends another query with its values.
+    pub fn append(&mut self, other: &Self) -> &mut Self {
+        let before = self.args.len();
+        self.pieces.extend(other.pieces.iter().map(|piece| match *piece {
+            Piece::Text { text, base } => Piece::Text { text, base: base + before },
+            Piece::Value(number) => Piece::Value(number + before),
+        }));
+        self.args.extend_from_slice(&other.args);
         self
     }
 
@@ -81,31 +141,56 @@ impl Query {
         self.push(")")
     }
 
-    /// Whether it may change something.
-    pub(crate) fn is_write(&self) -> bool {
-        !self.sql.starts_with("SELECT")
+    /// What the text is made of.
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The text.
+    pub(crate) fn sql(&self) -> Cow<'static, str> {
+        if let [Piece::Text { text, base: 0 }] = *self.pieces {
+            return Cow::Borrowed(text);
+        }
+        let mut sql = String::with_capacity(512);
+        for piece in &self.pieces {
+            match *piece {
+                Piece::Text { text, base } => push_text(&mut sql, text, base),
+                Piece::Value(number) => push_placeholder(&mut sql, number),
+            }
+        }
+        Cow::Owned(sql)
+    }
+
+    /// Refuses everything that may change something.
+    pub(crate) fn must_read(self) -> Result<Self, Error> {
+        let mut begin = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text { text, .. } => Some(text).filter(|text| !text.is_empty()),
+            Piece::Value(_) => None,
+        });
+        let reads = |text: &&str| ["SELECT ", "EXPLAIN "].iter().any(|verb| text.starts_with(verb));
+        match begin.next().is_some_and(reads) {
+            true => Ok(self),
+            false => Err(Error::Internal(Cause::new("what is read must be a SELECT"))),
+        }
     }
 
     /// For PostgreSQL. A reference, because a read may be repeated.
     pub(crate) fn postgres(&self) -> Result<(SqlStr, PgArguments), Error> {
-        let mut sql = self.sql.clone();
-        if self.for_share {
-            sql.to_mut().push_str(" FOR SHARE");
-        }
         let mut arguments = PgArguments::default();
         for arg in &self.args {
             arg.add_to_postgres(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        Ok((text(sql), arguments))
+        Ok((text(self.sql()), arguments))
     }
 
     /// For SQLite.
     pub(crate) fn sqlite(self) -> Result<(SqlStr, SqliteArguments), Error> {
+        let sql = self.sql();
         let mut arguments = SqliteArguments::default();
         for arg in self.args {
             arg.add_to_sqlite(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        Ok((text(self.sql), arguments))
+        Ok((text(sql), arguments))
     }
 }
 
@@ -114,6 +199,26 @@ fn text(sql: Cow<'static, str>) -> SqlStr {
         Cow::Borrowed(sql) => sql.into_sql_str(),
         // Safe: `Query` only ever joins `&'static str` pieces and placeholder numbers.
         Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
+    }
+}
+
+fn push_placeholder(sql: &mut String, number: usize) {
+    // Writing to a String cannot fail.
+    let _ = write!(sql, "${number}");
+}
+
+/// Appends text whose placeholders count from `base`.
+fn push_text(sql: &mut String, text: &str, base: usize) {
+    let mut parts = text.split('$');
+    sql.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        match number.parse::<usize>() {
+            Ok(number) => push_placeholder(sql, base + number),
+            Err(_) => sql.push('$'),
+        }
+        sql.push_str(rest);
     }
 }
 
@@ -202,14 +307,28 @@ mod tests {
     fn placeholders_are_numbered_in_the_order_of_their_values() {
         let mut query = Query::new("SELECT * FROM t WHERE a = $1").bind(1_i64);
         query.push(" AND b = ").push_bind("x").push(" AND c IN ").push_list([1_i64, 2, 3]);
-        assert_eq!(query.sql, "SELECT * FROM t WHERE a = $1 AND b = $2 AND c IN ($3, $4, $5, $6)");
-        assert_eq!(query.args.len(), 6);
+        let sql = "SELECT * FROM t WHERE a = $1 AND b = $2 AND c IN ($3, $4, $5, $6)";
+        assert_eq!((&*query.sql(), query.args.len()), (sql, 6));
+    }
+
+    #[test]
+    fn the_values_of_an_appended_query_come_after_those_before() {
+        let mut part = Query::new("b = $1 OR b = $1 + $2").bind(2_i64).bind(3_i64);
+        part.push(" OR c = ").push_bind("x");
+        let mut query = Query::new("a = $1").bind(1_i64);
+        query.push(" AND (").append(&part).push(") AND d = ").push_bind("y");
+        let sql = "a = $1 AND (b = $2 OR b = $2 + $3 OR c = $4) AND d = $5";
+        assert_eq!((&*query.sql(), query.args.len()), (sql, 5));
+        let mut outer = Query::empty();
+        outer.push_bind(0_i64).push(", ").append(&query);
+        let sql = "$1, a = $2 AND (b = $3 OR b = $3 + $4 OR c = $5) AND d = $6";
+        assert_eq!((&*outer.sql(), outer.args.len()), (sql, 6));
     }
 
     #[test]
     fn an_empty_list_holds_nothing() {
         let mut query = Query::new("SELECT 1 WHERE 1 IN ");
         query.push_list(Vec::<i64>::new());
-        assert_eq!(query.sql, "SELECT 1 WHERE 1 IN (NULL)");
+        assert_eq!(query.sql(), "SELECT 1 WHERE 1 IN (NULL)");
     }
 }

@@ -210,6 +210,7 @@ async fn give_back(pool: WeakPool<Manager>) {
 mod tests {
     use super::*;
     use crate::db::{Db, Pools};
+    use crate::write::Origin;
 
     /// A database of at most so many pages, which is full then as on a full disk.
     async fn small(folder: &tempfile::TempDir, pages: &'static str) -> Db {
@@ -217,11 +218,15 @@ mod tests {
         let options = options.create_if_missing(true);
         let writing = options.clone().journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
         let writing = writing.pragma("max_page_count", pages);
-        let db = Db(Pools::Sqlite(Sqlite::open(options, writing, 2).await.unwrap()));
+        let db = Db::from(Pools::Sqlite(Sqlite::open(options, writing, 2).await.unwrap()));
         let table =
             "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
-        db.execute(Query::new(table)).await.unwrap();
+        db.untracked().execute(Query::new(table)).await.unwrap();
         db
+    }
+
+    fn operator() -> Origin {
+        Origin::operator(clinic_clock::Clock::system().now())
     }
 
     fn insert(bytes: usize) -> Query {
@@ -233,20 +238,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = small(&folder, "20").await;
         for _ in 0..3 {
-            let mut tx = db.begin().await.unwrap();
-            tx.execute(insert(1)).await.unwrap();
-            let refused = tx.execute(insert(1_000_000)).await;
+            let mut work = db.work(&operator()).await.unwrap();
+            work.untracked(insert(1)).await.unwrap();
+            let refused = work.untracked(insert(1_000_000)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
             // The transaction is over: this must not run outside of it.
-            let refused = tx.execute(insert(1)).await;
+            let refused = work.untracked(insert(1)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-            tx.commit().await.unwrap_err();
-            let refused = db.execute(insert(1_000_000)).await;
+            work.save().await.unwrap_err();
+            let refused = db.untracked().execute(insert(1_000_000)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
         }
-        let mut tx = db.begin().await.unwrap();
-        tx.execute(insert(1)).await.unwrap();
-        tx.commit().await.unwrap();
+        let mut work = db.work(&operator()).await.unwrap();
+        work.untracked(insert(1)).await.unwrap();
+        work.save().await.unwrap();
         let (kept,): (i64,) =
             db.fetch_one(Query::new("SELECT COUNT(*) FROM things")).await.unwrap();
         assert_eq!(kept, 1);
@@ -258,8 +263,11 @@ mod tests {
         let file = folder.path().join("clinic.db");
         let options = crate::Options::new(format!("sqlite:{}", file.display()));
         let db = Db::connect(&options).await.unwrap();
-        db.execute(Query::new("CREATE TABLE things (id INTEGER PRIMARY KEY)")).await.unwrap();
-        let Pools::Sqlite(pool) = &db.0 else { unreachable!() };
+        db.untracked()
+            .execute(Query::new("CREATE TABLE things (id INTEGER PRIMARY KEY)"))
+            .await
+            .unwrap();
+        let Pools::Sqlite(pool) = &db.pools else { unreachable!() };
         pool.writer().await.unwrap().discard();
         while folder.path().join("clinic.db-wal").exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -275,14 +283,14 @@ mod tests {
         let options = crate::Options::new(format!("sqlite:{}", file.display()));
         let db = Db::connect(&options).await.unwrap();
         let table = "CREATE TABLE things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
-        db.execute(Query::new(table)).await.unwrap();
-        let Pools::Sqlite(pool) = &db.0 else { unreachable!() };
+        db.untracked().execute(Query::new(table)).await.unwrap();
+        let Pools::Sqlite(pool) = &db.pools else { unreachable!() };
         let mut reader = pool.reader().await.unwrap();
         let connection = reader.connection().unwrap();
         connection.execute("BEGIN; SELECT COUNT(*) FROM things").await.unwrap();
         for _ in 0..40 {
-            db.execute(insert(1_000_000)).await.unwrap();
-            db.execute(Query::new("DELETE FROM things")).await.unwrap();
+            db.untracked().execute(insert(1_000_000)).await.unwrap();
+            db.untracked().execute(Query::new("DELETE FROM things")).await.unwrap();
         }
         let wal = folder.path().join("clinic.db-wal");
         let len = || std::fs::metadata(&wal).unwrap().len();
@@ -290,7 +298,7 @@ mod tests {
         reader.connection().unwrap().execute("COMMIT").await.unwrap();
         drop(reader);
         for _ in 0..3 {
-            db.execute(insert(1)).await.unwrap();
+            db.untracked().execute(insert(1)).await.unwrap();
         }
         assert!(len() <= 17_000_000, "{}", len());
     }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use clinic_store::{Db, Error, Options, Query, Tx, create_database_if_missing, database_url};
+use clinic_clock::Clock;
+use clinic_store::{
+    Db, Error, Options, Origin, Query, Work, create_database_if_missing, database_url,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +42,10 @@ async fn url() -> SecretString {
     database_url(&server.into(), &name)
 }
 
+fn operator() -> Origin {
+    Origin::operator(Clock::system().now())
+}
+
 async fn connect(url: &SecretString) -> Db {
     Db::connect(&Options::new(url.clone())).await.unwrap()
 }
@@ -47,8 +54,8 @@ async fn connect(url: &SecretString) -> Db {
 async fn things() -> (Db, Db) {
     let url = url().await;
     let db = connect(&url).await;
-    db.execute(Query::new(TABLE)).await.unwrap();
-    db.execute(Query::new(FILL).bind(100_i64)).await.unwrap();
+    db.untracked().execute(Query::new(TABLE)).await.unwrap();
+    db.untracked().execute(Query::new(FILL).bind(100_i64)).await.unwrap();
     (db, connect(&url).await)
 }
 
@@ -100,8 +107,8 @@ async fn at_once(
     queries: impl IntoIterator<Item = Query>,
     meanwhile: impl FnOnce(&[JoinHandle<Outcome>]),
 ) -> Vec<JoinHandle<Outcome>> {
-    let mut lock = other.begin().await.unwrap();
-    lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+    let mut lock = other.work(&operator()).await.unwrap();
+    lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
     let ask = |query| {
         let db = db.clone();
         tokio::spawn(async move { db.find(query).await })
@@ -112,7 +119,7 @@ async fn at_once(
         tokio::task::yield_now().await;
     }
     meanwhile(&asked);
-    lock.commit().await.unwrap();
+    lock.save().await.unwrap();
     asked
 }
 
@@ -235,7 +242,7 @@ mod on {
 
         /// Ends the sessions whose statement waits for a lock, once there are so many besides those that
         /// were ended before.
-        async fn end_those_who_wait(other: &mut Tx, count: usize, ended: &mut Vec<i64>) {
+        async fn end_those_who_wait(other: &mut Work, count: usize, ended: &mut Vec<i64>) {
             let waiting = "SELECT DISTINCT pid::bigint FROM pg_locks \
                 WHERE NOT granted AND relation = 'things'::regclass";
             let began = std::time::Instant::now();
@@ -250,7 +257,7 @@ mod on {
             };
             for (pid,) in new {
                 let end = Query::new("SELECT pg_terminate_backend($1::int)").bind(pid);
-                assert!(other.fetch_one::<(bool,)>(end).await.unwrap().0);
+                assert!(other.fetch_optional::<(bool,)>(end).await.unwrap().unwrap().0);
                 ended.push(pid);
             }
         }
@@ -258,8 +265,8 @@ mod on {
         #[tokio::test]
         async fn a_statement_whose_connection_broke_is_sent_once_more() {
             let (db, other) = things().await;
-            let mut lock = other.begin().await.unwrap();
-            lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+            let mut lock = other.work(&operator()).await.unwrap();
+            lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
             let asked: Vec<_> = (1..=20)
                 .map(|n| {
                     let db = db.clone();
@@ -275,7 +282,7 @@ mod on {
                 assert!(matches!(lone.await.unwrap(), Err(Error::Unavailable(_))));
             }
             end_those_who_wait(&mut lock, 1, &mut ended).await;
-            lock.commit().await.unwrap();
+            lock.save().await.unwrap();
             for (found, n) in asked.zip(3..) {
                 assert_eq!(found.await.unwrap().unwrap().unwrap().0, n);
             }
@@ -284,8 +291,8 @@ mod on {
         #[tokio::test]
         async fn a_single_read_whose_connection_broke_is_sent_once_more() {
             let (db, other) = things().await;
-            let mut lock = other.begin().await.unwrap();
-            lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+            let mut lock = other.work(&operator()).await.unwrap();
+            lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
             let (one, two, three) = (db.clone(), db.clone(), db);
             let asked = [
                 tokio::spawn(async move { one.find::<Found>(by_owner(1, 1)).await }),
@@ -295,7 +302,7 @@ mod on {
                 }),
             ];
             end_those_who_wait(&mut lock, 3, &mut Vec::new()).await;
-            lock.commit().await.unwrap();
+            lock.save().await.unwrap();
             for found in asked {
                 assert_eq!(found.await.unwrap().unwrap().unwrap().0, 1);
             }
@@ -306,8 +313,8 @@ mod on {
             let url = url().await;
             let (url, vanish) = behind_a_relay(&url).await;
             let db = connect(&url).await;
-            db.execute(Query::new(TABLE)).await.unwrap();
-            db.execute(Query::new(FILL).bind(2_i64)).await.unwrap();
+            db.untracked().execute(Query::new(TABLE)).await.unwrap();
+            db.untracked().execute(Query::new(FILL).bind(2_i64)).await.unwrap();
             assert!(db.find::<Found>(by_owner(1, 1)).await.unwrap().is_some());
             vanish.send_modify(|below| *below = usize::MAX);
             let lost = tokio::spawn({
@@ -324,15 +331,15 @@ mod on {
         #[tokio::test]
         async fn who_waits_too_long_is_told_that_all_are_at_work() {
             let (db, other) = things().await;
-            let mut lock = other.begin().await.unwrap();
-            lock.execute(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+            let mut lock = other.work(&operator()).await.unwrap();
+            lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
             let find = |n| {
                 let db = db.clone();
                 tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
             };
             let [first, second, third] = [1, 2, 3].map(find);
             assert!(matches!(third.await.unwrap(), Err(Error::Busy)));
-            lock.commit().await.unwrap();
+            lock.save().await.unwrap();
             for found in [first, second] {
                 assert!(found.await.unwrap().unwrap().is_some());
             }
@@ -426,7 +433,7 @@ mod on {
             let (db, other) = things().await;
             for round in 1..=20_i64 {
                 let write = Query::new("UPDATE things SET nick = $1").bind(format!("{round}"));
-                other.execute(write).await.unwrap();
+                other.untracked().execute(write).await.unwrap();
                 let find = |n: i64| {
                     let db = db.clone();
                     let query = Query::new("SELECT nick FROM things WHERE n = $1").bind(n);
@@ -443,9 +450,9 @@ mod on {
         async fn many_are_served_by_the_index_that_serves_one() {
             let url = url().await;
             let db = connect(&url).await;
-            db.execute(Query::new(TABLE)).await.unwrap();
-            db.execute(Query::new(FILL).bind(20_000_i64)).await.unwrap();
-            db.execute(Query::new("ANALYZE")).await.unwrap();
+            db.untracked().execute(Query::new(TABLE)).await.unwrap();
+            db.untracked().execute(Query::new(FILL).bind(20_000_i64)).await.unwrap();
+            db.untracked().execute(Query::new("ANALYZE")).await.unwrap();
             let find = |n: usize| {
                 let db = db.clone();
                 tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clinic_store::{Db, Options, Query};
 use tokio::time::timeout;
 
-const ENDLESS: &str =
-    "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n";
+const ENDLESS: &str = "SELECT * FROM (WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) \
+     SELECT COUNT(*) FROM n) AS one";
 
 mod sqlite {
     use super::*;

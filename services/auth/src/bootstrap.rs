@@ -7,7 +7,7 @@ use clinic_identity::Roles;
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::validation::{Presence, Validate as _, Violations};
-use clinic_store::Db;
+use clinic_store::{Db, Origin};
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -53,9 +53,9 @@ pub async fn create_admin(
         created_at: now,
         updated_at: now,
     };
-    let mut tx = db.begin().await?;
-    store::insert(&mut tx, &user).await.map_err(said)?;
-    tx.commit().await?;
+    let mut work = db.work(&Origin::operator(now)).await?;
+    store::insert(&mut work, &user).await.map_err(said)?;
+    work.save().await?;
     Ok(user.id)
 }
 

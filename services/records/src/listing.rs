@@ -100,7 +100,7 @@ impl List<'_> {
                 break;
             }
             let after = after.as_ref().filter(|cursor| cursor.branch == range.branch());
-            let mut query = Query::new("");
+            let mut query = Query::empty();
             self.push_select(&mut query, range, after, wanted);
             let found: Vec<T> = db.fetch_all(query).await?;
             wanted -= i64::try_from(found.len()).unwrap_or(wanted);

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use clinic_identity::Principal;
 use clinic_store::idempotency::{self, Request};
-use clinic_store::{Changes, Db, Query, Row};
+use clinic_store::{ChangeKind, Changes, Db, Origin, Query, Row, Write};
 use uuid::Uuid;
 
 use crate::access::{self, Scope};
@@ -19,6 +19,8 @@ use clinic_store::etag;
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
     pub(crate) name: &'static str,
+    /// The kind of its records, as changes name it.
+    pub(crate) record: &'static str,
     pub(crate) columns: &'static str,
 }
 
@@ -79,27 +81,23 @@ pub(crate) fn whose(
 /// A record to be made.
 pub(crate) struct New {
     pub(crate) id: Uuid,
-    pub(crate) now: DateTime<Utc>,
     pub(crate) owner_id: Option<Uuid>,
     pub(crate) user_id: Option<Uuid>,
     pub(crate) columns: Vec<Column>,
 }
 
 impl New {
-    fn insert(self, table: Table) -> Query {
-        let mut query = Query::new("INSERT INTO ");
-        query.push(table.name).push(" (id, version, created_at, updated_at, owner_id, user_id");
-        for column in &self.columns {
-            query.push(", ").push(column.name);
-        }
-        query.push(") VALUES (").push_bind(self.id).push(", 1, ");
-        query.push_bind(self.now).push(", ").push_bind(self.now).push(", ");
-        query.push_bind(self.owner_id).push(", ").push_bind(self.user_id);
-        for column in self.columns {
-            query.push(", ").push_bind(column.value);
-        }
-        query.push(") RETURNING ").push(table.columns);
-        query
+    fn insert(self, table: Table, now: DateTime<Utc>) -> Write {
+        let mut values = vec![
+            ("id", self.id.into()),
+            ("version", 1_i64.into()),
+            ("created_at", now.into()),
+            ("updated_at", now.into()),
+            ("owner_id", self.owner_id.into()),
+            ("user_id", self.user_id.into()),
+        ];
+        values.extend(self.columns.into_iter().map(|column| (column.name, column.value)));
+        Write::insert(table.record, table.name, self.id, values, table.columns)
     }
 }
 
@@ -107,14 +105,15 @@ impl New {
 /// in the scope.
 pub(crate) async fn create<T: Row>(
     db: &Db,
+    origin: &Origin,
     table: Table,
     request: Option<Request>,
     scope: &Scope,
     new: New,
 ) -> Result<T, Error> {
-    let new = idempotency::New { id: new.id, now: new.now, insert: new.insert(table) };
+    let write = new.insert(table, origin.at);
     let get = |id| live(table, Which::Id(id), scope);
-    Ok(idempotency::create(db, request.as_ref(), new, get).await?)
+    Ok(idempotency::create(db, origin, request.as_ref(), write, get).await?)
 }
 
 /// A record that is not deleted.
@@ -193,7 +192,7 @@ pub(crate) struct Change<'a> {
     /// Whose record it is for all that the request says.
     pub(crate) account: Option<Account>,
     pub(crate) before: Before,
-    pub(crate) now: DateTime<Utc>,
+    pub(crate) origin: Origin,
 }
 
 /// A row that a change did not touch, and the facts that tell why.
@@ -214,14 +213,25 @@ struct Untouched<T> {
 impl Change<'_> {
     /// Makes the change; `also` appends `, column = expression` for what follows from it. A row that
     /// has all of the values already stays as it is.
-    pub(crate) async fn write<T: Row>(
+    pub(crate) async fn update<T: Row>(
         &self,
         db: &Db,
         table: Table,
         changes: &Changes,
         also: impl FnOnce(&mut Query),
     ) -> Result<T, Error> {
-        let mut query = changes.update(table.name, self.now, also);
+        self.write(db, table, ChangeKind::Update, changes, also).await
+    }
+
+    async fn write<T: Row>(
+        &self,
+        db: &Db,
+        table: Table,
+        kind: ChangeKind,
+        changes: &Changes,
+        also: impl FnOnce(&mut Query),
+    ) -> Result<T, Error> {
+        let mut query = changes.update(table.name, self.origin.at, also);
         query.push(" AND ");
         self.which.push(&mut query);
         query.push(" AND ");
@@ -232,8 +242,8 @@ impl Change<'_> {
         self.push_account(&mut query);
         query.push(" AND ");
         etag::push_current(&mut query, self.etag);
-        query.push(" RETURNING ").push(table.columns);
-        match db.write_optional(query).await? {
+        let write = Write::new(table.record, kind, query, table.columns);
+        match db.save(&self.origin, write).await? {
             Some(row) => Ok(row),
             None => self.untouched(db, table, changes).await,
         }
@@ -241,13 +251,14 @@ impl Change<'_> {
 
     /// Deletes the record.
     pub(crate) async fn delete<T: Row>(&self, db: &Db, table: Table) -> Result<T, Error> {
-        self.write(db, table, &Changes::default().set("deleted_at", self.now), |_| ()).await
+        let deleted = Changes::default().set("deleted_at", self.origin.at);
+        self.write(db, table, ChangeKind::Delete, &deleted, |_| ()).await
     }
 
     /// Brings a deleted record back.
     pub(crate) async fn undelete<T: Row>(&self, db: &Db, table: Table) -> Result<T, Error> {
-        let never = None::<DateTime<Utc>>;
-        self.write(db, table, &Changes::default().set("deleted_at", never), |_| ()).await
+        let undeleted = Changes::default().set("deleted_at", None::<DateTime<Utc>>);
+        self.write(db, table, ChangeKind::Undelete, &undeleted, |_| ()).await
     }
 
     fn push_before(&self, query: &mut Query) {

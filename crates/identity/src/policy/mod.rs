@@ -3,6 +3,7 @@
 //! particular, stops the process.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use clinic_proto::access::v1::Role;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
@@ -74,7 +75,7 @@ pub enum PolicyError {
 /// The rule of every method.
 #[derive(Debug)]
 pub struct Policy {
-    rules: HashMap<String, Rule>,
+    rules: HashMap<Arc<str>, Rule>,
 }
 
 impl Policy {
@@ -103,7 +104,7 @@ impl Policy {
                             method.options().get_extension(&compressible).as_bool() == Some(true);
                         let rule =
                             Rule { access, takes_stream, is_read, is_repeatable, compressible };
-                        rules.insert(path, rule)
+                        rules.insert(path.into(), rule)
                     }
                     Err(problem) => return Err(PolicyError::Rule { method: path, problem }),
                 };
@@ -117,9 +118,14 @@ impl Policy {
         self.rules.get(path)
     }
 
+    /// The same with the path, which can be kept without a copy.
+    pub fn find(&self, path: &str) -> Option<(&Arc<str>, &Rule)> {
+        self.rules.get_key_value(path)
+    }
+
     /// All methods by path, in no particular order.
     pub fn methods(&self) -> impl Iterator<Item = (&str, &Rule)> {
-        self.rules.iter().map(|(path, rule)| (path.as_str(), rule))
+        self.rules.iter().map(|(path, rule)| (&**path, rule))
     }
 }
 

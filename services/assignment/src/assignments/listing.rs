@@ -32,7 +32,7 @@ impl List<'_> {
         after: Option<&Cursor>,
     ) -> Result<(Vec<Assignment>, Option<Cursor>), Error> {
         // One row more than the page tells whether another page follows.
-        let Some(query) = self.select(Query::new(""), after, size + 1) else {
+        let Some(query) = self.select(Query::empty(), after, size + 1) else {
             return Ok((Vec::new(), None));
         };
         let rows: Vec<Assignment> = db.fetch_all(query).await?;

@@ -123,7 +123,6 @@ impl AssignmentServiceHandler for Assignments {
         }
         let new = New {
             id: self.clock.new_id(),
-            now: ctx.now(),
             patient_id: patient.id,
             doctor_id: doctor.id,
             patient_owner_id: patient.owner_id,
@@ -133,7 +132,7 @@ impl AssignmentServiceHandler for Assignments {
             reason_for_visit: asked.reason_for_visit,
             notes: asked.notes,
         };
-        Ok(store::create(&self.db, replay, &scope, new).await?.into_proto())
+        Ok(store::create(&self.db, &ctx.origin(), replay, &scope, new).await?.into_proto())
     }
 
     async fn get_assignment(
@@ -247,7 +246,7 @@ impl AssignmentServiceHandler for Assignments {
 }
 
 fn change<'a>(ctx: &Context, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
-    Change { id, scope, etag, about: About::default(), now: ctx.now() }
+    Change { id, scope, etag, about: About::default(), origin: ctx.origin() }
 }
 
 /// Of a request, whose form was checked before.

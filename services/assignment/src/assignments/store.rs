@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use clinic_store::idempotency::{self, Request};
-use clinic_store::{Changes, Db, Query};
+use clinic_store::{ChangeKind, Changes, Db, Origin, Query, Write};
 use uuid::Uuid;
 
 use super::model::{self, Assignment};
@@ -18,7 +18,6 @@ pub(super) const COLUMNS: &str = "id, version, created_at, updated_at, patient_i
 /// An assignment to be made.
 pub(super) struct New {
     pub(super) id: Uuid,
-    pub(super) now: DateTime<Utc>,
     pub(super) patient_id: Uuid,
     pub(super) doctor_id: Uuid,
     pub(super) patient_owner_id: Option<Uuid>,
@@ -30,25 +29,24 @@ pub(super) struct New {
 }
 
 impl New {
-    fn insert(self) -> Query {
-        let mut query = Query::new(
-            "INSERT INTO assignments (id, version, created_at, updated_at, patient_id, doctor_id, \
-             patient_owner_id, patient_user_id, doctor_user_id, assigned_by, reason_for_visit, \
-             notes, ended, started_at) \
-             VALUES ($1, 1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, FALSE, $2) RETURNING ",
-        )
-        .bind(self.id)
-        .bind(self.now)
-        .bind(self.patient_id)
-        .bind(self.doctor_id)
-        .bind(self.patient_owner_id)
-        .bind(self.patient_user_id)
-        .bind(self.doctor_user_id)
-        .bind(self.assigned_by)
-        .bind(self.reason_for_visit)
-        .bind(self.notes);
-        query.push(COLUMNS);
-        query
+    fn insert(self, now: DateTime<Utc>) -> Write {
+        let values = vec![
+            ("id", self.id.into()),
+            ("version", 1_i64.into()),
+            ("created_at", now.into()),
+            ("updated_at", now.into()),
+            ("patient_id", self.patient_id.into()),
+            ("doctor_id", self.doctor_id.into()),
+            ("patient_owner_id", self.patient_owner_id.into()),
+            ("patient_user_id", self.patient_user_id.into()),
+            ("doctor_user_id", self.doctor_user_id.into()),
+            ("assigned_by", self.assigned_by.into()),
+            ("reason_for_visit", self.reason_for_visit.into()),
+            ("notes", self.notes.into()),
+            ("ended", false.into()),
+            ("started_at", now.into()),
+        ];
+        Write::insert("assignment", "assignments", self.id, values, COLUMNS)
     }
 }
 
@@ -65,12 +63,13 @@ pub(super) async fn find_made_by(
 /// one is in force, which the unique index would refuse.
 pub(super) async fn create(
     db: &Db,
+    origin: &Origin,
     request: Option<Request>,
     scope: &Scope,
     new: New,
 ) -> Result<Assignment, Error> {
-    let new = idempotency::New { id: new.id, now: new.now, insert: new.insert() };
-    Ok(idempotency::create(db, request.as_ref(), new, |id| by_id(id, scope)).await?)
+    let write = new.insert(origin.at);
+    Ok(idempotency::create(db, origin, request.as_ref(), write, |id| by_id(id, scope)).await?)
 }
 
 /// An assignment of the scope.
@@ -93,7 +92,7 @@ pub(super) struct Change<'a> {
     pub(super) etag: &'a str,
     /// Whom it is about for all that the request says.
     pub(super) about: About,
-    pub(super) now: DateTime<Utc>,
+    pub(super) origin: Origin,
 }
 
 /// Who treats whom, as far as a request says so. It never changes.
@@ -141,7 +140,7 @@ impl Change<'_> {
 
     /// Ends the assignment. One that has ended stays as it is.
     pub(super) async fn end(&self, db: &Db) -> Result<Assignment, Error> {
-        let ended = Changes::default().set("ended", true).set("ended_at", self.now);
+        let ended = Changes::default().set("ended", true).set("ended_at", self.origin.at);
         if let Some(row) = self.write(db, ended).await? {
             return Ok(row);
         }
@@ -156,7 +155,7 @@ impl Change<'_> {
     /// None when there is no such assignment in force, it is not as it was, or there is nothing to
     /// change.
     async fn write(&self, db: &Db, changes: Changes) -> Result<Option<Assignment>, Error> {
-        let mut query = changes.update("assignments", self.now, |_| ());
+        let mut query = changes.update("assignments", self.origin.at, |_| ());
         query.push(" AND id = ").push_bind(self.id).push(" AND NOT ended AND ");
         self.scope.push(&mut query);
         for (column, said) in [
@@ -169,8 +168,8 @@ impl Change<'_> {
         }
         query.push(" AND ");
         etag::push_current(&mut query, self.etag);
-        query.push(" RETURNING ").push(COLUMNS);
-        Ok(db.write_optional(query).await?)
+        let write = Write::new("assignment", ChangeKind::Update, query, COLUMNS);
+        Ok(db.save(&self.origin, write).await?)
     }
 
     /// Why an assignment was not changed that is there and may be changed.

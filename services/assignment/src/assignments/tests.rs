@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use clinic_clock::Clock;
 use clinic_identity::{Principal, User};
 use clinic_proto::access::v1::Role;
-use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate};
+use clinic_store::{Db, Options, Origin, create_database_if_missing, database_url, migrate};
 use uuid::Uuid;
 
 use super::model::Assignment;
@@ -100,7 +100,6 @@ impl Scratch {
     fn unmade(&self, patient: u128, doctor: u128) -> New {
         New {
             id: self.clock.new_id(),
-            now: self.clock.now(),
             patient_id: Uuid::from_u128(patient),
             doctor_id: Uuid::from_u128(doctor),
             patient_owner_id: Some(Uuid::from_u128(OWNER + patient % 3)),
@@ -112,12 +111,16 @@ impl Scratch {
         }
     }
 
+    fn origin(&self) -> Origin {
+        Origin { actor: Uuid::from_u128(OWNER), method: "test".into(), at: self.clock.now() }
+    }
+
     async fn create(&self, patient: u128, doctor: u128) -> Result<Assignment, Error> {
-        store::create(&self.db, None, &admin(), self.unmade(patient, doctor)).await
+        store::create(&self.db, &self.origin(), None, &admin(), self.unmade(patient, doctor)).await
     }
 
     fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
-        Change { id, scope, etag, about: About::default(), now: self.clock.now() }
+        Change { id, scope, etag, about: About::default(), origin: self.origin() }
     }
 
     async fn end(&self, id: Uuid) -> Assignment {

@@ -40,12 +40,12 @@ impl Auth {
         }
         let hash = place.hash(new).await?;
         let now = ctx.now();
-        let mut tx = self.db.begin().await?;
-        if !users::store::update_password(&mut tx, id, &user.password_hash, &hash, now).await? {
-            return Err(Error::conflict());
-        }
-        sessions::store::revoke_all(&mut tx, id, ctx.principal().session_id(), now).await?;
-        tx.commit().await?;
+        let mut work = self.db.work(&ctx.origin()).await?;
+        users::store::update_password(&mut work, id, &user.password_hash, &hash, now)
+            .await?
+            .ok_or_else(Error::conflict)?;
+        sessions::store::revoke_all(&mut work, id, ctx.principal().session_id(), now).await?;
+        work.save().await?;
         Ok(ChangePasswordResponse {})
     }
 }

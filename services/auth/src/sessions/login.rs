@@ -4,6 +4,7 @@ use clinic_chassis::{Context, Error};
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::auth::v1::{LoginRequest, LoginResponse};
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use super::model::Client;
 use super::store;
@@ -27,7 +28,8 @@ impl Auth {
         loop {
             let known = self.verified(&place, &password, user).await?;
             let sign_in = self.new_sign_in(ctx);
-            if self.db.execute(store::insert(&known, &sign_in, &client)).await? > 0 {
+            let begin = store::insert(&known, &sign_in, &client);
+            if self.db.save::<(Uuid, i64)>(&ctx.origin(), begin).await?.is_some() {
                 let tokens = self.tokens(&known, &sign_in)?;
                 return Ok(LoginResponse { user: Some(known.into()), tokens: Some(tokens) });
             }

@@ -44,16 +44,16 @@ impl Auth {
         let refresh_expires_at = now + self.settings.refresh_life();
         let salt: [u8; 16] = random();
         let refresh = token.successor(&salt);
-        let mut tx = self.db.begin().await?;
-        let rotated = store::rotate(&mut tx, token, &refresh, now, refresh_expires_at).await?;
+        let mut work = self.db.work(&ctx.origin()).await?;
+        let rotated = store::rotate(&mut work, token, &refresh, now, refresh_expires_at).await?;
         let Some((session_id, user_id)) = rotated else {
             return Ok(None);
         };
-        let user = users::store::find_in(&mut tx, user_id).await?;
+        let user = users::store::find_in(&mut work, user_id).await?;
         let user = user.filter(|user| user.active).ok_or_else(refused)?;
         let sign_in = SignIn { session_id, refresh, at: now, refresh_expires_at };
-        store::insert_used(&mut tx, token, &salt, &sign_in).await?;
-        tx.commit().await?;
+        store::insert_used(&mut work, token, &salt, &sign_in).await?;
+        work.save().await?;
         Ok(Some((user, sign_in)))
     }
 
@@ -65,7 +65,7 @@ impl Auth {
         let now = ctx.now();
         self.check_clock(used.used_at, now);
         if now - used.used_at > REPLAY {
-            if store::revoke(&self.db, used.session_id, now).await? {
+            if store::revoke(&self.db, &ctx.origin(), used.session_id).await? {
                 let session = used.session_id;
                 tracing::warn!(%session, "a used refresh token came back: session ended");
             }

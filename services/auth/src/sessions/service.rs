@@ -19,12 +19,12 @@ impl Auth {
         request: LogoutRequest,
     ) -> Result<LogoutResponse, Error> {
         let LogoutRequest { refresh } = request;
-        let now = ctx.now();
+        let origin = ctx.origin();
         if refresh.is_empty() {
             let session = ctx.principal().session_id().ok_or_else(Error::invalid_token)?;
-            store::revoke(&self.db, session, now).await?;
+            store::revoke(&self.db, &origin, session).await?;
         } else if let Some(token) = RefreshToken::parse(&refresh) {
-            store::revoke_by_token(&self.db, &token, now).await?;
+            store::revoke_by_token(&self.db, &origin, &token).await?;
         }
         // A token that is unknown by now belongs to nothing that could go on (RFC 7009, 2.2).
         Ok(LogoutResponse {})
@@ -58,7 +58,7 @@ impl Auth {
         let RevokeSessionRequest { id } = request;
         let id = Uuid::try_parse(&id).map_err(|_| Error::not_found())?;
         let user_id = ctx.principal().user_id().ok_or_else(Error::role_required)?;
-        let session = store::revoke_own(&self.db, id, user_id, ctx.now()).await?;
+        let session = store::revoke_own(&self.db, &ctx.origin(), id, user_id).await?;
         Ok(session.ok_or_else(Error::not_found)?.seen_from(ctx.principal().session_id()))
     }
 }

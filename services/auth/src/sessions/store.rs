@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clinic_chassis::Error;
-use clinic_store::{Db, Query, Tx};
+use clinic_store::{ChangeKind, Db, Origin, Query, Work, Write};
 use uuid::Uuid;
 
 use super::model::{Client, Session, SignIn};
@@ -15,11 +15,18 @@ macro_rules! columns {
     };
 }
 
+/// What every write of sessions returns. They have no versions yet.
+const WRITTEN: &str = "id, CAST(0 AS bigint) AS version";
+
+fn end(statement: Query) -> Write {
+    Write::new("session", ChangeKind::Delete, statement, WRITTEN)
+}
+
 /// Begins a session with its first refresh token, for an account that is active and still as it was
 /// read: without one it makes no row. A sign-in and a change of the password, or the end of the
 /// account, so come one after the other, and those that come later end the session.
-pub(crate) fn insert(user: &User, sign_in: &SignIn, client: &Client) -> Query {
-    Query::new(concat!(
+pub(crate) fn insert(user: &User, sign_in: &SignIn, client: &Client) -> Write {
+    let query = Query::new(concat!(
         "INSERT INTO sessions (",
         columns!(),
         ", user_id, refresh_hash) SELECT $1, $2, $2, $3, NULL, $4, $5, id, $6 FROM users \
@@ -34,13 +41,14 @@ pub(crate) fn insert(user: &User, sign_in: &SignIn, client: &Client) -> Query {
     .bind(user.id)
     .bind(user.version)
     .bind(user.password_hash.clone())
-    .for_share()
+    .for_share();
+    Write::new("session", ChangeKind::Create, query, WRITTEN)
 }
 
 /// Gives the session of a refresh token its successor and prolongs it, which only one of many callers
 /// at once can; gives the session and its account, when the token was good.
 pub(super) async fn rotate(
-    tx: &mut Tx,
+    work: &mut Work,
     token: &RefreshToken,
     successor: &RefreshToken,
     now: DateTime<Utc>,
@@ -48,18 +56,21 @@ pub(super) async fn rotate(
 ) -> Result<Option<(Uuid, Uuid)>, Error> {
     let query = Query::new(
         "UPDATE sessions SET refresh_hash = $2, last_used_at = $3, expires_at = $4 \
-         WHERE refresh_hash = $1 AND revoked_at IS NULL AND expires_at > $3 RETURNING id, user_id",
+         WHERE refresh_hash = $1 AND revoked_at IS NULL AND expires_at > $3",
     )
     .bind(token.hash())
     .bind(successor.hash())
     .bind(now)
     .bind(expires_at);
-    Ok(tx.fetch_optional(query).await?)
+    let returning = "id, user_id, CAST(0 AS bigint) AS version";
+    let write = Write::new("session", ChangeKind::Update, query, returning);
+    let rotated: Option<(Uuid, Uuid, i64)> = work.write(write).await?;
+    Ok(rotated.map(|(id, user_id, _)| (id, user_id)))
 }
 
 /// Keeps a refresh token that was used.
 pub(super) async fn insert_used(
-    tx: &mut Tx,
+    work: &mut Work,
     token: &RefreshToken,
     salt: &[u8],
     successor: &SignIn,
@@ -73,7 +84,7 @@ pub(super) async fn insert_used(
     .bind(successor.at)
     .bind(salt.to_vec())
     .bind(successor.refresh_expires_at);
-    tx.execute(query).await?;
+    work.untracked(query).await?;
     Ok(())
 }
 
@@ -102,8 +113,8 @@ pub(super) async fn find_used(db: &Db, token: &RefreshToken) -> Result<Option<Us
 /// Ends the session that a refresh token belongs to, used or not.
 pub(super) async fn revoke_by_token(
     db: &Db,
+    origin: &Origin,
     token: &RefreshToken,
-    now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let query = Query::new(
         "UPDATE sessions SET revoked_at = $2 WHERE revoked_at IS NULL AND id IN \
@@ -111,39 +122,42 @@ pub(super) async fn revoke_by_token(
          UNION ALL SELECT session_id FROM used_refresh_tokens WHERE hash = $1)",
     )
     .bind(token.hash())
-    .bind(now);
-    db.execute(query).await?;
+    .bind(origin.at);
+    db.save::<(Uuid, i64)>(origin, end(query)).await?;
     Ok(())
 }
 
 /// Ends a session; true when it was alive.
-pub(super) async fn revoke(db: &Db, id: Uuid, now: DateTime<Utc>) -> Result<bool, Error> {
+pub(super) async fn revoke(db: &Db, origin: &Origin, id: Uuid) -> Result<bool, Error> {
     let query =
-        Query::new("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
-    Ok(db.execute(query.bind(id).bind(now)).await? > 0)
+        Query::new("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+            .bind(id)
+            .bind(origin.at);
+    Ok(db.save::<(Uuid, i64)>(origin, end(query)).await?.is_some())
 }
 
-/// Ends a session of that account; when it had ended, it stays as it was.
+/// Ends a session of that account; one that had ended stays as it was.
 pub(super) async fn revoke_own(
     db: &Db,
+    origin: &Origin,
     id: Uuid,
     user_id: Uuid,
-    now: DateTime<Utc>,
 ) -> Result<Option<Session>, Error> {
-    let query = Query::new(concat!(
-        "UPDATE sessions SET revoked_at = COALESCE(revoked_at, $3) \
-         WHERE id = $1 AND user_id = $2 RETURNING ",
-        columns!()
-    ))
+    let query = Query::new(
+        "UPDATE sessions SET revoked_at = $3 \
+         WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL",
+    )
     .bind(id)
     .bind(user_id)
-    .bind(now);
-    Ok(db.write_optional(query).await?)
+    .bind(origin.at);
+    db.save::<(Uuid, i64)>(origin, end(query)).await?;
+    let find = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1 AND user_id = $2");
+    Ok(db.fetch_optional(Query::new(find).bind(id).bind(user_id)).await?)
 }
 
 /// Ends all sessions of an account, but one.
 pub(crate) async fn revoke_all(
-    tx: &mut Tx,
+    work: &mut Work,
     user_id: Uuid,
     except: Option<Uuid>,
     now: DateTime<Utc>,
@@ -155,7 +169,7 @@ pub(crate) async fn revoke_all(
     .bind(user_id)
     .bind(except.unwrap_or_default())
     .bind(now);
-    tx.execute(query).await?;
+    work.write_all::<(Uuid, i64)>(end(query)).await?;
     Ok(())
 }
 
@@ -186,7 +200,7 @@ pub(super) async fn delete_used(db: &Db, before: DateTime<Utc>) -> Result<u64, E
         "DELETE FROM used_refresh_tokens WHERE hash IN \
          (SELECT hash FROM used_refresh_tokens WHERE expires_at < $1 LIMIT 1000)",
     );
-    Ok(db.execute(query.bind(before)).await?)
+    Ok(db.untracked().execute(query.bind(before)).await?)
 }
 
 /// Deletes some sessions that expired, or would have, before; gives how many.
@@ -195,5 +209,5 @@ pub(super) async fn delete_sessions(db: &Db, before: DateTime<Utc>) -> Result<u6
         "DELETE FROM sessions WHERE id IN \
          (SELECT id FROM sessions WHERE expires_at < $1 LIMIT 1000)",
     );
-    Ok(db.execute(query.bind(before)).await?)
+    Ok(db.untracked().execute(query.bind(before)).await?)
 }

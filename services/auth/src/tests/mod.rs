@@ -24,7 +24,9 @@ use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
     LoginRequest, RefreshRequest, RefreshResponse, RegisterRequest, Tokens, User,
 };
-use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate, page};
+use clinic_store::{
+    Db, Options, Origin, Query, create_database_if_missing, database_url, migrate, page,
+};
 use http::HeaderValue;
 use secrecy::SecretString;
 use tonic::{Code, Status};

@@ -229,18 +229,18 @@ async fn a_logout_with_a_token_that_is_being_used_ends_the_session(suite: Suite)
     let account = suite.register("a@example.com").await;
     let (used, successor) =
         (RefreshToken::parse(&account.tokens.refresh).unwrap(), RefreshToken::generate());
-    let mut tx = suite.auth.db.begin().await.unwrap();
+    let mut work = suite.auth.db.work(&Origin::operator(Clock::system().now())).await.unwrap();
     let rotate = Query::new("UPDATE sessions SET refresh_hash = $1").bind(successor.hash());
-    assert_eq!(tx.execute(rotate).await.unwrap(), 1);
+    assert_eq!(work.untracked(rotate).await.unwrap(), 1);
     let insert = Query::new(
         "INSERT INTO used_refresh_tokens SELECT $1, id, created_at, $1, expires_at FROM sessions",
     );
-    assert_eq!(tx.execute(insert.bind(used.hash())).await.unwrap(), 1);
+    assert_eq!(work.untracked(insert.bind(used.hash())).await.unwrap(), 1);
     let logout = clinic_proto::auth::v1::LogoutRequest { refresh: used.text() };
     let caller = suite.nobody();
     let (ended, ()) = tokio::join!(suite.auth.logout(&caller, logout), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        tx.commit().await.unwrap();
+        work.save().await.unwrap();
     });
     ended.unwrap();
     assert_eq!(code(suite.refresh(&successor.text()).await), Code::Unauthenticated);

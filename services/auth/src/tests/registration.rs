@@ -260,12 +260,12 @@ async fn an_account_is_not_made_once_its_profile_is_taken_back(suite: Suite) {
     let profile = Patient { first_name: "A".into(), last_name: "B".into(), ..Patient::default() };
     let profile = prost::Message::encode_to_vec(&profile);
     let row = row.bind(user_id).bind(profile).bind(suite.clock.now());
-    suite.auth.db.execute(row).await.unwrap();
+    suite.auth.db.untracked().execute(row).await.unwrap();
     suite.records.lose_answers(Some(Error::unavailable("gone", "test").into()));
     sweep(&suite).await;
     // It could not be taken back yet, but that has begun.
-    let mut tx = suite.auth.db.begin().await.unwrap();
-    assert_eq!(code(users::settle(&mut tx, user_id).await), Code::Aborted);
+    let mut work = suite.auth.db.work(&Origin::operator(Clock::system().now())).await.unwrap();
+    assert_eq!(code(users::settle(&mut work, user_id).await), Code::Aborted);
 }
 
 async fn a_closed_role_is_refused(mut suite: Suite) {

@@ -44,7 +44,7 @@ async fn wrong_password_unknown_account_and_closed_account_get_the_same_answer(s
     let unknown = seen(suite.try_login("b@example.com", PASSWORD).await.unwrap_err());
     let unknown_name = seen(suite.try_login("nobody", PASSWORD).await.unwrap_err());
     let close = Query::new("UPDATE users SET active = false WHERE id = $1").bind(id(&account.user));
-    suite.auth.db.execute(close).await.unwrap();
+    suite.auth.db.untracked().execute(close).await.unwrap();
     let closed = seen(suite.try_login("a@example.com", PASSWORD).await.unwrap_err());
     assert_eq!(wrong.0, Code::Unauthenticated);
     for other in [unknown, unknown_name, closed] {
@@ -82,12 +82,12 @@ async fn a_sign_in_goes_by_what_the_account_is_at_its_end(suite: Suite) {
         (changed(opened), Code::Unauthenticated),
     ] {
         // Made by somebody who is done only when the password's hash was computed.
-        let mut tx = suite.auth.db.begin().await.unwrap();
-        tx.execute(change).await.unwrap();
+        let mut work = suite.auth.db.work(&Origin::operator(Clock::system().now())).await.unwrap();
+        work.untracked(change).await.unwrap();
         let sign_in = suite.try_login("a@example.com", PASSWORD);
         let (answer, ()) = tokio::join!(sign_in, async {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            tx.commit().await.unwrap();
+            work.save().await.unwrap();
         });
         assert_eq!(answer.as_ref().err().map_or(Code::Ok, Error::code), expected);
         if let Ok((user, _)) = answer {

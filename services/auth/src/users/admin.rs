@@ -75,29 +75,29 @@ impl Auth {
     ) -> Result<User, Error> {
         let id = named(id, ctx.principal())?;
         let now = ctx.now();
-        let mut tx = self.db.begin().await?;
-        store::lock_admins(&mut tx).await?;
-        still_admin(store::find_in(&mut tx, ctx.principal().id()).await?)?;
-        let user = store::find_in(&mut tx, id).await?.ok_or_else(Error::not_found)?;
+        let mut work = self.db.work(&ctx.origin()).await?;
+        store::lock_admins(&mut work).await?;
+        still_admin(store::find_in(&mut work, ctx.principal().id()).await?)?;
+        let user = store::find_in(&mut work, id).await?.ok_or_else(Error::not_found)?;
         user.check_etag(etag)?;
         let (roles, active) = change(&user);
         if roles == user.roles() && active == user.active {
             return Ok(user);
         }
         let was_admin = user.is_admin();
-        let user = store::update_standing(&mut tx, &user, roles, active, now)
+        let user = store::update_standing(&mut work, &user, roles, active, now)
             .await?
             .ok_or_else(Error::conflict)?;
-        if was_admin && !store::has_admin(&mut tx).await? {
+        if was_admin && !store::has_admin(&mut work).await? {
             return Err(Error::failed_precondition(
                 ErrorReason::LastAdmin,
                 "this is the last active administrator: make another one first",
             ));
         }
         if !active {
-            sessions::store::revoke_all(&mut tx, id, None, now).await?;
+            sessions::store::revoke_all(&mut work, id, None, now).await?;
         }
-        tx.commit().await?;
+        work.save().await?;
         Ok(user)
     }
 }

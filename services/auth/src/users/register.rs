@@ -11,6 +11,7 @@ use clinic_proto::records::v1::Patient;
 use clinic_proto::validation::Violation;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::profile::Profile;
 use super::{User, key, registrations, store};
@@ -125,15 +126,15 @@ impl Auth {
 
     async fn insert(&self, ctx: &Context, user: &User, has_profile: bool) -> Result<SignIn, Error> {
         let (sign_in, client) = (self.new_sign_in(ctx), Client::of(ctx));
-        let mut tx = self.db.begin().await?;
+        let mut work = self.db.work(&ctx.origin()).await?;
         if has_profile {
-            registrations::settle(&mut tx, user.id).await?;
+            registrations::settle(&mut work, user.id).await?;
         }
-        store::insert(&mut tx, user).await?;
-        if tx.execute(sessions::store::insert(user, &sign_in, &client)).await? == 0 {
-            return Err(Error::internal("an account that was just made takes no session"));
-        }
-        tx.commit().await?;
+        store::insert(&mut work, user).await?;
+        work.write::<(Uuid, i64)>(sessions::store::insert(user, &sign_in, &client))
+            .await?
+            .ok_or_else(|| Error::internal("an account that was just made takes no session"))?;
+        work.save().await?;
         Ok(sign_in)
     }
 }

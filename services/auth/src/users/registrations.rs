@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinic_chassis::{Context, Error};
-use clinic_store::{Db, Query, Tx};
+use clinic_store::{Db, Query, Work};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -39,21 +39,21 @@ pub(super) async fn begin(
     .bind(kind.to_owned())
     .bind(bytes)
     .bind(now);
-    db.execute(query).await?;
+    db.untracked().execute(query).await?;
     Ok(())
 }
 
 /// Strikes a registration out in the transaction that makes the account, unless somebody is taking
 /// its profile back.
-pub(crate) async fn settle(tx: &mut Tx, user_id: Uuid) -> Result<(), Error> {
+pub(crate) async fn settle(work: &mut Work, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1 AND NOT abandoned");
-    if tx.execute(query.bind(user_id)).await? > 0 { Ok(()) } else { Err(Error::conflict()) }
+    if work.untracked(query.bind(user_id)).await? > 0 { Ok(()) } else { Err(Error::conflict()) }
 }
 
 /// Strikes one out that has nothing at records.
 pub(super) async fn forget(db: &Db, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1");
-    db.execute(query.bind(user_id)).await?;
+    db.untracked().execute(query.bind(user_id)).await?;
     Ok(())
 }
 
@@ -62,8 +62,8 @@ async fn abandon(db: &Db, user_id: Uuid) -> Result<Option<Profile>, Error> {
     let query = Query::new(
         "UPDATE registrations SET abandoned = TRUE WHERE user_id = $1 RETURNING kind, profile",
     );
-    let found: Option<(String, Vec<u8>)> = db.write_optional(query.bind(user_id)).await?;
-    found.map(|(kind, bytes)| Profile::decode(&kind, &bytes)).transpose()
+    let found: Vec<(String, Vec<u8>)> = db.untracked().fetch_all(query.bind(user_id)).await?;
+    found.into_iter().next().map(|(kind, bytes)| Profile::decode(&kind, &bytes)).transpose()
 }
 
 async fn of_address(db: &Db, email: &str) -> Result<Vec<(Uuid,)>, Error> {

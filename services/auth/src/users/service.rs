@@ -37,8 +37,8 @@ impl Auth {
         if name == current.name || (name.is_empty() && given_only) {
             return Ok(current);
         }
-        let now = ctx.now();
-        let updated = store::update_name(&self.db, current.id, current.version, name, now).await?;
+        let (id, version) = (current.id, current.version);
+        let updated = store::update_name(&self.db, &ctx.origin(), id, version, name).await?;
         updated.ok_or_else(|| {
             if wanted.etag.is_empty() { Error::conflict() } else { Error::stale_etag() }
         })

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use clinic_chassis::Error;
 use clinic_identity::Roles;
 use clinic_proto::access::v1::Role;
-use clinic_store::{Db, Query, Tx};
+use clinic_store::{ChangeKind, Db, Origin, Query, Work, Write};
 use uuid::Uuid;
 
 use super::User;
@@ -22,9 +22,9 @@ pub(crate) async fn find(db: &Db, id: Uuid) -> Result<Option<User>, Error> {
     Ok(db.find(query).await?)
 }
 
-pub(crate) async fn find_in(tx: &mut Tx, id: Uuid) -> Result<Option<User>, Error> {
+pub(crate) async fn find_in(work: &mut Work, id: Uuid) -> Result<Option<User>, Error> {
     let query = Query::new(concat!("SELECT ", columns!(), " FROM users WHERE id = $1")).bind(id);
-    Ok(tx.fetch_optional(query).await?)
+    Ok(work.fetch_optional(query).await?)
 }
 
 /// By what was typed to sign in: with an `@` it is an e-mail address, which no username has.
@@ -36,27 +36,24 @@ pub(crate) async fn find_by_login(db: &Db, login: &str) -> Result<Option<User>, 
 }
 
 /// Makes an account.
-pub(crate) async fn insert(tx: &mut Tx, user: &User) -> Result<(), Error> {
-    let query = Query::new(concat!(
-        "INSERT INTO users (",
-        columns!(),
-        ", email_key, username_key) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-    ))
-    .bind(user.id)
-    .bind(user.email.clone())
-    .bind(user.username.clone())
-    .bind(user.name.clone())
-    .bind(user.password_hash.clone())
-    .bind(user.roles)
-    .bind(user.active)
-    .bind(user.email_verified)
-    .bind(user.version)
-    .bind(user.created_at)
-    .bind(user.updated_at)
-    .bind(key(&user.email))
-    .bind(user.username.as_deref().map(key));
-    match tx.execute(query).await {
+pub(crate) async fn insert(work: &mut Work, user: &User) -> Result<(), Error> {
+    let values = vec![
+        ("id", user.id.into()),
+        ("email", user.email.clone().into()),
+        ("username", user.username.clone().into()),
+        ("name", user.name.clone().into()),
+        ("password_hash", user.password_hash.clone().into()),
+        ("roles", user.roles.into()),
+        ("active", user.active.into()),
+        ("email_verified", user.email_verified.into()),
+        ("version", user.version.into()),
+        ("created_at", user.created_at.into()),
+        ("updated_at", user.updated_at.into()),
+        ("email_key", key(&user.email).into()),
+        ("username_key", user.username.as_deref().map(key).into()),
+    ];
+    let write = Write::insert("user", "users", user.id, values, "id, version");
+    match work.write::<(Uuid, i64)>(write).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_unique("users_email_key_key") => Err(email_taken()),
         Err(error) if error.is_unique("users_username_key_key") => Err(username_taken()),
@@ -72,25 +69,30 @@ pub(crate) fn username_taken() -> Error {
     Error::already_exists("username", "this username is taken: choose another one")
 }
 
-/// Keeps the same password as another hash, unless it changed meanwhile.
+fn update(statement: Query) -> Write {
+    Write::new("user", ChangeKind::Update, statement, columns!())
+}
+
+/// Stores the same password as another hash, unless it changed meanwhile. The account is still the
+/// same to everybody, so it keeps its version.
 pub(crate) async fn update_hash(db: &Db, user: &User, hash: &str) -> Result<(), Error> {
     let query =
         Query::new("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
             .bind(user.id)
             .bind(user.password_hash.clone())
             .bind(hash.to_owned());
-    db.execute(query).await?;
+    db.untracked().execute(query).await?;
     Ok(())
 }
 
 /// Gives an active account another password, unless it changed meanwhile.
 pub(crate) async fn update_password(
-    tx: &mut Tx,
+    work: &mut Work,
     id: Uuid,
     known_hash: &str,
     new_hash: &str,
     now: DateTime<Utc>,
-) -> Result<bool, Error> {
+) -> Result<Option<User>, Error> {
     let query = Query::new(
         "UPDATE users SET password_hash = $3, updated_at = $4, version = version + 1 \
          WHERE id = $1 AND active AND password_hash = $2",
@@ -99,63 +101,62 @@ pub(crate) async fn update_password(
     .bind(known_hash.to_owned())
     .bind(new_hash.to_owned())
     .bind(now);
-    Ok(tx.execute(query).await? > 0)
+    Ok(work.write(update(query)).await?)
 }
 
-/// Changes the name of an account that still has that version.
+/// Renames an account if `version` still matches.
 pub(crate) async fn update_name(
     db: &Db,
+    origin: &Origin,
     id: Uuid,
     version: i64,
     name: &str,
-    now: DateTime<Utc>,
 ) -> Result<Option<User>, Error> {
-    let query = Query::new(concat!(
+    let query = Query::new(
         "UPDATE users SET name = $3, updated_at = $4, version = version + 1 \
-         WHERE id = $1 AND version = $2 RETURNING ",
-        columns!()
-    ))
+         WHERE id = $1 AND version = $2",
+    )
     .bind(id)
     .bind(version)
     .bind(name.to_owned())
-    .bind(now);
-    Ok(db.write_optional(query).await?)
+    .bind(origin.at);
+    Ok(db.save(origin, update(query)).await?)
 }
 
-/// Whoever changes what somebody may waits here for the others: so the last ADMIN stays, and what
-/// is read from now on is what they left.
-pub(crate) async fn lock_admins(tx: &mut Tx) -> Result<(), Error> {
-    tx.execute(Query::new("UPDATE admin_guard SET changes = changes + 1 WHERE id = 1")).await?;
+/// Makes changes of roles and status wait for one another, so that the last ADMIN stays, and what is
+/// read from now on is what the others left.
+pub(crate) async fn lock_admins(work: &mut Work) -> Result<(), Error> {
+    let lock = Query::new("UPDATE admin_guard SET changes = changes + 1 WHERE id = 1");
+    work.untracked(lock).await?;
     Ok(())
 }
 
-/// Changes what an account that still has that version is.
+/// Updates roles and status if the account's version still matches.
 pub(crate) async fn update_standing(
-    tx: &mut Tx,
+    work: &mut Work,
     user: &User,
     roles: Roles,
     active: bool,
     now: DateTime<Utc>,
 ) -> Result<Option<User>, Error> {
-    let query = Query::new(concat!(
+    let query = Query::new(
         "UPDATE users SET roles = $3, active = $4, updated_at = $5, version = version + 1 \
-         WHERE id = $1 AND version = $2 RETURNING ",
-        columns!()
-    ))
+         WHERE id = $1 AND version = $2",
+    )
     .bind(user.id)
     .bind(user.version)
     .bind(roles.bits())
     .bind(active)
     .bind(now);
-    Ok(tx.fetch_optional(query).await?)
+    Ok(work.write(update(query)).await?)
 }
 
 /// The text of the partial index, which serves it only word for word.
 const ADMINS: &str = "SELECT id FROM users WHERE active AND (roles & 2) <> 0 LIMIT 1";
 
 /// Whether an active ADMIN is left.
-pub(crate) async fn has_admin(tx: &mut Tx) -> Result<bool, Error> {
-    let found: Option<(Uuid,)> = tx.fetch_optional(Query::new(ADMINS)).await?;
+pub(crate) async fn has_admin(work: &mut Work) -> Result<bool, Error> {
+    let found: Option<(Uuid,)> = work.fetch_optional(Query::new(ADMINS)).await?;
     Ok(found.is_some())
 }
 

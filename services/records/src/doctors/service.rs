@@ -49,15 +49,10 @@ impl DoctorServiceHandler for Doctors {
             Replay::of(ctx.principal().id(), "CreateDoctor", &request_id, &request.encode_to_vec());
         let doctor = request.doctor.unwrap_or_default();
         let (owner_id, user_id) = rows::whose(ctx.principal(), &doctor.user_id, "doctor.user_id")?;
-        let new = New {
-            id: self.clock.new_id(),
-            now: ctx.now(),
-            owner_id,
-            user_id,
-            columns: model::columns(doctor),
-        };
+        let new =
+            New { id: self.clock.new_id(), owner_id, user_id, columns: model::columns(doctor) };
         let scope = Scope::see_doctors(ctx.principal(), false);
-        let row: Doctor = rows::create(&self.db, TABLE, replay, &scope, new).await?;
+        let row: Doctor = rows::create(&self.db, &ctx.origin(), TABLE, replay, &scope, new).await?;
         Ok(row.into())
     }
 
@@ -139,7 +134,7 @@ impl DoctorServiceHandler for Doctors {
                 store::push_confirmed(query, &changes);
             }
         };
-        let row: Doctor = change.write(&self.db, TABLE, &changes, confirmed).await?;
+        let row: Doctor = change.update(&self.db, TABLE, &changes, confirmed).await?;
         Ok(row.into())
     }
 
@@ -174,7 +169,7 @@ impl DoctorServiceHandler for Doctors {
         let which = Which::of(&request.id, ctx.principal())?;
         let change = change(ctx, which, &scope, &request.etag, Before::Live);
         let verified = Changes::default().set("verified", true);
-        Ok(change.write::<Doctor>(&self.db, TABLE, &verified, |_| ()).await?.into())
+        Ok(change.update::<Doctor>(&self.db, TABLE, &verified, |_| ()).await?.into())
     }
 }
 
@@ -185,5 +180,5 @@ fn change<'a>(
     etag: &'a str,
     before: Before,
 ) -> Change<'a> {
-    Change { which, scope, etag, account: None, before, now: ctx.now() }
+    Change { which, scope, etag, account: None, before, origin: ctx.origin() }
 }

@@ -9,6 +9,7 @@ use crate::rows::Table;
 /// Rows with everything: everybody sees all of a doctor.
 pub(super) const TABLE: Table = Table {
     name: "doctors",
+    record: "doctor",
     columns: "id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
               last_name, specialization, license_number, qualifications, years_of_experience, \
               consultation_fee, available, phone_number, email, verified",

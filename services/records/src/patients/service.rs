@@ -59,15 +59,10 @@ impl PatientServiceHandler for Patients {
         let patient = request.patient.unwrap_or_default();
         let (owner_id, user_id) =
             rows::whose(ctx.principal(), &patient.user_id, "patient.user_id")?;
-        let new = New {
-            id: self.clock.new_id(),
-            now: ctx.now(),
-            owner_id,
-            user_id,
-            columns: model::columns(patient)?,
-        };
+        let new =
+            New { id: self.clock.new_id(), owner_id, user_id, columns: model::columns(patient)? };
         let scope = Scope::see_patients_again(ctx.principal(), self.doctor_view);
-        let row: Patient = rows::create(&self.db, FULL, replay, &scope, new).await?;
+        let row: Patient = rows::create(&self.db, &ctx.origin(), FULL, replay, &scope, new).await?;
         Ok(row.into_proto(&scope, PatientView::Unspecified))
     }
 
@@ -138,7 +133,7 @@ impl PatientServiceHandler for Patients {
         let change = change(ctx, which, &scope, &etag, Before::Live);
         let change = Change { account, ..change };
         let mask = Mask::of(request.update_mask);
-        let row: Patient = change.write(&self.db, FULL, &changes(&mask, columns), |_| ()).await?;
+        let row: Patient = change.update(&self.db, FULL, &changes(&mask, columns), |_| ()).await?;
         Ok(row.into_full())
     }
 
@@ -172,5 +167,5 @@ fn change<'a>(
     etag: &'a str,
     before: Before,
 ) -> Change<'a> {
-    Change { which, scope, etag, account: None, before, now: ctx.now() }
+    Change { which, scope, etag, account: None, before, origin: ctx.origin() }
 }

@@ -10,6 +10,7 @@ use crate::rows::Table;
 /// Rows with everything.
 pub(super) const FULL: Table = Table {
     name: "patients",
+    record: "patient",
     columns: "id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
               last_name, date_of_birth, gender, phone_number, email, address, medical_history",
 };
@@ -17,6 +18,7 @@ pub(super) const FULL: Table = Table {
 /// Rows without what the BASIC view leaves out: medical histories are long.
 const BASIC: Table = Table {
     name: "patients",
+    record: "patient",
     columns: "id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
               last_name, date_of_birth, gender, '' AS phone_number, '' AS email, '' AS address, \
               '' AS medical_history",

@@ -39,7 +39,7 @@ async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
     let doctor = records.add_doctor(&staff(), doctor).await;
     let quiet = Query::new("UPDATE patients SET medical_history = $1 WHERE id = $2");
     let id: uuid::Uuid = old.id.parse().unwrap();
-    records.db.execute(quiet.bind("\r\n\r\nBP").bind(id)).await.unwrap();
+    records.db.untracked().execute(quiet.bind("\r\n\r\nBP").bind(id)).await.unwrap();
 
     migrate(&records.db, &crate::MIGRATIONS).await.unwrap();
     let get = |id: &str| GetPatientRequest { id: id.into(), view: 0 };

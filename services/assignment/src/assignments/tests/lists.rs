@@ -2,7 +2,7 @@
 
 use clinic_proto::access::v1::Role;
 use clinic_store::page::Cursor;
-use clinic_store::{Backend, Query};
+use clinic_store::{Backend, Origin, Query};
 
 use super::super::listing::{List, fingerprint};
 use super::super::model::{Filter, State, Which};
@@ -138,13 +138,13 @@ async fn plan(db: &Db, list: &List<'_>) -> String {
             steps.into_iter().map(|(.., step)| step + "\n").collect()
         }
         Backend::Postgres => {
-            let mut tx = db.begin().await.unwrap();
+            let mut work = db.work(&Origin::operator(Clock::system().now())).await.unwrap();
             // A few rows are read in whole and sorted, unless that is not wanted.
             for setting in ["SET LOCAL enable_seqscan = off", "SET LOCAL enable_sort = off"] {
-                tx.execute(Query::new(setting)).await.unwrap();
+                work.untracked(Query::new(setting)).await.unwrap();
             }
             let query = list.select(Query::new("EXPLAIN "), Some(&after), 51);
-            let steps: Vec<(String,)> = tx.fetch_all(query.unwrap()).await.unwrap();
+            let steps: Vec<(String,)> = work.fetch_all(query.unwrap()).await.unwrap();
             steps.into_iter().map(|(step,)| step + "\n").collect()
         }
     }

@@ -26,7 +26,11 @@ async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
     migrate(&scratch.db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
     let (reason_for_visit, notes) = ("Fever\r\nCough".to_owned(), "\rfasting\n".to_owned());
     let old = New { reason_for_visit, notes, ..scratch.unmade(1, 1) };
-    let old = store::create(&scratch.db, None, &admin(), old).await.ok().unwrap().into_proto();
+    let old = store::create(&scratch.db, &scratch.origin(), None, &admin(), old)
+        .await
+        .ok()
+        .unwrap()
+        .into_proto();
     let other = scratch.create(2, 2).await.ok().unwrap();
     let other = (other.id, other.into_proto());
 

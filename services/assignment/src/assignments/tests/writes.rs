@@ -59,10 +59,11 @@ async fn there_is_one_assignment_in_force_per_patient_and_doctor(scratch: &Scrat
 async fn of_concurrent_creates_of_a_pair_one_is_made(scratch: &Scratch) {
     let tasks: Vec<_> = (0..8)
         .map(|n| {
-            let (db, new) = (scratch.db.clone(), scratch.unmade(1, 1));
+            let (db, origin) = (scratch.db.clone(), scratch.origin());
+            let new = scratch.unmade(1, 1);
             // With and without a request id.
             let request = if n % 2 == 0 { None } else { request(scratch, n, 1).0 };
-            tokio::spawn(async move { store::create(&db, request, &admin(), new).await })
+            tokio::spawn(async move { store::create(&db, &origin, request, &admin(), new).await })
         })
         .collect();
     let mut made = 0;
@@ -78,8 +79,9 @@ async fn of_concurrent_creates_of_a_pair_one_is_made(scratch: &Scratch) {
 async fn a_request_sent_twice_makes_one_row_and_has_one_answer(scratch: &Scratch) {
     let tasks: Vec<_> = (0..8)
         .map(|_| {
-            let (db, (request, new)) = (scratch.db.clone(), request(scratch, 7, 1));
-            tokio::spawn(async move { store::create(&db, request, &admin(), new).await })
+            let (db, origin) = (scratch.db.clone(), scratch.origin());
+            let (request, new) = request(scratch, 7, 1);
+            tokio::spawn(async move { store::create(&db, &origin, request, &admin(), new).await })
         })
         .collect();
     let mut answers = Vec::new();
@@ -89,14 +91,14 @@ async fn a_request_sent_twice_makes_one_row_and_has_one_answer(scratch: &Scratch
     assert_eq!(scratch.count().await, 1);
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     let (request, new) = request(scratch, 7, 2);
-    let reused = store::create(&scratch.db, request, &admin(), new).await;
+    let reused = store::create(&scratch.db, &scratch.origin(), request, &admin(), new).await;
     assert!(matches!(error(reused), Error::RequestIdReused));
 }
 
 async fn a_request_sent_twice_shows_no_more_than_may_be_seen(scratch: &Scratch) {
     let make = async |scope: &Scope| {
         let (request, new) = request(scratch, 7, 1);
-        store::create(&scratch.db, request, scope, new).await
+        store::create(&scratch.db, &scratch.origin(), request, scope, new).await
     };
     let made = make(&admin()).await.ok().unwrap();
     let owner = scope(OWNER + 1, Role::Staff);
@@ -112,12 +114,13 @@ async fn a_refused_create_does_not_use_up_its_request_id(scratch: &Scratch) {
     let first = scratch.create(1, 1).await.ok().unwrap();
     let (again, new) = request(scratch, 7, 1);
     assert!(matches!(
-        error(store::create(&scratch.db, again, &admin(), new).await),
+        error(store::create(&scratch.db, &scratch.origin(), again, &admin(), new).await),
         Error::AlreadyAssigned
     ));
     scratch.end(first.id).await;
     let (again, new) = request(scratch, 7, 1);
-    let made = store::create(&scratch.db, again, &admin(), new).await.ok().unwrap();
+    let made =
+        store::create(&scratch.db, &scratch.origin(), again, &admin(), new).await.ok().unwrap();
     assert_ne!(made.id, first.id);
 }
 
@@ -170,11 +173,11 @@ async fn of_concurrent_updates_with_one_etag_one_wins(scratch: &Scratch) {
     let row = scratch.create(3, 5).await.ok().unwrap();
     let tasks: Vec<_> = (0..8)
         .map(|n| {
-            let (db, now, etag) = (scratch.db.clone(), scratch.clock.now(), etag(row.version));
+            let (db, origin, etag) = (scratch.db.clone(), scratch.origin(), etag(row.version));
             let id = row.id;
             tokio::spawn(async move {
                 let change =
-                    Change { id, scope: &admin(), etag: &etag, about: About::default(), now };
+                    Change { id, scope: &admin(), etag: &etag, about: About::default(), origin };
                 change.update(&db, &notes(&n.to_string())).await
             })
         })

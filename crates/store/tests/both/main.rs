@@ -2,25 +2,29 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod writes;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clinic_clock::Clock;
-use clinic_store::idempotency::{self, CreateError, New, Request};
+use clinic_store::idempotency::{self, CreateError, Request};
 use clinic_store::page::{Cursor, InvalidPageToken, Tokens};
 use clinic_store::{
-    Backend, ConnectError, Db, Error, Options, Query, SchemaError, check_schema,
+    Backend, ConnectError, Db, Error, Options, Origin, Query, SchemaError, Write, check_schema,
     create_database_if_missing, database_url, migrate,
 };
 use secrecy::SecretString;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use uuid::Uuid;
+use writes::*;
 
 const SCHEMA: &str = "
 CREATE TABLE things (
     id uuid PRIMARY KEY,
+    version bigint NOT NULL DEFAULT 1,
     name text NOT NULL,
     nick text,
     email_key text,
@@ -46,6 +50,16 @@ CREATE TABLE page_keys (
     id bigint PRIMARY KEY,
     key bytea NOT NULL
 );
+CREATE TABLE entries (
+    record text NOT NULL,
+    change text NOT NULL,
+    id uuid NOT NULL,
+    version bigint NOT NULL,
+    actor uuid NOT NULL,
+    method text NOT NULL,
+    at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX entries_id_version_key ON entries (id, version);
 CREATE TABLE heartbeat (
     id bigint PRIMARY KEY,
     beats bigint NOT NULL
@@ -130,7 +144,7 @@ on_both! {
     rows_are_ordered_alike
     times_compare_as_times
     a_unique_violation_names_its_index
-    a_dropped_transaction_is_rolled_back
+    dropped_work_is_rolled_back
     a_write_is_seen_by_the_next_read
     other_errors_do_not_show_what_was_written
     concurrent_creates_with_one_request_id_make_one_row
@@ -143,6 +157,13 @@ on_both! {
     a_migration_may_be_for_one_database
     a_check_writes_only_when_nothing_else_has_written_lately
     a_closed_database_is_unavailable
+    every_change_leaves_an_entry_in_its_own_commit
+    a_write_that_touches_nothing_leaves_no_entry
+    a_write_whose_entry_fails_is_not_made
+    a_write_of_several_records_leaves_an_entry_for_each
+    work_commits_its_writes_with_their_entries_or_none
+    a_replayed_create_leaves_one_entry
+    reads_refuse_what_may_write
 }
 
 const INSERT: &str = "INSERT INTO things (id, name, nick, email_key, good, n, day, at, blob) \
@@ -159,6 +180,10 @@ fn insert(id: u128, name: &'static str, email: Option<&'static str>, n: i64) -> 
         .bind(None::<NaiveDate>)
         .bind(Clock::system().now())
         .bind(None::<Vec<u8>>)
+}
+
+fn operator() -> Origin {
+    Origin::operator(Clock::system().now())
 }
 
 async fn count(db: &Db) -> i64 {
@@ -182,8 +207,9 @@ async fn every_type_comes_back_as_it_was(scratch: &Scratch) {
     db.check().await.unwrap();
     let (id, now) = (Clock::system().new_id(), Clock::system().now());
     let day = NaiveDate::from_ymd_opt(1980, 2, 29);
-    let written: Thing = db
-        .write_one(
+    let mut things: Vec<Thing> = db
+        .untracked()
+        .fetch_all(
             Query::new(
                 "INSERT INTO things (id, name, nick, email_key, good, n, day, at, blob) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *",
@@ -200,12 +226,10 @@ async fn every_type_comes_back_as_it_was(scratch: &Scratch) {
         )
         .await
         .unwrap();
-    let read: Thing = db
-        .fetch_optional(Query::new("SELECT * FROM things WHERE id = $1").bind(id))
-        .await
-        .unwrap()
-        .unwrap();
-    for thing in [written, read] {
+    let query = Query::new("SELECT * FROM things WHERE id = $1").bind(id);
+    things.push(db.fetch_one(query).await.unwrap());
+    assert_eq!(things.len(), 2);
+    for thing in things {
         assert_eq!((thing.id, thing.name.as_str(), thing.good), (id, "BP <120 ü", false));
         assert_eq!((thing.nick.as_deref(), thing.n), (Some("nick"), i64::MAX));
         assert_eq!((thing.day, thing.at, thing.blob), (day, now, Some(vec![0, 255])));
@@ -218,7 +242,7 @@ async fn every_type_comes_back_as_it_was(scratch: &Scratch) {
 async fn rows_are_ordered_alike(scratch: &Scratch) {
     let db = scratch.db().await;
     for (id, name) in [(3, "c"), (0xff << 120, "z"), (1, "a"), (2, "b")] {
-        db.execute(insert(id, name, None, 0)).await.unwrap();
+        db.untracked().execute(insert(id, name, None, 0)).await.unwrap();
     }
     let mut query = Query::new("SELECT name FROM things WHERE (n, id) > (");
     query.push_bind(0_i64).push(", ").push_bind(Uuid::from_u128(1)).push(") AND id IN ");
@@ -232,10 +256,10 @@ async fn times_compare_as_times(scratch: &Scratch) {
     let db = scratch.db().await;
     let whole: DateTime<Utc> = "2026-01-02T03:04:05Z".parse().unwrap();
     for (id, micros) in [(1, 0), (2, 1), (3, 1_000), (4, 500_000), (5, 1_000_000)] {
-        db.execute(insert(id, "x", None, micros)).await.unwrap();
+        db.untracked().execute(insert(id, "x", None, micros)).await.unwrap();
         let at = whole + TimeDelta::microseconds(micros);
         let update = Query::new("UPDATE things SET at = $1 WHERE id = $2");
-        db.execute(update.bind(at).bind(Uuid::from_u128(id))).await.unwrap();
+        db.untracked().execute(update.bind(at).bind(Uuid::from_u128(id))).await.unwrap();
     }
     let before = Query::new("SELECT n FROM things WHERE at < $1 ORDER BY at DESC");
     let before: Vec<(i64,)> =
@@ -247,28 +271,29 @@ async fn times_compare_as_times(scratch: &Scratch) {
 
 async fn a_unique_violation_names_its_index(scratch: &Scratch) {
     let db = scratch.db().await;
-    db.execute(insert(1, "a", Some("e"), 0)).await.unwrap();
-    let taken = db.execute(insert(2, "b", Some("e"), 0)).await.unwrap_err();
+    db.untracked().execute(insert(1, "a", Some("e"), 0)).await.unwrap();
+    let taken = db.untracked().execute(insert(2, "b", Some("e"), 0)).await.unwrap_err();
     assert!(taken.is_unique("things_email_key_key"), "{taken:?}");
-    let taken = db.execute(insert(2, "a", None, 0)).await.unwrap_err();
+    let taken = db.untracked().execute(insert(2, "a", None, 0)).await.unwrap_err();
     assert!(taken.is_unique("things_name_n_key"), "{taken:?}");
 
     let delete = Query::new("UPDATE things SET deleted_at = $1").bind(Clock::system().now());
-    assert_eq!(db.execute(delete).await.unwrap(), 1);
-    db.execute(insert(2, "b", Some("e"), 0)).await.unwrap();
+    assert_eq!(db.untracked().execute(delete).await.unwrap(), 1);
+    db.untracked().execute(insert(2, "b", Some("e"), 0)).await.unwrap();
 }
 
-async fn a_dropped_transaction_is_rolled_back(scratch: &Scratch) {
+async fn dropped_work_is_rolled_back(scratch: &Scratch) {
     let db = scratch.db().await;
-    let mut tx = db.begin().await.unwrap();
-    assert_eq!(tx.execute(insert(1, "a", None, 0)).await.unwrap(), 1);
-    drop(tx);
+    let mut work = db.work(&operator()).await.unwrap();
+    assert_eq!(work.untracked(insert(1, "a", None, 0)).await.unwrap(), 1);
+    drop(work);
     assert_eq!(count(&db).await, 0);
-    let mut tx = db.begin().await.unwrap();
-    tx.execute(insert(1, "a", None, 0)).await.unwrap();
-    let inside: (i64,) = tx.fetch_one(Query::new("SELECT COUNT(*) FROM things")).await.unwrap();
-    assert_eq!((inside.0, count(&db).await), (1, 0));
-    tx.commit().await.unwrap();
+    let mut work = db.work(&operator()).await.unwrap();
+    work.untracked(insert(1, "a", None, 0)).await.unwrap();
+    let query = Query::new("SELECT COUNT(*) FROM things");
+    let inside: Option<(i64,)> = work.fetch_optional(query).await.unwrap();
+    assert_eq!((inside, count(&db).await), (Some((1,)), 0));
+    work.save().await.unwrap();
     assert_eq!(count(&db).await, 1);
 }
 
@@ -277,22 +302,22 @@ async fn a_write_is_seen_by_the_next_read(scratch: &Scratch) {
     for n in 0..50 {
         let mut query = insert(u128::try_from(n).unwrap() + 1, "a", None, n);
         query.push(" RETURNING n");
-        assert_eq!(db.write_one::<(i64,)>(query).await.unwrap(), (n,));
+        assert_eq!(db.untracked().fetch_all::<(i64,)>(query).await.unwrap(), [(n,)]);
         assert_eq!(count(&db).await, n + 1);
     }
     let nobody = Query::new("DELETE FROM things WHERE n = $1 RETURNING n").bind(-1_i64);
-    assert_eq!(db.write_optional::<(i64,)>(nobody).await.unwrap(), None);
+    assert_eq!(db.untracked().fetch_all::<(i64,)>(nobody).await.unwrap(), []);
 }
 
 async fn other_errors_do_not_show_what_was_written(scratch: &Scratch) {
     let db = scratch.db().await;
     let mut query = insert(1, "secret name", None, 0);
     query.push(", ($1, $2, NULL, NULL, TRUE, NULL, NULL, $8, NULL)");
-    let error = db.execute(query).await.unwrap_err();
+    let error = db.untracked().execute(query).await.unwrap_err();
     assert!(matches!(error, Error::Internal(_)), "{error:?}");
     let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
     assert!(!shown.contains("secret"), "{shown}");
-    let error = db.execute(Query::new("SELECT nonsense")).await.unwrap_err();
+    let error = db.untracked().execute(Query::new("SELECT nonsense")).await.unwrap_err();
     assert_eq!(error.to_string(), "the database refused a statement");
 }
 
@@ -302,14 +327,25 @@ fn request(caller: u128, request_id: u128, payload: &[u8]) -> Request {
 }
 
 fn live(id: Uuid) -> Query {
-    Query::new("SELECT id FROM things WHERE deleted_at IS NULL AND id = $1").bind(id)
+    Query::new("SELECT id, version FROM things WHERE deleted_at IS NULL AND id = $1").bind(id)
+}
+
+fn make(id: u128) -> Write {
+    let (uuid, now) = (Uuid::from_u128(id), Clock::system().now());
+    let values = vec![
+        ("id", uuid.into()),
+        ("version", 1_i64.into()),
+        ("name", "a".into()),
+        ("good", true.into()),
+        ("n", i64::try_from(id).unwrap().into()),
+        ("at", now.into()),
+    ];
+    Write::insert("thing", "things", uuid, values, "id, version")
 }
 
 async fn create(db: &Db, request: &Request, id: u128) -> Result<u128, CreateError> {
-    let mut insert = insert(id, "a", None, i64::try_from(id).unwrap());
-    insert.push(" RETURNING id");
-    let new = New { id: Uuid::from_u128(id), now: Clock::system().now(), insert };
-    let (id,): (Uuid,) = idempotency::create(db, Some(request), new, live).await?;
+    let (id, _): (Uuid, i64) =
+        idempotency::create(db, &operator(), Some(request), make(id), live).await?;
     Ok(id.as_u128())
 }
 
@@ -332,14 +368,14 @@ async fn concurrent_creates_with_one_request_id_make_one_row(scratch: &Scratch) 
 async fn a_request_id_is_new_or_a_replay_or_reused(scratch: &Scratch) {
     let db = scratch.db().await;
     let first = request(9, 1, b"a");
-    assert!(matches!(first.find::<(Uuid,)>(&db, live).await, Ok(None)));
+    assert!(matches!(first.find::<(Uuid, i64)>(&db, live).await, Ok(None)));
     assert_eq!(create(&db, &first, 5).await.unwrap(), 5);
     assert_eq!(create(&db, &first, 6).await.unwrap(), 5);
-    let found = first.find::<(Uuid,)>(&db, live).await.unwrap();
-    assert_eq!(found, Some((Uuid::from_u128(5),)));
+    let found = first.find::<(Uuid, i64)>(&db, live).await.unwrap();
+    assert_eq!(found, Some((Uuid::from_u128(5), 1)));
     let reused = request(9, 1, b"b");
     assert!(matches!(create(&db, &reused, 6).await, Err(CreateError::Reused)));
-    let found = reused.find::<(Uuid,)>(&db, live).await;
+    let found = reused.find::<(Uuid, i64)>(&db, live).await;
     assert!(matches!(found, Err(CreateError::Reused)));
     // Another id, and the same id of somebody else.
     assert_eq!(create(&db, &request(9, 2, b"b"), 6).await.unwrap(), 6);
@@ -355,9 +391,9 @@ async fn a_replay_gives_what_can_be_seen_now(scratch: &Scratch) {
     create(&db, &first, 5).await.unwrap();
     let now = Clock::system().now();
     let delete = Query::new("UPDATE things SET deleted_at = $1").bind(now);
-    assert_eq!(db.execute(delete).await.unwrap(), 1);
+    assert_eq!(db.untracked().execute(delete).await.unwrap(), 1);
     assert!(matches!(create(&db, &first, 6).await, Err(CreateError::Gone)));
-    assert!(matches!(first.find::<(Uuid,)>(&db, live).await, Err(CreateError::Gone)));
+    assert!(matches!(first.find::<(Uuid, i64)>(&db, live).await, Err(CreateError::Gone)));
     assert_eq!(count(&db).await, 1);
 }
 
@@ -375,7 +411,7 @@ async fn the_processes_of_a_service_read_one_anothers_page_tokens(scratch: &Scra
         }
     }
     let token = all[0].token(Some(&cursor), b"list").unwrap();
-    db.execute(Query::new("DELETE FROM page_keys")).await.unwrap();
+    db.untracked().execute(Query::new("DELETE FROM page_keys")).await.unwrap();
     assert_eq!(open().await.unwrap().after(&token, b"list"), Err(InvalidPageToken));
 }
 
@@ -439,7 +475,7 @@ async fn a_migration_may_be_for_one_database(scratch: &Scratch) {
 async fn a_check_writes_only_when_nothing_else_has_written_lately(scratch: &Scratch) {
     let db = scratch.db().await;
     let beats = async || db.fetch_one::<(i64,)>(Query::new("SELECT beats FROM heartbeat")).await;
-    db.execute(insert(1, "a", None, 0)).await.unwrap();
+    db.untracked().execute(insert(1, "a", None, 0)).await.unwrap();
     db.check().await.unwrap();
     assert_eq!(beats().await.unwrap().0, 0, "that write says enough");
     let db = scratch.db().await;
@@ -491,13 +527,15 @@ mod only_on {
         use secrecy::ExposeSecret as _;
         use sqlx::migrate::Migrator;
 
+        use crate::operator;
         use crate::{
             ConnectError, Db, Error, Options, count, database_url, insert, migration,
             postgres_server, schema, scratch,
         };
 
         async fn setting(db: &Db, show: &'static str) -> String {
-            db.fetch_one::<(String,)>(Query::new(show)).await.unwrap().0
+            let found = db.untracked().fetch_all::<(String,)>(Query::new(show)).await.unwrap();
+            found.into_iter().next().unwrap().0
         }
 
         #[tokio::test]
@@ -530,12 +568,12 @@ mod only_on {
             scratch.db().await.close().await;
             let options = Options { max_connections: 1, ..Options::new(scratch.url.clone()) };
             let db = Db::connect(&options).await.unwrap();
-            let mut tx = db.begin().await.unwrap();
-            tx.execute(insert(1, "a", None, 0)).await.unwrap();
-            let waited = db.execute(insert(2, "a", None, 1)).await;
+            let mut work = db.work(&operator()).await.unwrap();
+            work.untracked(insert(1, "a", None, 0)).await.unwrap();
+            let waited = db.untracked().execute(insert(2, "a", None, 1)).await;
             assert!(matches!(waited, Err(Error::Busy)), "{waited:?}");
             db.check().await.unwrap();
-            tx.commit().await.unwrap();
+            work.save().await.unwrap();
             assert_eq!(count(&db).await, 1);
         }
 
@@ -555,10 +593,10 @@ mod only_on {
             let bound = "options[idle_in_transaction_session_timeout]=50ms";
             options.url = format!("{url}{with}{bound}").into();
             let db = Db::connect(&options).await.unwrap();
-            let mut tx = db.begin().await.unwrap();
-            tx.execute(insert(1, "a", None, 0)).await.unwrap();
+            let mut work = db.work(&operator()).await.unwrap();
+            work.untracked(insert(1, "a", None, 0)).await.unwrap();
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let ended = tx.commit().await;
+            let ended = work.save().await;
             assert!(matches!(ended, Err(Error::Unavailable(_))), "{ended:?}");
             assert_eq!(count(&db).await, 0);
         }
@@ -571,16 +609,19 @@ mod only_on {
             let db = scratch.db().await;
             let mut held = Vec::new();
             for _ in 0..4 {
-                held.push(db.begin().await.unwrap());
+                held.push(db.work(&operator()).await.unwrap());
             }
-            for mut tx in held {
-                tx.fetch_one::<(String,)>(Query::new(READ_ONLY)).await.unwrap();
-                tx.commit().await.unwrap();
+            for mut work in held {
+                work.fetch_optional::<(String,)>(Query::new(READ_ONLY)).await.unwrap();
+                work.save().await.unwrap();
             }
-            let refused = db.execute(insert(1, "a", None, 0)).await;
+            let refused = db.untracked().execute(insert(1, "a", None, 0)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
             for n in 0..10 {
-                db.execute(insert(2 + n, "a", None, i64::try_from(n).unwrap())).await.unwrap();
+                db.untracked()
+                    .execute(insert(2 + n, "a", None, i64::try_from(n).unwrap()))
+                    .await
+                    .unwrap();
             }
         }
 
@@ -596,13 +637,13 @@ mod only_on {
                     format!("{}?options[default_transaction_read_only]=off", postgres_server());
                 let db = Db::connect(&Options::new(url)).await.unwrap();
                 let sql = format!("ALTER DATABASE {name} {what}");
-                db.execute(Query::new(sql.leak())).await.unwrap();
+                db.untracked().execute(Query::new(sql.leak())).await.unwrap();
             };
             set("SET default_transaction_read_only TO on").await;
             // What the operator does after that: the sessions begin again.
             let end = "SELECT pg_terminate_backend(pg_backend_pid())";
             db.fetch_one::<(bool,)>(Query::new(end)).await.unwrap_err();
-            let refused = db.execute(insert(1, "a", None, 0)).await;
+            let refused = db.untracked().execute(insert(1, "a", None, 0)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
             for _ in 0..3 {
                 assert!(matches!(db.check().await, Err(Error::Unavailable(_))));
@@ -612,7 +653,7 @@ mod only_on {
             // The first one still goes over a session that only reads, and ends it.
             db.check().await.ok();
             db.check().await.unwrap();
-            db.execute(insert(1, "a", None, 0)).await.unwrap();
+            db.untracked().execute(insert(1, "a", None, 0)).await.unwrap();
         }
 
         #[tokio::test]
@@ -645,7 +686,7 @@ mod only_on {
             for _ in 0..3 {
                 let found = db.fetch_optional::<(i64,)>(Query::new("SELECT 1::bigint")).await;
                 assert!(matches!(found, Err(Error::Unavailable(_))), "{found:?}");
-                let written = db.execute(insert(1, "a", None, 0)).await;
+                let written = db.untracked().execute(insert(1, "a", None, 0)).await;
                 assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
                 assert!(matches!(db.check().await, Err(Error::Unavailable(_))));
             }
@@ -677,11 +718,8 @@ async fn only_the_owner_may_read_the_files() {
     assert_eq!(mode(&path) & 0o777, 0o600);
     assert_eq!(mode(&path.with_extension("db-wal")) & 0o777, 0o600);
     assert_eq!(mode(path.parent().unwrap()) & 0o777, 0o700);
-    let settings: (i64, i64) = {
-        let mut tx = db.begin().await.unwrap();
-        let synchronous = tx.fetch_one::<(i64,)>(Query::new("PRAGMA synchronous")).await.unwrap();
-        let keys = tx.fetch_one::<(i64,)>(Query::new("PRAGMA foreign_keys")).await.unwrap();
-        (synchronous.0, keys.0)
-    };
-    assert_eq!(settings, (2, 1));
+    for (setting, value) in [("PRAGMA synchronous", 2), ("PRAGMA foreign_keys", 1)] {
+        let found = db.untracked().fetch_all::<(i64,)>(Query::new(setting)).await.unwrap();
+        assert_eq!(found, [(value,)], "{setting}");
+    }
 }
