@@ -55,6 +55,21 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 pub const DOCUMENTED_FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/documented.bin"));
 
+/// The names of a message's fields, sorted; none for a message that the contract does not have.
+pub fn field_names(message: &str) -> Vec<String> {
+    use prost::Message as _;
+    let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
+    let mut messages = set.file.iter().flat_map(|file| {
+        let package = file.package();
+        file.message_type.iter().map(move |found| (format!("{package}.{}", found.name()), found))
+    });
+    let found = messages.find(|(name, _)| name == message);
+    let mut names: Vec<String> =
+        found.iter().flat_map(|(_, found)| &found.field).map(|field| field.name().into()).collect();
+    names.sort_unstable();
+    names
+}
+
 /// Stands for a private value in `Debug`.
 struct Private;
 

@@ -147,7 +147,7 @@ impl Query {
     }
 
     /// The text.
-    pub(crate) fn sql(&self) -> Cow<'static, str> {
+    pub fn sql(&self) -> Cow<'static, str> {
         if let [Piece::Text { text, base: 0 }] = *self.pieces {
             return Cow::Borrowed(text);
         }

@@ -5,93 +5,71 @@
 
 use clinic_identity::Principal;
 use clinic_proto::access::v1::Role;
-use clinic_store::Query;
+use clinic_resource::{Arm, Scope};
 use uuid::Uuid;
 
-/// A part of the assignments.
+/// A ground on which a caller may see assignments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// All of them.
+pub(crate) enum Ground {
+    /// All assignments.
     All,
-    /// Those of the patients that an account has made.
+    /// Those of the patients that an account owns.
     OfPatientsOwnedBy(Uuid),
     /// Those of the patient whose account this is.
     OfPatient(Uuid),
-    /// Those of the doctor whose account this is. Nobody is assigned to a doctor who has registered
-    /// himself before he is verified, so he has none until then. One who must be verified again
-    /// keeps those that he has.
+    /// Those of the doctor whose account this is. Nobody is assigned to a self-registered doctor
+    /// before an administrator has verified the profile, so there are none until then. A doctor who
+    /// must be verified again keeps those that are there.
     OfDoctor(Uuid),
 }
 
-impl Part {
-    /// Appends the condition that a row is in this part.
-    pub(crate) fn push(self, query: &mut Query) {
-        match self {
-            Self::All => query.push("TRUE"),
-            Self::OfPatientsOwnedBy(user) => query.push("patient_owner_id = ").push_bind(user),
-            Self::OfPatient(user) => query.push("patient_user_id = ").push_bind(user),
-            Self::OfDoctor(user) => query.push("doctor_user_id = ").push_bind(user),
-        };
+impl From<Ground> for Arm {
+    fn from(ground: Ground) -> Self {
+        match ground {
+            Ground::All => Self::all(),
+            Ground::OfPatientsOwnedBy(user) => Self::of("patient_owner_id = ", user),
+            Ground::OfPatient(user) => Self::of("patient_user_id = ", user),
+            Ground::OfDoctor(user) => Self::of("doctor_user_id = ", user),
+        }
     }
 }
 
-/// The rows that a caller may see, or change: a union of parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Scope(Vec<Part>);
-
-impl Scope {
-    /// To see assignments.
-    pub(crate) fn see(principal: &Principal) -> Self {
-        let mut scope = Self::change(principal);
-        if let (Some(user), false) = (principal.user_id(), scope.0 == [Part::All]) {
-            if principal.has(Role::Patient) {
-                scope.0.push(Part::OfPatient(user));
-            }
-            if principal.has(Role::Doctor) {
-                scope.0.push(Part::OfDoctor(user));
-            }
+/// On which grounds the caller sees assignments.
+pub(crate) fn see(principal: &Principal) -> Vec<Ground> {
+    let mut grounds: Vec<Ground> = change(principal).into_iter().collect();
+    if let (Some(user), false) = (principal.user_id(), grounds == [Ground::All]) {
+        if principal.has(Role::Patient) {
+            grounds.push(Ground::OfPatient(user));
         }
-        scope
-    }
-
-    /// To update and end assignments.
-    pub(crate) fn change(principal: &Principal) -> Self {
-        Self(match principal.user_id() {
-            Some(_) if principal.has(Role::Admin) => vec![Part::All],
-            Some(user) if principal.has(Role::Staff) => vec![Part::OfPatientsOwnedBy(user)],
-            _ => Vec::new(),
-        })
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(parts: Vec<Part>) -> Self {
-        Self(parts)
-    }
-
-    /// The parts, each of which an index serves.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> {
-        self.0.iter().copied()
-    }
-
-    /// Appends the condition that a row is in the scope.
-    pub(crate) fn push(&self, query: &mut Query) {
-        query.push("(");
-        for (at, part) in self.0.iter().enumerate() {
-            query.push(if at == 0 { "" } else { " OR " });
-            part.push(query);
+        if principal.has(Role::Doctor) {
+            grounds.push(Ground::OfDoctor(user));
         }
-        query.push(if self.0.is_empty() { "FALSE)" } else { ")" });
+    }
+    grounds
+}
+
+/// On which ground the caller updates and ends assignments.
+pub(crate) fn change(principal: &Principal) -> Option<Ground> {
+    match principal.user_id() {
+        Some(_) if principal.has(Role::Admin) => Some(Ground::All),
+        Some(user) if principal.has(Role::Staff) => Some(Ground::OfPatientsOwnedBy(user)),
+        _ => None,
     }
 }
 
-/// Whether a caller may assign doctors to a patient with this owner: to none, unless he owns him,
-/// also when he sees him for another reason.
+/// The assignments that can be reached on these grounds.
+pub(crate) fn scope(grounds: impl IntoIterator<Item = Ground>) -> Scope {
+    grounds.into_iter().map(Arm::from).collect()
+}
+
+/// Whether a caller may assign doctors to a patient with this owner: only the owner may, also if the
+/// caller sees the patient for another reason.
 pub(crate) fn may_assign(principal: &Principal, patient_owner_id: Option<Uuid>) -> bool {
-    Scope::change(principal).parts().any(|part| match part {
-        Part::All => true,
-        Part::OfPatientsOwnedBy(user) => patient_owner_id == Some(user),
-        Part::OfPatient(_) | Part::OfDoctor(_) => false,
-    })
+    match change(principal) {
+        Some(Ground::All) => true,
+        Some(Ground::OfPatientsOwnedBy(user)) => patient_owner_id == Some(user),
+        Some(Ground::OfPatient(_) | Ground::OfDoctor(_)) | None => false,
+    }
 }
 
 #[cfg(test)]
@@ -111,23 +89,21 @@ mod tests {
         })
     }
 
-    fn see(roles: &[Role]) -> Vec<Part> {
-        Scope::see(&user(roles)).0
-    }
-
     #[test]
     fn several_roles_give_the_union_and_admin_gives_all() {
-        assert_eq!(see(&[Role::Staff]), [Part::OfPatientsOwnedBy(ME)]);
-        assert_eq!(see(&[Role::Patient, Role::Doctor]), [Part::OfPatient(ME), Part::OfDoctor(ME)]);
-        assert_eq!(see(&[Role::Doctor, Role::Admin, Role::Staff]), [Part::All]);
+        let see = |roles: &[Role]| see(&user(roles));
+        assert_eq!(see(&[Role::Staff]), [Ground::OfPatientsOwnedBy(ME)]);
+        let both = [Ground::OfPatient(ME), Ground::OfDoctor(ME)];
+        assert_eq!(see(&[Role::Patient, Role::Doctor]), both);
+        assert_eq!(see(&[Role::Doctor, Role::Admin, Role::Staff]), [Ground::All]);
         assert_eq!(see(&[]), []);
-        assert_eq!(Scope::see(&Principal::service("auth")).0, []);
+        assert_eq!(super::see(&Principal::service("auth")), []);
     }
 
     #[test]
     fn patients_and_doctors_change_nothing() {
-        assert_eq!(Scope::change(&user(&[Role::Patient, Role::Doctor])).0, []);
-        assert_eq!(Scope::change(&Principal::service("auth")).0, []);
+        assert_eq!(change(&user(&[Role::Patient, Role::Doctor])), None);
+        assert_eq!(change(&Principal::service("auth")), None);
     }
 
     #[test]

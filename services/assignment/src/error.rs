@@ -2,64 +2,43 @@
 
 use clinic_chassis::Error as Answer;
 use clinic_proto::access::v1::ErrorReason;
-use clinic_store::idempotency::CreateError;
-use clinic_store::page::InvalidPageToken;
+use clinic_resource::Error as Resource;
 use tonic::{Code, Status};
 
-/// Why a call fails. What each means to a client is said in one place, at the conversion.
+/// Why a call fails. The conversion says what each means to a client.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// There is no such assignment, patient or doctor that the caller may see, or may do this with.
-    NotFound,
-    /// The assignment changed since its etag was read.
-    Stale,
+    /// What every resource has in common.
+    Resource(Resource),
     /// The assignment has ended, and stays as it is.
     Ended,
     /// The doctor treats the patient already.
     AlreadyAssigned,
     /// Nobody has confirmed yet that the self-registered doctor is one.
     DoctorNotVerified,
-    /// A field that is not what the contract says.
-    Invalid {
-        /// The path from the request.
-        field: &'static str,
-        /// What it must be.
-        message: &'static str,
-    },
-    /// The page token is damaged or belongs to another query.
-    PageToken,
-    /// The request id was used for other content.
-    RequestIdReused,
     /// What records answered instead of a patient or a doctor.
     Records(Status),
     /// Records answered what its contract does not allow.
     RecordsMalformed(&'static str),
-    /// The database.
-    Store(clinic_store::Error),
 }
 
-impl From<InvalidPageToken> for Error {
-    fn from(_: InvalidPageToken) -> Self {
-        Self::PageToken
+impl Error {
+    pub(crate) fn not_found() -> Self {
+        Self::Resource(Resource::NotFound)
+    }
+
+    pub(crate) fn invalid(field: &str, message: &'static str) -> Self {
+        Self::Resource(Resource::Invalid { field: field.to_owned(), message })
     }
 }
 
-impl From<CreateError> for Error {
-    fn from(error: CreateError) -> Self {
-        match error {
-            CreateError::Gone => Self::NotFound,
-            CreateError::Reused => Self::RequestIdReused,
-            CreateError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<clinic_store::Error> for Error {
-    fn from(error: clinic_store::Error) -> Self {
-        if error.is_unique("assignments_patient_id_doctor_id_key") {
-            Self::AlreadyAssigned
-        } else {
-            Self::Store(error)
+impl From<Resource> for Error {
+    fn from(error: Resource) -> Self {
+        match &error {
+            Resource::Store(taken) if taken.is_unique("assignments_patient_id_doctor_id_key") => {
+                Self::AlreadyAssigned
+            }
+            _ => Self::Resource(error),
         }
     }
 }
@@ -69,7 +48,7 @@ impl From<Status> for Error {
         // Not passed on: whatever the release of records, it is the answer that this service gives
         // for an assignment, to the byte.
         match status.code() {
-            Code::NotFound => Self::NotFound,
+            Code::NotFound => Self::not_found(),
             _ => Self::Records(status),
         }
     }
@@ -78,8 +57,7 @@ impl From<Status> for Error {
 impl From<Error> for Answer {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound => Self::not_found(),
-            Error::Stale => Self::stale_etag(),
+            Error::Resource(error) => error.into(),
             Error::Ended => Self::failed_precondition(
                 ErrorReason::AssignmentEnded,
                 "the assignment has ended and cannot change any more",
@@ -91,12 +69,8 @@ impl From<Error> for Answer {
                 ErrorReason::DoctorNotVerified,
                 "an administrator must verify the doctor first",
             ),
-            Error::Invalid { field, message } => Self::invalid_field(field, message),
-            Error::PageToken => Self::invalid_page_token(),
-            Error::RequestIdReused => Self::request_id_reused(),
             Error::Records(status) => status.into(),
             Error::RecordsMalformed(what) => Self::internal(what),
-            Error::Store(error) => error.into(),
         }
     }
 }
@@ -105,18 +79,18 @@ impl From<Error> for Answer {
 mod tests {
     use super::*;
 
-    fn all(status: &Status) -> (Code, &str, &[u8]) {
-        (status.code(), status.message(), status.details())
-    }
-
     fn status(error: Error) -> Status {
         Answer::from(error).into()
     }
 
+    fn all(status: &Status) -> (Code, &str, &[u8]) {
+        (status.code(), status.message(), status.details())
+    }
+
     #[test]
     fn what_records_does_not_find_is_the_same_to_the_byte() {
-        let other = Error::from(Status::not_found("no such patient"));
-        assert_eq!(all(&status(other)), all(&status(Error::NotFound)));
+        let other = status(Error::from(Status::not_found("no such patient")));
+        assert_eq!(all(&other), all(&status(Error::not_found())));
     }
 
     #[test]

@@ -1,72 +1,60 @@
 //! Why a call to this service fails.
 
 use clinic_chassis::Error as Answer;
-use clinic_store::idempotency::CreateError;
-use clinic_store::page::InvalidPageToken;
+use clinic_resource::Error as Resource;
 
-/// Why a call fails. What each means to a client is said in one place, at the conversion.
+/// Why a call fails. The conversion says what each means to a client.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// There is no such record that the caller may see, or may do this with.
-    NotFound,
-    /// The record changed since its etag was read.
-    Stale,
+    /// What every resource has in common.
+    Resource(Resource),
     /// An undelete of a record that is not deleted.
     NotDeleted,
     /// The account has a record already.
     UserTaken,
     /// Another doctor has the license number.
     LicenseTaken,
-    /// A field that this caller may not set, or that is not what the contract says.
-    Invalid {
-        /// The path from the request.
-        field: &'static str,
-        /// What it must be.
-        message: &'static str,
-    },
     /// A service that makes no records.
     RoleRequired,
-    /// The page token is damaged or belongs to another query.
-    PageToken,
-    /// The request id was used for other content.
-    RequestIdReused,
-    /// The database.
-    Store(clinic_store::Error),
 }
 
-impl From<InvalidPageToken> for Error {
-    fn from(_: InvalidPageToken) -> Self {
-        Self::PageToken
+impl Error {
+    pub(crate) fn not_found() -> Self {
+        Self::Resource(Resource::NotFound)
+    }
+
+    pub(crate) fn invalid(field: &str, message: &'static str) -> Self {
+        Self::Resource(Resource::Invalid { field: field.to_owned(), message })
     }
 }
 
-impl From<CreateError> for Error {
-    fn from(error: CreateError) -> Self {
-        match error {
-            CreateError::Gone => Self::NotFound,
-            CreateError::Reused => Self::RequestIdReused,
-            CreateError::Store(error) => error.into(),
+impl From<Resource> for Error {
+    fn from(error: Resource) -> Self {
+        match &error {
+            Resource::Store(taken)
+                if taken.is_unique("patients_user_id_key")
+                    || taken.is_unique("doctors_user_id_key") =>
+            {
+                Self::UserTaken
+            }
+            Resource::Store(taken) if taken.is_unique("doctors_license_key_key") => {
+                Self::LicenseTaken
+            }
+            _ => Self::Resource(error),
         }
     }
 }
 
 impl From<clinic_store::Error> for Error {
     fn from(error: clinic_store::Error) -> Self {
-        if error.is_unique("patients_user_id_key") || error.is_unique("doctors_user_id_key") {
-            Self::UserTaken
-        } else if error.is_unique("doctors_license_key_key") {
-            Self::LicenseTaken
-        } else {
-            Self::Store(error)
-        }
+        Resource::from(error).into()
     }
 }
 
 impl From<Error> for Answer {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound => Self::not_found(),
-            Error::Stale => Self::stale_etag(),
+            Error::Resource(error) => error.into(),
             Error::NotDeleted => {
                 Self::already_exists_resource("the resource is there: it is not deleted")
             }
@@ -76,11 +64,7 @@ impl From<Error> for Answer {
             Error::LicenseTaken => {
                 Self::already_exists("license_number", "another doctor has this license number")
             }
-            Error::Invalid { field, message } => Self::invalid_field(field, message),
             Error::RoleRequired => Self::role_required(),
-            Error::PageToken => Self::invalid_page_token(),
-            Error::RequestIdReused => Self::request_id_reused(),
-            Error::Store(error) => error.into(),
         }
     }
 }

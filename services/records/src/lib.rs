@@ -4,19 +4,15 @@
 //! | module | subject |
 //! |---|---|
 //! | `access` | which rows a caller may see and change |
-//! | `rows`, `listing` | the statements that patients and doctors have in common |
-//! | `patients`, `doctors` | the two resources: conversions (`model`), tables (`store`), RPCs (`service`) |
-//! | `names`, `columns` | searching, and what is written |
+//! | `listing` | lists, by name or in the order in which the records were made |
+//! | `patients`, `doctors` | the two resources: fields, RPCs (`service`) |
 
 mod access;
-mod columns;
 mod config;
 mod doctors;
 mod error;
 mod listing;
-mod names;
 mod patients;
-mod rows;
 #[cfg(test)]
 mod tests;
 

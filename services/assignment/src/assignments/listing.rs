@@ -1,93 +1,88 @@
-//! Pages of assignments, in the order in which they were made. The cost of a page does not grow
-//! with the table: each statement reads one range of one index for each part of the caller's scope
-//! and each status, and stops when the page is full.
+//! Lists of assignments, in the order in which they were made: each is a union of ranges of indexes,
+//! one for each ground of the caller and each status.
 
 use clinic_identity::Principal;
-use clinic_store::page::{self, Cursor};
-use clinic_store::{Db, Query};
+use clinic_proto::assignment::v1::AssignmentStatus;
+use clinic_resource::{List, Part, Scope, View, list};
+use clinic_store::Query;
+use clinic_store::page::Cursor;
 use uuid::Uuid;
 
-use super::model::{Assignment, Filter, State, Which};
-use super::store::COLUMNS;
-use crate::access::{Part, Scope};
+use crate::access::{self, Ground};
 use crate::error::Error;
 
-/// Where the page after this row begins.
-pub(super) fn cursor(id: Uuid) -> Cursor {
-    Cursor { branch: 0, id, key: Vec::new() }
+/// A patient or doctor that a list is restricted to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The one with this id.
+    Id(Uuid),
+    /// `me`: the one whose account this is.
+    OfUser(Uuid),
 }
 
-/// The assignments of a scope that pass a filter.
-pub(super) struct List<'a> {
-    pub(super) scope: &'a Scope,
-    pub(super) filter: Filter,
-}
-
-impl List<'_> {
-    /// A page, and where the next one begins.
-    pub(super) async fn page(
-        &self,
-        db: &Db,
-        size: i64,
-        after: Option<&Cursor>,
-    ) -> Result<(Vec<Assignment>, Option<Cursor>), Error> {
-        // One row more than the page tells whether another page follows.
-        let Some(query) = self.select(Query::empty(), after, size + 1) else {
-            return Ok((Vec::new(), None));
-        };
-        let rows: Vec<Assignment> = db.fetch_all(query).await?;
-        Ok(page::cut(rows, size, |row| cursor(row.id)))
-    }
-
-    /// How many assignments there are on all pages.
-    pub(super) async fn count(&self, db: &Db) -> Result<i64, Error> {
-        let mut query = Query::new("SELECT COUNT(*) FROM assignments WHERE ");
-        self.scope.push(&mut query);
-        for (column, value) in self.filter.columns() {
-            query.push(" AND ").push(column.name()).push(" = ").push_bind(value);
-        }
-        match self.filter.state {
-            None => {}
-            Some(state) => {
-                query.push(" AND ended = ").push(state.ended());
+impl Who {
+    /// Of a filter, whose form was checked before; an empty one does not restrict.
+    pub(super) fn of(id: &str, principal: &Principal) -> Result<Option<Self>, Error> {
+        match id {
+            "" => Ok(None),
+            "me" => {
+                principal.user_id().map(|id| Some(Self::OfUser(id))).ok_or_else(Error::not_found)
             }
+            id => Uuid::parse_str(id).map(|id| Some(Self::Id(id))).map_err(|_| Error::not_found()),
         }
-        let (count,) = db.fetch_one(query).await?;
-        Ok(count)
+    }
+}
+
+/// Whether an assignment is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The doctor treats the patient.
+    Active,
+    /// The doctor treated the patient.
+    Ended,
+}
+
+impl State {
+    /// Of a filter; `Unspecified` does not restrict.
+    pub(super) fn of(status: AssignmentStatus) -> Option<Self> {
+        match status {
+            AssignmentStatus::Unspecified => None,
+            AssignmentStatus::Active => Some(Self::Active),
+            AssignmentStatus::Ended => Some(Self::Ended),
+        }
+    }
+}
+
+/// What a list is restricted to.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Filter {
+    pub(super) patient: Option<Who>,
+    pub(super) doctor: Option<Who>,
+    pub(super) state: Option<State>,
+}
+
+impl Filter {
+    /// The assignments that it lets through, of those that are seen on these grounds. `scope` is
+    /// what the grounds give.
+    pub(super) fn list<'a>(self, scope: &'a Scope, grounds: &'a [Ground]) -> List<'a> {
+        let condition = self.condition(grounds);
+        let part =
+            Box::new(move |number, after: Option<&Cursor>| self.part(grounds, number, after));
+        List { scope, asked: View::Full, condition, part }
     }
 
-    /// The statement, after this beginning; none when there is nothing to see.
-    pub(super) fn select(
-        &self,
-        mut query: Query,
-        after: Option<&Cursor>,
-        limit: i64,
-    ) -> Option<Query> {
+    /// The only part of the list of what is seen on these grounds, after a cursor.
+    fn part(&self, grounds: &[Ground], number: u8, after: Option<&Cursor>) -> Option<Part> {
         let after = after.map_or(Uuid::nil(), |cursor| cursor.id);
-        match self.ranges().as_slice() {
-            [] => return None,
-            [range] => range.push(&mut query, after, limit),
-            ranges => {
-                // A disjunction would be a scan of everybody's rows for who sees few of them. Each
-                // range alone yields as many rows as can be on the page.
-                for (at, range) in ranges.iter().enumerate() {
-                    query.push(if at == 0 { "" } else { " UNION " });
-                    query.push("SELECT * FROM (");
-                    range.push(&mut query, after, limit);
-                    query.push(") AS part");
-                }
-                query.push(" ORDER BY id LIMIT ").push_bind(limit);
-            }
-        }
-        Some(query)
+        let ranges = self.ranges(grounds).iter().map(|range| range.after(after)).collect();
+        (number == 0).then_some(Part { key: None, order: "id", ranges })
     }
 
-    fn ranges(&self) -> Vec<Range> {
-        let Filter { state, .. } = self.filter;
-        let ranges = self.scope.parts().flat_map(|part| {
-            let mut columns = part_columns(part);
-            columns.extend(self.filter.columns());
-            let states: &[Option<State>] = match state {
+    fn ranges(&self, grounds: &[Ground]) -> Vec<Range> {
+        let ranges = grounds.iter().flat_map(|ground| {
+            let mut columns = ground_columns(*ground);
+            columns.extend(self.columns());
+            let states: &[Option<State>] = match self.state {
                 // Everything, by the primary key.
                 None if columns.is_empty() => &[None],
                 None => &[Some(State::Active), Some(State::Ended)],
@@ -97,6 +92,46 @@ impl List<'_> {
             states.iter().map(move |state| Range::new(columns.clone(), *state))
         });
         ranges.collect()
+    }
+
+    /// The condition of all rows of the list.
+    fn condition(&self, grounds: &[Ground]) -> Query {
+        let mut query = Query::empty();
+        access::scope(grounds.iter().copied()).push(&mut query);
+        for (column, value) in self.columns() {
+            query.push(" AND ").push(column.name()).push(" = ").push_bind(value);
+        }
+        if let Some(state) = self.state {
+            query.push(" AND ended = ").push(state.ended());
+        }
+        query
+    }
+
+    fn columns(&self) -> impl Iterator<Item = (Column, Uuid)> {
+        let patient = self.patient.map(|who| match who {
+            Who::Id(id) => (Column::Patient, id),
+            Who::OfUser(user) => (Column::PatientUser, user),
+        });
+        let doctor = self.doctor.map(|who| match who {
+            Who::Id(id) => (Column::Doctor, id),
+            Who::OfUser(user) => (Column::DoctorUser, user),
+        });
+        patient.into_iter().chain(doctor)
+    }
+
+    /// What a page token of the list belongs to.
+    pub(super) fn fingerprint(&self, principal: &Principal, method: &'static str) -> Vec<u8> {
+        let who = |who: Option<Who>| match who {
+            None => Vec::new(),
+            Some(Who::Id(id)) => [&[1], id.as_bytes().as_slice()].concat(),
+            Some(Who::OfUser(user)) => [&[2], user.as_bytes().as_slice()].concat(),
+        };
+        let state: &[u8] = match self.state {
+            None => b"",
+            Some(State::Active) => b"active",
+            Some(State::Ended) => b"ended",
+        };
+        list::fingerprint(principal, method, &[&who(self.patient), &who(self.doctor), state])
     }
 }
 
@@ -147,27 +182,27 @@ impl Range {
         Self { within, of, state, besides }
     }
 
-    /// Appends the statement.
+    /// The rows after an id.
     ///
     /// The bounds are compared as rows, in the order of the index, which no other index has. Had
     /// the planners the choice, PostgreSQL would walk the primary key where it thinks that somebody
     /// has many rows (it was seen to read 296,060 rows for an empty page), and SQLite would take
     /// the index of which it can use most columns. For the same reason the rest is no `=`.
-    fn push(&self, query: &mut Query, after: Uuid, limit: i64) {
-        query.push("SELECT ").push(COLUMNS).push(" FROM assignments WHERE ");
+    fn after(&self, id: Uuid) -> list::Range {
+        let mut query = Query::empty();
         if let Some((column, value)) = self.within {
             query.push(column.name()).push(" = ").push_bind(value).push(" AND ");
         }
-        self.push_bound(query, " > ", after);
+        self.push_bound(&mut query, " > ", id);
         query.push(" AND ");
-        self.push_bound(query, " <= ", Uuid::max());
+        self.push_bound(&mut query, " <= ", Uuid::max());
         for (column, value) in &self.besides {
             query.push(" AND NOT (").push(column.name()).push(" IS DISTINCT FROM ");
             query.push_bind(*value).push(")");
         }
-        query.push(" ORDER BY ");
-        self.push_columns(query);
-        query.push(" LIMIT ").push_bind(limit);
+        let mut order = Query::empty();
+        self.push_columns(&mut order);
+        list::Range { condition: query, order: Some(order) }
     }
 
     fn push_bound(&self, query: &mut Query, compare: &'static str, id: Uuid) {
@@ -201,47 +236,11 @@ impl State {
     }
 }
 
-impl Filter {
-    fn columns(&self) -> impl Iterator<Item = (Column, Uuid)> {
-        let patient = self.patient.map(|which| match which {
-            Which::Id(id) => (Column::Patient, id),
-            Which::OfUser(user) => (Column::PatientUser, user),
-        });
-        let doctor = self.doctor.map(|which| match which {
-            Which::Id(id) => (Column::Doctor, id),
-            Which::OfUser(user) => (Column::DoctorUser, user),
-        });
-        patient.into_iter().chain(doctor)
+fn ground_columns(ground: Ground) -> Vec<(Column, Uuid)> {
+    match ground {
+        Ground::All => Vec::new(),
+        Ground::OfPatientsOwnedBy(user) => vec![(Column::PatientOwner, user)],
+        Ground::OfPatient(user) => vec![(Column::PatientUser, user)],
+        Ground::OfDoctor(user) => vec![(Column::DoctorUser, user)],
     }
-}
-
-fn part_columns(part: Part) -> Vec<(Column, Uuid)> {
-    match part {
-        Part::All => Vec::new(),
-        Part::OfPatientsOwnedBy(user) => vec![(Column::PatientOwner, user)],
-        Part::OfPatient(user) => vec![(Column::PatientUser, user)],
-        Part::OfDoctor(user) => vec![(Column::DoctorUser, user)],
-    }
-}
-
-/// What a page token belongs to: the method, what it is restricted to, and who asks as what.
-pub(super) fn fingerprint(principal: &Principal, method: &'static str, filter: &Filter) -> Vec<u8> {
-    let which = |which: Option<Which>| match which {
-        None => Vec::new(),
-        Some(Which::Id(id)) => [&[1], id.as_bytes().as_slice()].concat(),
-        Some(Which::OfUser(user)) => [&[2], user.as_bytes().as_slice()].concat(),
-    };
-    let state: &[u8] = match filter.state {
-        None => b"",
-        Some(State::Active) => b"active",
-        Some(State::Ended) => b"ended",
-    };
-    page::fingerprint(&[
-        method.as_bytes(),
-        principal.id().as_bytes(),
-        &principal.roles().bits().to_be_bytes(),
-        &which(filter.patient),
-        &which(filter.doctor),
-        state,
-    ])
 }

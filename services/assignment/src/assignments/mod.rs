@@ -1,9 +1,8 @@
-//! Assignments: which doctor treats which patient, since when, and why.
+//! Assignments.
 
+mod fields;
 mod listing;
-mod model;
 mod service;
-mod store;
 #[cfg(test)]
 mod tests;
 

@@ -8,20 +8,20 @@ use clinic_proto::assignment::v1::{
     ListDoctorPatientsRequest, ListDoctorPatientsResponse, ListPatientDoctorsRequest,
     ListPatientDoctorsResponse, PatientDoctor, UpdateAssignmentRequest,
 };
-use clinic_store::Db;
+use clinic_proto::mask::Mask;
+use clinic_resource::read::by_id;
+use clinic_resource::{New, Page, Requires, Scope, Update, View, list, read, write};
 use clinic_store::idempotency::Request as Replay;
-use clinic_store::page::{self, Cursor};
+use clinic_store::{Changes, Db, Query, page};
 use clinic_stubs::assignment::v1::AssignmentServiceHandler;
 use prost::Message;
 use uuid::Uuid;
 
-use super::listing::{self, List, cursor};
-use super::model::{Asked, Assignment, Changes, Filter, State, Which};
-use super::store::{self, About, Change, New};
-use crate::access::{self, Scope};
+use super::fields::Assignment;
+use super::listing::{Filter, State, Who};
+use crate::access;
 use crate::error::Error;
 use crate::people::People;
-use clinic_proto::mask::Mask;
 
 /// The service.
 pub(crate) struct Assignments {
@@ -31,6 +31,13 @@ pub(crate) struct Assignments {
     people: People,
 }
 
+/// A page of a list, with what the response says besides.
+struct Listed {
+    page: Page<Assignment>,
+    fingerprint: Vec<u8>,
+    total_size: Option<i64>,
+}
+
 /// What every list request says of its pages.
 struct Paging<'a> {
     size: i32,
@@ -38,50 +45,38 @@ struct Paging<'a> {
     with_total: bool,
 }
 
-/// A page of assignments.
-struct Page {
-    rows: Vec<Assignment>,
-    next: Option<Cursor>,
-    fingerprint: Vec<u8>,
-    total_size: Option<i64>,
-}
-
-impl Page {
-    /// What it is in an answer, as far as there is room, and the token of the next one.
-    fn into_items<T: Message>(
-        self,
-        tokens: &page::Tokens,
-        item: impl Fn(Assignment) -> T,
-    ) -> Result<(Vec<T>, String), Error> {
-        let items = self.rows.into_iter().map(|row| (row.id, item(row))).collect();
-        let (items, next) =
-            page::fit(items, self.next, |(_, item)| item.encoded_len(), |(id, _)| cursor(*id));
-        let token = tokens.token(next.as_ref(), &self.fingerprint)?;
-        Ok((items.into_iter().map(|(_, item)| item).collect(), token))
-    }
-}
-
 impl Assignments {
     pub(crate) fn new(db: Db, pages: page::Tokens, clock: Clock, people: People) -> Self {
         Self { db, pages, clock, people }
     }
 
-    async fn page(
+    async fn list(
         &self,
         ctx: &Context,
         method: &'static str,
         filter: Filter,
         paging: &Paging<'_>,
-    ) -> Result<Page, Error> {
-        let fingerprint = listing::fingerprint(ctx.principal(), method, &filter);
-        let after = self.pages.after(paging.token, &fingerprint)?;
-        let list = List { scope: &Scope::see(ctx.principal()), filter };
-        let (rows, next) = list.page(&self.db, page::size(paging.size), after.as_ref()).await?;
+    ) -> Result<Listed, Error> {
+        let grounds = access::see(ctx.principal());
+        let fingerprint = filter.fingerprint(ctx.principal(), method);
+        let after = list::after(&self.pages, paging.token, &fingerprint)?;
+        let scope = access::scope(grounds.iter().copied());
+        let list = filter.list(&scope, &grounds);
+        let page = list.page(&self.db, page::size(paging.size), after).await?;
         let total_size = match paging.with_total {
-            true => Some(list.count(&self.db).await?),
+            true => Some(list.count::<Assignment>(&self.db).await?),
             false => None,
         };
-        Ok(Page { rows, next, fingerprint, total_size })
+        Ok(Listed { page, fingerprint, total_size })
+    }
+
+    fn items<T: Message>(
+        &self,
+        listed: Listed,
+        item: impl Fn(proto::Assignment) -> T,
+    ) -> Result<(Vec<T>, String), Error> {
+        let Listed { page, fingerprint, .. } = listed;
+        Ok(page.into_items(View::Full, &self.pages, &fingerprint, item)?)
     }
 }
 
@@ -94,45 +89,44 @@ impl AssignmentServiceHandler for Assignments {
         mut request: CreateAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay = Replay::of(
-            ctx.principal().id(),
-            "CreateAssignment",
-            &request_id,
-            &request.encode_to_vec(),
-        );
-        let scope = Scope::see(ctx.principal());
+        let caller = ctx.principal();
+        let replay =
+            Replay::of(caller.id(), "CreateAssignment", &request_id, &request.encode_to_vec());
+        let scope = access::scope(access::see(caller));
         if let Some(request) = &replay
-            && let Some(made) = store::find_made_by(&self.db, request, &scope).await?
+            && let Some(made) = write::find_made::<Assignment>(&self.db, request, &scope).await?
         {
             // Whatever has become of patient and doctor since: the client asks what came of it.
-            return Ok(made.into_proto());
+            return Ok(made);
         }
-        let asked = Asked::try_from(request.assignment.unwrap_or_default())?;
+        let message = request.assignment.unwrap_or_default();
+        let patient_id = id(&message.patient_id, "assignment.patient_id")?;
+        let doctor_id = id(&message.doctor_id, "assignment.doctor_id")?;
         let (patient, doctor) = tokio::join!(
-            self.people.patient(ctx, asked.patient_id.to_string()),
-            self.people.doctor(ctx, asked.doctor_id.to_string()),
+            self.people.patient(ctx, patient_id.to_string()),
+            self.people.doctor(ctx, doctor_id.to_string()),
         );
-        // The patient first: who may not assign him learns nothing about the doctor.
+        // The patient first: a caller who may not assign anybody learns nothing about the doctor.
         let patient = patient?;
-        if !access::may_assign(ctx.principal(), patient.owner_id) {
-            return Err(Error::NotFound);
+        if !access::may_assign(caller, patient.owner_id) {
+            return Err(Error::not_found());
         }
         let doctor = doctor?;
         if !doctor.is_assignable() {
             return Err(Error::DoctorNotVerified);
         }
-        let new = New {
-            id: self.clock.new_id(),
-            patient_id: patient.id,
-            doctor_id: doctor.id,
-            patient_owner_id: patient.owner_id,
-            patient_user_id: patient.user_id,
-            doctor_user_id: doctor.user_id,
-            assigned_by: ctx.principal().id(),
-            reason_for_visit: asked.reason_for_visit,
-            notes: asked.notes,
-        };
-        Ok(store::create(&self.db, &ctx.origin(), replay, &scope, new).await?.into_proto())
+        let columns = vec![
+            ("patient_id", patient.id.into()),
+            ("doctor_id", doctor.id.into()),
+            ("patient_owner_id", patient.owner_id.into()),
+            ("patient_user_id", patient.user_id.into()),
+            ("doctor_user_id", doctor.user_id.into()),
+            ("assigned_by", caller.id().into()),
+            ("ended", false.into()),
+            ("started_at", ctx.now().into()),
+        ];
+        let new = New { id: self.clock.new_id(), message, columns, request: replay };
+        Ok(write::create::<Assignment>(&self.db, &ctx.origin(), &scope, new).await?)
     }
 
     async fn get_assignment(
@@ -140,8 +134,8 @@ impl AssignmentServiceHandler for Assignments {
         ctx: &Context,
         request: GetAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = Scope::see(ctx.principal());
-        Ok(store::get(&self.db, id(&request.id)?, &scope).await?.into_proto())
+        let scope = access::scope(access::see(ctx.principal()));
+        Ok(read::get::<Assignment>(&self.db, &named(&request.id)?, &scope, View::Full).await?)
     }
 
     async fn list_assignments(
@@ -150,8 +144,8 @@ impl AssignmentServiceHandler for Assignments {
         request: ListAssignmentsRequest,
     ) -> Result<ListAssignmentsResponse, Error> {
         let filter = Filter {
-            patient: Which::of(&request.patient_id, ctx.principal())?,
-            doctor: Which::of(&request.doctor_id, ctx.principal())?,
+            patient: Who::of(&request.patient_id, ctx.principal())?,
+            doctor: Who::of(&request.doctor_id, ctx.principal())?,
             state: State::of(request.status()),
         };
         let paging = Paging {
@@ -159,10 +153,9 @@ impl AssignmentServiceHandler for Assignments {
             token: &request.page_token,
             with_total: request.include_total_size,
         };
-        let page = self.page(ctx, "ListAssignments", filter, &paging).await?;
-        let total_size = page.total_size;
-        let (assignments, next_page_token) =
-            page.into_items(&self.pages, Assignment::into_proto)?;
+        let listed = self.list(ctx, "ListAssignments", filter, &paging).await?;
+        let total_size = listed.total_size;
+        let (assignments, next_page_token) = self.items(listed, |assignment| assignment)?;
         Ok(ListAssignmentsResponse { assignments, next_page_token, total_size })
     }
 
@@ -171,16 +164,20 @@ impl AssignmentServiceHandler for Assignments {
         ctx: &Context,
         request: UpdateAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let assignment = request.assignment.unwrap_or_default();
-        let changes = Changes::of(&Mask::of(request.update_mask), &assignment);
-        let scope = Scope::change(ctx.principal());
-        let about = About {
-            patient_id: Uuid::parse_str(&assignment.patient_id).ok(),
-            doctor_id: Uuid::parse_str(&assignment.doctor_id).ok(),
-        };
-        let change = change(ctx, id(&request.id)?, &scope, &assignment.etag);
-        let change = Change { about, ..change };
-        Ok(change.update(&self.db, &changes).await?.into_proto())
+        let mut assignment = request.assignment.unwrap_or_default();
+        let etag = std::mem::take(&mut assignment.etag);
+        let scope = access::scope(access::change(ctx.principal()));
+        let mut change = change(ctx, &request.id, &scope, &etag)?;
+        change.requires = vec![
+            requires_same("patient_id = ", &assignment.patient_id, "assignment.patient_id"),
+            requires_same("doctor_id = ", &assignment.doctor_id, "assignment.doctor_id"),
+            Some(Requires { condition: "NOT ended".into(), otherwise: Error::Ended }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let changes = write::changes::<Assignment>(&Mask::of(request.update_mask), assignment)?;
+        change.update::<Assignment>(&self.db, &changes, |_| ()).await
     }
 
     async fn end_assignment(
@@ -188,9 +185,15 @@ impl AssignmentServiceHandler for Assignments {
         ctx: &Context,
         request: EndAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = Scope::change(ctx.principal());
-        let change = change(ctx, id(&request.id)?, &scope, &request.etag);
-        Ok(change.end(&self.db).await?.into_proto())
+        let scope = access::scope(access::change(ctx.principal()));
+        let change = change(ctx, &request.id, &scope, &request.etag)?;
+        let ended = Changes::default().set("ended", true);
+        let now = ctx.now();
+        // One that has ended stays as it is.
+        let at = |query: &mut Query| {
+            query.push(", ended_at = ").push_bind(now);
+        };
+        change.update::<Assignment>(&self.db, &ended, at).await
     }
 
     async fn list_patient_doctors(
@@ -201,21 +204,21 @@ impl AssignmentServiceHandler for Assignments {
         let state = State::of(request.status()).unwrap_or(State::Active);
         // First of all whether the caller may see the patient: otherwise there is none.
         let patient_id = self.people.patient_id(ctx, request.patient_id).await?;
-        let patient = Some(Which::Id(patient_id));
+        let patient = Some(Who::Id(patient_id));
         let filter = Filter { patient, doctor: None, state: Some(state) };
         let paging = Paging {
             size: request.page_size,
             token: &request.page_token,
             with_total: request.include_total_size,
         };
-        let page = self.page(ctx, "ListPatientDoctors", filter, &paging).await?;
-        let doctors = self.people.doctors(ctx, page.rows.iter().map(|row| row.doctor_id)).await?;
-        let join = |row: Assignment| PatientDoctor {
+        let listed = self.list(ctx, "ListPatientDoctors", filter, &paging).await?;
+        let doctors = self.people.doctors(ctx, ids(&listed, |row| &row.doctor_id)).await?;
+        let join = |row: proto::Assignment| PatientDoctor {
             doctor: doctors.get(&row.doctor_id).cloned(),
-            assignment: Some(row.into_proto()),
+            assignment: Some(row),
         };
-        let total_size = page.total_size;
-        let (doctors, next_page_token) = page.into_items(&self.pages, join)?;
+        let total_size = listed.total_size;
+        let (doctors, next_page_token) = self.items(listed, join)?;
         Ok(ListPatientDoctorsResponse { doctors, next_page_token, total_size })
     }
 
@@ -225,31 +228,57 @@ impl AssignmentServiceHandler for Assignments {
         request: ListDoctorPatientsRequest,
     ) -> Result<ListDoctorPatientsResponse, Error> {
         let state = State::of(request.status()).unwrap_or(State::Active);
-        let doctor = Some(Which::Id(self.people.doctor(ctx, request.doctor_id).await?.id));
+        let doctor = Some(Who::Id(self.people.doctor(ctx, request.doctor_id).await?.id));
         let filter = Filter { patient: None, doctor, state: Some(state) };
         let paging = Paging {
             size: request.page_size,
             token: &request.page_token,
             with_total: request.include_total_size,
         };
-        let page = self.page(ctx, "ListDoctorPatients", filter, &paging).await?;
-        let patients =
-            self.people.patients(ctx, page.rows.iter().map(|row| row.patient_id)).await?;
-        let join = |row: Assignment| DoctorPatient {
+        let listed = self.list(ctx, "ListDoctorPatients", filter, &paging).await?;
+        let patients = self.people.patients(ctx, ids(&listed, |row| &row.patient_id)).await?;
+        let join = |row: proto::Assignment| DoctorPatient {
             patient: patients.get(&row.patient_id).cloned(),
-            assignment: Some(row.into_proto()),
+            assignment: Some(row),
         };
-        let total_size = page.total_size;
-        let (patients, next_page_token) = page.into_items(&self.pages, join)?;
+        let total_size = listed.total_size;
+        let (patients, next_page_token) = self.items(listed, join)?;
         Ok(ListDoctorPatientsResponse { patients, next_page_token, total_size })
     }
 }
 
-fn change<'a>(ctx: &Context, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
-    Change { id, scope, etag, about: About::default(), origin: ctx.origin() }
+/// A change of an assignment.
+fn change<'a>(
+    ctx: &Context,
+    id: &str,
+    scope: &'a Scope,
+    etag: &'a str,
+) -> Result<Update<'a, Error>, Error> {
+    Ok(Update { which: named(id)?, scope, etag, requires: Vec::new(), origin: ctx.origin() })
 }
 
-/// Of a request, whose form was checked before.
-fn id(text: &str) -> Result<Uuid, Error> {
-    Uuid::parse_str(text).map_err(|_| Error::NotFound)
+/// Requires a patient or doctor that an update gives to be the assignment's.
+fn requires_same(column: &'static str, given: &str, field: &str) -> Option<Requires<Error>> {
+    let given = Uuid::parse_str(given).ok()?;
+    let mut condition = Query::new(column);
+    condition.push_bind(given);
+    let message = "cannot be changed: end this assignment and make another";
+    Some(Requires { condition, otherwise: Error::invalid(field, message) })
+}
+
+/// Selects the assignment that a request names, in a form that was checked before.
+fn named(id: &str) -> Result<Query, Error> {
+    Uuid::parse_str(id).map(by_id).map_err(|_| Error::not_found())
+}
+
+fn id(text: &str, field: &str) -> Result<Uuid, Error> {
+    Uuid::parse_str(text).map_err(|_| Error::invalid(field, "must be the UUID of a record"))
+}
+
+/// The patients or doctors of a page.
+fn ids<'a>(
+    listed: &'a Listed,
+    id: impl Fn(&'a proto::Assignment) -> &'a String + 'a,
+) -> impl Iterator<Item = &'a str> + 'a {
+    listed.page.messages().map(move |assignment| id(assignment).as_str())
 }

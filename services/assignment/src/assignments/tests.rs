@@ -4,24 +4,35 @@ mod lists;
 mod migrating;
 mod writes;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use clinic_chassis::{Context, settings};
 use clinic_clock::Clock;
-use clinic_identity::{Principal, User};
+use clinic_identity::{Claims, Principal, User};
 use clinic_proto::access::v1::Role;
-use clinic_store::{Db, Options, Origin, create_database_if_missing, database_url, migrate};
+use clinic_proto::assignment::v1::{
+    self as proto, EndAssignmentRequest, GetAssignmentRequest, UpdateAssignmentRequest,
+};
+use clinic_resource::{Error as Resource, New, Scope, write};
+use clinic_store::idempotency::Request;
+use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate, page};
+use clinic_stubs::assignment::v1::AssignmentServiceHandler as _;
+use http::HeaderValue;
 use uuid::Uuid;
 
-use super::model::Assignment;
-use super::store::{self, About, Change, New};
-use crate::access::Scope;
+use super::Assignments;
+use super::fields::Assignment;
+use crate::access;
 use crate::error::Error;
+use crate::people::People;
 
 /// A database; SQLite's file is removed with its directory.
+#[derive(Clone)]
 struct Scratch {
     db: Db,
     clock: Clock,
-    _directory: tempfile::TempDir,
+    _directory: Arc<tempfile::TempDir>,
 }
 
 async fn scratch(postgres: Option<&str>) -> Scratch {
@@ -43,7 +54,7 @@ async fn without_tables(postgres: Option<&str>) -> Scratch {
         }
     };
     let db = Db::connect(&Options::new(url)).await.unwrap();
-    Scratch { db, clock: Clock::movable(), _directory: directory }
+    Scratch { db, clock: Clock::movable(), _directory: directory.into() }
 }
 
 /// The server that `cargo xtask test` starts. A test that is left out silently proves nothing.
@@ -87,50 +98,90 @@ fn account(n: u128, roles: &[Role]) -> Principal {
     })
 }
 
-fn scope(n: u128, role: Role) -> Scope {
-    Scope::see(&account(n, &[role]))
+fn admin() -> Principal {
+    account(1, &[Role::Admin])
 }
 
-fn admin() -> Scope {
-    scope(1, Role::Admin)
+/// What somebody sees.
+fn scope(principal: &Principal) -> Scope {
+    access::scope(access::see(principal))
 }
 
 impl Scratch {
+    /// The service. It does not find records: none of these tests asks it.
+    async fn service(&self) -> Assignments {
+        let people = People::new(&settings::upstream("records", "http://127.0.0.1:1").unwrap());
+        let pages = page::Tokens::open(&self.db).await.unwrap();
+        Assignments::new(self.db.clone(), pages, self.clock.clone(), people)
+    }
+
+    /// A call that begins now.
+    fn call(&self, principal: &Principal) -> Context {
+        let claims = Claims { principal: principal.clone(), client_ip: None };
+        Context::new(claims.into(), HeaderValue::from_static("unused"), self.clock.now())
+    }
+
     /// Patient and doctor by number; owner and accounts go by the same.
-    fn unmade(&self, patient: u128, doctor: u128) -> New {
-        New {
-            id: self.clock.new_id(),
-            patient_id: Uuid::from_u128(patient),
-            doctor_id: Uuid::from_u128(doctor),
-            patient_owner_id: Some(Uuid::from_u128(OWNER + patient % 3)),
-            patient_user_id: Some(Uuid::from_u128(PATIENT_USER + patient)),
-            doctor_user_id: Some(Uuid::from_u128(DOCTOR_USER + doctor)),
-            assigned_by: Uuid::from_u128(OWNER + patient % 3),
-            reason_for_visit: "Fever".into(),
-            notes: String::new(),
-        }
+    fn unmade(&self, patient: u128, doctor: u128, request: Option<Request>) -> New<Assignment> {
+        let owner = Uuid::from_u128(OWNER + patient % 3);
+        let message =
+            proto::Assignment { reason_for_visit: "Fever".into(), ..proto::Assignment::default() };
+        let columns = vec![
+            ("patient_id", Uuid::from_u128(patient).into()),
+            ("doctor_id", Uuid::from_u128(doctor).into()),
+            ("patient_owner_id", owner.into()),
+            ("patient_user_id", Uuid::from_u128(PATIENT_USER + patient).into()),
+            ("doctor_user_id", Uuid::from_u128(DOCTOR_USER + doctor).into()),
+            ("assigned_by", owner.into()),
+            ("ended", false.into()),
+            ("started_at", self.clock.now().into()),
+        ];
+        New { id: self.clock.new_id(), message, columns, request }
     }
 
-    fn origin(&self) -> Origin {
-        Origin { actor: Uuid::from_u128(OWNER), method: "test".into(), at: self.clock.now() }
+    async fn make(&self, by: &Principal, new: New<Assignment>) -> Result<proto::Assignment, Error> {
+        let origin = self.call(by).origin();
+        Ok(write::create(&self.db, &origin, &scope(by), new).await?)
     }
 
-    async fn create(&self, patient: u128, doctor: u128) -> Result<Assignment, Error> {
-        store::create(&self.db, &self.origin(), None, &admin(), self.unmade(patient, doctor)).await
+    async fn create(&self, patient: u128, doctor: u128) -> Result<proto::Assignment, Error> {
+        self.make(&admin(), self.unmade(patient, doctor, None)).await
     }
 
-    fn change<'a>(&self, id: Uuid, scope: &'a Scope, etag: &'a str) -> Change<'a> {
-        Change { id, scope, etag, about: About::default(), origin: self.origin() }
+    async fn get(&self, by: &Principal, id: &str) -> Result<proto::Assignment, Error> {
+        let request = GetAssignmentRequest { id: id.to_owned() };
+        self.service().await.get_assignment(&self.call(by), request).await
     }
 
-    async fn end(&self, id: Uuid) -> Assignment {
-        self.change(id, &admin(), "").end(&self.db).await.ok().unwrap()
+    /// Changes what the assignment gives, under its etag.
+    async fn update(
+        &self,
+        by: &Principal,
+        id: &str,
+        assignment: proto::Assignment,
+    ) -> Result<proto::Assignment, Error> {
+        let assignment = Some(assignment);
+        let request = UpdateAssignmentRequest { id: id.to_owned(), assignment, update_mask: None };
+        self.service().await.update_assignment(&self.call(by), request).await
+    }
+
+    async fn end(&self, by: &Principal, id: &str, etag: &str) -> Result<proto::Assignment, Error> {
+        let request = EndAssignmentRequest { id: id.to_owned(), etag: etag.to_owned() };
+        self.service().await.end_assignment(&self.call(by), request).await
     }
 
     async fn count(&self) -> i64 {
-        let query = clinic_store::Query::new("SELECT COUNT(*) FROM assignments");
+        let query = Query::new("SELECT COUNT(*) FROM assignments");
         self.db.fetch_one::<(i64,)>(query).await.unwrap().0
     }
+}
+
+fn is_not_found<T>(result: Result<T, Error>) -> bool {
+    matches!(result.err(), Some(Error::Resource(Resource::NotFound)))
+}
+
+fn is_stale<T>(result: Result<T, Error>) -> bool {
+    matches!(result.err(), Some(Error::Resource(Resource::Stale)))
 }
 
 /// The error, without asking rows to be printable.

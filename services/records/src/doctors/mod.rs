@@ -1,9 +1,10 @@
-//! Doctors: who they are and what they practise.
+//! Doctors.
 
-mod model;
+mod fields;
 mod service;
-mod store;
 
+#[cfg(test)]
+pub(crate) use fields::Doctor;
 pub(crate) use service::Doctors;
 #[cfg(test)]
-pub(crate) use store::Filter;
+pub(crate) use service::filter;

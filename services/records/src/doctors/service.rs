@@ -3,25 +3,23 @@
 use clinic_chassis::Context;
 use clinic_clock::Clock;
 use clinic_proto::access::v1::Role;
+use clinic_proto::mask::Mask;
 use clinic_proto::records::v1::{
     self as proto, BatchGetDoctorsRequest, BatchGetDoctorsResponse, CreateDoctorRequest,
     DeleteDoctorRequest, GetDoctorRequest, ListDoctorsRequest, ListDoctorsResponse,
     UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
 };
+use clinic_resource::text::{Prefix, fold};
+use clinic_resource::{New, Scope, View, list, read, write};
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Changes, Db, Query, page};
 use clinic_stubs::records::v1::DoctorServiceHandler;
 use prost::Message as _;
 
-use super::model::{self, Doctor};
-use super::store::{self, Filter, TABLE};
-use crate::access::Scope;
-use crate::columns::changes;
+use super::fields::{self, Doctor};
+use crate::access;
 use crate::error::Error;
-use crate::listing::{self, List};
-use crate::names::Prefix;
-use crate::rows::{self, Account, Before, Change, New, Which};
-use clinic_proto::mask::Mask;
+use crate::listing::Filter;
 
 /// The service.
 pub(crate) struct Doctors {
@@ -45,15 +43,13 @@ impl DoctorServiceHandler for Doctors {
         mut request: CreateDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay =
-            Replay::of(ctx.principal().id(), "CreateDoctor", &request_id, &request.encode_to_vec());
-        let doctor = request.doctor.unwrap_or_default();
-        let (owner_id, user_id) = rows::whose(ctx.principal(), &doctor.user_id, "doctor.user_id")?;
-        let new =
-            New { id: self.clock.new_id(), owner_id, user_id, columns: model::columns(doctor) };
-        let scope = Scope::see_doctors(ctx.principal(), false);
-        let row: Doctor = rows::create(&self.db, &ctx.origin(), TABLE, replay, &scope, new).await?;
-        Ok(row.into())
+        let caller = ctx.principal();
+        let replay = Replay::of(caller.id(), "CreateDoctor", &request_id, &request.encode_to_vec());
+        let message = request.doctor.unwrap_or_default();
+        let columns = access::owner_and_account(caller, &message.user_id, "doctor.user_id")?;
+        let scope = access::see_doctors(caller, false);
+        let new = New::<Doctor> { id: self.clock.new_id(), message, columns, request: replay };
+        Ok(write::create(&self.db, &ctx.origin(), &scope, new).await?)
     }
 
     async fn get_doctor(
@@ -61,10 +57,9 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: GetDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let which = Which::of(&request.id, ctx.principal())?;
-        let row: Doctor =
-            rows::get(&self.db, TABLE, which, &Scope::see_doctors(ctx.principal(), false)).await?;
-        Ok(row.into())
+        let which = access::named(&request.id, ctx.principal())?;
+        let scope = access::see_doctors(ctx.principal(), false);
+        Ok(read::get::<Doctor>(&self.db, &which, &scope, View::Full).await?)
     }
 
     async fn batch_get_doctors(
@@ -72,10 +67,11 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: BatchGetDoctorsRequest,
     ) -> Result<BatchGetDoctorsResponse, Error> {
-        let scope = Scope::see_doctors(ctx.principal(), false);
-        let rows: Vec<Doctor> =
-            rows::batch_get(&self.db, TABLE, &request.ids, &scope, request.allow_missing).await?;
-        Ok(BatchGetDoctorsResponse { doctors: rows.into_iter().map(Into::into).collect() })
+        let BatchGetDoctorsRequest { ids, allow_missing } = request;
+        let scope = access::see_doctors(ctx.principal(), false);
+        let doctors =
+            read::batch_get::<Doctor>(&self.db, &ids, &scope, View::Full, allow_missing).await?;
+        Ok(BatchGetDoctorsResponse { doctors })
     }
 
     async fn list_doctors(
@@ -83,35 +79,24 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: ListDoctorsRequest,
     ) -> Result<ListDoctorsResponse, Error> {
-        let print = listing::fingerprint(
-            ctx.principal(),
-            "ListDoctors",
-            &[
-                request.query.as_bytes(),
-                request.specialization.as_bytes(),
-                &[request.available.map_or(2, u8::from), u8::from(request.show_deleted)],
-            ],
-        );
-        let after = self.pages.after(&request.page_token, &print)?;
-        let filter = Filter::of(&request);
-        let list = List {
-            table: TABLE,
-            scope: &Scope::see_doctors(ctx.principal(), request.show_deleted),
-            show_deleted: request.show_deleted,
-            prefix: Prefix::new(&request.query),
-            filter: &|query| filter.push(query),
-        };
-        let (rows, next) =
-            list.page::<Doctor>(&self.db, page::size(request.page_size), after).await?;
+        let filters: [&[u8]; 3] = [
+            request.query.as_bytes(),
+            request.specialization.as_bytes(),
+            &[request.available.map_or(2, u8::from), u8::from(request.show_deleted)],
+        ];
+        let print = list::fingerprint(ctx.principal(), "ListDoctors", &filters);
+        let after = list::after(&self.pages, &request.page_token, &print)?;
+        let scope = access::see_doctors(ctx.principal(), request.show_deleted);
+        let filter = filter(&request, &scope);
+        let list = filter.list(View::Full);
+        let page = list.page::<Doctor>(&self.db, page::size(request.page_size), after).await?;
         let total_size = match request.include_total_size {
-            true => Some(list.count(&self.db).await?),
+            true => Some(list.count::<Doctor>(&self.db).await?),
             false => None,
         };
-        Ok(ListDoctorsResponse {
-            doctors: rows.into_iter().map(Into::into).collect(),
-            next_page_token: self.pages.token(next.as_ref(), &print)?,
-            total_size,
-        })
+        let (doctors, next_page_token) =
+            page.into_items(View::Full, &self.pages, &print, |it| it)?;
+        Ok(ListDoctorsResponse { doctors, next_page_token, total_size })
     }
 
     async fn update_doctor(
@@ -119,23 +104,19 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: UpdateDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let doctor = request.doctor.unwrap_or_default();
-        let which = Which::of_update(&request.id, &doctor.user_id, ctx.principal())?;
-        let etag = doctor.etag.clone();
-        let account = Account::of(&doctor.user_id, "doctor.user_id");
-        let columns = model::columns(doctor);
-        let scope = Scope::change_doctors(ctx.principal());
-        let change = change(ctx, which, &scope, &etag, Before::Live);
-        let change = Change { account, ..change };
-        let mask = Mask::of(request.update_mask);
-        let changes = changes(&mask, columns);
+        let mut doctor = request.doctor.unwrap_or_default();
+        let etag = std::mem::take(&mut doctor.etag);
+        let scope = access::change_doctors(ctx.principal());
+        let mut change = access::change(ctx, &request.id, &scope, &etag)?;
+        let (id, user_id) = (&request.id, &doctor.user_id);
+        change.requires.extend(access::requires_account(ctx, id, user_id, "doctor.user_id")?);
+        let changes = write::changes::<Doctor>(&Mask::of(request.update_mask), doctor)?;
         let confirmed = |query: &mut Query| {
             if !ctx.principal().has(Role::Admin) {
-                store::push_confirmed(query, &changes);
+                fields::push_confirmed(query, &changes);
             }
         };
-        let row: Doctor = change.update(&self.db, TABLE, &changes, confirmed).await?;
-        Ok(row.into())
+        change.update::<Doctor>(&self.db, &changes, confirmed).await
     }
 
     async fn delete_doctor(
@@ -143,10 +124,8 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: DeleteDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = Scope::delete(ctx.principal());
-        let which = Which::of(&request.id, ctx.principal())?;
-        let change = change(ctx, which, &scope, &request.etag, Before::Live);
-        Ok(change.delete::<Doctor>(&self.db, TABLE).await?.into())
+        let scope = access::delete(ctx.principal());
+        access::change(ctx, &request.id, &scope, &request.etag)?.delete::<Doctor>(&self.db).await
     }
 
     async fn undelete_doctor(
@@ -154,10 +133,9 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: UndeleteDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = Scope::delete(ctx.principal());
-        let which = Which::of(&request.id, ctx.principal())?;
-        let change = change(ctx, which, &scope, &request.etag, Before::Deleted);
-        Ok(change.undelete::<Doctor>(&self.db, TABLE).await?.into())
+        let scope = access::delete(ctx.principal());
+        let change = access::change_deleted(ctx, &request.id, &scope, &request.etag)?;
+        change.undelete::<Doctor>(&self.db).await
     }
 
     async fn verify_doctor(
@@ -165,20 +143,29 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: VerifyDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = Scope::administer(ctx.principal());
-        let which = Which::of(&request.id, ctx.principal())?;
-        let change = change(ctx, which, &scope, &request.etag, Before::Live);
+        let scope = access::administer(ctx.principal());
+        let change = access::change(ctx, &request.id, &scope, &request.etag)?;
         let verified = Changes::default().set("verified", true);
-        Ok(change.update::<Doctor>(&self.db, TABLE, &verified, |_| ()).await?.into())
+        change.update::<Doctor>(&self.db, &verified, |_| ()).await
     }
 }
 
-fn change<'a>(
-    ctx: &Context,
-    which: Which,
-    scope: &'a Scope,
-    etag: &'a str,
-    before: Before,
-) -> Change<'a> {
-    Change { which, scope, etag, account: None, before, origin: ctx.origin() }
+/// What a list request asks for.
+pub(crate) fn filter<'a>(request: &ListDoctorsRequest, scope: &'a Scope) -> Filter<'a> {
+    let prefix = Prefix::new(&request.query);
+    let mut also = Query::empty();
+    let specialization = fold(&request.specialization);
+    if !specialization.is_empty() {
+        also.push(" AND specialization_key = ").push_bind(specialization);
+    }
+    if let Some(available) = request.available {
+        // Half of all doctors are. By name it is no `=`, because SQLite would take the index that
+        // begins with it, and sort that half for each page.
+        if prefix.is_some() {
+            also.push(" AND NOT (available IS DISTINCT FROM ").push_bind(available).push(")");
+        } else {
+            also.push(" AND available = ").push_bind(available);
+        }
+    }
+    Filter { scope, show_deleted: request.show_deleted, prefix, also }
 }

@@ -1,7 +1,8 @@
-//! Patients: who they are and what is known of their health.
+//! Patients.
 
-mod model;
+mod fields;
 mod service;
-mod store;
 
+#[cfg(test)]
+pub(crate) use fields::Patient;
 pub(crate) use service::Patients;

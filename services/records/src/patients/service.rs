@@ -2,25 +2,23 @@
 
 use clinic_chassis::Context;
 use clinic_clock::Clock;
+use clinic_proto::mask::Mask;
 use clinic_proto::records::v1::{
     self as proto, BatchGetPatientsRequest, BatchGetPatientsResponse, CreatePatientRequest,
     DeletePatientRequest, GetPatientRequest, ListPatientsRequest, ListPatientsResponse,
-    PatientView, UndeletePatientRequest, UpdatePatientRequest,
+    UndeletePatientRequest, UpdatePatientRequest,
 };
+use clinic_resource::text::Prefix;
+use clinic_resource::{New, list, read, write};
 use clinic_store::idempotency::Request as Replay;
-use clinic_store::{Db, page};
+use clinic_store::{Db, Query, page};
 use clinic_stubs::records::v1::PatientServiceHandler;
 use prost::Message as _;
 
-use super::model::{self, Patient};
-use super::store::{self, FULL};
-use crate::access::{DoctorPatientView, Scope};
-use crate::columns::changes;
+use super::fields::{Patient, asked};
+use crate::access::{self, DoctorPatientView};
 use crate::error::Error;
-use crate::listing;
-use crate::names::Prefix;
-use crate::rows::{self, Account, Before, Change, New, Which};
-use clinic_proto::mask::Mask;
+use crate::listing::Filter;
 
 /// The service.
 pub(crate) struct Patients {
@@ -50,20 +48,14 @@ impl PatientServiceHandler for Patients {
         mut request: CreatePatientRequest,
     ) -> Result<proto::Patient, Error> {
         let request_id = std::mem::take(&mut request.request_id);
-        let replay = Replay::of(
-            ctx.principal().id(),
-            "CreatePatient",
-            &request_id,
-            &request.encode_to_vec(),
-        );
-        let patient = request.patient.unwrap_or_default();
-        let (owner_id, user_id) =
-            rows::whose(ctx.principal(), &patient.user_id, "patient.user_id")?;
-        let new =
-            New { id: self.clock.new_id(), owner_id, user_id, columns: model::columns(patient)? };
-        let scope = Scope::see_patients_again(ctx.principal(), self.doctor_view);
-        let row: Patient = rows::create(&self.db, &ctx.origin(), FULL, replay, &scope, new).await?;
-        Ok(row.into_proto(&scope, PatientView::Unspecified))
+        let caller = ctx.principal();
+        let replay =
+            Replay::of(caller.id(), "CreatePatient", &request_id, &request.encode_to_vec());
+        let message = request.patient.unwrap_or_default();
+        let columns = access::owner_and_account(caller, &message.user_id, "patient.user_id")?;
+        let scope = access::see_patients_again(caller, self.doctor_view);
+        let new = New::<Patient> { id: self.clock.new_id(), message, columns, request: replay };
+        Ok(write::create(&self.db, &ctx.origin(), &scope, new).await?)
     }
 
     async fn get_patient(
@@ -71,11 +63,9 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: GetPatientRequest,
     ) -> Result<proto::Patient, Error> {
-        let view = request.view();
-        let which = Which::of(&request.id, ctx.principal())?;
-        let scope = Scope::see_patients(ctx.principal(), self.doctor_view);
-        let row: Patient = rows::get(&self.db, store::table(&scope, view), which, &scope).await?;
-        Ok(row.into_proto(&scope, view))
+        let which = access::named(&request.id, ctx.principal())?;
+        let scope = access::see_patients(ctx.principal(), self.doctor_view);
+        Ok(read::get::<Patient>(&self.db, &which, &scope, asked(request.view())).await?)
     }
 
     async fn batch_get_patients(
@@ -83,12 +73,11 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: BatchGetPatientsRequest,
     ) -> Result<BatchGetPatientsResponse, Error> {
-        let view = request.view();
-        let scope = Scope::see_patients(ctx.principal(), self.doctor_view);
-        let table = store::table(&scope, view);
-        let rows: Vec<Patient> =
-            rows::batch_get(&self.db, table, &request.ids, &scope, request.allow_missing).await?;
-        let patients = rows.into_iter().map(|row| row.into_proto(&scope, view)).collect();
+        let asked = asked(request.view());
+        let BatchGetPatientsRequest { ids, allow_missing, .. } = request;
+        let scope = access::see_patients(ctx.principal(), self.doctor_view);
+        let patients =
+            read::batch_get::<Patient>(&self.db, &ids, &scope, asked, allow_missing).await?;
         Ok(BatchGetPatientsResponse { patients })
     }
 
@@ -97,26 +86,25 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: ListPatientsRequest,
     ) -> Result<ListPatientsResponse, Error> {
-        let view = request.view();
-        let print = listing::fingerprint(
-            ctx.principal(),
-            "ListPatients",
-            &[request.query.as_bytes(), &[u8::from(request.show_deleted)]],
-        );
-        let after = self.pages.after(&request.page_token, &print)?;
-        let scope = Scope::see_patients(ctx.principal(), self.doctor_view);
-        let list = store::list(&scope, view, Prefix::new(&request.query), request.show_deleted);
-        let (rows, next) =
-            list.page::<Patient>(&self.db, page::size(request.page_size), after).await?;
+        let asked = asked(request.view());
+        let filters: [&[u8]; 2] = [request.query.as_bytes(), &[u8::from(request.show_deleted)]];
+        let print = list::fingerprint(ctx.principal(), "ListPatients", &filters);
+        let after = list::after(&self.pages, &request.page_token, &print)?;
+        let scope = access::see_patients(ctx.principal(), self.doctor_view);
+        let filter = Filter {
+            scope: &scope,
+            show_deleted: request.show_deleted,
+            prefix: Prefix::new(&request.query),
+            also: Query::empty(),
+        };
+        let list = filter.list(asked);
+        let page = list.page::<Patient>(&self.db, page::size(request.page_size), after).await?;
         let total_size = match request.include_total_size {
-            true => Some(list.count(&self.db).await?),
+            true => Some(list.count::<Patient>(&self.db).await?),
             false => None,
         };
-        Ok(ListPatientsResponse {
-            patients: rows.into_iter().map(|row| row.into_proto(&scope, view)).collect(),
-            next_page_token: self.pages.token(next.as_ref(), &print)?,
-            total_size,
-        })
+        let (patients, next_page_token) = page.into_items(asked, &self.pages, &print, |it| it)?;
+        Ok(ListPatientsResponse { patients, next_page_token, total_size })
     }
 
     async fn update_patient(
@@ -124,17 +112,14 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: UpdatePatientRequest,
     ) -> Result<proto::Patient, Error> {
-        let patient = request.patient.unwrap_or_default();
-        let which = Which::of_update(&request.id, &patient.user_id, ctx.principal())?;
-        let etag = patient.etag.clone();
-        let account = Account::of(&patient.user_id, "patient.user_id");
-        let columns = model::columns(patient)?;
-        let scope = Scope::change_patients(ctx.principal());
-        let change = change(ctx, which, &scope, &etag, Before::Live);
-        let change = Change { account, ..change };
-        let mask = Mask::of(request.update_mask);
-        let row: Patient = change.update(&self.db, FULL, &changes(&mask, columns), |_| ()).await?;
-        Ok(row.into_full())
+        let mut patient = request.patient.unwrap_or_default();
+        let etag = std::mem::take(&mut patient.etag);
+        let scope = access::change_patients(ctx.principal());
+        let mut change = access::change(ctx, &request.id, &scope, &etag)?;
+        let (id, user_id) = (&request.id, &patient.user_id);
+        change.requires.extend(access::requires_account(ctx, id, user_id, "patient.user_id")?);
+        let changes = write::changes::<Patient>(&Mask::of(request.update_mask), patient)?;
+        change.update::<Patient>(&self.db, &changes, |_| ()).await
     }
 
     async fn delete_patient(
@@ -142,10 +127,8 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: DeletePatientRequest,
     ) -> Result<proto::Patient, Error> {
-        let scope = Scope::delete(ctx.principal());
-        let which = Which::of(&request.id, ctx.principal())?;
-        let change = change(ctx, which, &scope, &request.etag, Before::Live);
-        Ok(change.delete::<Patient>(&self.db, FULL).await?.into_full())
+        let scope = access::delete(ctx.principal());
+        access::change(ctx, &request.id, &scope, &request.etag)?.delete::<Patient>(&self.db).await
     }
 
     async fn undelete_patient(
@@ -153,19 +136,8 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: UndeletePatientRequest,
     ) -> Result<proto::Patient, Error> {
-        let scope = Scope::delete(ctx.principal());
-        let which = Which::of(&request.id, ctx.principal())?;
-        let change = change(ctx, which, &scope, &request.etag, Before::Deleted);
-        Ok(change.undelete::<Patient>(&self.db, FULL).await?.into_full())
+        let scope = access::delete(ctx.principal());
+        let change = access::change_deleted(ctx, &request.id, &scope, &request.etag)?;
+        change.undelete::<Patient>(&self.db).await
     }
-}
-
-fn change<'a>(
-    ctx: &Context,
-    which: Which,
-    scope: &'a Scope,
-    etag: &'a str,
-    before: Before,
-) -> Change<'a> {
-    Change { which, scope, etag, account: None, before, origin: ctx.origin() }
 }

@@ -12,6 +12,7 @@ use super::{
     staff,
 };
 use crate::error::Error;
+use clinic_resource::Error as Resource;
 
 on_both! {
     everybody_sees_doctors_and_their_owners_change_them
@@ -66,15 +67,21 @@ async fn everybody_sees_doctors_and_their_owners_change_them(records: Records) {
         update(&made.id, doctor, &[])
     };
     for caller in [other_staff(), doctor(), auth()] {
-        assert_fails!(records.doctors.update_doctor(&caller, change("")).await, Error::NotFound);
+        assert_fails!(
+            records.doctors.update_doctor(&caller, change("")).await,
+            Error::Resource(Resource::NotFound)
+        );
         assert_fails!(
             records.doctors.delete_doctor(&caller, delete(&made.id)).await,
-            Error::NotFound
+            Error::Resource(Resource::NotFound)
         );
     }
     let changed = records.doctors.update_doctor(&staff(), change(&made.etag)).await.unwrap();
     assert_eq!((changed.years_of_experience, changed.last_name.as_str()), (9, "Lee"));
-    assert_fails!(records.doctors.update_doctor(&staff(), change(&made.etag)).await, Error::Stale);
+    assert_fails!(
+        records.doctors.update_doctor(&staff(), change(&made.etag)).await,
+        Error::Resource(Resource::Stale)
+    );
     records.doctors.update_doctor(&admin(), change("")).await.unwrap();
 }
 
@@ -157,8 +164,14 @@ async fn what_was_verified_is_verified_again_when_it_changes(records: Records) {
 async fn only_an_admin_verifies(records: Records) {
     let made = records.add_doctor(&staff(), a_doctor("Lee", "L1")).await;
     let verify = |etag: &str| VerifyDoctorRequest { id: made.id.clone(), etag: etag.into() };
-    assert_fails!(records.doctors.verify_doctor(&staff(), verify("")).await, Error::NotFound);
-    assert_fails!(records.doctors.verify_doctor(&admin(), verify("v9")).await, Error::Stale);
+    assert_fails!(
+        records.doctors.verify_doctor(&staff(), verify("")).await,
+        Error::Resource(Resource::NotFound)
+    );
+    assert_fails!(
+        records.doctors.verify_doctor(&admin(), verify("v9")).await,
+        Error::Resource(Resource::Stale)
+    );
     let verified = records.doctors.verify_doctor(&admin(), verify(&made.etag)).await.unwrap();
     assert!(verified.verified && verified.etag != made.etag);
     let all = update(&made.id, a_doctor("Lee", "L1"), &["*"]);

@@ -23,6 +23,7 @@ use crate::DoctorPatientView;
 use crate::doctors::Doctors;
 use crate::error::Error;
 use crate::patients::Patients;
+use clinic_resource::Error as Resource;
 
 /// Between two records, so that their order does not hang on the system's clock.
 const TICK: TimeDelta = TimeDelta::milliseconds(2);
@@ -214,8 +215,18 @@ macro_rules! assert_fails {
 pub(super) use assert_fails;
 
 #[test]
+fn every_field_of_the_contract_is_known() {
+    use clinic_resource::field_names;
+    let contract = clinic_proto::field_names("clinic.records.v1.Patient");
+    assert_eq!(field_names::<crate::patients::Patient>(), contract);
+    let contract = clinic_proto::field_names("clinic.records.v1.Doctor");
+    assert_eq!(field_names::<crate::doctors::Doctor>(), contract);
+}
+
+#[test]
 fn every_not_found_is_the_same_to_the_byte() {
-    let status = || tonic::Status::from(clinic_chassis::Error::from(Error::NotFound));
+    let status =
+        || tonic::Status::from(clinic_chassis::Error::from(Error::Resource(Resource::NotFound)));
     assert_eq!(status().code(), tonic::Code::NotFound);
     assert_eq!(status().into_http::<()>().headers(), status().into_http::<()>().headers());
 }

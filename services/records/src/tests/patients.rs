@@ -15,6 +15,7 @@ use super::{
     patient, staff, user, user_id,
 };
 use crate::error::Error;
+use clinic_resource::Error as Resource;
 
 on_both! {
     a_patient_is_seen_by_who_may_and_is_not_there_for_others
@@ -32,6 +33,7 @@ on_both! {
     pages_neither_skip_nor_repeat_while_others_insert
     a_name_is_found_by_its_beginning_last_names_first
     a_page_token_belongs_to_its_query
+    a_page_of_long_records_is_read_in_portions
     several_roles_see_the_union_once
     deleted_patients_are_listed_for_who_may_undelete_them
 }
@@ -89,13 +91,19 @@ async fn a_patient_is_seen_by_who_may_and_is_not_there_for_others(records: Recor
     let unverified = user(6, &[Role::Doctor]);
     records.register_doctor(&unverified, false).await;
     for caller in [other_staff(), patient(), doctor(), unverified, auth()] {
-        assert_fails!(records.patients.get_patient(&caller, get(&made.id)).await, Error::NotFound);
+        assert_fails!(
+            records.patients.get_patient(&caller, get(&made.id)).await,
+            Error::Resource(Resource::NotFound)
+        );
         assert_fails!(
             records.patients.delete_patient(&caller, delete(&made.id)).await,
-            Error::NotFound
+            Error::Resource(Resource::NotFound)
         );
         let change = update(&made.id, a_patient("X", "Y"), &["*"]);
-        assert_fails!(records.patients.update_patient(&caller, change).await, Error::NotFound);
+        assert_fails!(
+            records.patients.update_patient(&caller, change).await,
+            Error::Resource(Resource::NotFound)
+        );
         assert!(list(&records, &caller, "").await.is_empty());
     }
     records.register_doctor(&doctor(), true).await;
@@ -124,7 +132,10 @@ async fn me_is_the_callers_own_record(records: Records) {
     assert_eq!((changed.address.as_str(), changed.first_name.as_str()), ("there", "Pat"));
     assert_eq!(list(&records, &patient(), "").await, ["Pat Ient"]);
     for caller in [staff(), doctor(), admin()] {
-        assert_fails!(records.patients.get_patient(&caller, get("me")).await, Error::NotFound);
+        assert_fails!(
+            records.patients.get_patient(&caller, get("me")).await,
+            Error::Resource(Resource::NotFound)
+        );
     }
 }
 
@@ -148,7 +159,7 @@ async fn only_auth_ties_a_record_to_an_account(records: Records) {
     let mine = user_id(&patient());
     for caller in [staff(), admin()] {
         let made = records.patients.create_patient(&caller, create(mine.clone())).await;
-        assert_fails!(made, Error::Invalid { field: "patient.user_id", .. });
+        assert_fails!(made, Error::Resource(Resource::Invalid { .. }));
     }
     for user_id in ["", &mine] {
         let reporting = call_of(Principal::service("reporting"));
@@ -156,7 +167,7 @@ async fn only_auth_ties_a_record_to_an_account(records: Records) {
         assert_fails!(made, Error::RoleRequired);
     }
     let nobodys = records.patients.create_patient(&auth(), create(String::new())).await;
-    assert_fails!(nobodys, Error::Invalid { field: "patient.user_id", .. });
+    assert_fails!(nobodys, Error::Resource(Resource::Invalid { .. }));
     records.patients.create_patient(&auth(), create(mine.clone())).await.unwrap();
     assert_fails!(records.patients.create_patient(&auth(), create(mine)).await, Error::UserTaken);
 }
@@ -170,7 +181,7 @@ async fn the_same_request_id_makes_one_patient(records: Records) {
     let again = records.patients.create_patient(&staff(), request("Ann")).await.unwrap();
     assert!(first == again);
     let reused = records.patients.create_patient(&staff(), request("Bob")).await;
-    assert_fails!(reused, Error::RequestIdReused);
+    assert_fails!(reused, Error::Resource(Resource::RequestIdReused));
     let others = records.patients.create_patient(&other_staff(), request("Bob")).await.unwrap();
     assert_ne!(others.id, first.id);
     assert_eq!(list(&records, &staff(), "").await, ["Ann Lee"]);
@@ -222,13 +233,22 @@ async fn of_two_updates_with_one_etag_one_wins(records: Records) {
     let (one, two) = tokio::join!(change("One"), change("Two"));
     let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
     assert_ne!(won.unwrap().etag, made.etag);
-    assert_fails!(lost, Error::Stale);
+    assert_fails!(lost, Error::Resource(Resource::Stale));
     let nonsense = Patient { etag: "x".into(), ..a_patient("A", "B") };
     let update = update(&made.id, nonsense, &["*"]);
-    assert_fails!(records.patients.update_patient(&caller, update.clone()).await, Error::Stale);
-    assert_fails!(records.patients.update_patient(&other_staff(), update).await, Error::NotFound);
+    assert_fails!(
+        records.patients.update_patient(&caller, update.clone()).await,
+        Error::Resource(Resource::Stale)
+    );
+    assert_fails!(
+        records.patients.update_patient(&other_staff(), update).await,
+        Error::Resource(Resource::NotFound)
+    );
     let delete = DeletePatientRequest { id: made.id.clone(), etag: made.etag.clone() };
-    assert_fails!(records.patients.delete_patient(&caller, delete).await, Error::Stale);
+    assert_fails!(
+        records.patients.delete_patient(&caller, delete).await,
+        Error::Resource(Resource::Stale)
+    );
 }
 
 async fn a_deleted_patient_is_gone_until_it_is_undeleted(records: Records) {
@@ -236,20 +256,29 @@ async fn a_deleted_patient_is_gone_until_it_is_undeleted(records: Records) {
     let undeleted = records.patients.undelete_patient(&staff(), undelete(&made.id)).await;
     assert_fails!(undeleted, Error::NotDeleted);
     let undeleted = records.patients.undelete_patient(&other_staff(), undelete(&made.id)).await;
-    assert_fails!(undeleted, Error::NotFound);
+    assert_fails!(undeleted, Error::Resource(Resource::NotFound));
     let deleted = records.patients.delete_patient(&staff(), delete(&made.id)).await.unwrap();
     assert!(deleted.deleted_at.is_some() && deleted.etag != made.etag);
     for caller in [staff(), admin()] {
-        assert_fails!(records.patients.get_patient(&caller, get(&made.id)).await, Error::NotFound);
+        assert_fails!(
+            records.patients.get_patient(&caller, get(&made.id)).await,
+            Error::Resource(Resource::NotFound)
+        );
         assert_fails!(
             records.patients.delete_patient(&caller, delete(&made.id)).await,
-            Error::NotFound
+            Error::Resource(Resource::NotFound)
         );
         let change = update(&made.id, a_patient("X", "Y"), &["*"]);
-        assert_fails!(records.patients.update_patient(&caller, change).await, Error::NotFound);
+        assert_fails!(
+            records.patients.update_patient(&caller, change).await,
+            Error::Resource(Resource::NotFound)
+        );
     }
     let stale = UndeletePatientRequest { id: made.id.clone(), etag: made.etag };
-    assert_fails!(records.patients.undelete_patient(&staff(), stale).await, Error::Stale);
+    assert_fails!(
+        records.patients.undelete_patient(&staff(), stale).await,
+        Error::Resource(Resource::Stale)
+    );
     let back = records.patients.undelete_patient(&staff(), undelete(&made.id)).await.unwrap();
     assert!(back.deleted_at.is_none());
     assert_eq!(list(&records, &staff(), "").await, ["Ann Lee"]);
@@ -264,18 +293,21 @@ async fn an_undelete_does_not_give_an_account_a_second_record(records: Records) 
     assert_fails!(back, Error::UserTaken);
     let change = Patient { etag: "v7".into(), ..a_patient("X", "Y") };
     let stale = records.patients.update_patient(&patient(), update("me", change, &["*"])).await;
-    assert_fails!(stale, Error::Stale);
+    assert_fails!(stale, Error::Resource(Resource::Stale));
 }
 
 async fn a_service_takes_back_only_what_nobody_owns(records: Records) {
     let owned = records.add(&staff(), a_patient("Ann", "Lee")).await;
     assert_fails!(
         records.patients.delete_patient(&auth(), delete(&owned.id)).await,
-        Error::NotFound
+        Error::Resource(Resource::NotFound)
     );
     let own = records.register(&patient()).await;
     records.patients.delete_patient(&auth(), delete(&own.id)).await.unwrap();
-    assert_fails!(records.patients.get_patient(&patient(), get("me")).await, Error::NotFound);
+    assert_fails!(
+        records.patients.get_patient(&patient(), get("me")).await,
+        Error::Resource(Resource::NotFound)
+    );
 }
 
 async fn a_batch_comes_in_the_order_of_its_ids(records: Records) {
@@ -292,10 +324,10 @@ async fn a_batch_comes_in_the_order_of_its_ids(records: Records) {
     assert!(got == [b.clone(), a.clone()]);
     let twice = batch(&[&b.id, &a.id, &b.id.to_uppercase()], true);
     let twice = records.patients.batch_get_patients(&staff(), twice).await;
-    assert_fails!(twice, Error::Invalid { field: "ids", .. });
+    assert_fails!(twice, Error::Resource(Resource::Invalid { .. }));
     let missing =
         records.patients.batch_get_patients(&staff(), batch(&[&a.id, &foreign.id], false)).await;
-    assert_fails!(missing, Error::NotFound);
+    assert_fails!(missing, Error::Resource(Resource::NotFound));
     let got =
         records.patients.batch_get_patients(&staff(), batch(&[&foreign.id, &a.id], true)).await;
     assert!(got.unwrap().patients == [a]);
@@ -372,10 +404,16 @@ async fn a_page_token_belongs_to_its_query(records: Records) {
         with(&token[1..]),
         with("x"),
     ] {
-        assert_fails!(records.patients.list_patients(&staff(), other).await, Error::PageToken);
+        assert_fails!(
+            records.patients.list_patients(&staff(), other).await,
+            Error::Resource(Resource::PageToken)
+        );
     }
     for other in [admin(), user(1, &[Role::Staff, Role::Patient])] {
-        assert_fails!(records.patients.list_patients(&other, with(&token)).await, Error::PageToken);
+        assert_fails!(
+            records.patients.list_patients(&other, with(&token)).await,
+            Error::Resource(Resource::PageToken)
+        );
     }
     let larger = ListPatientsRequest { page_size: 9, ..with(&token) };
     assert_eq!(records.patients.list_patients(&staff(), larger).await.unwrap().patients.len(), 2);
@@ -419,5 +457,48 @@ async fn deleted_patients_are_listed_for_who_may_undelete_them(records: Records)
             assert_eq!(page.patients.len(), shown);
             assert_eq!(page.total_size, i64::try_from(shown).ok());
         }
+    }
+}
+
+async fn a_page_of_long_records_is_read_in_portions(records: Records) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use clinic_resource::{List, View};
+    use clinic_store::page::Cursor;
+
+    // A little more than two portions, of which the first is more than fits into a response.
+    let history = "x".repeat(60_000);
+    for n in 0..130 {
+        let patient =
+            Patient { medical_history: history.clone(), ..a_patient("Ann", &format!("Lee {n}")) };
+        records.add(&staff(), patient).await;
+    }
+    let scope = crate::access::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
+    for (asked, statements, rows) in [(View::Full, 1, 64), (View::Basic, 4, 130)] {
+        let read = AtomicUsize::new(0);
+        let filter = crate::listing::Filter {
+            scope: &scope,
+            show_deleted: false,
+            prefix: None,
+            also: clinic_store::Query::empty(),
+        };
+        let List { part, .. } = filter.list(asked);
+        let counted = |number, after: Option<&Cursor>| {
+            read.fetch_add(1, Ordering::Relaxed);
+            part(number, after)
+        };
+        let list = List {
+            scope: &scope,
+            asked,
+            condition: clinic_store::Query::empty(),
+            part: Box::new(counted),
+        };
+        let page = list.page::<crate::patients::Patient>(&records.db, 500, None).await.unwrap();
+        assert_eq!(
+            (read.load(Ordering::Relaxed), page.messages().count()),
+            (statements, rows),
+            "{asked:?}"
+        );
+        assert_eq!(page.next().is_some(), asked == View::Full);
     }
 }

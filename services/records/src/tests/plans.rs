@@ -3,34 +3,35 @@
 
 use clinic_chassis::Context;
 use clinic_proto::access::v1::Role;
-use clinic_proto::records::v1::{Doctor, ListDoctorsRequest};
+use clinic_proto::records::v1::{self as proto, ListDoctorsRequest};
+use clinic_resource::text::Prefix;
+use clinic_resource::{List, Resource, View};
+use clinic_store::page::Cursor;
 use clinic_store::{Backend, Query};
+
+use uuid::Uuid;
 
 use super::{Records, a_doctor, a_patient, admin, doctor, on_both, patient, staff, user};
 use crate::DoctorPatientView;
-use crate::access::Scope;
-use crate::doctors::Filter;
-use crate::listing::List;
-use crate::names::Prefix;
-use crate::rows::Table;
+use crate::access::{see_doctors, see_patients};
+use crate::doctors::{self, Doctor};
+use crate::listing::Filter;
+use crate::patients::Patient;
 
 on_both! { indexes_serve_every_list }
 
-/// What `List::explain` asks for.
+/// Rows that the statements ask for.
 const PAGE: u32 = 51;
-const PATIENTS: Table = Table { name: "patients", record: "patient", columns: "id, first_name" };
-const DOCTORS: Table = Table { name: "doctors", record: "doctor", columns: "id, first_name" };
 
 async fn indexes_serve_every_list(records: Records) {
     fill(&records).await;
     for caller in [staff(), admin(), patient(), doctor(), user(1, &[Role::Staff, Role::Doctor])] {
         for prefix in [None, Prefix::new("sm")] {
             for show_deleted in [false, true] {
-                let scope = Scope::see_patients(caller.principal(), DoctorPatientView::Basic);
-                let prefix = prefix.clone();
-                let filter = &|_: &mut Query| {};
-                let list = List { table: PATIENTS, scope: &scope, show_deleted, prefix, filter };
-                assert_served(&records, &list, &caller).await;
+                let scope = see_patients(caller.principal(), DoctorPatientView::Basic);
+                let (prefix, also) = (prefix.clone(), Query::empty());
+                let filter = Filter { scope: &scope, show_deleted, prefix, also };
+                assert_served::<Patient>(&records, filter, &caller).await;
             }
         }
     }
@@ -39,19 +40,35 @@ async fn indexes_serve_every_list(records: Records) {
     {
         for show_deleted in [false, true] {
             for query in ["", "sm"] {
-                let filter = Filter::of(&ListDoctorsRequest {
+                let request = ListDoctorsRequest {
                     specialization: specialization.into(),
                     available,
                     query: query.into(),
+                    show_deleted,
                     ..Default::default()
-                });
-                let (filter, prefix) = (&|to: &mut Query| filter.push(to), Prefix::new(query));
-                let scope = Scope::see_doctors(staff().principal(), show_deleted);
-                let list = List { table: DOCTORS, scope: &scope, show_deleted, prefix, filter };
-                assert_served(&records, &list, &staff()).await;
+                };
+                let scope = see_doctors(staff().principal(), show_deleted);
+                let filter = doctors::filter(&request, &scope);
+                assert_served::<Doctor>(&records, filter, &staff()).await;
             }
         }
     }
+}
+
+/// The statements of a list, with a cursor and without one.
+fn explained<R: Resource>(list: &List<'_>, key: &[u8], explain: &'static str) -> Vec<Query> {
+    let mut queries = Vec::new();
+    for number in 0.. {
+        let (id, key) = (Uuid::from_u128(1 << 100), key.to_vec());
+        let cursor = Cursor { branch: number, id, key };
+        for after in [None, Some(&cursor)] {
+            let Some(part) = (list.part)(number, after) else { return queries };
+            let mut query = Query::new(explain);
+            query.append(&list.select::<R>(&part, PAGE.into()).unwrap());
+            queries.push(query);
+        }
+    }
+    queries
 }
 
 /// Enough rows that reading all of them would be the dearer plan.
@@ -61,7 +78,7 @@ async fn fill(records: &Records) {
         let last_name = if n % 8 == 0 { "Smith".to_owned() } else { format!("Name{n}") };
         records.add(&owner, a_patient(&format!("First{n}"), &last_name)).await;
         let specialization = if n % 3 == 0 { "Surgery" } else { "Cardiology" }.into();
-        let doctor = Doctor { specialization, ..a_doctor(&last_name, &format!("L{n}")) };
+        let doctor = proto::Doctor { specialization, ..a_doctor(&last_name, &format!("L{n}")) };
         records.add_doctor(&owner, doctor).await;
     }
     // Doubles the rows, with new ids.
@@ -96,13 +113,16 @@ async fn fill(records: &Records) {
     records.db.untracked().execute(Query::new("ANALYZE")).await.unwrap();
 }
 
-async fn assert_served(records: &Records, list: &List<'_>, caller: &Context) {
-    let caller = caller.principal();
+async fn assert_served<R: Resource>(records: &Records, filter: Filter<'_>, caller: &Context) {
+    let key = filter.prefix.as_ref().map(Prefix::low).unwrap_or_default();
+    let list = filter.list(View::Full);
+    let caller = format!("{:?}", caller.principal());
+
     let explain = match records.db.backend() {
         Backend::Postgres => "EXPLAIN ",
         Backend::Sqlite => "EXPLAIN QUERY PLAN ",
     };
-    for query in list.explain(explain) {
+    for query in explained::<R>(&list, &key, explain) {
         let (plan, sorts_all): (Vec<String>, bool) = match records.db.backend() {
             Backend::Postgres => {
                 let plan: Vec<(String,)> = records.db.fetch_all(query).await.unwrap();
@@ -123,7 +143,7 @@ async fn assert_served(records: &Records, list: &List<'_>, caller: &Context) {
             }
             Backend::Sqlite => {
                 let plan: Vec<(i64, i64, i64, String)> = records.db.fetch_all(query).await.unwrap();
-                let outermost = if list.scope.is_single() { i64::MIN } else { 0 };
+                let outermost = if list.scope.arms().len() == 1 { i64::MIN } else { 0 };
                 let one = |of: i64| {
                     plan.iter()
                         .any(|(_, parent, _, line)| *parent == of && line.contains("_user_id_key "))
@@ -136,18 +156,18 @@ async fn assert_served(records: &Records, list: &List<'_>, caller: &Context) {
                 (plan.into_iter().map(|(.., line)| line).collect(), sorts)
             }
         };
-        assert!(!sorts_all, "{caller:?}\n{}", plan.join("\n"));
+        assert!(!sorts_all, "{caller}\n{}", plan.join("\n"));
         let scan = |line: &String| {
             let table = line.contains("patients") || line.contains("doctors");
             line.contains("Seq Scan on") && table
                 || line.starts_with("SCAN") && table && !line.contains("INDEX")
         };
-        assert!(!plan.iter().any(scan), "{caller:?}\n{}", plan.join("\n"));
+        assert!(!plan.iter().any(scan), "{caller}\n{}", plan.join("\n"));
         if std::env::var("CLINIC_SHOW_PLANS").is_ok() {
             let plan = plan.join("\n");
             std::io::Write::write_all(
                 &mut std::io::stderr(),
-                format!("{caller:?}\n{plan}\n\n").as_bytes(),
+                format!("{caller}\n{plan}\n\n").as_bytes(),
             )
             .unwrap();
         }

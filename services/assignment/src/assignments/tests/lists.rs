@@ -1,13 +1,12 @@
 //! Pages of assignments.
 
-use clinic_proto::access::v1::Role;
+use clinic_resource::List;
 use clinic_store::page::Cursor;
-use clinic_store::{Backend, Origin, Query};
+use clinic_store::{Backend, Origin};
 
-use super::super::listing::{List, fingerprint};
-use super::super::model::{Filter, State, Which};
+use super::super::listing::{Filter, State, Who};
 use super::*;
-use crate::access::Part;
+use crate::access::Ground;
 
 on_both! {
     pages_hold_what_the_caller_may_see_and_the_filter_passes
@@ -15,26 +14,48 @@ on_both! {
     every_list_is_a_range_of_an_index
 }
 
-fn id(n: u128) -> Option<Which> {
-    Some(Which::Id(Uuid::from_u128(n)))
+fn id(n: u128) -> Option<Who> {
+    Some(Who::Id(Uuid::from_u128(n)))
 }
 
-fn of_user(n: u128) -> Option<Which> {
-    Some(Which::OfUser(Uuid::from_u128(n)))
+fn of_user(n: u128) -> Option<Who> {
+    Some(Who::OfUser(Uuid::from_u128(n)))
 }
 
 const STATES: [Option<State>; 3] = [None, Some(State::Active), Some(State::Ended)];
 
+/// Calls `read` with a list.
+async fn with_list<T>(
+    grounds: &[Ground],
+    filter: Filter,
+    read: impl AsyncFnOnce(List<'_>) -> T,
+) -> T {
+    let scope = access::scope(grounds.iter().copied());
+    let list = filter.list(&scope, grounds);
+    read(list).await
+}
+
+/// The ids of a page, and where the next one begins.
+async fn page(
+    db: &Db,
+    list: &List<'_>,
+    size: i64,
+    after: Option<Cursor>,
+) -> (Vec<Uuid>, Option<Cursor>) {
+    let page = list.page::<Assignment>(db, size, after).await.ok().unwrap();
+    assert!(page.messages().count() <= usize::try_from(size).unwrap());
+    (page.messages().map(|row| row.id.parse().unwrap()).collect(), page.next().cloned())
+}
+
 /// The ids on all pages, in order, of pages of this size.
 async fn walk(db: &Db, list: &List<'_>, size: i64) -> Vec<Uuid> {
-    let (mut ids, mut after) = (Vec::new(), None);
+    let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let (rows, next) = list.page(db, size, after.as_ref()).await.ok().unwrap();
-        assert!(rows.len() <= usize::try_from(size).unwrap());
-        ids.extend(rows.iter().map(|row| row.id));
+        let (ids, next) = page(db, list, size, after).await;
+        all.extend(ids);
         match next {
             Some(next) => after = Some(next),
-            None => return ids,
+            None => return all,
         }
     }
 }
@@ -49,20 +70,20 @@ async fn fill(scratch: &Scratch) -> Vec<Known> {
             let row = scratch.create(patient, doctor).await.ok().unwrap();
             let ends = round == 0 || patient == 2;
             if ends {
-                scratch.end(row.id).await;
+                scratch.end(&admin(), &row.id, "").await.ok().unwrap();
             }
-            known.push((patient, doctor, ends, row.id));
+            known.push((patient, doctor, ends, row.id.parse().unwrap()));
         }
     }
     known.sort_by_key(|(.., id)| *id);
     known
 }
 
-fn passes(which: Option<Which>, record: u128, users: u128) -> bool {
+fn passes(which: Option<Who>, record: u128, users: u128) -> bool {
     match which {
         None => true,
-        Some(Which::Id(id)) => id == Uuid::from_u128(record),
-        Some(Which::OfUser(user)) => user == Uuid::from_u128(users + record),
+        Some(Who::Id(id)) => id == Uuid::from_u128(record),
+        Some(Who::OfUser(user)) => user == Uuid::from_u128(users + record),
     }
 }
 
@@ -90,7 +111,7 @@ async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scra
     };
     let mut seen = 0;
     for (user, roles) in callers {
-        let scope = Scope::see(&account(user, roles));
+        let grounds = access::see(&account(user, roles));
         for patient in [None, id(1), id(4), id(9), of_user(PATIENT_USER + 2)] {
             for doctor in [None, id(1), of_user(DOCTOR_USER + 1), of_user(DOCTOR_USER + 3)] {
                 for state in STATES {
@@ -102,12 +123,15 @@ async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scra
                         .filter(|row| state.is_none_or(|s| (s == State::Ended) == row.2))
                         .map(|row| row.3)
                         .collect();
-                    let list = List { scope: &scope, filter: Filter { patient, doctor, state } };
-                    let count = list.count(&scratch.db).await.ok().unwrap();
-                    assert_eq!(usize::try_from(count).unwrap(), expected.len());
-                    for size in [1, 3, 50] {
-                        assert_eq!(walk(&scratch.db, &list, size).await, expected, "{user}");
-                    }
+                    let filter = Filter { patient, doctor, state };
+                    with_list(&grounds, filter, async |list| {
+                        let count = list.count::<Assignment>(&scratch.db).await.ok().unwrap();
+                        assert_eq!(usize::try_from(count).unwrap(), expected.len());
+                        for size in [1, 3, 50] {
+                            assert_eq!(walk(&scratch.db, &list, size).await, expected, "{user}");
+                        }
+                    })
+                    .await;
                     seen += expected.len();
                 }
             }
@@ -118,23 +142,30 @@ async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scra
 
 async fn what_is_made_while_paging_is_neither_skipped_nor_repeated(scratch: &Scratch) {
     let mut known: Vec<Uuid> = fill(scratch).await.into_iter().map(|(.., id)| id).collect();
-    let list = List { scope: &admin(), filter: Filter::default() };
-    let (rows, next) = list.page(&scratch.db, 3, None).await.ok().unwrap();
-    let mut seen: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    scratch.clock.advance(chrono::TimeDelta::seconds(1));
-    known.push(scratch.create(9, 9).await.ok().unwrap().id);
-    let (rows, _) = list.page(&scratch.db, 500, next.as_ref()).await.ok().unwrap();
-    seen.extend(rows.iter().map(|row| row.id));
+    let seen = with_list(&[Ground::All], Filter::default(), async |list| {
+        let (mut seen, next) = page(&scratch.db, &list, 3, None).await;
+        scratch.clock.advance(chrono::TimeDelta::seconds(1));
+        known.push(scratch.create(9, 9).await.ok().unwrap().id.parse().unwrap());
+        seen.extend(page(&scratch.db, &list, 500, next).await.0);
+        seen
+    })
+    .await;
     assert_eq!(seen, known);
 }
 
 /// How the database goes about a page.
 async fn plan(db: &Db, list: &List<'_>) -> String {
     let after = Cursor { branch: 0, id: Uuid::from_u128(1), key: Vec::new() };
+    let explained = |explain: &'static str| {
+        let part = (list.part)(0, Some(&after)).unwrap();
+        let mut query = Query::new(explain);
+        query.append(&list.select::<Assignment>(&part, 51).unwrap());
+        query
+    };
     match db.backend() {
         Backend::Sqlite => {
-            let query = list.select(Query::new("EXPLAIN QUERY PLAN "), Some(&after), 51);
-            let steps: Vec<(i64, i64, i64, String)> = db.fetch_all(query.unwrap()).await.unwrap();
+            let query = explained("EXPLAIN QUERY PLAN ");
+            let steps: Vec<(i64, i64, i64, String)> = db.fetch_all(query).await.unwrap();
             steps.into_iter().map(|(.., step)| step + "\n").collect()
         }
         Backend::Postgres => {
@@ -143,8 +174,7 @@ async fn plan(db: &Db, list: &List<'_>) -> String {
             for setting in ["SET LOCAL enable_seqscan = off", "SET LOCAL enable_sort = off"] {
                 work.untracked(Query::new(setting)).await.unwrap();
             }
-            let query = list.select(Query::new("EXPLAIN "), Some(&after), 51);
-            let steps: Vec<(String,)> = work.fetch_all(query.unwrap()).await.unwrap();
+            let steps: Vec<(String,)> = work.fetch_all(explained("EXPLAIN ")).await.unwrap();
             steps.into_iter().map(|(step,)| step + "\n").collect()
         }
     }
@@ -154,9 +184,9 @@ async fn every_list_is_a_range_of_an_index(scratch: &Scratch) {
     let (user, patient_id, doctor_id) = (Uuid::from_u128(7), id(7), id(8));
     let me = of_user(7);
     let (owned, patient, doctor) =
-        (Part::OfPatientsOwnedBy(user), Part::OfPatient(user), Part::OfDoctor(user));
-    let all = Part::All;
-    for (part, of_patient, of_doctor, index) in [
+        (Ground::OfPatientsOwnedBy(user), Ground::OfPatient(user), Ground::OfDoctor(user));
+    let all = Ground::All;
+    for (ground, of_patient, of_doctor, index) in [
         (all, None, None, "ended_id_idx"),
         (all, patient_id, None, "patient_id_idx"),
         (all, None, doctor_id, "doctor_id_idx"),
@@ -183,16 +213,17 @@ async fn every_list_is_a_range_of_an_index(scratch: &Scratch) {
     ] {
         for state in [State::Active, State::Ended] {
             let filter = Filter { patient: of_patient, doctor: of_doctor, state: Some(state) };
-            let scope = Scope::of(vec![part]);
-            let plan = plan(&scratch.db, &List { scope: &scope, filter }).await;
-            let told = format!("{part:?} {index} {state:?}:\n{plan}");
+            let plan =
+                with_list(&[ground], filter, async |list| plan(&scratch.db, &list).await).await;
+            let told = format!("{ground:?} {index} {state:?}:\n{plan}");
             let scans = ["SCAN", "TEMP B-TREE", "Seq Scan", "Sort", "Bitmap"];
             assert!(!scans.iter().any(|scan| plan.contains(scan)), "{told}");
             assert!(plan.contains(&format!(" assignments_{index} ")), "{told}");
         }
     }
-    let everything = List { scope: &admin(), filter: Filter::default() };
-    let plan = plan(&scratch.db, &everything).await;
+    let everything = Filter::default();
+    let plan =
+        with_list(&[Ground::All], everything, async |list| plan(&scratch.db, &list).await).await;
     assert!(plan.contains("autoindex") || plan.contains("assignments_pkey"), "{plan}");
 }
 
@@ -202,14 +233,15 @@ fn a_page_token_belongs_to_one_query_of_one_user() {
     let promoted = account(1, &[Role::Staff, Role::Admin]);
     let filter = |patient, doctor, state| Filter { patient, doctor, state };
     let mut prints = vec![
-        fingerprint(&other, "ListAssignments", &Filter::default()),
-        fingerprint(&promoted, "ListAssignments", &Filter::default()),
-        fingerprint(&me, "ListPatientDoctors", &Filter::default()),
+        Filter::default().fingerprint(&other, "ListAssignments"),
+        Filter::default().fingerprint(&promoted, "ListAssignments"),
+        Filter::default().fingerprint(&me, "ListPatientDoctors"),
     ];
     for patient in [None, id(1), of_user(1)] {
         for doctor in [None, id(1), of_user(1)] {
             for state in STATES {
-                prints.push(fingerprint(&me, "ListAssignments", &filter(patient, doctor, state)));
+                let filter = filter(patient, doctor, state);
+                prints.push(filter.fingerprint(&me, "ListAssignments"));
             }
         }
     }

@@ -1,15 +1,9 @@
 //! Making, changing and ending assignments.
 
-use clinic_proto::access::v1::Role;
-use clinic_proto::assignment::v1::{self as proto, AssignmentStatus, CreateAssignmentRequest};
-use uuid::Uuid;
-
-use super::super::model::{Assignment, Changes};
-use super::super::store;
-use super::*;
-use clinic_store::etag::etag;
-use clinic_store::idempotency::Request;
+use clinic_proto::assignment::v1::{AssignmentStatus, CreateAssignmentRequest};
 use prost::Message as _;
+
+use super::*;
 
 on_both! {
     there_is_one_assignment_in_force_per_patient_and_doctor
@@ -26,7 +20,8 @@ on_both! {
     only_who_owns_the_patient_changes_an_assignment
 }
 
-fn request(scratch: &Scratch, request_id: u128, doctor: u128) -> (Option<Request>, New) {
+/// A request with this id, of which the doctor is all the content.
+fn request(request_id: u128, doctor: u128) -> Option<Request> {
     let content = CreateAssignmentRequest {
         assignment: Some(proto::Assignment {
             doctor_id: Uuid::from_u128(doctor).to_string(),
@@ -38,11 +33,12 @@ fn request(scratch: &Scratch, request_id: u128, doctor: u128) -> (Option<Request
     let caller = Uuid::from_u128(OWNER);
     let request = Request::of(caller, "CreateAssignment", &request_id, &content.encode_to_vec());
     assert!(request.is_some());
-    (request, scratch.unmade(1, doctor))
+    request
 }
 
-fn notes(text: &str) -> Changes {
-    Changes { reason_for_visit: None, notes: Some(text.to_owned()) }
+fn notes(etag: &str, text: &str) -> proto::Assignment {
+    let (etag, notes) = (etag.to_owned(), text.to_owned());
+    proto::Assignment { etag, notes, ..proto::Assignment::default() }
 }
 
 async fn there_is_one_assignment_in_force_per_patient_and_doctor(scratch: &Scratch) {
@@ -50,7 +46,7 @@ async fn there_is_one_assignment_in_force_per_patient_and_doctor(scratch: &Scrat
     assert!(matches!(error(scratch.create(1, 1).await), Error::AlreadyAssigned));
     scratch.create(1, 2).await.ok().unwrap();
     scratch.create(2, 1).await.ok().unwrap();
-    scratch.end(first.id).await;
+    scratch.end(&admin(), &first.id, "").await.ok().unwrap();
     scratch.create(1, 1).await.ok().unwrap();
     assert!(matches!(error(scratch.create(1, 1).await), Error::AlreadyAssigned));
     assert_eq!(scratch.count().await, 4);
@@ -59,11 +55,10 @@ async fn there_is_one_assignment_in_force_per_patient_and_doctor(scratch: &Scrat
 async fn of_concurrent_creates_of_a_pair_one_is_made(scratch: &Scratch) {
     let tasks: Vec<_> = (0..8)
         .map(|n| {
-            let (db, origin) = (scratch.db.clone(), scratch.origin());
-            let new = scratch.unmade(1, 1);
             // With and without a request id.
-            let request = if n % 2 == 0 { None } else { request(scratch, n, 1).0 };
-            tokio::spawn(async move { store::create(&db, &origin, request, &admin(), new).await })
+            let request = if n % 2 == 0 { None } else { request(n, 1) };
+            let (scratch, new) = (scratch.clone(), scratch.unmade(1, 1, request));
+            tokio::spawn(async move { scratch.make(&admin(), new).await })
         })
         .collect();
     let mut made = 0;
@@ -79,53 +74,43 @@ async fn of_concurrent_creates_of_a_pair_one_is_made(scratch: &Scratch) {
 async fn a_request_sent_twice_makes_one_row_and_has_one_answer(scratch: &Scratch) {
     let tasks: Vec<_> = (0..8)
         .map(|_| {
-            let (db, origin) = (scratch.db.clone(), scratch.origin());
-            let (request, new) = request(scratch, 7, 1);
-            tokio::spawn(async move { store::create(&db, &origin, request, &admin(), new).await })
+            let (scratch, new) = (scratch.clone(), scratch.unmade(1, 1, request(7, 1)));
+            tokio::spawn(async move { scratch.make(&admin(), new).await })
         })
         .collect();
     let mut answers = Vec::new();
     for task in tasks {
-        answers.push(task.await.unwrap().ok().unwrap().into_proto());
+        answers.push(task.await.unwrap().ok().unwrap());
     }
     assert_eq!(scratch.count().await, 1);
     assert!(answers.iter().all(|answer| *answer == answers[0]));
-    let (request, new) = request(scratch, 7, 2);
-    let reused = store::create(&scratch.db, &scratch.origin(), request, &admin(), new).await;
-    assert!(matches!(error(reused), Error::RequestIdReused));
+    let reused = scratch.make(&admin(), scratch.unmade(1, 2, request(7, 2))).await;
+    assert!(matches!(error(reused), Error::Resource(Resource::RequestIdReused)));
 }
 
 async fn a_request_sent_twice_shows_no_more_than_may_be_seen(scratch: &Scratch) {
-    let make = async |scope: &Scope| {
-        let (request, new) = request(scratch, 7, 1);
-        store::create(&scratch.db, &scratch.origin(), request, scope, new).await
-    };
+    let make = async |by: &Principal| scratch.make(by, scratch.unmade(1, 1, request(7, 1))).await;
     let made = make(&admin()).await.ok().unwrap();
-    let owner = scope(OWNER + 1, Role::Staff);
+    let owner = account(OWNER + 1, &[Role::Staff]);
     assert!(make(&owner).await.ok().unwrap().id == made.id);
-    let other = scope(OWNER, Role::Staff);
-    assert!(matches!(error(make(&other).await), Error::NotFound));
-    let request = request(scratch, 7, 1).0.unwrap();
-    let found = store::find_made_by(&scratch.db, &request, &other).await;
-    assert!(matches!(error(found), Error::NotFound));
+    let other = account(OWNER, &[Role::Staff]);
+    assert!(is_not_found(make(&other).await));
+    let request = request(7, 1).unwrap();
+    let found = write::find_made::<Assignment>(&scratch.db, &request, &scope(&other)).await;
+    assert!(matches!(found.err(), Some(Resource::NotFound)));
 }
 
 async fn a_refused_create_does_not_use_up_its_request_id(scratch: &Scratch) {
     let first = scratch.create(1, 1).await.ok().unwrap();
-    let (again, new) = request(scratch, 7, 1);
-    assert!(matches!(
-        error(store::create(&scratch.db, &scratch.origin(), again, &admin(), new).await),
-        Error::AlreadyAssigned
-    ));
-    scratch.end(first.id).await;
-    let (again, new) = request(scratch, 7, 1);
-    let made =
-        store::create(&scratch.db, &scratch.origin(), again, &admin(), new).await.ok().unwrap();
+    let again = scratch.make(&admin(), scratch.unmade(1, 1, request(7, 1))).await;
+    assert!(matches!(error(again), Error::AlreadyAssigned));
+    scratch.end(&admin(), &first.id, "").await.ok().unwrap();
+    let made = scratch.make(&admin(), scratch.unmade(1, 1, request(7, 1))).await.ok().unwrap();
     assert_ne!(made.id, first.id);
 }
 
 async fn who_may_not_see_an_assignment_does_not_find_it(scratch: &Scratch) {
-    let id = scratch.create(3, 5).await.ok().unwrap().id;
+    let made = scratch.create(3, 5).await.ok().unwrap();
     for (user, role, sees) in [
         (1, Role::Admin, true),
         (OWNER, Role::Staff, true),
@@ -138,122 +123,103 @@ async fn who_may_not_see_an_assignment_does_not_find_it(scratch: &Scratch) {
         (DOCTOR_USER + 5, Role::Doctor, true),
         (DOCTOR_USER + 3, Role::Doctor, false),
     ] {
-        match store::get(&scratch.db, id, &scope(user, role)).await {
-            Ok(row) => assert!(sees && row.id == id, "{user} {role:?}"),
-            Err(error) => assert!(!sees && matches!(error, Error::NotFound), "{user} {role:?}"),
+        match scratch.get(&account(user, &[role]), &made.id).await {
+            Ok(found) => assert!(sees && found == made, "{user} {role:?}"),
+            found => assert!(!sees && is_not_found(found), "{user} {role:?}"),
         }
     }
-    let nobody = Scope::see(&Principal::Anonymous);
-    assert!(matches!(error(store::get(&scratch.db, id, &nobody).await), Error::NotFound));
-    let never = store::get(&scratch.db, Uuid::from_u128(9), &admin()).await;
-    assert!(matches!(error(never), Error::NotFound));
+    assert!(is_not_found(scratch.get(&Principal::Anonymous, &made.id).await));
+    let never = Uuid::from_u128(9).to_string();
+    assert!(is_not_found(scratch.get(&admin(), &never).await));
 }
 
 async fn an_update_changes_what_it_names_and_the_etag(scratch: &Scratch) {
-    let made = scratch.create(3, 5).await.ok().unwrap();
-    let (id, before) = (made.id, made.into_proto());
+    let before = scratch.create(3, 5).await.ok().unwrap();
     scratch.clock.advance(chrono::TimeDelta::seconds(5));
-    let scope = scope(OWNER, Role::Staff);
-    let change = scratch.change(id, &scope, &before.etag);
-    let after = change.update(&scratch.db, &notes("BP <120")).await.ok().unwrap().into_proto();
+    let owner = account(OWNER, &[Role::Staff]);
+    let update = notes(&before.etag, "BP <120");
+    let after = scratch.update(&owner, &before.id, update).await.ok().unwrap();
     assert_eq!((after.reason_for_visit.as_str(), after.notes.as_str()), ("Fever", "BP <120"));
     assert!(after.etag != before.etag && after.updated_at != before.updated_at);
     assert_eq!(after.created_at, before.created_at);
-    let stale = scratch.change(id, &scope, &before.etag);
-    for changes in [notes("lost"), Changes { reason_for_visit: None, notes: None }] {
-        assert!(matches!(error(stale.update(&scratch.db, &changes).await), Error::Stale));
+    for (etag, text) in [(before.etag.as_str(), "lost"), (&before.etag, ""), ("x", "lost")] {
+        assert!(is_stale(scratch.update(&owner, &before.id, notes(etag, text)).await));
     }
-    let mangled = scratch.change(id, &scope, "x");
-    assert!(matches!(error(mangled.update(&scratch.db, &notes("lost")).await), Error::Stale));
-    let read = store::get(&scratch.db, id, &scope).await.ok().unwrap().into_proto();
-    assert_eq!(read, after);
+    assert_eq!(scratch.get(&owner, &before.id).await.ok().unwrap(), after);
 }
 
 async fn of_concurrent_updates_with_one_etag_one_wins(scratch: &Scratch) {
     let row = scratch.create(3, 5).await.ok().unwrap();
     let tasks: Vec<_> = (0..8)
         .map(|n| {
-            let (db, origin, etag) = (scratch.db.clone(), scratch.origin(), etag(row.version));
-            let id = row.id;
-            tokio::spawn(async move {
-                let change =
-                    Change { id, scope: &admin(), etag: &etag, about: About::default(), origin };
-                change.update(&db, &notes(&n.to_string())).await
-            })
+            let (scratch, id) = (scratch.clone(), row.id.clone());
+            let update = notes(&row.etag, &n.to_string());
+            tokio::spawn(async move { scratch.update(&admin(), &id, update).await })
         })
         .collect();
     let mut won = 0;
     for task in tasks {
         match task.await.unwrap() {
             Ok(_) => won += 1,
-            Err(error) => assert!(matches!(error, Error::Stale), "{error:?}"),
+            lost => assert!(is_stale(lost)),
         }
     }
     assert_eq!(won, 1);
 }
 
 async fn an_update_that_changes_nothing_writes_nothing(scratch: &Scratch) {
-    let made = scratch.create(3, 5).await.ok().unwrap();
-    let (id, before) = (made.id, made.into_proto());
+    let before = scratch.create(3, 5).await.ok().unwrap();
     scratch.clock.advance(chrono::TimeDelta::seconds(5));
     for etag in ["", &before.etag] {
-        for changes in [
-            Changes { reason_for_visit: None, notes: None },
-            Changes { reason_for_visit: Some("Fever".into()), notes: Some(String::new()) },
-        ] {
-            let change = scratch.change(id, &admin(), etag).update(&scratch.db, &changes).await;
-            assert_eq!(change.ok().unwrap().into_proto(), before);
+        for reason_for_visit in ["", "Fever"] {
+            let reason_for_visit = reason_for_visit.to_owned();
+            let same = proto::Assignment { reason_for_visit, ..notes(etag, "") };
+            assert_eq!(scratch.update(&admin(), &before.id, same).await.ok().unwrap(), before);
         }
     }
-    let stale = scratch.change(id, &admin(), "v9").update(&scratch.db, &notes("")).await;
-    assert!(matches!(error(stale), Error::Stale));
+    let same = proto::Assignment { reason_for_visit: "Fever".into(), ..notes("v9", "") };
+    assert!(is_stale(scratch.update(&admin(), &before.id, same).await));
 }
 
 async fn an_ended_assignment_does_not_change(scratch: &Scratch) {
-    let row = scratch.create(3, 5).await.ok().unwrap();
-    let (before, ended) = (etag(row.version), scratch.end(row.id).await);
-    for etag in ["", &before, &etag(ended.version)] {
-        let refused = scratch.change(row.id, &admin(), etag).update(&scratch.db, &notes("x")).await;
+    let made = scratch.create(3, 5).await.ok().unwrap();
+    let ended = scratch.end(&admin(), &made.id, "").await.ok().unwrap();
+    for etag in ["", &made.etag, &ended.etag] {
+        let refused = scratch.update(&admin(), &made.id, notes(etag, "x")).await;
         assert!(matches!(error(refused), Error::Ended), "{etag}");
     }
-    let read = store::get(&scratch.db, row.id, &admin()).await.ok().unwrap();
-    assert_eq!(read.into_proto(), ended.into_proto());
+    assert_eq!(scratch.get(&admin(), &made.id).await.ok().unwrap(), ended);
 }
 
 async fn ending_twice_is_ending_once(scratch: &Scratch) {
-    let row = scratch.create(3, 5).await.ok().unwrap();
-    let stale = scratch.change(row.id, &admin(), "v2").end(&scratch.db).await;
-    assert!(matches!(error(stale), Error::Stale));
-    let ended = scratch.change(row.id, &admin(), "v1").end(&scratch.db).await.ok().unwrap();
-    let ended = ended.into_proto();
+    let made = scratch.create(3, 5).await.ok().unwrap();
+    assert!(is_stale(scratch.end(&admin(), &made.id, "v2").await));
+    let ended = scratch.end(&admin(), &made.id, "v1").await.ok().unwrap();
     assert_eq!(ended.status(), AssignmentStatus::Ended);
     assert_eq!((ended.ended_at, ended.etag.as_str()), (ended.updated_at, "v2"));
     scratch.clock.advance(chrono::TimeDelta::seconds(5));
     for etag in ["", "v2"] {
-        let again = scratch.change(row.id, &admin(), etag).end(&scratch.db).await.ok().unwrap();
-        assert_eq!(again.into_proto(), ended);
+        assert_eq!(scratch.end(&admin(), &made.id, etag).await.ok().unwrap(), ended);
     }
-    let stale = scratch.change(row.id, &admin(), "v1").end(&scratch.db).await;
-    assert!(matches!(error(stale), Error::Stale));
+    assert!(is_stale(scratch.end(&admin(), &made.id, "v1").await));
 }
 
 async fn only_who_owns_the_patient_changes_an_assignment(scratch: &Scratch) {
-    let Assignment { id, .. } = scratch.create(3, 5).await.ok().unwrap();
+    let made = scratch.create(3, 5).await.ok().unwrap();
     for (user, role) in [
         (OWNER + 1, Role::Staff),
         (OWNER, Role::Doctor),
         (PATIENT_USER + 3, Role::Patient),
         (DOCTOR_USER + 5, Role::Doctor),
     ] {
-        let scope = Scope::change(&account(user, &[role]));
+        let caller = account(user, &[role]);
         // Whatever the etag: a right one is no different from a wrong one.
         for etag in ["", "v1", "v9"] {
-            let change = scratch.change(id, &scope, etag);
-            let update = change.update(&scratch.db, &notes("x")).await;
-            assert!(matches!(error(update), Error::NotFound), "{user} {role:?}");
-            assert!(matches!(error(change.end(&scratch.db).await), Error::NotFound));
+            let update = scratch.update(&caller, &made.id, notes(etag, "x")).await;
+            assert!(is_not_found(update), "{user} {role:?}");
+            assert!(is_not_found(scratch.end(&caller, &made.id, etag).await));
         }
     }
-    let owner = Scope::change(&account(OWNER, &[Role::Staff]));
-    scratch.change(id, &owner, "v1").end(&scratch.db).await.ok().unwrap();
+    let owner = account(OWNER, &[Role::Staff]);
+    scratch.end(&owner, &made.id, "v1").await.ok().unwrap();
 }

@@ -1,0 +1,71 @@
+//! Why an operation on a resource fails.
+
+use clinic_chassis::Error as Answer;
+use clinic_store::idempotency::CreateError;
+use clinic_store::page::InvalidPageToken;
+
+use crate::field::InvalidDay;
+
+/// Why an operation on a resource fails.
+#[derive(Debug)]
+pub enum Error {
+    /// There is no such record that the caller may reach, or may do this with.
+    NotFound,
+    /// The record changed since its etag was read.
+    Stale,
+    /// A field is not what it must be.
+    Invalid {
+        /// The path from the request.
+        field: String,
+        /// What it must be.
+        message: &'static str,
+    },
+    /// The page token is damaged or belongs to another query.
+    PageToken,
+    /// The request id was used for other content.
+    RequestIdReused,
+    /// The database.
+    Store(clinic_store::Error),
+}
+
+impl From<clinic_store::Error> for Error {
+    fn from(error: clinic_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<InvalidPageToken> for Error {
+    fn from(_: InvalidPageToken) -> Self {
+        Self::PageToken
+    }
+}
+
+impl From<CreateError> for Error {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Gone => Self::NotFound,
+            CreateError::Reused => Self::RequestIdReused,
+            CreateError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn invalid_day(resource: &str, InvalidDay { field }: InvalidDay) -> Self {
+        let field = format!("{resource}.{field}");
+        Self::Invalid { field, message: "must be a day as YYYY-MM-DD" }
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound => Self::not_found(),
+            Error::Stale => Self::stale_etag(),
+            Error::Invalid { field, message } => Self::invalid_field(field, message),
+            Error::PageToken => Self::invalid_page_token(),
+            Error::RequestIdReused => Self::request_id_reused(),
+            Error::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Fields of a resource: where each is in its message, and in which column.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use clinic_proto::time::timestamp;
+use clinic_store::{Arg, Query, etag};
+use prost_types::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use crate::text::{fold, name_key};
+use crate::{Found, Resource};
+
+/// A field of the message `M`, which is a column of the same name unless it is said otherwise.
+pub struct Field<M: 'static> {
+    pub(crate) name: &'static str,
+    column: &'static str,
+    kind: Kind<M>,
+    /// A column with the key by which the field is searched or compared.
+    key: Option<(&'static str, Key)>,
+    is_basic: bool,
+}
+
+/// The type of a field, and the way to it.
+enum Kind<M: 'static> {
+    /// Text that callers write. Surrounding space is trimmed.
+    Text(fn(&mut M) -> &mut String),
+    /// A day that callers write, as YYYY-MM-DD.
+    Day(fn(&mut M) -> &mut String),
+    /// A number that callers write.
+    Int(fn(&mut M) -> &mut i32),
+    /// A yes or no that callers write; the value is that of a field without one.
+    Flag(fn(&mut M) -> &mut Option<bool>, bool),
+    /// What only the service sets.
+    Id(fn(&mut M) -> &mut String),
+    Etag(fn(&mut M) -> &mut String),
+    Time(fn(&mut M) -> &mut Option<Timestamp>),
+    Bool(fn(&mut M) -> &mut bool),
+}
+
+// Derived, they would ask the same of `M`.
+impl<M> Clone for Kind<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Kind<M> {}
+
+/// How a key is made of a text.
+#[derive(Clone, Copy)]
+enum Key {
+    /// Bytes that sort by name.
+    Name,
+    /// Text that is compared without regard to case.
+    Folded,
+}
+
+/// A column with its new value.
+pub(crate) struct Value {
+    /// The field that it comes from.
+    pub(crate) field: &'static str,
+    pub(crate) column: &'static str,
+    /// Whether the request gives the field. An empty one counts as not given.
+    pub(crate) is_given: bool,
+    pub(crate) value: Arg,
+}
+
+impl<M> Field<M> {
+    const fn new(name: &'static str, kind: Kind<M>) -> Self {
+        Self { name, column: name, kind, key: None, is_basic: true }
+    }
+
+    /// Text that callers write.
+    pub const fn text(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
+        Self::new(name, Kind::Text(at))
+    }
+
+    /// A day that callers write.
+    pub const fn day(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
+        Self::new(name, Kind::Day(at))
+    }
+
+    /// A number that callers write.
+    pub const fn int(name: &'static str, at: fn(&mut M) -> &mut i32) -> Self {
+        Self::new(name, Kind::Int(at))
+    }
+
+    /// A yes or no that callers write.
+    pub const fn flag(
+        name: &'static str,
+        at: fn(&mut M) -> &mut Option<bool>,
+        default: bool,
+    ) -> Self {
+        Self::new(name, Kind::Flag(at, default))
+    }
+
+    /// An id that the service sets; empty where the column is NULL.
+    pub const fn id(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
+        Self::new(name, Kind::Id(at))
+    }
+
+    /// The etag, which is made of the column `version`.
+    pub const fn etag(at: fn(&mut M) -> &mut String) -> Self {
+        Self { column: "version", ..Self::new("etag", Kind::Etag(at)) }
+    }
+
+    /// A time that the service sets.
+    pub const fn time(name: &'static str, at: fn(&mut M) -> &mut Option<Timestamp>) -> Self {
+        Self::new(name, Kind::Time(at))
+    }
+
+    /// A yes or no that the service sets.
+    pub const fn bool(name: &'static str, at: fn(&mut M) -> &mut bool) -> Self {
+        Self::new(name, Kind::Bool(at))
+    }
+
+    /// Left out of the BASIC view.
+    #[must_use]
+    pub const fn full_only(self) -> Self {
+        Self { is_basic: false, ..self }
+    }
+
+    /// Also kept in a column by which names are searched and sorted.
+    #[must_use]
+    pub const fn searched_by(self, column: &'static str) -> Self {
+        Self { key: Some((column, Key::Name)), ..self }
+    }
+
+    /// Also kept in a column that is compared without regard to case.
+    #[must_use]
+    pub const fn compared_by(self, column: &'static str) -> Self {
+        Self { key: Some((column, Key::Folded)), ..self }
+    }
+
+    /// Appends the column, or nothing of its type for a view that it is not part of.
+    pub(crate) fn push(&self, query: &mut Query, with_full: bool) {
+        query.push(match (self.is_basic || with_full, &self.kind) {
+            (true, _) => self.column,
+            (false, Kind::Text(_)) => "''",
+            (false, Kind::Day(_)) => "CAST(NULL AS date)",
+            (false, Kind::Int(_) | Kind::Etag(_)) => "CAST(0 AS bigint)",
+            (false, Kind::Flag(..) | Kind::Bool(_)) => "FALSE",
+            (false, Kind::Id(_)) => "CAST(NULL AS uuid)",
+            (false, Kind::Time(_)) => "CAST(NULL AS timestamptz)",
+        });
+    }
+
+    /// Empties the field if it is not part of the BASIC view.
+    pub(crate) fn hide(&self, message: &mut M) {
+        if self.is_basic {
+            return;
+        }
+        match self.kind {
+            Kind::Text(at) | Kind::Day(at) | Kind::Id(at) | Kind::Etag(at) => at(message).clear(),
+            Kind::Int(at) => *at(message) = 0,
+            Kind::Flag(at, _) => *at(message) = None,
+            Kind::Time(at) => *at(message) = None,
+            Kind::Bool(at) => *at(message) = false,
+        }
+    }
+
+    /// The key in that column, of a message that was read.
+    pub(crate) fn key_in(&self, column: &str, message: &mut M) -> Option<Vec<u8>> {
+        match (self.key, self.kind) {
+            (Some((own, Key::Name)), Kind::Text(at)) if own == column => {
+                Some(name_key(at(message)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes what a request writes: the field's own column, and its key's.
+    pub(crate) fn take(&self, message: &mut M, into: &mut Vec<Value>) -> Result<(), InvalidDay> {
+        let Self { name: field, column, .. } = *self;
+        let (is_given, value) = match self.kind {
+            Kind::Text(at) => {
+                let text = std::mem::take(at(message));
+                let trimmed = text.trim();
+                if let Some((column, key)) = self.key {
+                    let value: Arg = match key {
+                        Key::Name => name_key(trimmed).into(),
+                        Key::Folded => fold(trimmed).into(),
+                    };
+                    into.push(Value { field, column, is_given: !trimmed.is_empty(), value });
+                }
+                let text = if trimmed.len() == text.len() { text } else { trimmed.to_owned() };
+                (!text.is_empty(), Arg::Text(Some(Cow::Owned(text))))
+            }
+            Kind::Day(at) => match at(message).trim() {
+                "" => (false, Arg::Date(None)),
+                text => {
+                    let day: NaiveDate = text.parse().map_err(|_| InvalidDay { field })?;
+                    (true, day.into())
+                }
+            },
+            Kind::Int(at) => (*at(message) != 0, (*at(message)).into()),
+            // The default also when a mask names the field and no value is given.
+            Kind::Flag(at, default) => {
+                let flag = *at(message);
+                (flag.is_some(), flag.unwrap_or(default).into())
+            }
+            Kind::Id(_) | Kind::Etag(_) | Kind::Time(_) | Kind::Bool(_) => return Ok(()),
+        };
+        into.push(Value { field, column, is_given, value });
+        Ok(())
+    }
+}
+
+/// A day that is none. The contract's rules refuse most of them before.
+pub(crate) struct InvalidDay {
+    pub(crate) field: &'static str,
+}
+
+/// Reads columns in the order in which `read::push_columns` lists them: first the id and whether the
+/// caller sees the FULL view, then the fields.
+macro_rules! from_row {
+    ($row:ty) => {
+        impl<'r, R: Resource> FromRow<'r, $row> for Found<R> {
+            fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
+                let (id, is_full) = (row.try_get(0)?, row.try_get(1)?);
+                let mut message = R::Message::default();
+                for (at, field) in (2..).zip(R::FIELDS) {
+                    match field.kind {
+                        Kind::Text(to) => *to(&mut message) = row.try_get(at)?,
+                        Kind::Day(to) => {
+                            let day: Option<NaiveDate> = row.try_get(at)?;
+                            *to(&mut message) = day.map(|day| day.to_string()).unwrap_or_default();
+                        }
+                        Kind::Int(to) => {
+                            let number: i64 = row.try_get(at)?;
+                            *to(&mut message) = i32::try_from(number).unwrap_or(i32::MAX);
+                        }
+                        Kind::Flag(to, _) => *to(&mut message) = Some(row.try_get(at)?),
+                        Kind::Id(to) => {
+                            let id: Option<Uuid> = row.try_get(at)?;
+                            *to(&mut message) = id.map(|id| id.to_string()).unwrap_or_default();
+                        }
+                        Kind::Etag(to) => *to(&mut message) = etag::etag(row.try_get(at)?),
+                        Kind::Time(to) => {
+                            let time: Option<DateTime<Utc>> = row.try_get(at)?;
+                            *to(&mut message) = time.map(timestamp);
+                        }
+                        Kind::Bool(to) => *to(&mut message) = row.try_get(at)?,
+                    }
+                }
+                Ok(Self { id, is_full, message })
+            }
+        }
+    };
+}
+
+from_row!(PgRow);
+from_row!(SqliteRow);

@@ -1,0 +1,201 @@
+//! Create, update, delete and undelete: one statement each.
+
+use chrono::{DateTime, Utc};
+use clinic_proto::mask::Mask;
+use clinic_store::idempotency::{self, Request};
+use clinic_store::{Arg, ChangeKind, Changes, Db, Origin, Query, Write, etag};
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use crate::field::Value;
+use crate::read::{by_id, live, returning};
+use crate::{Error, Found, Resource, Scope, View};
+
+/// A record to be made.
+pub struct New<R: Resource> {
+    pub id: Uuid,
+    /// The fields that callers write.
+    pub message: R::Message,
+    /// Columns that the service sets.
+    pub columns: Vec<(&'static str, Arg)>,
+    /// The request id, if the client gave one.
+    pub request: Option<Request>,
+}
+
+/// Makes a record, or finds the one that the same request made before, as far as it is there and in
+/// the scope.
+pub async fn create<R: Resource>(
+    db: &Db,
+    origin: &Origin,
+    scope: &Scope,
+    new: New<R>,
+) -> Result<R::Message, Error> {
+    let New { id, message, columns, request } = new;
+    let mut values: Vec<(&'static str, Arg)> = vec![
+        ("id", id.into()),
+        ("version", 1_i64.into()),
+        ("created_at", origin.at.into()),
+        ("updated_at", origin.at.into()),
+    ];
+    values.extend(columns);
+    values.extend(written::<R>(message)?.into_iter().map(|value| (value.column, value.value)));
+    let write = Write::insert(R::NAME, R::TABLE, id, values, returning::<R>());
+    let find = |id| live::<R>(&by_id(id), scope, View::Full);
+    let made: Found<R> = idempotency::create(db, origin, request.as_ref(), write, find).await?;
+    Ok(made.into_message(View::Full))
+}
+
+/// Finds the record that the same request made before, as far as it is there and in the scope.
+pub async fn find_made<R: Resource>(
+    db: &Db,
+    request: &Request,
+    scope: &Scope,
+) -> Result<Option<R::Message>, Error> {
+    let find = |id| live::<R>(&by_id(id), scope, View::Full);
+    let found: Option<Found<R>> = request.find(db, find).await?;
+    Ok(found.map(|row| row.into_message(View::Full)))
+}
+
+/// What a request writes.
+fn written<R: Resource>(mut message: R::Message) -> Result<Vec<Value>, Error> {
+    let mut values = Vec::new();
+    for field in R::FIELDS {
+        field
+            .take(&mut message, &mut values)
+            .map_err(|invalid| Error::invalid_day(R::NAME, invalid))?;
+    }
+    Ok(values)
+}
+
+/// The columns of the fields that an update's mask selects.
+pub fn changes<R: Resource>(mask: &Mask, message: R::Message) -> Result<Changes, Error> {
+    let values = written::<R>(message)?.into_iter();
+    let selected = values.filter(|value| mask.selects(value.field, value.is_given));
+    Ok(selected.map(|value| (value.column, value.value)).collect())
+}
+
+/// A condition that a record must meet to be changed, and the error if it does not.
+pub struct Requires<E> {
+    pub condition: Query,
+    pub otherwise: E,
+}
+
+/// A change of one record.
+pub struct Update<'a, E> {
+    /// The condition that selects it, such as [`by_id`].
+    pub which: Query,
+    /// The records that the caller may change.
+    pub scope: &'a Scope,
+    /// Empty if the client does not mind what others did.
+    pub etag: &'a str,
+    /// In the order in which the errors are reported.
+    pub requires: Vec<Requires<E>>,
+    pub origin: Origin,
+}
+
+impl<E: From<Error>> Update<'_, E> {
+    /// Makes these changes. `also` appends `, column = expression` for what follows from them. A
+    /// record that already has all of the values stays as it is.
+    pub async fn update<R: Resource>(
+        self,
+        db: &Db,
+        changes: &Changes,
+        also: impl FnOnce(&mut Query),
+    ) -> Result<R::Message, E> {
+        self.write::<R>(db, ChangeKind::Update, changes, also).await
+    }
+
+    /// Deletes the record.
+    pub async fn delete<R: Resource>(self, db: &Db) -> Result<R::Message, E> {
+        let deleted = Changes::default().set("deleted_at", self.origin.at);
+        self.write::<R>(db, ChangeKind::Delete, &deleted, |_| ()).await
+    }
+
+    /// Brings a deleted record back.
+    pub async fn undelete<R: Resource>(self, db: &Db) -> Result<R::Message, E> {
+        let undeleted = Changes::default().set("deleted_at", None::<DateTime<Utc>>);
+        self.write::<R>(db, ChangeKind::Undelete, &undeleted, |_| ()).await
+    }
+
+    async fn write<R: Resource>(
+        self,
+        db: &Db,
+        kind: ChangeKind,
+        changes: &Changes,
+        also: impl FnOnce(&mut Query),
+    ) -> Result<R::Message, E> {
+        let mut query = changes.update(R::TABLE, self.origin.at, also);
+        query.push(" AND ").append(&self.which).push(" AND ");
+        self.scope.push(&mut query);
+        for Requires { condition, .. } in &self.requires {
+            query.push(" AND ").append(condition);
+        }
+        query.push(" AND ");
+        etag::push_current(&mut query, self.etag);
+        let write = Write::new(R::NAME, kind, query, returning::<R>());
+        let written: Option<Found<R>> = db.save(&self.origin, write).await.map_err(Error::from)?;
+        match written {
+            Some(row) => Ok(row.into_message(View::Full)),
+            None => self.untouched::<R>(db, changes).await,
+        }
+    }
+
+    /// Returns the record that the statement did not touch if there was nothing to change, and
+    /// otherwise the reason why it was not changed. Without a record that the caller may change it is
+    /// always "not found".
+    async fn untouched<R: Resource>(self, db: &Db, changes: &Changes) -> Result<R::Message, E> {
+        let mut query = Query::new("SELECT ");
+        query.append(&returning::<R>());
+        for Requires { condition, .. } in &self.requires {
+            query.push(", (").append(condition).push(") IS TRUE");
+        }
+        query.push(", ");
+        etag::push_current(&mut query, self.etag);
+        query.push(", ");
+        changes.push_are_there(&mut query);
+        query.push(" FROM ").push(R::TABLE).push(" WHERE ").append(&self.which).push(" AND ");
+        self.scope.push(&mut query);
+        if let Some(live) = R::LIVE {
+            // Of several records of one account the one that is not deleted counts.
+            query.push(" ORDER BY NOT (").push(live).push(")");
+        }
+        query.push(" LIMIT 1");
+        let found: Option<Untouched<R>> = db.fetch_optional(query).await.map_err(Error::from)?;
+        let Untouched { row, facts } = found.ok_or(Error::NotFound)?;
+        let mut facts = facts.into_iter();
+        for Requires { otherwise, .. } in self.requires {
+            if facts.next() == Some(false) {
+                return Err(otherwise);
+            }
+        }
+        match (facts.next(), facts.next()) {
+            (Some(false), _) => Err(Error::Stale.into()),
+            (_, Some(true)) => Ok(row.into_message(View::Full)),
+            // It came to be what it should be after the statement that did not find it so.
+            _ => Err(Error::Store(clinic_store::Error::Conflict).into()),
+        }
+    }
+}
+
+/// A row that a change did not touch, and the facts that tell why: for each requirement whether it
+/// is met, whether the etag is current, and whether the row has all of the new values.
+struct Untouched<R: Resource> {
+    row: Found<R>,
+    facts: Vec<bool>,
+}
+
+macro_rules! from_row {
+    ($row:ty) => {
+        impl<'r, R: Resource> FromRow<'r, $row> for Untouched<R> {
+            fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
+                let facts = (Found::<R>::WIDTH..row.len()).map(|at| row.try_get(at));
+                Ok(Self { row: Found::from_row(row)?, facts: facts.collect::<Result<_, _>>()? })
+            }
+        }
+    };
+}
+
+from_row!(PgRow);
+from_row!(SqliteRow);

@@ -1,0 +1,51 @@
+//! The fields of a patient.
+
+use clinic_proto::records::v1::{self as proto, PatientView};
+use clinic_resource::{Resource, View};
+
+type Field = clinic_resource::Field<proto::Patient>;
+
+/// The patients of the table `patients`.
+pub(crate) struct Patient;
+
+impl Resource for Patient {
+    type Message = proto::Patient;
+
+    const NAME: &'static str = "patient";
+    const TABLE: &'static str = "patients";
+    const DERIVED: &'static [&'static str] = &["view"];
+    const LIVE: Option<&'static str> = Some("deleted_at IS NULL");
+    const FIELDS: &'static [Field] = &[
+        Field::id("id", |p| &mut p.id),
+        Field::etag(|p| &mut p.etag).full_only(),
+        Field::time("created_at", |p| &mut p.created_at).full_only(),
+        Field::time("updated_at", |p| &mut p.updated_at).full_only(),
+        Field::time("deleted_at", |p| &mut p.deleted_at).full_only(),
+        Field::id("owner_id", |p| &mut p.owner_id).full_only(),
+        Field::id("user_id", |p| &mut p.user_id).full_only(),
+        Field::text("first_name", |p| &mut p.first_name).searched_by("first_name_key"),
+        Field::text("last_name", |p| &mut p.last_name).searched_by("last_name_key"),
+        Field::day("date_of_birth", |p| &mut p.date_of_birth),
+        Field::text("gender", |p| &mut p.gender),
+        Field::text("phone_number", |p| &mut p.phone_number).full_only(),
+        Field::text("email", |p| &mut p.email).full_only(),
+        Field::text("address", |p| &mut p.address).full_only(),
+        Field::text("medical_history", |p| &mut p.medical_history).full_only(),
+    ];
+
+    fn complete(patient: &mut proto::Patient, view: View) {
+        patient.view = match view {
+            View::Basic => PatientView::Basic,
+            View::Full => PatientView::Full,
+        }
+        .into();
+    }
+}
+
+/// The view that a request asks for: FULL unless it says BASIC.
+pub(super) fn asked(view: PatientView) -> View {
+    match view {
+        PatientView::Basic => View::Basic,
+        PatientView::Unspecified | PatientView::Full => View::Full,
+    }
+}
