@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::{bind, process};
 use clinic_identity::{AccessSigner, KeyDir};
+use clinic_net::{bind, process};
 use clinic_proto::auth::v1::{GetJwksRequest, GetJwksResponse};
 use clinic_proto::records::v1::{GetPatientRequest, Patient};
 use clinic_stubs::auth::v1::token_service_server::{TokenService, TokenServiceServer};

@@ -6,9 +6,14 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use clinic_chassis::{process, settings, telemetry};
+use clinic_net::{process, settings, telemetry};
 
 use commands::{admin, health, keys, migrate, openapi, up};
+use mimalloc::MiMalloc;
+
+// glibc's allocator takes an eighth of the gateway's time (decision 20).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Clinic: accounts, patients, doctors and who treats whom, over gRPC
 ///

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow};
 use clap::{Args, value_parser};
-use clinic_chassis::settings::{self, Answers, Keys, Serving};
-use clinic_chassis::{Shutdown, bind, health};
 use clinic_clock::Clock;
+use clinic_net::settings::{Keys, Serving};
+use clinic_net::{Shutdown, bind, health};
+use clinic_server::settings::{self, Answers};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};

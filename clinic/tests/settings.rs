@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Command};
-use clinic_chassis::settings;
+use clinic_net::settings;
 
 fn variables<A: Args>() -> BTreeSet<String> {
     let command = A::augment_args(Command::new("any"));

@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use clinic_chassis::Error;
-use clinic_chassis::holdings::Account;
-use clinic_chassis::http2::Bounds;
-use clinic_chassis::upstream::STREAM_WINDOW;
+use clinic_net::Error;
+use clinic_net::holdings::Account;
+use clinic_net::http2::Bounds;
+use clinic_net::upstream::STREAM_WINDOW;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{ArgAction, Args, value_parser};
-use clinic_chassis::settings::{self, duration};
 use clinic_identity::LONGEST_CALL;
+use clinic_net::settings::{self, duration};
 use http::Uri;
 use ipnet::IpNet;
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::http2::{BLOCKED, Http2};
-use clinic_chassis::{Gathered, Outgoing, accept, drain, gathered};
+use clinic_net::http2::{BLOCKED, Http2};
+use clinic_net::{Gathered, Outgoing, accept, drain, gathered};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};

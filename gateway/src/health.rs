@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clinic_chassis::health::{Health, States};
+use clinic_net::health::{Health, States};
 use futures::future::select_all;
 use tonic_health::pb::health_check_response::ServingStatus;
 

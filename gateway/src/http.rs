@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use clinic_chassis::REQUEST_ID_HEADER;
 use clinic_clock::Clock;
+use clinic_net::REQUEST_ID_HEADER;
 use futures::future::{BoxFuture, Either, FutureExt as _};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};

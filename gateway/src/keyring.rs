@@ -3,8 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use clinic_chassis::{Context, Error, Upstream};
 use clinic_identity::{AccessVerifier, Authenticated, ClaimsSigner, Jwk, TokenError};
+use clinic_net::{Context, Error, Upstream};
 use clinic_proto::auth::v1::GetJwksRequest;
 use clinic_stubs::auth::v1::token_service_client::TokenServiceClient;
 use tokio::sync::Mutex;

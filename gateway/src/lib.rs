@@ -26,10 +26,10 @@ mod workers;
 use std::sync::Arc;
 
 use anyhow::Result;
-use clinic_chassis::health::Health;
-use clinic_chassis::{Shutdown, settings};
 use clinic_clock::Clock;
 use clinic_identity::{AccessVerifier, Policy};
+use clinic_net::health::Health;
+use clinic_net::{Shutdown, settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

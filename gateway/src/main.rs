@@ -3,8 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use clinic_chassis::{bind, process, settings, telemetry};
 use clinic_clock::Clock;
+use clinic_net::{bind, process, settings, telemetry};
+use mimalloc::MiMalloc;
+
+// glibc's allocator takes an eighth of the gateway's time (decision 20).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Clinic's gateway: gRPC-Web and gRPC at the edge, verified claims to the services
 #[derive(Parser)]

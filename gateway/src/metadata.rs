@@ -1,7 +1,7 @@
 //! What of a request's headers goes on to a service.
 
-use clinic_chassis::{Error, REQUEST_ID_HEADER};
 use clinic_identity::{CLAIMS_HEADER, RESERVED_PREFIX};
+use clinic_net::{Error, REQUEST_ID_HEADER};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Bytes of metadata that a client may send along with a call, apart from its token.

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use clinic_chassis::frames::{self, Expected};
-use clinic_chassis::health::Health;
-use clinic_chassis::holdings::{Account, Holdings};
-use clinic_chassis::{Error, Upstream, asked_timeout, format_timeout, logged, reworded};
 use clinic_identity::{
     Access, Authenticated, ClaimsSigner, Denied, Policy, Principal, Roles, Rule, TokenError,
 };
+use clinic_net::frames::{self, Expected};
+use clinic_net::health::Health;
+use clinic_net::holdings::{Account, Holdings};
+use clinic_net::{Error, Upstream, asked_timeout, format_timeout, logged, reworded};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::{Context, Upstream, reworded_status};
 use clinic_identity::ClaimsSigner;
+use clinic_net::{Context, Upstream, reworded_status};
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt as _};
 use prost::Message;
 use prost_reflect::{DescriptorPool, FileDescriptor};

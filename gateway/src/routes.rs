@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::{Upstream, settings};
+use clinic_net::{Upstream, settings};
 use clinic_stubs::{assignment, auth, records};
 use tonic::server::NamedService;
 

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use clinic::Databases;
-use clinic_chassis::process::say;
 use clinic_clock::Clock;
+use clinic_net::process::say;
 use secrecy::{ExposeSecret as _, SecretString};
 
 #[derive(Subcommand)]

@@ -1,8 +1,8 @@
 //! `clinic health`: for container health checks, which have no other tool at hand.
 
 use anyhow::Result;
-use clinic_chassis::health::check;
-use clinic_chassis::process::say;
+use clinic_net::health::check;
+use clinic_net::process::say;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

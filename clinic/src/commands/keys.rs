@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use clinic_chassis::process::say;
 use clinic_clock::Clock;
 use clinic_identity::{ActsFor, KeyDir};
+use clinic_net::process::say;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clinic::Databases;
-use clinic_chassis::process::say;
+use clinic_net::process::say;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

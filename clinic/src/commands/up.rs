@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Parser;
 use clinic::{Config, prepare};
-use clinic_chassis::process::{on_signals, ready, say};
 use clinic_clock::Clock;
+use clinic_net::process::{on_signals, ready, say};
 use secrecy::ExposeSecret as _;
 
 #[derive(Parser)]

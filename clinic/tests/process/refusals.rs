@@ -5,8 +5,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use clinic_chassis::settings::{Answers, Database, Keys, Serving};
 use clinic_clock::Clock;
+use clinic_net::settings::{Keys, Serving};
+use clinic_server::settings::{Answers, Database};
 
 use crate::operator::{Ended, Operator, end_of};
 

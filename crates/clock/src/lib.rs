@@ -1,5 +1,5 @@
-//! Where time, ids and randomness come from. Everything that needs one of them is handed a
-//! [`Clock`], so that a test can move the time instead of waiting for it.
+//! Time, and the ids that are made of it. Everything that needs them gets a [`Clock`], so that a test
+//! can move the time instead of waiting for it.
 
 mod skew;
 
@@ -70,20 +70,6 @@ impl Clock {
 
 fn ids() -> Arc<Mutex<ContextV7>> {
     Arc::new(Mutex::new(ContextV7::new()))
-}
-
-/// Random bytes of the operating system.
-///
-/// # Panics
-/// When the system has no randomness to give: nothing secret can be made then, so the process
-/// must not go on.
-#[expect(clippy::panic, reason = "without randomness every key and token would be guessable")]
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        panic!("the operating system gives no randomness: {error}");
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ mod principal;
 mod roles;
 mod tokens;
 
+pub use clinic_contract::AccessError;
 pub use keys::{ActsFor, Jwk, KeyDir, KeyError};
-pub use policy::{Access, Denied, Policy, PolicyError, Rule};
+pub use policy::{Access, Denied, Policy, Rule};
 pub use principal::{Principal, Service, User, client_network};
 pub use roles::{Roles, role_from_name, role_name};
 pub use tokens::TokenError;

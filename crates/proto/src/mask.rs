@@ -31,30 +31,22 @@ impl Mask {
             Self::Only(paths) => paths.iter().any(|path| path == field),
         }
     }
-
-    /// The new value of a text field, unless it stays as it is. Surrounding space is trimmed; an
-    /// empty text counts as not given.
-    pub fn text(&self, field: &str, value: &str) -> Option<String> {
-        let value = value.trim();
-        self.selects(field, !value.is_empty()).then(|| value.to_owned())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn changed(paths: &[&str]) -> [Option<String>; 2] {
+    fn selected(paths: &[&str]) -> [bool; 2] {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let mask = Mask::of(Some(FieldMask { paths }));
-        [mask.text("notes", " BP <120\n"), mask.text("reason_for_visit", " ")]
+        [mask.selects("notes", true), mask.selects("reason_for_visit", false)]
     }
 
     #[test]
     fn without_a_mask_what_is_given_changes_and_with_a_star_everything() {
-        let (notes, empty) = (Some("BP <120".to_owned()), Some(String::new()));
-        assert_eq!(changed(&[]), [notes.clone(), None]);
-        assert_eq!(changed(&["*"]), [notes, empty.clone()]);
-        assert_eq!(changed(&["reason_for_visit"]), [None, empty]);
+        assert_eq!(selected(&[]), [true, false]);
+        assert_eq!(selected(&["*"]), [true, true]);
+        assert_eq!(selected(&["reason_for_visit"]), [false, true]);
     }
 }

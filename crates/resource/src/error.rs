@@ -1,6 +1,6 @@
 //! Why an operation on a resource fails.
 
-use clinic_chassis::Error as Answer;
+use clinic_net::Error as Answer;
 use clinic_store::idempotency::CreateError;
 use clinic_store::page::InvalidPageToken;
 
@@ -13,7 +13,7 @@ pub enum Error {
     NotFound,
     /// The record changed since its etag was read.
     Stale,
-    /// A field is not what it must be.
+    /// A field is invalid.
     Invalid {
         /// The path from the request.
         field: String,
@@ -24,6 +24,8 @@ pub enum Error {
     PageToken,
     /// The request id was used for other content.
     RequestIdReused,
+    /// A defect of the service.
+    Defect(&'static str),
     /// The database.
     Store(clinic_store::Error),
 }
@@ -65,7 +67,8 @@ impl From<Error> for Answer {
             Error::Invalid { field, message } => Self::invalid_field(field, message),
             Error::PageToken => Self::invalid_page_token(),
             Error::RequestIdReused => Self::request_id_reused(),
-            Error::Store(error) => error.into(),
+            Error::Defect(what) => Self::internal(what),
+            Error::Store(error) => clinic_server::database_error(error),
         }
     }
 }

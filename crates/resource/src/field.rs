@@ -1,10 +1,11 @@
 //! Fields of a resource: where each is in its message, and in which column.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clinic_proto::time::timestamp;
-use clinic_store::{Arg, Query, etag};
+use clinic_store::{Arg, etag};
 use prost_types::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -14,17 +15,42 @@ use uuid::Uuid;
 use crate::text::{fold, name_key};
 use crate::{Found, Resource};
 
-/// A field of the message `M`, which is a column of the same name unless it is said otherwise.
+/// A field of the message `M`, kept in a column.
 pub struct Field<M: 'static> {
     pub(crate) name: &'static str,
     column: &'static str,
     kind: Kind<M>,
     /// A column with the key by which the field is searched or compared.
     key: Option<(&'static str, Key)>,
-    is_basic: bool,
+    pub(crate) is_basic: bool,
 }
 
-/// The type of a field, and the way to it.
+/// The fields of a message that are columns.
+pub struct Fields<M: 'static> {
+    pub(crate) all: &'static [Field<M>],
+    /// The list of columns: of all fields, and with nothing for those outside of the BASIC view.
+    columns: [OnceLock<&'static str>; 2],
+}
+
+impl<M> Fields<M> {
+    /// The fields of a resource, in the order in which they are read. The first is its id.
+    pub const fn new(all: &'static [Field<M>]) -> Self {
+        Self { all, columns: [OnceLock::new(), OnceLock::new()] }
+    }
+
+    /// The list of columns, for a SELECT or a RETURNING.
+    pub(crate) fn columns(&self, with_full: bool) -> &'static str {
+        let [full, basic] = &self.columns;
+        let columns = || {
+            let columns: Vec<_> = self.all.iter().map(|field| field.column(with_full)).collect();
+            // Once for each resource of the process.
+            &*columns.join(", ").leak()
+        };
+        (if with_full { full } else { basic }).get_or_init(columns)
+    }
+}
+
+/// The type of a field, and a function that finds it in the message.
 enum Kind<M: 'static> {
     /// Text that callers write. Surrounding space is trimmed.
     Text(fn(&mut M) -> &mut String),
@@ -71,7 +97,7 @@ pub(crate) struct Value {
 
 impl<M> Field<M> {
     const fn new(name: &'static str, kind: Kind<M>) -> Self {
-        Self { name, column: name, kind, key: None, is_basic: true }
+        Self { name, column: name, kind, key: None, is_basic: false }
     }
 
     /// Text that callers write.
@@ -118,10 +144,10 @@ impl<M> Field<M> {
         Self::new(name, Kind::Bool(at))
     }
 
-    /// Left out of the BASIC view.
+    /// Also part of the BASIC view.
     #[must_use]
-    pub const fn full_only(self) -> Self {
-        Self { is_basic: false, ..self }
+    pub const fn basic(self) -> Self {
+        Self { is_basic: true, ..self }
     }
 
     /// Also kept in a column by which names are searched and sorted.
@@ -136,9 +162,9 @@ impl<M> Field<M> {
         Self { key: Some((column, Key::Folded)), ..self }
     }
 
-    /// Appends the column, or nothing of its type for a view that it is not part of.
-    pub(crate) fn push(&self, query: &mut Query, with_full: bool) {
-        query.push(match (self.is_basic || with_full, &self.kind) {
+    /// The column, or nothing of its type for a view that it is not part of.
+    fn column(&self, with_full: bool) -> &'static str {
+        match (self.is_basic || with_full, &self.kind) {
             (true, _) => self.column,
             (false, Kind::Text(_)) => "''",
             (false, Kind::Day(_)) => "CAST(NULL AS date)",
@@ -146,7 +172,7 @@ impl<M> Field<M> {
             (false, Kind::Flag(..) | Kind::Bool(_)) => "FALSE",
             (false, Kind::Id(_)) => "CAST(NULL AS uuid)",
             (false, Kind::Time(_)) => "CAST(NULL AS timestamptz)",
-        });
+        }
     }
 
     /// Empties the field if it is not part of the BASIC view.
@@ -210,20 +236,20 @@ impl<M> Field<M> {
     }
 }
 
-/// A day that is none. The contract's rules refuse most of them before.
+/// Text that is no day. The contract's rules refuse most of them before.
 pub(crate) struct InvalidDay {
     pub(crate) field: &'static str,
 }
 
-/// Reads columns in the order in which `read::push_columns` lists them: first the id and whether the
-/// caller sees the FULL view, then the fields.
+/// Reads the columns of [`Fields::columns`], and whether the caller sees the FULL view if that is a
+/// column more.
 macro_rules! from_row {
     ($row:ty) => {
         impl<'r, R: Resource> FromRow<'r, $row> for Found<R> {
             fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
-                let (id, is_full) = (row.try_get(0)?, row.try_get(1)?);
                 let mut message = R::Message::default();
-                for (at, field) in (2..).zip(R::FIELDS) {
+                let fields = R::fields().all;
+                for (at, field) in fields.iter().enumerate() {
                     match field.kind {
                         Kind::Text(to) => *to(&mut message) = row.try_get(at)?,
                         Kind::Day(to) => {
@@ -247,7 +273,11 @@ macro_rules! from_row {
                         Kind::Bool(to) => *to(&mut message) = row.try_get(at)?,
                     }
                 }
-                Ok(Self { id, is_full, message })
+                let is_full = match row.len() > fields.len() {
+                    true => Some(row.try_get(fields.len())?),
+                    false => None,
+                };
+                Ok(Self { id: row.try_get(0)?, is_full, message })
             }
         }
     };

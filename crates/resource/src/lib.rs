@@ -25,8 +25,8 @@ use prost::Message;
 use uuid::Uuid;
 
 pub use error::Error;
-pub use field::Field;
-pub use list::{List, Page, Part, Range};
+pub use field::{Field, Fields};
+pub use list::{List, Listing, Page, Part, Range};
 pub use scope::{Arm, Scope, View};
 pub use write::{New, Requires, Update};
 
@@ -39,12 +39,13 @@ pub trait Resource: Send + Sync + Unpin + 'static {
     const NAME: &'static str;
     /// Its table.
     const TABLE: &'static str;
-    /// The fields that are columns.
-    const FIELDS: &'static [Field<Self::Message>];
     /// Fields of the message that follow from others and from the view: [`Resource::complete`].
     const DERIVED: &'static [&'static str] = &[];
     /// The condition of rows that are there, where rows can be deleted: `deleted_at IS NULL`.
     const LIVE: Option<&'static str> = None;
+
+    /// The fields that are columns.
+    fn fields() -> &'static Fields<Self::Message>;
 
     /// Sets what follows from other fields and from the view.
     fn complete(_message: &mut Self::Message, _view: View) {}
@@ -53,29 +54,32 @@ pub trait Resource: Send + Sync + Unpin + 'static {
 /// The names of all fields that a resource knows, in order. A test compares them with the contract's,
 /// so that no field can be forgotten.
 pub fn field_names<R: Resource>() -> Vec<&'static str> {
-    let columns = R::FIELDS.iter().map(|field| field.name);
+    let columns = R::fields().all.iter().map(|field| field.name);
     let mut names: Vec<_> = columns.chain(R::DERIVED.iter().copied()).collect();
     names.sort_unstable();
     names
 }
 
+/// The names of the fields in the BASIC view.
+pub fn basic_field_names<R: Resource>() -> Vec<&'static str> {
+    R::fields().all.iter().filter(|field| field.is_basic).map(|field| field.name).collect()
+}
+
 /// A row that was read.
 pub struct Found<R: Resource> {
-    pub id: Uuid,
-    is_full: bool,
+    id: Uuid,
+    /// Whether the caller sees the FULL view; none where that does not depend on the row.
+    is_full: Option<bool>,
     message: R::Message,
 }
 
 impl<R: Resource> Found<R> {
-    /// How many columns it is read from.
-    const WIDTH: usize = 2 + R::FIELDS.len();
-
-    /// The message with as much as the caller may see, and no more than was asked for.
-    pub fn into_message(self, asked: View) -> R::Message {
+    /// The message in this view, or in the BASIC view if the caller sees no more of this row.
+    fn into_message(self, view: View) -> R::Message {
         let Self { is_full, mut message, .. } = self;
-        let view = if is_full { asked } else { View::Basic };
+        let view = if is_full == Some(false) { View::Basic } else { view };
         if view == View::Basic {
-            for field in R::FIELDS {
+            for field in R::fields().all {
                 field.hide(&mut message);
             }
         }

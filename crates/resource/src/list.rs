@@ -10,7 +10,8 @@ use crate::read::select;
 use crate::{Error, Found, Resource, Scope, View};
 
 /// Rows that one statement reads at most. A row can have 84 KB, so what does not fit into a page is
-/// not more than 5 MiB.
+/// not more than 5 MiB. The statements of a page are no snapshot: a record that is renamed meanwhile
+/// can be on it twice, or not at all, as on two pages.
 const ROWS: i64 = 64;
 
 /// A part of a list. The parts follow one another, each in its own order.
@@ -31,24 +32,29 @@ pub struct Range {
     pub order: Option<Query>,
 }
 
-/// Gives a part of a list by its number, or the rest of it after a cursor.
-pub type Parts<'a> = Box<dyn Fn(u8, Option<&Cursor>) -> Option<Part> + Send + Sync + 'a>;
+/// Which records a list has, and in which order.
+pub trait Listing: Sync {
+    /// A part of the list by its number, or the rest of it after a cursor. The numbers are in page
+    /// tokens: they stay the same from release to release.
+    fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part>;
+
+    /// The condition of all rows of the list.
+    fn condition(&self) -> Query;
+}
 
 /// A list of records.
-pub struct List<'a> {
+pub struct List<'a, L> {
     /// The records that the caller may see.
     pub scope: &'a Scope,
     pub asked: View,
-    /// The condition of all its rows.
-    pub condition: Query,
-    /// Its parts, numbered from 0.
-    pub part: Parts<'a>,
+    pub listing: L,
 }
 
 /// A page of a list.
 pub struct Page<R: Resource> {
     rows: Vec<(Cursor, Found<R>)>,
     next: Option<Cursor>,
+    view: View,
 }
 
 /// What a page token belongs to: the method, its filters, and the caller with the caller's roles.
@@ -68,7 +74,7 @@ pub fn after(
     Ok(tokens.after(token, fingerprint)?)
 }
 
-impl List<'_> {
+impl<L: Listing> List<'_, L> {
     /// Reads a page.
     pub async fn page<R: Resource>(
         &self,
@@ -78,11 +84,14 @@ impl List<'_> {
     ) -> Result<Page<R>, Error> {
         // One row more than the page tells whether another page follows.
         let mut wanted = size + 1;
-        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let (mut rows, mut measured, mut bytes, mut is_read) = (Vec::new(), 0, 0, false);
         let mut number = after.as_ref().map_or(0, |cursor| cursor.branch);
         let mut after = after;
         while wanted > 0 && bytes <= page::MAX_BYTES {
-            let Some(part) = (self.part)(number, after.as_ref()) else { break };
+            let Some(part) = self.listing.part(number, after.as_ref()) else {
+                is_read = true;
+                break;
+            };
             let limit = wanted.min(ROWS);
             let found: Vec<Found<R>> = match self.select::<R>(&part, limit) {
                 Some(query) => db.fetch_all(query).await?,
@@ -91,8 +100,7 @@ impl List<'_> {
             let count = i64::try_from(found.len()).unwrap_or(limit);
             wanted -= count;
             for mut row in found {
-                bytes += row.message.encoded_len();
-                let key = part.key.and_then(|key| row.key(key)).unwrap_or_default();
+                let key = row.key(part.key)?;
                 rows.push((Cursor { branch: number, id: row.id, key }, row));
             }
             if count < limit {
@@ -100,17 +108,23 @@ impl List<'_> {
             } else {
                 after = rows.last().map(|(cursor, _)| cursor.clone());
             }
+            if wanted > 0 {
+                let read = rows.get(measured..).unwrap_or_default();
+                bytes += read.iter().map(|(_, row)| row.message.encoded_len()).sum::<usize>();
+                measured = rows.len();
+            }
         }
-        let is_cut = wanted == 0 || bytes > page::MAX_BYTES;
+        let is_cut = wanted == 0 || (bytes > page::MAX_BYTES && !is_read);
         rows.truncate(usize::try_from(size).unwrap_or_default());
         let next = rows.last().filter(|_| is_cut).map(|(cursor, _)| cursor.clone());
-        Ok(Page { rows, next })
+        Ok(Page { rows, next, view: self.scope.view(self.asked).unwrap_or(self.asked) })
     }
 
     /// Counts the records on all pages.
     pub async fn count<R: Resource>(&self, db: &Db) -> Result<i64, Error> {
         let mut query = Query::new("SELECT COUNT(*) FROM ");
-        query.push(R::TABLE).push(" WHERE ").append(&self.condition);
+        query.push(R::TABLE).push(" WHERE (").append(&self.listing.condition()).push(") AND ");
+        self.scope.push(&mut query);
         let (count,) = db.fetch_one(query).await?;
         Ok(count)
     }
@@ -122,7 +136,9 @@ impl List<'_> {
         match part.ranges.as_slice() {
             [] => return None,
             [range] => {
-                range.push(part, &mut query, limit);
+                query.append(&range.condition).push(" AND ");
+                self.push_scope(&mut query);
+                range.push_order(part, &mut query, limit);
                 return Some(query);
             }
             ranges => {
@@ -131,19 +147,29 @@ impl List<'_> {
                 for (at, range) in ranges.iter().enumerate() {
                     query.push(if at == 0 { "id IN (" } else { " UNION " });
                     query.push("SELECT id FROM (SELECT id FROM ").push(R::TABLE).push(" WHERE ");
-                    range.push(part, &mut query, limit);
+                    query.append(&range.condition);
+                    range.push_order(part, &mut query, limit);
                     query.push(") AS part");
                 }
             }
         }
-        query.push(") ORDER BY ").push(part.order).push(" LIMIT ").push_bind(limit);
+        query.push(") AND ");
+        self.push_scope(&mut query);
+        query.push(" ORDER BY ").push(part.order).push(" LIMIT ").push_bind(limit);
         Some(query)
+    }
+
+    /// Appends the condition that a row is in the scope, whatever the ranges are. In a form that no
+    /// index serves: which index does is for the ranges to say.
+    fn push_scope(&self, query: &mut Query) {
+        self.scope.push(query);
+        query.push(" IS TRUE");
     }
 }
 
 impl Range {
-    fn push(&self, part: &Part, query: &mut Query, limit: i64) {
-        query.append(&self.condition).push(" ORDER BY ");
+    fn push_order(&self, part: &Part, query: &mut Query, limit: i64) {
+        query.push(" ORDER BY ");
         match &self.order {
             Some(order) => query.append(order),
             None => query.push(part.order),
@@ -153,9 +179,11 @@ impl Range {
 }
 
 impl<R: Resource> Found<R> {
-    /// The value of a key column.
-    fn key(&mut self, column: &str) -> Option<Vec<u8>> {
-        R::FIELDS.iter().find_map(|field| field.key_in(column, &mut self.message))
+    /// The value of a key column. Without it a cursor would lead to the same rows again.
+    fn key(&mut self, column: Option<&str>) -> Result<Vec<u8>, Error> {
+        let Some(column) = column else { return Ok(Vec::new()) };
+        let key = R::fields().all.iter().find_map(|field| field.key_in(column, &mut self.message));
+        key.ok_or(Error::Defect("a list is sorted by a column that is no key of a name"))
     }
 }
 
@@ -173,15 +201,14 @@ impl<R: Resource> Page<R> {
     /// The items of the response, as many as fit, and the token of the next page.
     pub fn into_items<T: Message>(
         self,
-        asked: View,
         tokens: &page::Tokens,
         fingerprint: &[u8],
         item: impl Fn(R::Message) -> T,
     ) -> Result<(Vec<T>, String), Error> {
-        let rows = self.rows.into_iter();
-        let items = rows.map(|(cursor, row)| (cursor, item(row.into_message(asked)))).collect();
+        let Self { rows, next, view } = self;
+        let items = rows.into_iter().map(|(at, row)| (at, item(row.into_message(view)))).collect();
         let (items, next) =
-            page::fit(items, self.next, |(_, item)| item.encoded_len(), |(at, _)| at.clone());
+            page::fit(items, next, |(_, item)| item.encoded_len(), |(at, _)| at.clone());
         let token = tokens.token(next.as_ref(), fingerprint)?;
         Ok((items.into_iter().map(|(_, item)| item).collect(), token))
     }

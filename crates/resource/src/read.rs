@@ -22,7 +22,7 @@ pub async fn get<R: Resource>(
     asked: View,
 ) -> Result<R::Message, Error> {
     let found: Option<Found<R>> = db.find(live::<R>(which, scope, asked)).await?;
-    Ok(found.ok_or(Error::NotFound)?.into_message(asked))
+    Ok(found.ok_or(Error::NotFound)?.into_message(scope.view(asked).unwrap_or(asked)))
 }
 
 /// Reads the records with these ids, in the order of the ids. One that is not there is an error, or
@@ -48,51 +48,32 @@ pub async fn batch_get<R: Resource>(
     if rows.len() < ids.len() && !allow_missing {
         return Err(Error::NotFound);
     }
-    Ok(rows.into_iter().map(|row| row.into_message(asked)).collect())
+    let view = scope.view(asked).unwrap_or(asked);
+    Ok(rows.into_iter().map(|row| row.into_message(view)).collect())
 }
 
 /// Selects the rows of this condition and this scope that are not deleted.
 pub(crate) fn live<R: Resource>(which: &Query, scope: &Scope, asked: View) -> Query {
     let mut query = select::<R>(scope, asked);
-    query.push(" WHERE ").append(which).push(" AND ");
+    query.push(" WHERE (").append(which).push(") AND ");
     scope.push_shown(&mut query, R::LIVE, false);
     query
 }
 
 /// `SELECT … FROM table`, with what the caller may see and has asked for.
 pub(crate) fn select<R: Resource>(scope: &Scope, asked: View) -> Query {
+    let view = scope.view(asked);
     let mut query = Query::new("SELECT ");
-    let with_full = asked == View::Full && !scope.is_never_full();
-    push_columns::<R>(&mut query, with_full, |query| match asked {
-        View::Basic => push_constant(query, "FALSE"),
-        View::Full => scope.push_is_full(query),
-    });
+    query.push(R::fields().columns(view != Some(View::Basic)));
+    if view.is_none() {
+        query.push(", ");
+        scope.push_is_full(&mut query);
+    }
     query.push(" FROM ").push(R::TABLE);
     query
 }
 
 /// What a write returns: everything.
 pub(crate) fn returning<R: Resource>() -> Query {
-    let mut query = Query::empty();
-    push_columns::<R>(&mut query, true, |query| push_constant(query, "TRUE"));
-    query
-}
-
-fn push_constant(query: &mut Query, value: &'static str) {
-    query.push(value);
-}
-
-/// Appends the columns as `Found` reads them: the id, whether the caller sees the FULL view, and the
-/// fields.
-fn push_columns<R: Resource>(
-    query: &mut Query,
-    with_full: bool,
-    push_is_full: impl FnOnce(&mut Query),
-) {
-    query.push("id, ");
-    push_is_full(query);
-    for field in R::FIELDS {
-        query.push(", ");
-        field.push(query, with_full);
-    }
+    Query::new(R::fields().columns(true))
 }

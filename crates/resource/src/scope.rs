@@ -5,7 +5,7 @@ use clinic_store::{Arg, Query};
 /// How much of a record a caller sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// Without the fields that are [`crate::Field::full_only`].
+    /// The fields that are [`crate::Field::basic`].
     Basic,
     /// Everything.
     Full,
@@ -65,9 +65,15 @@ impl Scope {
         self.0.is_empty()
     }
 
-    /// Whether no row of it is seen in the FULL view.
-    pub fn is_never_full(&self) -> bool {
-        self.0.iter().all(|arm| arm.view == View::Basic)
+    /// The view in which the caller sees all rows that are asked for in a view; none if that depends
+    /// on the row.
+    pub fn view(&self, asked: View) -> Option<View> {
+        let is_full = |arm: &Arm| arm.view == View::Full;
+        match asked {
+            View::Full if self.0.iter().all(is_full) => Some(View::Full),
+            View::Full if self.0.iter().any(is_full) => None,
+            View::Basic | View::Full => Some(View::Basic),
+        }
     }
 
     /// Appends the condition that a row is in the scope, deleted or not.
@@ -87,7 +93,7 @@ impl Scope {
             |_| true,
             |arm, query| {
                 if with_deleted && !arm.shows_deleted {
-                    query.push(" AND ").push(live);
+                    query.push(") AND (").push(live);
                 }
             },
         );
@@ -95,13 +101,9 @@ impl Scope {
 
     /// Appends the condition that a row of the scope is seen in the FULL view.
     pub(crate) fn push_is_full(&self, query: &mut Query) {
-        if self.0.iter().all(|arm| arm.view == View::Full) {
-            query.push("TRUE");
-        } else {
-            // NULL where a column of the condition is.
-            self.push_arms(query, |arm| arm.view == View::Full, |_, _| ());
-            query.push(" IS TRUE");
-        }
+        // NULL where a column of the condition is.
+        self.push_arms(query, |arm| arm.view == View::Full, |_, _| ());
+        query.push(" IS TRUE");
     }
 
     fn push_arms(
@@ -117,9 +119,10 @@ impl Scope {
         }
         query.push("(");
         for (at, arm) in arms.enumerate() {
-            query.push(if at == 0 { "" } else { " OR " });
+            query.push(if at == 0 { "(" } else { " OR (" });
             query.append(&arm.condition);
             also(arm, query);
+            query.push(")");
         }
         query.push(")");
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clinic_proto::mask::Mask;
 use clinic_store::idempotency::{self, Request};
-use clinic_store::{Arg, ChangeKind, Changes, Db, Origin, Query, Write, etag};
+use clinic_store::{Arg, ChangeKind, Changes, Db, Insert, Origin, Query, Write, etag};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
@@ -24,8 +24,7 @@ pub struct New<R: Resource> {
     pub request: Option<Request>,
 }
 
-/// Makes a record, or finds the one that the same request made before, as far as it is there and in
-/// the scope.
+/// Makes a record, or finds the one that the same request made before if it is still in the scope.
 pub async fn create<R: Resource>(
     db: &Db,
     origin: &Origin,
@@ -41,13 +40,14 @@ pub async fn create<R: Resource>(
     ];
     values.extend(columns);
     values.extend(written::<R>(message)?.into_iter().map(|value| (value.column, value.value)));
-    let write = Write::insert(R::NAME, R::TABLE, id, values, returning::<R>());
+    let returning = returning::<R>();
+    let insert = Insert { record: R::NAME, table: R::TABLE, id, values, returning };
     let find = |id| live::<R>(&by_id(id), scope, View::Full);
-    let made: Found<R> = idempotency::create(db, origin, request.as_ref(), write, find).await?;
-    Ok(made.into_message(View::Full))
+    let made: Found<R> = idempotency::create(db, origin, request.as_ref(), insert, find).await?;
+    Ok(made.into_message(scope.view(View::Full).unwrap_or(View::Full)))
 }
 
-/// Finds the record that the same request made before, as far as it is there and in the scope.
+/// Finds the record that the same request made before, if it is still in the scope.
 pub async fn find_made<R: Resource>(
     db: &Db,
     request: &Request,
@@ -55,13 +55,14 @@ pub async fn find_made<R: Resource>(
 ) -> Result<Option<R::Message>, Error> {
     let find = |id| live::<R>(&by_id(id), scope, View::Full);
     let found: Option<Found<R>> = request.find(db, find).await?;
-    Ok(found.map(|row| row.into_message(View::Full)))
+    let view = scope.view(View::Full).unwrap_or(View::Full);
+    Ok(found.map(|row| row.into_message(view)))
 }
 
 /// What a request writes.
 fn written<R: Resource>(mut message: R::Message) -> Result<Vec<Value>, Error> {
     let mut values = Vec::new();
-    for field in R::FIELDS {
+    for field in R::fields().all {
         field
             .take(&mut message, &mut values)
             .map_err(|invalid| Error::invalid_day(R::NAME, invalid))?;
@@ -88,7 +89,7 @@ pub struct Update<'a, E> {
     pub which: Query,
     /// The records that the caller may change.
     pub scope: &'a Scope,
-    /// Empty if the client does not mind what others did.
+    /// The etag that the record must have; empty for any.
     pub etag: &'a str,
     /// In the order in which the errors are reported.
     pub requires: Vec<Requires<E>>,
@@ -127,10 +128,10 @@ impl<E: From<Error>> Update<'_, E> {
         also: impl FnOnce(&mut Query),
     ) -> Result<R::Message, E> {
         let mut query = changes.update(R::TABLE, self.origin.at, also);
-        query.push(" AND ").append(&self.which).push(" AND ");
+        query.push(" AND (").append(&self.which).push(") AND ");
         self.scope.push(&mut query);
         for Requires { condition, .. } in &self.requires {
-            query.push(" AND ").append(condition);
+            query.push(" AND (").append(condition).push(")");
         }
         query.push(" AND ");
         etag::push_current(&mut query, self.etag);
@@ -155,7 +156,7 @@ impl<E: From<Error>> Update<'_, E> {
         etag::push_current(&mut query, self.etag);
         query.push(", ");
         changes.push_are_there(&mut query);
-        query.push(" FROM ").push(R::TABLE).push(" WHERE ").append(&self.which).push(" AND ");
+        query.push(" FROM ").push(R::TABLE).push(" WHERE (").append(&self.which).push(") AND ");
         self.scope.push(&mut query);
         if let Some(live) = R::LIVE {
             // Of several records of one account the one that is not deleted counts.
@@ -173,7 +174,7 @@ impl<E: From<Error>> Update<'_, E> {
         match (facts.next(), facts.next()) {
             (Some(false), _) => Err(Error::Stale.into()),
             (_, Some(true)) => Ok(row.into_message(View::Full)),
-            // It came to be what it should be after the statement that did not find it so.
+            // Another write made it match after the UPDATE.
             _ => Err(Error::Store(clinic_store::Error::Conflict).into()),
         }
     }
@@ -190,8 +191,9 @@ macro_rules! from_row {
     ($row:ty) => {
         impl<'r, R: Resource> FromRow<'r, $row> for Untouched<R> {
             fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
-                let facts = (Found::<R>::WIDTH..row.len()).map(|at| row.try_get(at));
-                Ok(Self { row: Found::from_row(row)?, facts: facts.collect::<Result<_, _>>()? })
+                let facts = (R::fields().all.len()..row.len()).map(|at| row.try_get(at));
+                let facts = facts.collect::<Result<_, _>>()?;
+                Ok(Self { row: Found { is_full: None, ..Found::from_row(row)? }, facts })
             }
         }
     };

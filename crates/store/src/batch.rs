@@ -36,7 +36,7 @@ impl Batch {
     /// Whether that query can be a member. The same text with values of other types is another
     /// statement; without values there is nothing to tell members by.
     pub(crate) fn takes(&self, query: &Query) -> bool {
-        !query.for_share && !self.types.is_empty() && types(query).eq(self.types.iter().copied())
+        !self.types.is_empty() && types(query).eq(self.types.iter().copied())
     }
 
     /// Runs the statement; gives each member the first row that it finds.

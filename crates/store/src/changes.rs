@@ -32,17 +32,21 @@ impl Changes {
         now: DateTime<Utc>,
         also: impl FnOnce(&mut Query),
     ) -> Query {
-        let mut query = Query::new("UPDATE ");
-        query.push(table).push(" SET version = version + 1, updated_at = ").push_bind(now);
-        let before = query.args.len();
+        let mut query = Query::statement();
+        query
+            .push("UPDATE ")
+            .push(table)
+            .push(" SET version = version + 1, updated_at = ")
+            .push_bind(now);
+        let before = query.count();
         for (column, value) in &self.0 {
             query.push(", ").push(column).push(" = ").push_bind(value.clone());
         }
         also(&mut query);
         query.push(" WHERE (");
-        for (at, (column, _)) in self.0.iter().enumerate() {
-            query.push(if at == 0 { "" } else { " OR " });
-            query.push(column).push(" IS DISTINCT FROM ").push_again(before + at + 1);
+        for (number, (column, _)) in (1..).zip(&self.0) {
+            query.push(if number == 1 { "" } else { " OR " });
+            query.push(column).push(" IS DISTINCT FROM ").push_again(before + number);
         }
         query.push(if self.0.is_empty() { "FALSE)" } else { ")" });
         query
@@ -79,7 +83,7 @@ mod tests {
         let query = changes.update("t", DateTime::UNIX_EPOCH, also);
         let text = "UPDATE t SET version = version + 1, updated_at = $1, a = $2, b = $3, \
                     c = c AND a = $4 WHERE (a IS DISTINCT FROM $2 OR b IS DISTINCT FROM $3)";
-        assert_eq!((&*query.sql(), query.args.len()), (text, 4));
+        assert_eq!((query.sql().as_str(), query.args.len()), (text, 4));
     }
 
     #[test]

@@ -99,8 +99,12 @@ impl Db {
     }
 
     /// Commits a write; gives the row that it touched, if any.
-    pub async fn save<T: Row>(&self, origin: &Origin, write: Write) -> Result<Option<T>, Error> {
-        Ok(self.save_all(origin, write).await?.into_iter().next())
+    pub async fn save<T: Row>(
+        &self,
+        origin: &Origin,
+        write: impl Into<Write>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.save_all(origin, write.into()).await?.into_iter().next())
     }
 
     /// Commits a write; gives all rows that it touched.
@@ -133,10 +137,10 @@ impl Db {
                 Transaction::Sqlite(lease)
             }
         };
-        Ok(Work { transaction, journals: self.journals.clone(), origin: origin.clone() })
+        Ok(Work::new(transaction, self.journals.clone(), origin.clone()))
     }
 
-    /// Writes that no journal is told of: to tables that hold no records (request ids, cursors,
+    /// Writes without journal entries: to tables that hold no records (request ids, cursors,
     /// outboxes), and the clean-up of what has long ended. Tests and benchmarks fill tables with it.
     pub fn untracked(&self) -> Untracked<'_> {
         Untracked(self)

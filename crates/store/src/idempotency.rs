@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::db::{Db, Row};
 use crate::error::Error;
 use crate::query::Query;
-use crate::write::{Origin, Write};
+use crate::write::{Insert, Origin};
 
 /// A request that may be sent twice: one caller's, for one method, by the id that he chose.
 #[derive(Clone, Debug)]
@@ -64,17 +64,21 @@ impl Request {
         db.find(get(id)).await?.map(Some).ok_or(CreateError::Gone)
     }
 
-    /// Appends the INSERT that claims the id for a new resource. It makes no row when the id was
-    /// claimed before. Of two at the same time the second waits until the first has committed.
-    pub(crate) fn push_claim(&self, query: &mut Query, resource_id: Uuid, now: DateTime<Utc>) {
-        query.push(
+    /// The INSERT that claims the id for a new resource. It makes no row when the id was claimed
+    /// before. Of two at the same time the second waits until the first has committed.
+    pub(crate) fn claim(&self, resource_id: Uuid, now: DateTime<Utc>) -> Query {
+        Query::new(
             "INSERT INTO requests \
-             (caller, method, request_id, payload_hash, resource_id, created_at) VALUES (",
-        );
-        query.push_bind(self.caller).push(", ").push_bind(self.method).push(", ");
-        query.push_bind(self.request_id).push(", ").push_bind(self.payload_hash.clone());
-        query.push(", ").push_bind(resource_id).push(", ").push_bind(now);
-        query.push(") ON CONFLICT (caller, method, request_id) DO NOTHING");
+             (caller, method, request_id, payload_hash, resource_id, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (caller, method, request_id) DO NOTHING",
+        )
+        .bind(self.caller)
+        .bind(self.method)
+        .bind(self.request_id)
+        .bind(self.payload_hash.clone())
+        .bind(resource_id)
+        .bind(now)
     }
 
     /// The request that had this id first.
@@ -119,10 +123,10 @@ pub async fn create<T: Row>(
     db: &Db,
     origin: &Origin,
     request: Option<&Request>,
-    write: Write,
+    insert: Insert,
     get: impl FnOnce(Uuid) -> Query,
 ) -> Result<T, CreateError> {
-    if let Some(made) = db.save(origin, write.once(request)).await? {
+    if let Some(made) = db.save(origin, insert.once(request)).await? {
         return Ok(made);
     }
     let found = match request {

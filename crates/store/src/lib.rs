@@ -1,5 +1,5 @@
 //! How services keep data: pools, queries, transactions and migrations over PostgreSQL and SQLite,
-//! from one SQL text, but for [`Query::for_share`]. Knows no table but those of [`idempotency`] and
+//! from one SQL text, but for [`Write::for_share`]. Knows no table but those of [`idempotency`] and
 //! [`page`], and nothing of gRPC.
 //!
 //! The subset of SQL that both databases take from the same text: `$1` placeholders, `RETURNING`,
@@ -37,4 +37,4 @@ pub use query::{Arg, Query};
 pub use server::{create_database_if_missing, database_url};
 pub use url::check_server_url;
 pub use work::Work;
-pub use write::{ChangeKind, Journal, Origin, Write};
+pub use write::{ChangeKind, Insert, Journal, Origin, Write};

@@ -21,7 +21,6 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use clinic_clock::random;
 use uuid::Uuid;
 
 use crate::db::Db;
@@ -94,7 +93,7 @@ impl Tokens {
             let insert = Query::new(
                 "INSERT INTO page_keys (id, key) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
             );
-            db.untracked().execute(insert.bind(random::<32>().to_vec())).await?;
+            db.untracked().execute(insert.bind(clinic_random::bytes::<32>().to_vec())).await?;
             found = db.fetch_optional(find()).await?;
         }
         let (key,) =

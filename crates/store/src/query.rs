@@ -3,8 +3,12 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use foldhash::fast::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::Cache;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
@@ -22,17 +26,22 @@ use crate::error::{Cause, Error};
 pub struct Query {
     pieces: Vec<Piece>,
     pub(crate) args: Vec<Arg>,
-    pub(crate) for_share: bool,
 }
+
+/// Texts by their pieces. Most are used again and again; those of rare masks may be forgotten.
+static TEXTS: LazyLock<Cache<Box<[Piece]>, SqlStr, UnitWeighter, RandomState>> =
+    LazyLock::new(|| {
+        Cache::with(1000, 1000, UnitWeighter, RandomState::default(), Default::default())
+    });
 
 /// A piece of a statement's text.
 #[derive(Clone, Copy)]
 pub(crate) enum Piece {
     /// Text in which `$1` stands for the first value after the first `base`. Appending a query
     /// raises its bases.
-    Text { text: &'static str, base: usize },
+    Text { text: &'static str, base: u16 },
     /// The placeholder of a value, by its number from 1.
-    Value(usize),
+    Value(u16),
 }
 
 /// A text without values.
@@ -74,25 +83,22 @@ impl Query {
     /// A statement, with `$1`, `$2` … where [`Query::bind`] gives the values in that order.
     pub fn new(sql: &'static str) -> Self {
         let pieces = vec![Piece::Text { text: sql, base: 0 }];
-        Self { pieces, args: Vec::new(), for_share: false }
+        Self { pieces, args: Vec::new() }
     }
 
     /// Nothing yet.
     pub fn empty() -> Self {
-        Self { pieces: Vec::new(), args: Vec::new(), for_share: false }
+        Self { pieces: Vec::new(), args: Vec::new() }
+    }
+
+    /// Nothing yet, with room for a whole statement.
+    pub(crate) fn statement() -> Self {
+        Self { pieces: Vec::with_capacity(96), args: Vec::with_capacity(24) }
     }
 
     /// The value of the next placeholder.
     pub fn bind(mut self, value: impl Into<Arg>) -> Self {
         self.args.push(value.into());
-        self
-    }
-
-    /// Keeps the rows that an INSERT … SELECT reads as they are until the transaction ends: who
-    /// changes one waits, and who was changing one is waited for. PostgreSQL has `FOR SHARE` for it;
-    /// SQLite needs nothing, since what writes there writes alone.
-    pub fn for_share(mut self) -> Self {
-        self.for_share = true;
         self
     }
 
@@ -105,21 +111,21 @@ impl Query {
     /// Appends the next placeholder to the text, with its value.
     pub fn push_bind(&mut self, value: impl Into<Arg>) -> &mut Self {
         self.args.push(value.into());
-        self.push_again(self.args.len())
+        self.push_again(self.count())
     }
 
     /// Appends the placeholder of a value that has one already, by its number.
-    pub(crate) fn push_again(&mut self, number: usize) -> &mut Self {
+    pub(crate) fn push_again(&mut self, number: u16) -> &mut Self {
         self.pieces.push(Piece::Value(number));
         self
     }
 
     /// Appends another query with its values.
     pub fn append(&mut self, other: &Self) -> &mut Self {
-        let before = self.args.len();
+        let before = self.count();
         self.pieces.extend(other.pieces.iter().map(|piece| match *piece {
-            Piece::Text { text, base } => Piece::Text { text, base: base + before },
-            Piece::Value(number) => Piece::Value(number + before),
+            Piece::Text { text, base } => Piece::Text { text, base: base.saturating_add(before) },
+            Piece::Value(number) => Piece::Value(number.saturating_add(before)),
         }));
         self.args.extend_from_slice(&other.args);
         self
@@ -141,16 +147,32 @@ impl Query {
         self.push(")")
     }
 
+    /// How many values it has. Databases take fewer than 65,536.
+    pub(crate) fn count(&self) -> u16 {
+        u16::try_from(self.args.len()).unwrap_or(u16::MAX)
+    }
+
     /// What the text is made of.
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
-    /// The text.
-    pub fn sql(&self) -> Cow<'static, str> {
+    /// The text, for a driver. A text that was used lately is not written again.
+    fn text(&self) -> SqlStr {
         if let [Piece::Text { text, base: 0 }] = *self.pieces {
-            return Cow::Borrowed(text);
+            return text.into_sql_str();
         }
+        if let Some(text) = TEXTS.get(&*self.pieces) {
+            return text;
+        }
+        // Safe: `Query` only ever joins `&'static str` pieces and placeholder numbers.
+        let text = AssertSqlSafe(Arc::<str>::from(self.sql())).into_sql_str();
+        TEXTS.insert(self.pieces.as_slice().into(), text.clone());
+        text
+    }
+
+    /// The text.
+    pub fn sql(&self) -> String {
         let mut sql = String::with_capacity(512);
         for piece in &self.pieces {
             match *piece {
@@ -158,17 +180,24 @@ impl Query {
                 Piece::Value(number) => push_placeholder(&mut sql, number),
             }
         }
-        Cow::Owned(sql)
+        sql
     }
 
-    /// Refuses everything that may change something.
+    /// Refuses everything that may change something. `EXPLAIN ANALYZE` runs what it explains, so it
+    /// is refused as well.
     pub(crate) fn must_read(self) -> Result<Self, Error> {
-        let mut begin = self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Text { text, .. } => Some(text).filter(|text| !text.is_empty()),
+        let mut texts = self.pieces.iter().map_while(|piece| match *piece {
+            Piece::Text { text, .. } => Some(text),
             Piece::Value(_) => None,
         });
-        let reads = |text: &&str| ["SELECT ", "EXPLAIN "].iter().any(|verb| text.starts_with(verb));
-        match begin.next().is_some_and(reads) {
+        let mut begin = texts.next().unwrap_or_default();
+        for explain in ["EXPLAIN QUERY PLAN ", "EXPLAIN "] {
+            begin = begin.strip_prefix(explain).unwrap_or(begin);
+        }
+        if begin.is_empty() {
+            begin = texts.next().unwrap_or_default();
+        }
+        match begin.starts_with("SELECT ") {
             true => Ok(self),
             false => Err(Error::Internal(Cause::new("what is read must be a SELECT"))),
         }
@@ -180,42 +209,34 @@ impl Query {
         for arg in &self.args {
             arg.add_to_postgres(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        Ok((text(self.sql()), arguments))
+        Ok((self.text(), arguments))
     }
 
     /// For SQLite.
     pub(crate) fn sqlite(self) -> Result<(SqlStr, SqliteArguments), Error> {
-        let sql = self.sql();
+        let text = self.text();
         let mut arguments = SqliteArguments::default();
         for arg in self.args {
             arg.add_to_sqlite(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        Ok((text(sql), arguments))
+        Ok((text, arguments))
     }
 }
 
-fn text(sql: Cow<'static, str>) -> SqlStr {
-    match sql {
-        Cow::Borrowed(sql) => sql.into_sql_str(),
-        // Safe: `Query` only ever joins `&'static str` pieces and placeholder numbers.
-        Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
-    }
-}
-
-fn push_placeholder(sql: &mut String, number: usize) {
+fn push_placeholder(sql: &mut String, number: u16) {
     // Writing to a String cannot fail.
     let _ = write!(sql, "${number}");
 }
 
-/// Appends text whose placeholders count from `base`.
-fn push_text(sql: &mut String, text: &str, base: usize) {
+/// Appends text whose placeholders count from `base`. Texts have no `$` within quotes.
+fn push_text(sql: &mut String, text: &str, base: u16) {
     let mut parts = text.split('$');
     sql.push_str(parts.next().unwrap_or_default());
     for part in parts {
         let digits = part.bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = part.split_at(digits);
-        match number.parse::<usize>() {
-            Ok(number) => push_placeholder(sql, base + number),
+        match number.parse::<u16>() {
+            Ok(number) => push_placeholder(sql, base.saturating_add(number)),
             Err(_) => sql.push('$'),
         }
         sql.push_str(rest);
@@ -308,7 +329,7 @@ mod tests {
         let mut query = Query::new("SELECT * FROM t WHERE a = $1").bind(1_i64);
         query.push(" AND b = ").push_bind("x").push(" AND c IN ").push_list([1_i64, 2, 3]);
         let sql = "SELECT * FROM t WHERE a = $1 AND b = $2 AND c IN ($3, $4, $5, $6)";
-        assert_eq!((&*query.sql(), query.args.len()), (sql, 6));
+        assert_eq!((query.sql().as_str(), query.args.len()), (sql, 6));
     }
 
     #[test]
@@ -318,11 +339,11 @@ mod tests {
         let mut query = Query::new("a = $1").bind(1_i64);
         query.push(" AND (").append(&part).push(") AND d = ").push_bind("y");
         let sql = "a = $1 AND (b = $2 OR b = $2 + $3 OR c = $4) AND d = $5";
-        assert_eq!((&*query.sql(), query.args.len()), (sql, 5));
+        assert_eq!((query.sql().as_str(), query.args.len()), (sql, 5));
         let mut outer = Query::empty();
         outer.push_bind(0_i64).push(", ").append(&query);
         let sql = "$1, a = $2 AND (b = $3 OR b = $3 + $4 OR c = $5) AND d = $6";
-        assert_eq!((&*outer.sql(), outer.args.len()), (sql, 6));
+        assert_eq!((outer.sql().as_str(), outer.args.len()), (sql, 6));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, query_as_with, query_with};
 use uuid::Uuid;
 
-use crate::db::Row;
-use crate::error::Error;
+use crate::db::{Backend, Row};
+use crate::error::{Cause, Error};
 use crate::lease::Lease;
 use crate::query::Query;
 use crate::write::{Journal, Origin, Write};
@@ -17,9 +17,12 @@ use crate::{postgres, sqlite};
 /// database before it is saved.
 #[must_use = "work that is dropped is rolled back"]
 pub struct Work {
-    pub(crate) transaction: Transaction,
-    pub(crate) journals: Arc<[Arc<dyn Journal>]>,
-    pub(crate) origin: Origin,
+    transaction: Transaction,
+    journals: Arc<[Arc<dyn Journal>]>,
+    origin: Origin,
+    /// Whether a statement has failed, or was given up. PostgreSQL would answer COMMIT with a rollback,
+    /// and SQLite would commit the other statements.
+    has_failed: bool,
 }
 
 pub(crate) enum Transaction {
@@ -28,77 +31,113 @@ pub(crate) enum Transaction {
 }
 
 impl Work {
+    pub(crate) fn new(
+        transaction: Transaction,
+        journals: Arc<[Arc<dyn Journal>]>,
+        origin: Origin,
+    ) -> Self {
+        Self { transaction, journals, origin, has_failed: false }
+    }
+
+    /// The transaction for one statement. It counts as failed until [`Work::note`] says otherwise.
+    fn statement(&mut self) -> Result<&mut Transaction, Error> {
+        if std::mem::replace(&mut self.has_failed, true) {
+            return Err(Error::Internal(Cause::new("work goes on after it has failed")));
+        }
+        Ok(&mut self.transaction)
+    }
+
+    fn note<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
+        self.has_failed = outcome.is_err();
+        outcome
+    }
+
     /// The first row of a SELECT, if any.
     pub async fn fetch_optional<T: Row>(&mut self, query: Query) -> Result<Option<T>, Error> {
-        let query = query.must_read()?;
-        match &mut self.transaction {
-            Transaction::Postgres(lease) => {
-                let (sql, args) = query.postgres()?;
-                let found = query_as_with(sql, args).fetch_optional(lease.connection()?).await;
-                lease.seen_within(false, found)
-            }
-            Transaction::Sqlite(lease) => {
-                let (sql, args) = query.sqlite()?;
-                let found = query_as_with(sql, args).fetch_optional(lease.connection()?).await;
-                lease.seen_within(false, found)
-            }
-        }
+        Ok(self.fetch_all(query).await?.into_iter().next())
     }
 
     /// All rows of a SELECT.
     pub async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>, Error> {
-        let query = query.must_read()?;
-        match &mut self.transaction {
-            Transaction::Postgres(lease) => {
-                let (sql, args) = query.postgres()?;
-                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.seen_within(false, found)
-            }
-            Transaction::Sqlite(lease) => {
-                let (sql, args) = query.sqlite()?;
-                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.seen_within(false, found)
-            }
-        }
+        let found = self.statement()?.fetch_all(query).await;
+        self.note(found)
     }
 
     /// Makes a write; gives the row that it touched, if any.
-    pub async fn write<T: Row>(&mut self, write: Write) -> Result<Option<T>, Error> {
-        Ok(self.write_all(write).await?.into_iter().next())
+    pub async fn write<T: Row>(&mut self, write: impl Into<Write>) -> Result<Option<T>, Error> {
+        Ok(self.write_all(write.into()).await?.into_iter().next())
     }
 
     /// Makes a write; gives all rows that it touched.
     pub async fn write_all<T: Row>(&mut self, write: Write) -> Result<Vec<T>, Error> {
-        match &mut self.transaction {
-            Transaction::Postgres(lease) => {
-                let (sql, args) = write.whole(&self.journals, &self.origin).postgres()?;
-                let written = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.seen_within(true, written)
-            }
-            Transaction::Sqlite(lease) => {
-                write_parts(lease, &write, &self.journals, &self.origin).await
-            }
-        }
+        let (journals, origin) = (self.journals.clone(), self.origin.clone());
+        let written = self.statement()?.write_all(&write, &journals, &origin).await;
+        self.note(written)
     }
 
     /// Runs a write to a table that holds no records, as [`crate::Db::untracked`] does; gives the
     /// number of rows touched.
     pub async fn untracked(&mut self, query: Query) -> Result<u64, Error> {
-        match &mut self.transaction {
-            Transaction::Postgres(lease) => {
+        let done = self.statement()?.execute(query).await;
+        self.note(done)
+    }
+
+    /// Commits it. Nothing of it can be lost once this has returned `Ok`.
+    ///
+    /// # Errors
+    /// Also when one of its statements has failed: it is rolled back then.
+    pub async fn save(self) -> Result<(), Error> {
+        if self.has_failed {
+            return Err(Error::Internal(Cause::new("work that has failed cannot be saved")));
+        }
+        match self.transaction {
+            Transaction::Postgres(lease) => lease.commit().await,
+            Transaction::Sqlite(lease) => lease.commit().await,
+        }
+    }
+}
+
+impl Transaction {
+    async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>, Error> {
+        let query = query.must_read()?;
+        match self {
+            Self::Postgres(lease) => {
+                let (sql, args) = query.postgres()?;
+                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
+                lease.seen_within(false, found)
+            }
+            Self::Sqlite(lease) => {
+                let (sql, args) = query.sqlite()?;
+                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
+                lease.seen_within(false, found)
+            }
+        }
+    }
+
+    async fn write_all<T: Row>(
+        &mut self,
+        write: &Write,
+        journals: &[Arc<dyn Journal>],
+        origin: &Origin,
+    ) -> Result<Vec<T>, Error> {
+        match self {
+            Self::Postgres(lease) => {
+                let (sql, args) = write.whole(journals, origin).postgres()?;
+                let written = query_as_with(sql, args).fetch_all(lease.connection()?).await;
+                lease.seen_within(true, written)
+            }
+            Self::Sqlite(lease) => write_parts(lease, write, journals, origin).await,
+        }
+    }
+
+    async fn execute(&mut self, query: Query) -> Result<u64, Error> {
+        match self {
+            Self::Postgres(lease) => {
                 let (sql, args) = query.postgres()?;
                 let done = query_with(sql, args).execute(lease.connection()?).await;
                 Ok(lease.seen_within(true, done)?.rows_affected())
             }
-            Transaction::Sqlite(lease) => execute(lease, query).await,
-        }
-    }
-
-    /// Commits it. Nothing of it can be lost once this has returned `Ok`.
-    pub async fn save(self) -> Result<(), Error> {
-        match self.transaction {
-            Transaction::Postgres(lease) => lease.commit().await,
-            Transaction::Sqlite(lease) => lease.commit().await,
+            Self::Sqlite(lease) => execute(lease, query).await,
         }
     }
 }
@@ -116,10 +155,10 @@ pub(crate) async fn write_parts<T: Row>(
     {
         return Ok(Vec::new());
     }
-    let (sql, args) = write.statement(crate::Backend::Sqlite).sqlite()?;
+    let (sql, args) = write.statement(Backend::Sqlite).sqlite()?;
     let rows = query_with(sql, args).fetch_all(lease.connection()?).await;
     let rows: Vec<SqliteRow> = lease.seen_within(true, rows)?;
-    if !rows.is_empty() {
+    if !rows.is_empty() && !journals.is_empty() {
         let touched = |row: &SqliteRow| Ok((row.try_get("id")?, row.try_get("version")?));
         let touched: Result<Vec<(Uuid, i64)>, sqlx::Error> = rows.iter().map(touched).collect();
         let touched = touched?;

@@ -20,7 +20,7 @@ pub enum ChangeKind {
     Create,
     /// Changes them.
     Update,
-    /// Deletes them, in a way that can be undone.
+    /// Deletes or ends them. Their rows stay.
     Delete,
     /// Undoes a delete.
     Undelete,
@@ -46,25 +46,52 @@ impl Origin {
 
 /// Something that gets an entry for every change of a record, such as a change log.
 pub trait Journal: Send + Sync + 'static {
-    /// Appends the INSERT of the entries to a query. It reads the changed records from
-    /// `written (id, version)`.
-    fn push(&self, query: &mut Query, record: &'static str, change: ChangeKind, origin: &Origin);
+    /// Returns the INSERT of the entries. It reads the changed records from `written (id, version)`.
+    fn entry(&self, record: &'static str, change: ChangeKind, origin: &Origin) -> Query;
 }
 
 /// A statement that changes records. Every table of records has the columns `id uuid` and
-/// `version bigint`, which each change raises.
+/// `version bigint`, and each change that a reader can see raises the version.
 #[must_use = "a write does nothing until it is saved"]
 pub struct Write {
     record: &'static str,
     change: ChangeKind,
     statement: Statement,
     returning: Query,
-    request: Option<Request>,
 }
 
 enum Statement {
-    Insert { table: &'static str, id: Uuid, values: Vec<(&'static str, Arg)> },
-    Other(Query),
+    Insert { insert: Insert, request: Option<Request> },
+    Other { query: Query, for_share: bool },
+}
+
+/// An INSERT of one record.
+#[must_use = "a write does nothing until it is saved"]
+pub struct Insert {
+    /// The kind of the record, such as `patient`.
+    pub record: &'static str,
+    pub table: &'static str,
+    pub id: Uuid,
+    /// All columns with their values, the id among them.
+    pub values: Vec<(&'static str, Arg)>,
+    /// What is read of the new row, `id` and `version` among it.
+    pub returning: Query,
+}
+
+impl From<Insert> for Write {
+    fn from(insert: Insert) -> Self {
+        insert.once(None)
+    }
+}
+
+impl Insert {
+    /// Makes the record only if this is the first request with its id.
+    pub(crate) fn once(mut self, request: Option<&Request>) -> Write {
+        let (record, change) = (self.record, ChangeKind::Create);
+        let returning = std::mem::replace(&mut self.returning, Query::empty());
+        let statement = Statement::Insert { insert: self, request: request.cloned() };
+        Write { record, change, statement, returning }
+    }
 }
 
 impl Write {
@@ -73,47 +100,36 @@ impl Write {
     pub fn new(
         record: &'static str,
         change: ChangeKind,
-        statement: Query,
+        query: Query,
         returning: impl Into<Query>,
     ) -> Self {
-        let returning = returning.into();
-        Self { record, change, statement: Statement::Other(statement), returning, request: None }
+        let statement = Statement::Other { query, for_share: false };
+        Self { record, change, statement, returning: returning.into() }
     }
 
-    /// An INSERT of one record.
-    pub fn insert(
-        record: &'static str,
-        table: &'static str,
-        id: Uuid,
-        values: Vec<(&'static str, Arg)>,
-        returning: impl Into<Query>,
-    ) -> Self {
-        let returning = returning.into();
-        let statement = Statement::Insert { table, id, values };
-        Self { record, change: ChangeKind::Create, statement, returning, request: None }
-    }
-
-    /// Makes the record of [`Write::insert`] only if this is the first request with its id.
-    pub(crate) fn once(mut self, request: Option<&Request>) -> Self {
-        self.request = request.cloned();
+    /// Locks the rows that an INSERT … SELECT reads until the transaction ends. PostgreSQL has
+    /// `FOR SHARE` for it; SQLite needs nothing, since there is one writer at a time.
+    pub fn for_share(mut self) -> Self {
+        if let Statement::Other { for_share, .. } = &mut self.statement {
+            *for_share = true;
+        }
         self
     }
 
     /// Whether nothing else belongs to it.
     pub(crate) fn is_alone(&self, journals: &[Arc<dyn Journal>]) -> bool {
-        self.request.is_none() && journals.is_empty()
+        journals.is_empty()
+            && !matches!(&self.statement, Statement::Insert { request: Some(_), .. })
     }
 
     /// Claims the request's id, if there is one.
     pub(crate) fn claim(&self, origin: &Origin) -> Option<Query> {
-        let request = self.request.as_ref()?;
-        let id = match &self.statement {
-            Statement::Insert { id, .. } => *id,
-            Statement::Other(_) => return None,
-        };
-        let mut query = Query::empty();
-        request.push_claim(&mut query, id, origin.at);
-        Some(query)
+        match &self.statement {
+            Statement::Insert { insert, request } => {
+                Some(request.as_ref()?.claim(insert.id, origin.at))
+            }
+            Statement::Other { .. } => None,
+        }
     }
 
     /// The write with its claim and its entries as one statement, for PostgreSQL.
@@ -121,21 +137,19 @@ impl Write {
         if self.is_alone(journals) {
             return self.statement(Backend::Postgres);
         }
-        let mut query = Query::new("WITH ");
+        let mut query = Query::statement();
+        query.push("WITH ");
         let mut source = Source::Values;
         if let Some(claim) = self.claim(origin) {
-            query.push("claimed AS (");
-            query.append(&claim);
-            query.push(" RETURNING resource_id), ");
+            query.push("claimed AS (").append(&claim).push(" RETURNING resource_id), ");
             source = Source::Claimed;
         }
         query.push("written AS (");
         self.push(&mut query, source, Backend::Postgres);
         query.push(")");
-        for (journal, name) in journals.iter().zip(ENTRIES) {
-            query.push(name);
-            journal.push(&mut query, self.record, self.change, origin);
-            query.push(")");
+        for (journal, begin) in journals.iter().zip(ENTRIES) {
+            query.push(begin);
+            query.append(&journal.entry(self.record, self.change, origin)).push(")");
         }
         query.push(" SELECT * FROM written");
         query
@@ -143,7 +157,7 @@ impl Write {
 
     /// The statement alone.
     pub(crate) fn statement(&self, backend: Backend) -> Query {
-        let mut query = Query::empty();
+        let mut query = Query::statement();
         self.push(&mut query, Source::Values, backend);
         query
     }
@@ -161,20 +175,19 @@ impl Write {
             query.push(if at == 0 { "(" } else { ", (" }).push_bind(*id);
             query.push(", ").push_bind(*version).push(")");
         }
-        query.push(") ");
-        journal.push(&mut query, self.record, self.change, origin);
+        query.push(") ").append(&journal.entry(self.record, self.change, origin));
         query
     }
 
     fn push(&self, query: &mut Query, source: Source, backend: Backend) {
         match &self.statement {
-            Statement::Other(statement) => {
+            Statement::Other { query: statement, for_share } => {
                 query.append(statement);
-                if statement.for_share && backend == Backend::Postgres {
+                if *for_share && backend == Backend::Postgres {
                     query.push(" FOR SHARE");
                 }
             }
-            Statement::Insert { table, values, .. } => {
+            Statement::Insert { insert: Insert { table, values, .. }, .. } => {
                 query.push("INSERT INTO ").push(table);
                 for (at, (column, _)) in values.iter().enumerate() {
                     query.push(if at == 0 { " (" } else { ", " }).push(column);

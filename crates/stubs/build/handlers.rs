@@ -1,21 +1,26 @@
 //! The trait that a service implements, and the server trait of tonic on top of it.
 
-use prost_build::{Method, Service};
+use prost_types::{MethodDescriptorProto, ServiceDescriptorProto};
 
-/// Appends the trait `…Handler` of a service, with a function for each of its methods.
-///
-/// # Panics
-/// When a method streams: nothing in the contract does yet.
-pub(crate) fn generate(service: &Service, code: &mut String) {
-    let Service { name, package, .. } = service;
+use crate::Result;
+use crate::names::{rust_type, snake_case};
+
+/// Generates the trait `…Handler` of a service, with a function for each of its methods.
+pub(crate) fn generate(package: &str, service: &ServiceDescriptorProto) -> Result<String> {
+    if let Some(method) =
+        service.method.iter().find(|m| m.client_streaming() || m.server_streaming())
+    {
+        return Err(format!("{}: streams need a handler of their own", method.name()).into());
+    }
+    let name = service.name();
     let server = format!("{}_server", snake_case(name));
-    let functions: String = service.methods.iter().map(function).collect();
-    let delegations: String = service.methods.iter().map(delegation).collect();
-    code.push_str(&format!(
+    let functions: String = service.method.iter().map(function).collect();
+    let delegations: String = service.method.iter().map(delegation).collect();
+    Ok(format!(
         "/// Handles the calls of `{package}.{name}`. Serve it with [`crate::Handler`].
         pub trait {name}Handler: Send + Sync + 'static {{
             /// Why a call fails.
-            type Error: Into<clinic_chassis::Error>;
+            type Error: Into<clinic_net::Error>;
             {functions}
         }}
 
@@ -24,49 +29,33 @@ pub(crate) fn generate(service: &Service, code: &mut String) {
             {delegations}
         }}
         "
-    ));
+    ))
 }
 
-fn function(method: &Method) -> String {
-    assert!(
-        !method.client_streaming && !method.server_streaming,
-        "{}: streams need a handler of their own",
-        method.proto_name
-    );
-    let Method { name, input_type, output_type, comments, .. } = method;
-    let comments: String = comments.leading.iter().map(|line| format!("///{line}\n")).collect();
+fn function(method: &MethodDescriptorProto) -> String {
+    let name = snake_case(method.name());
+    let (input, output) = (rust_type(method.input_type()), rust_type(method.output_type()));
     format!(
-        "{comments}fn {name}(
+        "fn {name}(
             &self,
-            ctx: &clinic_chassis::Context,
-            request: {input_type},
-        ) -> impl Future<Output = Result<{output_type}, Self::Error>> + Send;
+            ctx: &clinic_net::Context,
+            request: {input},
+        ) -> impl Future<Output = Result<{output}, Self::Error>> + Send;
         "
     )
 }
 
-fn delegation(method: &Method) -> String {
-    let Method { name, input_type, output_type, .. } = method;
+fn delegation(method: &MethodDescriptorProto) -> String {
+    let name = snake_case(method.name());
+    let (input, output) = (rust_type(method.input_type()), rust_type(method.output_type()));
     format!(
         "async fn {name}(
             &self,
-            request: tonic::Request<{input_type}>,
-        ) -> Result<tonic::Response<{output_type}>, tonic::Status> {{
-            let (ctx, request) = clinic_chassis::Context::take(request)?;
+            request: tonic::Request<{input}>,
+        ) -> Result<tonic::Response<{output}>, tonic::Status> {{
+            let (ctx, request) = clinic_net::Context::take(request)?;
             ctx.respond(self.0.{name}(&ctx, request).await)
         }}
         "
     )
-}
-
-/// `PatientService` → `patient_service`, as the module of its server is named.
-fn snake_case(name: &str) -> String {
-    let mut text = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !text.is_empty() {
-            text.push('_');
-        }
-        text.extend(letter.to_lowercase());
-    }
-    text
 }

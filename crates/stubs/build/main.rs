@@ -1,47 +1,82 @@
-//! Generates, from the descriptors that clinic-proto compiled, a client for each service, a server
-//! whose codec validates requests, and the trait that a service implements.
+//! Generates, for each service in the descriptors that clinic-proto compiled: a client, a server whose
+//! codec validates requests, and the trait that a service implements.
 
 #![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 
 mod handlers;
+mod names;
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use prost::Message as _;
-use prost_build::{Service, ServiceGenerator};
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
+use tonic_build::manual;
 
-fn main() -> Result<(), Box<dyn Error>> {
+use crate::names::{rust_type, snake_case};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Clients take responses as they come.
+const CLIENT_CODEC: &str = "tonic_prost::ProstCodec";
+const SERVER_CODEC: &str = "crate::codec::ValidatingCodec";
+
+fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build");
     // Printed by the build script of clinic-proto.
     let descriptors = env::var("DEP_CLINIC_PROTO_DESCRIPTORS")?;
     println!("cargo:rerun-if-changed={descriptors}");
-    let mut set = FileDescriptorSet::decode(fs::read(descriptors)?.as_slice())?;
-    set.file.retain(|file| file.package().starts_with("clinic."));
-    prost_build::Config::new()
-        .extern_path(".clinic", "::clinic_proto")
-        .service_generator(Box::new(Stubs {
-            client: tonic_prost_build::configure().build_server(false).service_generator(),
-            server: tonic_prost_build::configure()
-                .build_client(false)
-                .codec_path("crate::codec::ValidatingCodec")
-                .service_generator(),
-        }))
-        .compile_fds(set)?;
+    let set = FileDescriptorSet::decode(fs::read(descriptors)?.as_slice())?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let mut packages: BTreeMap<String, String> = BTreeMap::new();
+    for file in set.file.iter().filter(|file| file.package().starts_with("clinic.")) {
+        for service in &file.service {
+            let code = packages.entry(file.package().to_owned()).or_default();
+            code.push_str(&handlers::generate(file.package(), service)?);
+            let client = manual::Builder::new().build_server(false);
+            let server = manual::Builder::new().build_client(false);
+            for (builder, codec) in [(client, CLIENT_CODEC), (server, SERVER_CODEC)] {
+                code.push_str(&stub(&out, builder, file.package(), service, codec)?);
+            }
+        }
+    }
+    for (package, code) in packages {
+        fs::write(out.join(format!("{package}.rs")), code)?;
+    }
     Ok(())
 }
 
-/// Generates the client and the server of a service, each with its own codec, and its handler trait.
-struct Stubs {
-    client: Box<dyn ServiceGenerator>,
-    server: Box<dyn ServiceGenerator>,
+/// The client or the server of a service.
+fn stub(
+    out: &Path,
+    builder: manual::Builder,
+    package: &str,
+    service: &ServiceDescriptorProto,
+    codec: &str,
+) -> Result<String> {
+    let mut built = manual::Service::builder().name(service.name()).package(package);
+    for method in &service.method {
+        built = built.method(built_method(method, codec));
+    }
+    builder.out_dir(out).compile(&[built.build()]);
+    let file = out.join(format!("{package}.{}.rs", service.name()));
+    Ok(fs::read_to_string(file)?)
 }
 
-impl ServiceGenerator for Stubs {
-    fn generate(&mut self, service: Service, code: &mut String) {
-        handlers::generate(&service, code);
-        self.client.generate(service.clone(), code);
-        self.server.generate(service, code);
+fn built_method(method: &MethodDescriptorProto, codec: &str) -> manual::Method {
+    let mut built = manual::Method::builder()
+        .name(snake_case(method.name()))
+        .route_name(method.name())
+        .input_type(rust_type(method.input_type()))
+        .output_type(rust_type(method.output_type()))
+        .codec_path(codec);
+    if method.client_streaming() {
+        built = built.client_streaming();
     }
+    if method.server_streaming() {
+        built = built.server_streaming();
+    }
+    built.build()
 }

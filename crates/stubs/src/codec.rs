@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use clinic_chassis::Error;
+use clinic_net::Error;
 use clinic_proto::validation::{Presence, Validate, Violations};
 use prost::Message;
 use tonic::Status;

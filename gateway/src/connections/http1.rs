@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_chassis::holdings::Held;
-use clinic_chassis::http2::Bounds;
+use clinic_net::holdings::Held;
+use clinic_net::http2::Bounds;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
@@ -146,8 +146,8 @@ fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<&'sta
 
 #[cfg(test)]
 mod tests {
-    use clinic_chassis::holdings::Holdings;
     use clinic_identity::Principal;
+    use clinic_net::holdings::Holdings;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use clinic_chassis::discard::{DISCARDED_BYTES, discard};
+use clinic_net::discard::{DISCARDED_BYTES, discard};
 use http::{Request, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;

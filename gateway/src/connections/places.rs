@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clinic_chassis::process::open_files;
 use clinic_identity::client_network;
+use clinic_net::process::open_files;
 use ipnet::{IpNet, Ipv6Net};
 use tokio::sync::Notify;
 use tokio::time::timeout;

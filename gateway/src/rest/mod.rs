@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use bytes::{Buf as _, Bytes, BytesMut};
-use clinic_chassis::holdings::{Account, Held};
-use clinic_chassis::http2::Bounds;
-use clinic_chassis::{Error, log_call};
 use clinic_identity::Roles;
+use clinic_net::holdings::{Account, Held};
+use clinic_net::http2::Bounds;
+use clinic_net::{Error, log_call};
 use clinic_proto::access::v1::Role;
 use clinic_proto::validation::Violation;
 use clinic_rest::{Found, Input, Matched, Routes};

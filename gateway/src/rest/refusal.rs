@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use clinic_chassis::Error;
-use clinic_chassis::status::{DOMAIN, reason_text, status};
+use clinic_net::Error;
+use clinic_net::status::{DOMAIN, reason_text, status};
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::validation::Violation;
 use clinic_rest::{Binding, Given};

@@ -1,15 +1,15 @@
 //! Why a call to this service fails.
 
-use clinic_chassis::Error as Answer;
+use clinic_net::Error as Answer;
 use clinic_proto::access::v1::ErrorReason;
-use clinic_resource::Error as Resource;
+use clinic_resource::Error as ResourceError;
 use tonic::{Code, Status};
 
 /// Why a call fails. The conversion says what each means to a client.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// What every resource has in common.
-    Resource(Resource),
+    Resource(ResourceError),
     /// The assignment has ended, and stays as it is.
     Ended,
     /// The doctor treats the patient already.
@@ -24,18 +24,20 @@ pub(crate) enum Error {
 
 impl Error {
     pub(crate) fn not_found() -> Self {
-        Self::Resource(Resource::NotFound)
+        Self::Resource(ResourceError::NotFound)
     }
 
     pub(crate) fn invalid(field: &str, message: &'static str) -> Self {
-        Self::Resource(Resource::Invalid { field: field.to_owned(), message })
+        Self::Resource(ResourceError::Invalid { field: field.to_owned(), message })
     }
 }
 
-impl From<Resource> for Error {
-    fn from(error: Resource) -> Self {
+impl From<ResourceError> for Error {
+    fn from(error: ResourceError) -> Self {
         match &error {
-            Resource::Store(taken) if taken.is_unique("assignments_patient_id_doctor_id_key") => {
+            ResourceError::Store(taken)
+                if taken.is_unique("assignments_patient_id_doctor_id_key") =>
+            {
                 Self::AlreadyAssigned
             }
             _ => Self::Resource(error),

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`access`] | which rows a caller may see and change |
 //! | [`people`] | patients and doctors, as records answers them to the caller |
-//! | [`assignments`] | conversions (`model`), the table (`store`), pages (`listing`), RPCs (`service`) |
+//! | [`assignments`] | fields, lists (`listing`), RPCs (`service`) |
 
 mod access;
 mod assignments;
@@ -14,8 +14,10 @@ mod config;
 mod error;
 mod people;
 
-use clinic_chassis::{Server, settings};
 use clinic_clock::Clock;
+use clinic_net::settings;
+use clinic_server::Server;
+use clinic_server::settings::guard;
 use clinic_store::{check_schema, idempotency, page};
 use clinic_stubs::Handler;
 use clinic_stubs::assignment::v1::assignment_service_server::AssignmentServiceServer;
@@ -37,7 +39,7 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let people = People::new(&settings::upstream("records", &config.records_url)?);
     let db = config.database.open().await?;
     check_schema(&db, &MIGRATIONS).await?;
-    let guard = config.keys.guard(&config.answers, &clock)?;
+    let guard = guard(&config.keys, &config.answers, &clock)?;
     let pages = page::Tokens::open(&db).await?;
     let assignments = Assignments::new(db.clone(), pages, clock.clone(), people);
     Ok(Server::new("clinic-assignment", guard, config.serving.shutdown_grace)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use clinic_chassis::{Context, Upstream};
+use clinic_net::{Context, Upstream};
 use clinic_proto::records::v1::{
     self as proto, BatchGetDoctorsRequest, BatchGetPatientsRequest, GetDoctorRequest,
     GetPatientRequest, PatientView,

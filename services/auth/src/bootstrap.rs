@@ -1,9 +1,9 @@
 //! What an operator does without a running service: the first administrator.
 
 use anyhow::{Result, bail};
-use clinic_chassis::Error;
 use clinic_clock::Clock;
 use clinic_identity::Roles;
+use clinic_net::Error as Answer;
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::validation::{Presence, Validate as _, Violations};
@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use crate::error::Error;
 use crate::password::{Hasher, Person, problems};
 use crate::users::{User, store};
 
@@ -80,7 +81,7 @@ fn check(email: &str, name: &str, password: &str) -> Result<()> {
 
 /// What a client would be told, as an operator is told it.
 fn said(error: Error) -> anyhow::Error {
-    let status = Status::from(error);
+    let status = Status::from(Answer::from(error));
     match status.code() {
         Code::Internal => anyhow::anyhow!("an internal error: the log says which"),
         _ => anyhow::anyhow!("{}", status.message()),

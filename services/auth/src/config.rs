@@ -5,9 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use clinic_chassis::settings::{Answers, Database, Keys, Serving, duration};
 use clinic_identity::role_from_name;
+use clinic_net::settings::{Keys, Serving, duration};
 use clinic_proto::access::v1::Role;
+use clinic_server::settings::{Answers, Database};
 
 /// Everything that auth is told.
 #[derive(Args, Clone, Debug)]

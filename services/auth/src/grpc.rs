@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clinic_chassis::{Context, Error};
+use clinic_net::Context;
 use clinic_proto::auth::v1::{
     ChangePasswordRequest, ChangePasswordResponse, DeactivateUserRequest, GetJwksRequest,
     GetJwksResponse, GetUserRequest, ListSessionsRequest, ListSessionsResponse, ListUsersRequest,
@@ -13,6 +13,7 @@ use clinic_proto::auth::v1::{
 use clinic_stubs::auth::v1::{AuthServiceHandler, TokenServiceHandler, UserAdminServiceHandler};
 
 use crate::Auth;
+use crate::error::Error;
 
 /// Answers the calls.
 #[derive(Clone)]

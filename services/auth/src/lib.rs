@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod config;
+mod error;
 mod grpc;
 mod password;
 mod sessions;
@@ -16,10 +17,11 @@ mod users;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use clinic_chassis::Server;
-use clinic_chassis::settings::upstream;
 use clinic_clock::{Clock, Skew};
-use clinic_identity::{AccessSigner, ClaimsSigner};
+use clinic_identity::AccessSigner;
+use clinic_net::settings::upstream;
+use clinic_server::Server;
+use clinic_server::settings::guard;
 use clinic_store::{Db, page};
 use clinic_stubs::Handler;
 use clinic_stubs::auth::v1::auth_service_server::AuthServiceServer;
@@ -46,7 +48,6 @@ struct Auth {
     pages: page::Tokens,
     hasher: password::Hasher,
     access: AccessSigner,
-    claims: ClaimsSigner,
     profiles: users::Profiles,
     settings: Settings,
 }
@@ -71,12 +72,11 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
         pages: page::Tokens::open(&db).await?,
         hasher: hasher.clone(),
         access,
-        claims: keys.signer(NAME, &clock)?,
-        profiles: users::Profiles::new(records),
+        profiles: users::Profiles::new(records, keys.signer(NAME, &clock)?),
         settings: settings.clone(),
     });
     let grpc = Handler(grpc::Grpc(Arc::clone(&auth)));
-    Ok(Server::new("clinic-auth", keys.guard(answers, &clock)?, serving.shutdown_grace)
+    Ok(Server::new("clinic-auth", guard(keys, answers, &clock)?, serving.shutdown_grace)
         .service(AuthServiceServer::new(grpc.clone()).accept_compressed(Gzip))
         .service(UserAdminServiceServer::new(grpc.clone()).accept_compressed(Gzip))
         .service(TokenServiceServer::new(grpc).accept_compressed(Gzip))

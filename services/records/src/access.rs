@@ -1,13 +1,14 @@
 //! Which rows a caller may see and change: `docs/access-matrix.md`, as SQL.
 //!
-//! Roles are checked against the method's rule before a handler runs; here it is only about rows.
+//! Roles are checked against the method's rule before a handler runs.
 //! A caller with several roles has the union of what each gives.
 
-use clinic_chassis::Context;
 use clinic_identity::Principal;
+use clinic_net::Context;
 use clinic_proto::access::v1::Role;
 use clinic_resource::read::by_id;
 use clinic_resource::{Arm, Requires, Scope, Update};
+use clinic_server::origin;
 use clinic_store::{Arg, Query};
 use uuid::Uuid;
 
@@ -48,8 +49,8 @@ pub(crate) fn see_patients(principal: &Principal, view: DoctorPatientView) -> Sc
     Scope::from_iter(arms)
 }
 
-/// To see a patient again by the request that made it: those that Get shows. Auth, which gets
-/// nobody, sees those of the kind that it makes.
+/// To see a patient again by the request that made it: as for Get. Auth may not get patients; it sees
+/// those without an owner, which it makes.
 pub(crate) fn see_patients_again(principal: &Principal, view: DoctorPatientView) -> Scope {
     match principal.is_service(REGISTRAR) {
         true => Scope::from_iter([unowned()]),
@@ -78,8 +79,8 @@ pub(crate) fn change_doctors(principal: &Principal) -> Scope {
     with_own(principal, Role::Doctor)
 }
 
-/// To delete and undelete either. Auth takes back what it made for an account that did not come to
-/// be; no other service deletes anything.
+/// To delete and undelete either. Auth deletes the record of an account that could not be made; no
+/// other service deletes anything.
 pub(crate) fn delete(principal: &Principal) -> Scope {
     let taken_back = principal.is_service(REGISTRAR).then(unowned);
     owned(principal).into_iter().chain(taken_back).collect()
@@ -109,7 +110,7 @@ fn with_own(principal: &Principal, role: Role) -> Scope {
     owned(principal).into_iter().chain(own.map(|user| Arm::of("user_id = ", user))).collect()
 }
 
-/// Those that nobody owns: the records of accounts that registered themselves.
+/// Records without an owner: those of accounts that registered themselves.
 fn unowned() -> Arm {
     Arm::new(Query::new("owner_id IS NULL"))
 }
@@ -159,7 +160,7 @@ pub(crate) fn change<'a>(
 ) -> Result<Update<'a, Error>, Error> {
     let live = Requires { condition: LIVE.into(), otherwise: Error::not_found() };
     let which = named(id, ctx.principal())?;
-    Ok(Update { which, scope, etag, requires: vec![live], origin: ctx.origin() })
+    Ok(Update { which, scope, etag, requires: vec![live], origin: origin(ctx) })
 }
 
 /// A change of a deleted record.
@@ -200,6 +201,7 @@ pub(crate) fn requires_account(
 #[cfg(test)]
 mod tests {
     use clinic_identity::User;
+    use clinic_resource::View;
 
     use super::*;
 
@@ -217,17 +219,20 @@ mod tests {
     fn see(roles: &[Role], view: DoctorPatientView) -> String {
         let mut query = Query::empty();
         see_patients(&user(roles), view).push(&mut query);
-        query.sql().into_owned()
+        query.sql()
     }
 
     #[test]
     fn several_roles_give_the_union_and_admin_gives_all() {
         let basic = DoctorPatientView::Basic;
-        assert_eq!(see(&[Role::Staff], basic), "(owner_id = $1)");
-        assert_eq!(see(&[Role::Staff, Role::Patient], basic), "(owner_id = $1 OR user_id = $2)");
+        assert_eq!(see(&[Role::Staff], basic), "((owner_id = $1))");
+        assert_eq!(
+            see(&[Role::Staff, Role::Patient], basic),
+            "((owner_id = $1) OR (user_id = $2))"
+        );
         let both = see(&[Role::Doctor, Role::Patient], basic);
-        assert!(both.starts_with("(user_id = $1 OR EXISTS (SELECT 1 FROM doctors"), "{both}");
-        assert_eq!(see(&[Role::Doctor, Role::Admin, Role::Staff], basic), "(TRUE)");
+        assert!(both.starts_with("((user_id = $1) OR (EXISTS (SELECT 1 FROM doctors"), "{both}");
+        assert_eq!(see(&[Role::Doctor, Role::Admin, Role::Staff], basic), "((TRUE))");
         assert_eq!(see(&[], basic), "FALSE");
     }
 
@@ -235,8 +240,11 @@ mod tests {
     fn the_operator_decides_what_doctors_see() {
         assert_eq!(see(&[Role::Doctor], DoctorPatientView::None), "FALSE");
         let doctor = user(&[Role::Doctor]);
-        assert!(!see_patients(&doctor, DoctorPatientView::Full).is_never_full());
-        assert!(see_patients(&doctor, DoctorPatientView::Basic).is_never_full());
+        let view = |operators| see_patients(&doctor, operators).view(View::Full);
+        assert_eq!(view(DoctorPatientView::Full), Some(View::Full));
+        assert_eq!(view(DoctorPatientView::Basic), Some(View::Basic));
+        let both = see_patients(&user(&[Role::Doctor, Role::Staff]), DoctorPatientView::Basic);
+        assert_eq!(both.view(View::Full), None);
     }
 
     #[test]
@@ -246,7 +254,7 @@ mod tests {
         assert!(change_patients(&service).is_empty());
         let mut query = Query::empty();
         delete(&service).push(&mut query);
-        assert_eq!(query.sql(), "(owner_id IS NULL)");
+        assert_eq!(query.sql(), "((owner_id IS NULL))");
         assert!(delete(&Principal::service("reporting")).is_empty());
         assert!(administer(&service).is_empty());
     }

@@ -1,7 +1,8 @@
 //! What an operator may set.
 
 use clap::Args;
-use clinic_chassis::settings::{Answers, Database, Keys, Serving};
+use clinic_net::settings::{Keys, Serving};
+use clinic_server::settings::{Answers, Database};
 
 use crate::access::DoctorPatientView;
 

@@ -1,13 +1,13 @@
 //! Why a call to this service fails.
 
-use clinic_chassis::Error as Answer;
-use clinic_resource::Error as Resource;
+use clinic_net::Error as Answer;
+use clinic_resource::Error as ResourceError;
 
 /// Why a call fails. The conversion says what each means to a client.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// What every resource has in common.
-    Resource(Resource),
+    Resource(ResourceError),
     /// An undelete of a record that is not deleted.
     NotDeleted,
     /// The account has a record already.
@@ -20,34 +20,28 @@ pub(crate) enum Error {
 
 impl Error {
     pub(crate) fn not_found() -> Self {
-        Self::Resource(Resource::NotFound)
+        Self::Resource(ResourceError::NotFound)
     }
 
     pub(crate) fn invalid(field: &str, message: &'static str) -> Self {
-        Self::Resource(Resource::Invalid { field: field.to_owned(), message })
+        Self::Resource(ResourceError::Invalid { field: field.to_owned(), message })
     }
 }
 
-impl From<Resource> for Error {
-    fn from(error: Resource) -> Self {
+impl From<ResourceError> for Error {
+    fn from(error: ResourceError) -> Self {
         match &error {
-            Resource::Store(taken)
+            ResourceError::Store(taken)
                 if taken.is_unique("patients_user_id_key")
                     || taken.is_unique("doctors_user_id_key") =>
             {
                 Self::UserTaken
             }
-            Resource::Store(taken) if taken.is_unique("doctors_license_key_key") => {
+            ResourceError::Store(taken) if taken.is_unique("doctors_license_key_key") => {
                 Self::LicenseTaken
             }
             _ => Self::Resource(error),
         }
-    }
-}
-
-impl From<clinic_store::Error> for Error {
-    fn from(error: clinic_store::Error) -> Self {
-        Resource::from(error).into()
     }
 }
 

@@ -16,8 +16,9 @@ mod patients;
 #[cfg(test)]
 mod tests;
 
-use clinic_chassis::Server;
 use clinic_clock::Clock;
+use clinic_server::Server;
+use clinic_server::settings::guard;
 use clinic_store::{check_schema, idempotency, page};
 use clinic_stubs::Handler;
 use clinic_stubs::records::v1::doctor_service_server::DoctorServiceServer;
@@ -35,7 +36,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/records");
 pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     let db = config.database.open().await?;
     check_schema(&db, &MIGRATIONS).await?;
-    let guard = config.keys.guard(&config.answers, &clock)?;
+    let guard = guard(&config.keys, &config.answers, &clock)?;
     let pages = page::Tokens::open(&db).await?;
     let view = config.doctor_patient_view;
     let patients = patients::Patients::new(db.clone(), pages.clone(), clock.clone(), view);

@@ -1,7 +1,7 @@
 //! Lists of patients and doctors: in the order in which they were made, or by name.
 
 use clinic_resource::text::Prefix;
-use clinic_resource::{List, Part, Range, Scope, View};
+use clinic_resource::{List, Listing, Part, Range, Scope, View};
 use clinic_store::Query;
 use clinic_store::page::Cursor;
 
@@ -24,39 +24,24 @@ const NAMES: [(&str, &str); 2] =
 
 impl<'a> Filter<'a> {
     /// The records that it lets through.
-    pub(crate) fn list(self, asked: View) -> List<'a> {
-        let (scope, condition) = (self.scope, self.condition());
-        let part = Box::new(move |number, after: Option<&Cursor>| self.part(number, after));
-        List { scope, asked, condition, part }
+    pub(crate) fn list(self, asked: View) -> List<'a, Self> {
+        List { scope: self.scope, asked, listing: self }
     }
 
-    /// A part of the list by its number, or the rest of it after a cursor.
-    fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part> {
-        let (key, order) = match (&self.prefix, number) {
-            (None, 0) => (None, "id"),
-            (Some(_), number) => {
-                let (key, order) = *NAMES.get(usize::from(number))?;
-                (Some(key), order)
-            }
-            _ => return None,
-        };
-        let range = |arm: Scope| Range { condition: self.range(&arm, number, after), order: None };
-        Some(Part { key, order, ranges: self.scope.arms().map(range).collect() })
-    }
-
-    /// The rows of an arm of the scope that are in a part of the list, after a cursor.
-    fn range(&self, arm: &Scope, number: u8, after: Option<&Cursor>) -> Query {
+    /// The rows of an arm of the scope, after a cursor: all of them, or those of the names at this
+    /// place in [`NAMES`].
+    fn range(&self, arm: &Scope, names: Option<usize>, after: Option<&Cursor>) -> Query {
         let mut query = Query::empty();
         arm.push_shown(&mut query, Some(LIVE), self.show_deleted);
         query.append(&self.also);
-        let Some(prefix) = &self.prefix else {
+        let (Some(prefix), Some(names)) = (&self.prefix, names) else {
             if let Some(after) = after {
                 query.push(" AND id > ").push_bind(after.id);
             }
             return query;
         };
-        for (at, (column, _)) in (0..=number).zip(NAMES) {
-            if at == number {
+        for (at, (column, _)) in (0..=names).zip(NAMES) {
+            if at == names {
                 match after {
                     None => query.push(" AND ").push(column).push(" >= ").push_bind(prefix.low()),
                     Some(after) => query
@@ -70,15 +55,33 @@ impl<'a> Filter<'a> {
                 };
                 query.push(" AND ").push(column).push(" < ").push_bind(prefix.high());
             } else {
-                // It was listed before.
+                // Listed before.
                 query.push(" AND NOT (").push(column).push(" >= ").push_bind(prefix.low());
                 query.push(" AND ").push(column).push(" < ").push_bind(prefix.high()).push(")");
             }
         }
         query
     }
+}
 
-    /// The condition of all rows of the list.
+impl Listing for Filter<'_> {
+    // 0 is the order of ids, 1 last names, 2 first names.
+    fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part> {
+        let names = usize::from(number).checked_sub(1);
+        let (key, order) = match (&self.prefix, names) {
+            (None, None) => (None, "id"),
+            // By name there is nothing in the order of ids.
+            (Some(_), None) => return Some(Part { key: None, order: "id", ranges: Vec::new() }),
+            (None, Some(_)) => return None,
+            (Some(_), Some(at)) => {
+                let (key, order) = *NAMES.get(at)?;
+                (Some(key), order)
+            }
+        };
+        let range = |arm: Scope| Range { condition: self.range(&arm, names, after), order: None };
+        Some(Part { key, order, ranges: self.scope.arms().map(range).collect() })
+    }
+
     fn condition(&self) -> Query {
         let mut query = Query::empty();
         self.scope.push_shown(&mut query, Some(LIVE), self.show_deleted);

@@ -1,22 +1,13 @@
-//! Who may call what: the `(clinic.access.v1.rule)` of every method, read once from the
-//! descriptors. Fails closed: a method without a rule, or with one that admits nobody in
-//! particular, stops the process.
+//! Access rules: the `(clinic.access.v1.rule)` of every method. Fails closed: a method without a rule,
+//! or with one that admits nobody in particular, stops the process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use clinic_contract::{AccessError, Callers, Method};
 use clinic_proto::access::v1::Role;
-use prost_reflect::prost_types::method_options::IdempotencyLevel;
-use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, MethodDescriptor};
 
 use crate::{Principal, Roles};
-
-/// The option that carries the rule.
-const RULE: &str = "clinic.access.v1.rule";
-/// The option that says whether answers may be compressed.
-const COMPRESSIBLE: &str = "clinic.access.v1.compressible";
-/// The packages whose methods need a rule. Others (health, reflection) are not called by users.
-const PACKAGES: &str = "clinic.";
 
 /// What the gateway and the services have to know of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,25 +44,6 @@ pub enum Denied {
     RoleRequired,
 }
 
-/// Why the access rules cannot be relied on.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// The descriptors cannot be read.
-    #[error("the contract's descriptors cannot be read: {0}")]
-    Descriptors(String),
-    /// The descriptors do not declare the option.
-    #[error("the contract's descriptors do not contain the option ({RULE})")]
-    NoOption,
-    /// A method may not be served as it is declared.
-    #[error("{method} has no usable access rule: {problem}")]
-    Rule {
-        /// The method's path, as `/package.Service/Method`.
-        method: String,
-        /// What is wrong with its rule.
-        problem: &'static str,
-    },
-}
-
 /// The rule of every method.
 #[derive(Debug)]
 pub struct Policy {
@@ -79,38 +51,15 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads the rules of all methods from an encoded `FileDescriptorSet`.
+    /// Takes the rules of all methods from an encoded `FileDescriptorSet`.
     ///
     /// # Errors
     /// When a method of a `clinic.*` package has no rule that says who may call it.
-    pub fn from_descriptors(descriptors: &[u8]) -> Result<Self, PolicyError> {
-        let pool = DescriptorPool::decode(descriptors)
-            .map_err(|error| PolicyError::Descriptors(error.to_string()))?;
-        let option = pool.all_extensions().find(|e| e.full_name() == RULE);
-        let option = option.ok_or(PolicyError::NoOption)?;
-        let compressible = pool.get_extension_by_name(COMPRESSIBLE);
-        let compressible = compressible.ok_or(PolicyError::NoOption)?;
-        let mut rules = HashMap::new();
-        for service in pool.services().filter(|s| s.full_name().starts_with(PACKAGES)) {
-            for method in service.methods() {
-                let path = format!("/{}/{}", service.full_name(), method.name());
-                match rule(&method, &option) {
-                    Ok(access) => {
-                        let takes_stream = method.is_client_streaming();
-                        let is_read = is_read(&method);
-                        let is_repeatable =
-                            is_read && !takes_stream && !method.is_server_streaming();
-                        let compressible =
-                            method.options().get_extension(&compressible).as_bool() == Some(true);
-                        let rule =
-                            Rule { access, takes_stream, is_read, is_repeatable, compressible };
-                        rules.insert(path.into(), rule)
-                    }
-                    Err(problem) => return Err(PolicyError::Rule { method: path, problem }),
-                };
-            }
-        }
-        Ok(Self { rules })
+    pub fn from_descriptors(descriptors: &[u8]) -> Result<Self, AccessError> {
+        let methods = clinic_contract::methods(descriptors)?.into_iter();
+        let rules: Result<_, _> =
+            methods.map(|method| Ok((path(&method), rule(&method)?))).collect();
+        Ok(Self { rules: rules? })
     }
 
     /// The rule of a method, by its path `/package.Service/Method`; none for an unknown method.
@@ -148,45 +97,27 @@ impl Access {
     }
 }
 
-fn rule(method: &MethodDescriptor, option: &ExtensionDescriptor) -> Result<Access, &'static str> {
-    let options = method.options();
-    if !options.has_extension(option) {
-        return Err("the option (clinic.access.v1.rule) is missing");
-    }
-    let value = options.get_extension(option);
-    let rule = value.as_message().ok_or("the option is not a message")?;
-    if set_to_true(rule, "public") {
-        Ok(Access::Public)
-    } else if set_to_true(rule, "signed_in") {
-        Ok(Access::SignedIn)
-    } else if rule.has_field_by_name("any_of") {
-        any_of(rule)
-    } else {
-        Err("it says neither public: true, nor signed_in: true, nor any_of")
-    }
+fn path(method: &Method) -> Arc<str> {
+    method.path.as_str().into()
 }
 
-fn is_read(method: &MethodDescriptor) -> bool {
-    let options = method.method_descriptor_proto().options.as_ref();
-    options.is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
-}
-
-fn set_to_true(rule: &DynamicMessage, field: &str) -> bool {
-    rule.get_field_by_name(field).and_then(|value| value.as_bool()) == Some(true)
-}
-
-fn any_of(rule: &DynamicMessage) -> Result<Access, &'static str> {
-    let any_of = rule.get_field_by_name("any_of").ok_or("any_of cannot be read")?;
-    let any_of = any_of.as_message().ok_or("any_of is not a message")?;
-    let roles = any_of.get_field_by_name("roles").ok_or("any_of has no roles")?;
-    let mut set = Roles::NONE;
-    for role in roles.as_list().ok_or("any_of.roles is not a list")? {
-        match role.as_enum_number().and_then(|number| Role::try_from(number).ok()) {
-            None | Some(Role::Unspecified) => return Err("any_of names something that is no role"),
-            Some(role) => set = set.with(role),
+fn rule(method: &Method) -> Result<Rule, AccessError> {
+    let Method { takes_stream, gives_stream, is_read, compressible, .. } = *method;
+    let access = match &method.callers {
+        Callers::Public => Access::Public,
+        Callers::SignedIn => Access::SignedIn,
+        Callers::AnyOf(numbers) => {
+            let problem = "any_of names something that is no role";
+            let unknown = || AccessError::Rule { method: method.path.clone(), problem };
+            let role = |number: &i32| match Role::try_from(*number) {
+                Err(_) | Ok(Role::Unspecified) => Err(unknown()),
+                Ok(role) => Ok(role),
+            };
+            Access::AnyOf(numbers.iter().map(role).collect::<Result<Roles, _>>()?)
         }
-    }
-    if set.is_empty() { Err("any_of names no role") } else { Ok(Access::AnyOf(set)) }
+    };
+    let is_repeatable = is_read && !takes_stream && !gives_stream;
+    Ok(Rule { access, takes_stream, is_read, is_repeatable, compressible })
 }
 
 #[cfg(test)]

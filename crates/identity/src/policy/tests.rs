@@ -3,7 +3,7 @@ use std::path::Path;
 use clinic_proto::access::v1::Role;
 use uuid::Uuid;
 
-use prost_reflect::MessageDescriptor;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 use super::*;
 use crate::User;
@@ -25,7 +25,7 @@ fn descriptors(body: &str) -> Vec<u8> {
     compiler.encode_file_descriptor_set()
 }
 
-fn probe(rule: &str) -> Result<Policy, PolicyError> {
+fn probe(rule: &str) -> Result<Policy, AccessError> {
     let body = format!("rpc Call(Empty) returns (Empty) {{ {rule} }}");
     Policy::from_descriptors(&descriptors(&body))
 }
@@ -68,8 +68,8 @@ fn a_method_without_a_usable_rule_stops_the_process_and_is_named() {
 
 #[test]
 fn descriptors_without_the_option_or_damaged_ones_stop_the_process() {
-    assert!(matches!(Policy::from_descriptors(b""), Err(PolicyError::NoOption)));
-    assert!(matches!(Policy::from_descriptors(b"\xff\xff"), Err(PolicyError::Descriptors(_))));
+    assert!(matches!(Policy::from_descriptors(b""), Err(AccessError::NoOption)));
+    assert!(matches!(Policy::from_descriptors(b"\xff\xff"), Err(AccessError::Descriptors(_))));
 }
 
 #[test]

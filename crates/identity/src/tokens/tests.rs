@@ -125,6 +125,44 @@ fn forwarded_claims_bring_the_caller_to_the_service() {
     assert!(service.principal.is_service("gateway"));
 }
 
+/// Processes of two releases run side by side during an upgrade.
+#[test]
+fn forwarded_claims_have_the_form_that_other_releases_read_and_write() {
+    let suite = suite();
+    let keys = suite.keys.issuer_keys("gateway", None).unwrap();
+    let key = &keys.at(suite.clock.unix()).unwrap().key;
+    let user = json!({
+        "kind": "user",
+        "sub": "00000000-0000-0000-0000-000000000001",
+        "sid": "00000000-0000-0000-0000-000000000002",
+        "roles": ["staff", "doctor"],
+        "email_verified": true,
+        "client_ip": "192.0.2.7",
+    });
+    let anonymous = json!({ "kind": "anonymous", "client_ip": "192.0.2.7" });
+    let service = json!({ "kind": "service" });
+    let headers = [
+        (user, suite.forward.forward(&suite.verified(), IP)),
+        (anonymous, suite.forward.forward(&Authenticated::ANONYMOUS, IP)),
+        (service, suite.forward.as_service()),
+    ];
+    for (claims, header) in headers {
+        let token = text(&header.unwrap());
+        let mut written = payload(&token);
+        let envelope = written.as_object_mut().unwrap();
+        for name in ["iss", "aud", "iat", "nbf", "exp", "jti"] {
+            assert!(envelope.remove(name).is_some(), "{name}");
+        }
+        assert_eq!(written, claims);
+        let literal = forged(&token, key, |_, payload| {
+            let payload = payload.as_object_mut().unwrap();
+            payload.extend(claims.as_object().unwrap().clone());
+        });
+        assert_eq!(suite.service.verify(&literal), suite.service.verify(&token));
+        assert!(suite.service.verify(&literal).is_ok());
+    }
+}
+
 #[test]
 fn another_algorithm_is_refused() {
     let suite = suite();

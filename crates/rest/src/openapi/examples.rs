@@ -1,55 +1,20 @@
-//! Plausible values, by the names of fields.
+//! Plausible values: the option `(clinic.rest.v1.example)` of fields.
 
 use clinic_contract::{Field, Result};
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 
 use super::Object;
 use super::schemas::Use;
 
-pub(crate) const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
-
-/// A value for a field of that name, where one is worth showing.
-pub(crate) fn example(name: &str) -> Option<Value> {
-    Some(match name {
-        "id" | "user_id" | "owner_id" | "patient_id" | "doctor_id" | "assigned_by"
-        | "request_id" => json!(ID),
-        "ids" => json!([ID]),
-        "etag" => json!("v1"),
-        "created_at" | "updated_at" | "started_at" | "last_used_at" => {
-            json!("2026-03-02T09:30:00Z")
-        }
-        "access_expires_at" => json!("2026-03-02T09:45:00Z"),
-        "expires_at" | "refresh_expires_at" => json!("2026-03-09T09:30:00Z"),
-        "first_name" => json!("Ada"),
-        "last_name" => json!("Lovelace"),
-        "name" => json!("Ada Lovelace"),
-        "email" => json!("ada@example.com"),
-        "username" => json!("ada.l"),
-        "password" | "password_confirm" | "current_password" => json!("walnut-harbour-42"),
-        "new_password" => json!("copper-meadow-17"),
-        "access" => json!("eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"),
-        "refresh" => json!("kq3vXhVbV0m6V1w9H1Zr8cV0Yw5Jt2uQpW7sN4xE6aM"),
-        "role" => json!("ROLE_STAFF"),
-        "roles" => json!(["ROLE_STAFF"]),
-        "date_of_birth" => json!("1985-05-15"),
-        "gender" => json!("F"),
-        "phone_number" => json!("+1 555 123-4567"),
-        "address" => json!("12 Example Street, Springfield"),
-        "medical_history" => json!("Allergic to penicillin"),
-        "specialization" => json!("Cardiology"),
-        "license_number" => json!("MD-10001"),
-        "qualifications" => json!("MD, FACC"),
-        "years_of_experience" => json!(12),
-        "consultation_fee" => json!("150.50"),
-        "available" => json!(true),
-        "reason_for_visit" => json!("Chest pain"),
-        "notes" => json!("See again in two weeks"),
-        "user_agent" => json!("Mozilla/5.0"),
-        "client_ip" => json!("192.0.2.7"),
-        "page_size" => json!(50),
-        _ => return None,
-    })
+/// The example of a field, in the form of its type.
+pub(crate) fn example(field: &FieldDescriptor) -> Option<Value> {
+    let text = clinic_contract::example(field)?;
+    let value = match field.kind() {
+        Kind::Bool | Kind::Int32 | Kind::Int64 => serde_json::from_str(&text).ok()?,
+        _ => json!(text),
+    };
+    Some(if field.is_list() { json!([value]) } else { value })
 }
 
 /// A body that is accepted. `fixed` are the values that the path gives to other fields.
@@ -75,7 +40,7 @@ pub(crate) fn body(
             Kind::Message(inner) => {
                 body.insert(name.to_owned(), self::body(&inner, Use::Create, &[], &[])?.into());
             }
-            _ => match example(name) {
+            _ => match example(&field) {
                 Some(value) => {
                     body.insert(name.to_owned(), value);
                 }

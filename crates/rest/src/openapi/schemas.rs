@@ -191,7 +191,7 @@ fn reference(name: &str) -> Object {
 pub(crate) fn describe(schema: &mut Object, field: &FieldDescriptor) {
     let about = comment(&field.parent_message().parent_file(), field.path());
     schema.insert("description".into(), json!(about));
-    if let Some(example) = example(field.name()) {
+    if let Some(example) = example(field) {
         schema.insert("examples".into(), json!([example]));
     }
 }

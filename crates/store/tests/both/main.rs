@@ -12,7 +12,7 @@ use clinic_clock::Clock;
 use clinic_store::idempotency::{self, CreateError, Request};
 use clinic_store::page::{Cursor, InvalidPageToken, Tokens};
 use clinic_store::{
-    Backend, ConnectError, Db, Error, Options, Origin, Query, SchemaError, Write, check_schema,
+    Backend, ConnectError, Db, Error, Insert, Options, Origin, Query, SchemaError, check_schema,
     create_database_if_missing, database_url, migrate,
 };
 use secrecy::SecretString;
@@ -59,6 +59,7 @@ CREATE TABLE entries (
     method text NOT NULL,
     at timestamptz NOT NULL
 );
+CREATE TABLE counts (id uuid NOT NULL, version bigint NOT NULL);
 CREATE UNIQUE INDEX entries_id_version_key ON entries (id, version);
 CREATE TABLE heartbeat (
     id bigint PRIMARY KEY,
@@ -164,6 +165,7 @@ on_both! {
     work_commits_its_writes_with_their_entries_or_none
     a_replayed_create_leaves_one_entry
     reads_refuse_what_may_write
+    work_that_has_failed_cannot_be_saved
 }
 
 const INSERT: &str = "INSERT INTO things (id, name, nick, email_key, good, n, day, at, blob) \
@@ -330,7 +332,7 @@ fn live(id: Uuid) -> Query {
     Query::new("SELECT id, version FROM things WHERE deleted_at IS NULL AND id = $1").bind(id)
 }
 
-fn make(id: u128) -> Write {
+fn make(id: u128) -> Insert {
     let (uuid, now) = (Uuid::from_u128(id), Clock::system().now());
     let values = vec![
         ("id", uuid.into()),
@@ -340,7 +342,8 @@ fn make(id: u128) -> Write {
         ("n", i64::try_from(id).unwrap().into()),
         ("at", now.into()),
     ];
-    Write::insert("thing", "things", uuid, values, "id, version")
+    let returning = Query::new("id, version");
+    Insert { record: "thing", table: "things", id: uuid, values, returning }
 }
 
 async fn create(db: &Db, request: &Request, id: u128) -> Result<u128, CreateError> {

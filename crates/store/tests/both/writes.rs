@@ -10,22 +10,35 @@ use crate::{Scratch, count, create, insert, live, make, request};
 struct Entries;
 
 impl Journal for Entries {
-    fn push(&self, query: &mut Query, record: &'static str, kind: ChangeKind, origin: &Origin) {
+    fn entry(&self, record: &'static str, kind: ChangeKind, origin: &Origin) -> Query {
         let change = match kind {
             ChangeKind::Create => "create",
             ChangeKind::Update => "update",
             ChangeKind::Delete => "delete",
             ChangeKind::Undelete => "undelete",
         };
-        query.push("INSERT INTO entries (record, change, id, version, actor, method, at) SELECT ");
-        query.push_bind(record).push(", ").push_bind(change).push(", id, version, ");
-        query.push_bind(origin.actor).push(", ").push_bind(origin.method.to_string());
-        query.push(", ").push_bind(origin.at).push(" FROM written");
+        let query = "INSERT INTO entries (record, change, id, version, actor, method, at) \
+                     SELECT $1, $2, id, version, $3, $4, $5 FROM written";
+        Query::new(query)
+            .bind(record)
+            .bind(change)
+            .bind(origin.actor)
+            .bind(origin.method.to_string())
+            .bind(origin.at)
+    }
+}
+
+/// Counts the changes of all records.
+struct Count;
+
+impl Journal for Count {
+    fn entry(&self, _: &'static str, _: ChangeKind, _: &Origin) -> Query {
+        Query::new("INSERT INTO counts (id, version) SELECT id, version FROM written")
     }
 }
 
 async fn journaled(scratch: &Scratch) -> Db {
-    scratch.db().await.with_journal(Entries)
+    scratch.db().await.with_journal(Entries).with_journal(Count)
 }
 
 fn origin() -> Origin {
@@ -61,6 +74,8 @@ pub(crate) async fn every_change_leaves_an_entry_in_its_own_commit(scratch: &Scr
     db.save::<(Uuid, i64)>(&origin(), rename(1, "c", ChangeKind::Delete)).await.unwrap();
     let all = [entry("create", 1, 1), entry("update", 1, 2), entry("delete", 1, 3)];
     assert_eq!(entries(&db).await, all);
+    let counts = db.fetch_one::<(i64,)>(Query::new("SELECT COUNT(*) FROM counts")).await;
+    assert_eq!(counts.unwrap(), (3,));
     let origin = origin();
     let query = Query::new("SELECT COUNT(*) FROM entries WHERE actor = $1 AND method = $2")
         .bind(origin.actor)
@@ -140,6 +155,7 @@ pub(crate) async fn reads_refuse_what_may_write(scratch: &Scratch) {
     for text in [
         "DELETE FROM things RETURNING id",
         "UPDATE things SET n = 1 RETURNING id",
+        "EXPLAIN ANALYZE DELETE FROM things",
         "WITH gone AS (DELETE FROM things RETURNING id) SELECT id FROM gone",
     ] {
         let refused = db.fetch_optional::<(Uuid,)>(Query::new(text)).await;
@@ -153,4 +169,15 @@ pub(crate) async fn reads_refuse_what_may_write(scratch: &Scratch) {
         assert!(matches!(refused, Err(Error::Internal(_))), "{text}");
     }
     assert_eq!(count(&db).await, 1);
+}
+
+pub(crate) async fn work_that_has_failed_cannot_be_saved(scratch: &Scratch) {
+    let db = journaled(scratch).await;
+    let mut work = db.work(&origin()).await.unwrap();
+    work.write::<(Uuid, i64)>(make(1)).await.unwrap();
+    let taken = work.write::<(Uuid, i64)>(make(1)).await.unwrap_err();
+    assert!(matches!(taken, Error::Unique { .. }), "{taken:?}");
+    assert!(work.write::<(Uuid, i64)>(make(2)).await.is_err());
+    work.save().await.unwrap_err();
+    assert_eq!((count(&db).await, entries(&db).await.len()), (0, 0));
 }

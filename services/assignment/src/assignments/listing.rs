@@ -3,12 +3,12 @@
 
 use clinic_identity::Principal;
 use clinic_proto::assignment::v1::AssignmentStatus;
-use clinic_resource::{List, Part, Scope, View, list};
+use clinic_resource::{Listing, Part, list};
 use clinic_store::Query;
 use clinic_store::page::Cursor;
 use uuid::Uuid;
 
-use crate::access::{self, Ground};
+use crate::access::Ground;
 use crate::error::Error;
 
 /// A patient or doctor that a list is restricted to.
@@ -53,6 +53,32 @@ impl State {
     }
 }
 
+/// The assignments that are seen on these grounds, as far as the filter lets them through.
+pub(super) struct Assignments<'a> {
+    pub(super) grounds: &'a [Ground],
+    pub(super) filter: Filter,
+}
+
+impl Listing for Assignments<'_> {
+    fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part> {
+        let after = after.map_or(Uuid::nil(), |cursor| cursor.id);
+        let ranges = self.filter.ranges(self.grounds);
+        let ranges = ranges.iter().map(|range| range.after(after)).collect();
+        (number == 0).then_some(Part { key: None, order: "id", ranges })
+    }
+
+    fn condition(&self) -> Query {
+        let mut query = Query::new("TRUE");
+        for (column, value) in self.filter.columns() {
+            query.push(" AND ").push(column.name()).push(" = ").push_bind(value);
+        }
+        if let Some(state) = self.filter.state {
+            query.push(" AND ended = ").push(state.ended());
+        }
+        query
+    }
+}
+
 /// What a list is restricted to.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Filter {
@@ -62,22 +88,6 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// The assignments that it lets through, of those that are seen on these grounds. `scope` is
-    /// what the grounds give.
-    pub(super) fn list<'a>(self, scope: &'a Scope, grounds: &'a [Ground]) -> List<'a> {
-        let condition = self.condition(grounds);
-        let part =
-            Box::new(move |number, after: Option<&Cursor>| self.part(grounds, number, after));
-        List { scope, asked: View::Full, condition, part }
-    }
-
-    /// The only part of the list of what is seen on these grounds, after a cursor.
-    fn part(&self, grounds: &[Ground], number: u8, after: Option<&Cursor>) -> Option<Part> {
-        let after = after.map_or(Uuid::nil(), |cursor| cursor.id);
-        let ranges = self.ranges(grounds).iter().map(|range| range.after(after)).collect();
-        (number == 0).then_some(Part { key: None, order: "id", ranges })
-    }
-
     fn ranges(&self, grounds: &[Ground]) -> Vec<Range> {
         let ranges = grounds.iter().flat_map(|ground| {
             let mut columns = ground_columns(*ground);
@@ -92,19 +102,6 @@ impl Filter {
             states.iter().map(move |state| Range::new(columns.clone(), *state))
         });
         ranges.collect()
-    }
-
-    /// The condition of all rows of the list.
-    fn condition(&self, grounds: &[Ground]) -> Query {
-        let mut query = Query::empty();
-        access::scope(grounds.iter().copied()).push(&mut query);
-        for (column, value) in self.columns() {
-            query.push(" AND ").push(column.name()).push(" = ").push_bind(value);
-        }
-        if let Some(state) = self.state {
-            query.push(" AND ended = ").push(state.ended());
-        }
-        query
     }
 
     fn columns(&self) -> impl Iterator<Item = (Column, Uuid)> {

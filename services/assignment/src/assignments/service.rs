@@ -1,7 +1,7 @@
 //! The RPCs of `AssignmentService`, each one function. Messages are valid when they get here.
 
-use clinic_chassis::Context;
 use clinic_clock::Clock;
+use clinic_net::Context;
 use clinic_proto::assignment::v1::{
     self as proto, CreateAssignmentRequest, DoctorPatient, EndAssignmentRequest,
     GetAssignmentRequest, ListAssignmentsRequest, ListAssignmentsResponse,
@@ -10,7 +10,8 @@ use clinic_proto::assignment::v1::{
 };
 use clinic_proto::mask::Mask;
 use clinic_resource::read::by_id;
-use clinic_resource::{New, Page, Requires, Scope, Update, View, list, read, write};
+use clinic_resource::{List, New, Page, Requires, Scope, Update, View, list, read, write};
+use clinic_server::origin;
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Changes, Db, Query, page};
 use clinic_stubs::assignment::v1::AssignmentServiceHandler;
@@ -18,7 +19,7 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::fields::Assignment;
-use super::listing::{Filter, State, Who};
+use super::listing::{self, Filter, State, Who};
 use crate::access;
 use crate::error::Error;
 use crate::people::People;
@@ -61,7 +62,8 @@ impl Assignments {
         let fingerprint = filter.fingerprint(ctx.principal(), method);
         let after = list::after(&self.pages, paging.token, &fingerprint)?;
         let scope = access::scope(grounds.iter().copied());
-        let list = filter.list(&scope, &grounds);
+        let listing = listing::Assignments { grounds: &grounds, filter };
+        let list = List { scope: &scope, asked: View::Full, listing };
         let page = list.page(&self.db, page::size(paging.size), after).await?;
         let total_size = match paging.with_total {
             true => Some(list.count::<Assignment>(&self.db).await?),
@@ -76,7 +78,7 @@ impl Assignments {
         item: impl Fn(proto::Assignment) -> T,
     ) -> Result<(Vec<T>, String), Error> {
         let Listed { page, fingerprint, .. } = listed;
-        Ok(page.into_items(View::Full, &self.pages, &fingerprint, item)?)
+        Ok(page.into_items(&self.pages, &fingerprint, item)?)
     }
 }
 
@@ -126,7 +128,7 @@ impl AssignmentServiceHandler for Assignments {
             ("started_at", ctx.now().into()),
         ];
         let new = New { id: self.clock.new_id(), message, columns, request: replay };
-        Ok(write::create::<Assignment>(&self.db, &ctx.origin(), &scope, new).await?)
+        Ok(write::create::<Assignment>(&self.db, &origin(ctx), &scope, new).await?)
     }
 
     async fn get_assignment(
@@ -254,7 +256,7 @@ fn change<'a>(
     scope: &'a Scope,
     etag: &'a str,
 ) -> Result<Update<'a, Error>, Error> {
-    Ok(Update { which: named(id)?, scope, etag, requires: Vec::new(), origin: ctx.origin() })
+    Ok(Update { which: named(id)?, scope, etag, requires: Vec::new(), origin: origin(ctx) })
 }
 
 /// Requires a patient or doctor that an update gives to be the assignment's.

@@ -7,14 +7,14 @@ mod writes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use clinic_chassis::{Context, settings};
 use clinic_clock::Clock;
 use clinic_identity::{Claims, Principal, User};
+use clinic_net::{Context, settings};
 use clinic_proto::access::v1::Role;
 use clinic_proto::assignment::v1::{
     self as proto, EndAssignmentRequest, GetAssignmentRequest, UpdateAssignmentRequest,
 };
-use clinic_resource::{Error as Resource, New, Scope, write};
+use clinic_resource::{Error as ResourceError, New, Scope, write};
 use clinic_store::idempotency::Request;
 use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate, page};
 use clinic_stubs::assignment::v1::AssignmentServiceHandler as _;
@@ -140,7 +140,7 @@ impl Scratch {
     }
 
     async fn make(&self, by: &Principal, new: New<Assignment>) -> Result<proto::Assignment, Error> {
-        let origin = self.call(by).origin();
+        let origin = clinic_server::origin(&self.call(by));
         Ok(write::create(&self.db, &origin, &scope(by), new).await?)
     }
 
@@ -177,11 +177,11 @@ impl Scratch {
 }
 
 fn is_not_found<T>(result: Result<T, Error>) -> bool {
-    matches!(result.err(), Some(Error::Resource(Resource::NotFound)))
+    matches!(result.err(), Some(Error::Resource(ResourceError::NotFound)))
 }
 
 fn is_stale<T>(result: Result<T, Error>) -> bool {
-    matches!(result.err(), Some(Error::Resource(Resource::Stale)))
+    matches!(result.err(), Some(Error::Resource(ResourceError::Stale)))
 }
 
 /// The error, without asking rows to be printable.

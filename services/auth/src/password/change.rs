@@ -1,11 +1,13 @@
 //! Changes the caller's own password.
 
-use clinic_chassis::{Context, Error};
+use clinic_net::Context;
 use clinic_proto::auth::v1::{ChangePasswordRequest, ChangePasswordResponse};
 use clinic_proto::validation::Violation;
+use clinic_server::origin;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Person, Verdict, problems};
+use crate::error::Error;
 use crate::{Auth, sessions, users};
 
 impl Auth {
@@ -17,11 +19,11 @@ impl Auth {
         let ChangePasswordRequest { current_password, new_password } = request;
         let (current, new) =
             (SecretString::from(current_password), SecretString::from(new_password));
-        let id = ctx.principal().user_id().ok_or_else(Error::role_required)?;
+        let id = ctx.principal().user_id().ok_or(Error::RoleRequired)?;
         let place = self.hasher.admit(ctx.client_ip(), &id.to_string())?;
         let user = users::store::find(&self.db, id).await?.filter(|user| user.active);
         // The access token outlives the account's end by some minutes.
-        let user = user.ok_or_else(Error::invalid_token)?;
+        let user = user.ok_or(Error::InvalidToken)?;
         let verdict = place.verify(current, Some(user.password_hash.clone())).await?;
         let person = Person {
             email: &user.email,
@@ -36,14 +38,14 @@ impl Auth {
             bad.insert(0, Violation::new("current_password", "is wrong"));
         }
         if !bad.is_empty() {
-            return Err(Error::invalid_fields(bad));
+            return Err(Error::Invalid(bad));
         }
         let hash = place.hash(new).await?;
         let now = ctx.now();
-        let mut work = self.db.work(&ctx.origin()).await?;
-        users::store::update_password(&mut work, id, &user.password_hash, &hash, now)
-            .await?
-            .ok_or_else(Error::conflict)?;
+        let mut work = self.db.work(&origin(ctx)).await?;
+        if !users::store::update_password(&mut work, id, &user.password_hash, &hash, now).await? {
+            return Err(Error::Conflict);
+        }
         sessions::store::revoke_all(&mut work, id, ctx.principal().session_id(), now).await?;
         work.save().await?;
         Ok(ChangePasswordResponse {})

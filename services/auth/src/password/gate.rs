@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use clinic_chassis::Error;
+use crate::error::Error;
 
 /// Passwords that one address may have under way. That is enough for 64 people in an office or a
 /// hospital who sign in at the same moment, and two cores check them in less than a second.
@@ -65,9 +65,7 @@ impl Gate {
             if first {
                 tracing::warn!("sign-ins are refused: too many at once from one address");
             }
-            return Err(Error::too_many_calls(
-                "too many sign-ins at once from your address or for this account: try again soon",
-            ));
+            return Err(Error::TooManySignIns);
         }
         for key in keys.iter().flatten() {
             *state.under_way.entry(key.clone()).or_default() += 1;
@@ -132,7 +130,9 @@ mod tests {
         let held: Vec<Entry> =
             names.iter().filter_map(|name| gate.enter(HERE, name).ok()).collect();
         assert_eq!(held.len(), 64);
-        let refused = Status::from(gate.enter(HERE, "new@example.com").err().unwrap());
+        let refused = Status::from(clinic_net::Error::from(
+            gate.enter(HERE, "new@example.com").err().unwrap(),
+        ));
         assert_eq!(refused.code(), Code::ResourceExhausted);
         let details = refused.get_error_details();
         assert_eq!(details.error_info().unwrap().reason, "TOO_MANY_CALLS");

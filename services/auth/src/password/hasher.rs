@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use clinic_chassis::Error;
-use clinic_clock::random;
 use clinic_identity::client_network;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::gate::{Entry, Gate};
 use super::turns::Turns;
+use crate::error::Error;
 
 /// m = 19456 KiB, t = 2, p = 1: what OWASP's cheat sheet asks of Argon2id.
 const PARAMS: Params = Params::DEFAULT;
@@ -84,8 +83,8 @@ impl Hasher {
     /// A pool with as many places as there are cores.
     pub(crate) fn new() -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let salt = Salt::new(&random::<16>()).map_err(failed)?;
-        let output = Output::new(&random::<OUTPUT>()).map_err(failed)?;
+        let salt = Salt::new(&clinic_random::bytes::<16>()).map_err(failed)?;
+        let output = Output::new(&clinic_random::bytes::<OUTPUT>()).map_err(failed)?;
         Ok(Self(Arc::new(Pool {
             cores,
             gate: Arc::default(),
@@ -103,9 +102,7 @@ impl Hasher {
         let pool = Arc::clone(&self.0);
         let network = client.map(client_network);
         let entry = pool.gate.enter(network, account)?;
-        let queued = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| {
-            Error::unavailable("too many sign-ins at once: try again soon", "the queue is full")
-        })?;
+        let queued = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| Error::HashersBusy)?;
         Ok(Place { pool, network, held: Arc::new((entry, queued)) })
     }
 
@@ -123,7 +120,7 @@ impl Hasher {
 impl Place {
     /// The password as it is stored: a PHC string.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<String, Error> {
-        let salt = Salt::new(&random::<16>()).map_err(failed)?;
+        let salt = Salt::new(&clinic_random::bytes::<16>()).map_err(failed)?;
         self.run(move |memory| {
             // The output is a place holder until it is there.
             let mut hash = phc(salt, Output::new(&[0; OUTPUT]).map_err(failed)?)?;
@@ -320,8 +317,9 @@ mod tests {
         assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
         let others = hasher.0.queue.try_acquire_many(u32::try_from(cores * QUEUE).unwrap());
         let refused = hasher.admit(None, "a").err().unwrap();
-        assert_eq!(refused.code(), tonic::Code::Unavailable);
-        assert!(tonic::Status::from(refused).get_details_retry_info().is_some());
+        assert!(matches!(refused, Error::HashersBusy));
+        let refused = tonic::Status::from(clinic_net::Error::from(refused));
+        assert!(refused.get_details_retry_info().is_some());
         drop(others);
         assert!(place(&hasher, "a").verify(secret("testpass123"), None).await.is_ok());
         assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);

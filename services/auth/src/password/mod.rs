@@ -7,7 +7,6 @@ mod hasher;
 mod rules;
 mod turns;
 
-use clinic_clock::random;
 pub(crate) use hasher::{Hasher, Place, Verdict};
 pub(crate) use rules::{Person, problems};
 use secrecy::SecretString;
@@ -18,7 +17,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz123456789";
 /// A password of 100 random bits, as `k7f2m-9xqtw-…`.
 pub fn generate_password() -> SecretString {
     let mut text = String::with_capacity(23);
-    for (at, byte) in random::<20>().into_iter().enumerate() {
+    for (at, byte) in clinic_random::bytes::<20>().into_iter().enumerate() {
         if at > 0 && at % 5 == 0 {
             text.push('-');
         }

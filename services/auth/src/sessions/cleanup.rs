@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use clinic_chassis::Error;
 use clinic_clock::Clock;
 use clinic_store::Db;
 
 use super::store;
+use crate::error::Error;
 
 const EVERY: Duration = Duration::from_secs(60 * 60);
 /// For how many days after its end a session can still be looked up by an operator.
@@ -21,7 +21,7 @@ pub(crate) async fn clean_up(db: Db, clock: Clock) {
         match forget(&db, &clock).await {
             Ok(deleted) => tracing::debug!(deleted, "ended sessions forgotten"),
             Err(error) => {
-                tracing::warn!(code = ?error.code(), "ended sessions could not be forgotten");
+                tracing::warn!(?error, "ended sessions could not be forgotten");
             }
         }
     }

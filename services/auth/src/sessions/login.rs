@@ -1,14 +1,16 @@
 //! Signing in with a password.
 
-use clinic_chassis::{Context, Error};
-use clinic_proto::access::v1::ErrorReason;
+use clinic_net::Context;
 use clinic_proto::auth::v1::{LoginRequest, LoginResponse};
+use clinic_proto::validation::Violation;
+use clinic_server::origin;
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::model::Client;
 use super::store;
 use crate::Auth;
+use crate::error::Error;
 use crate::password::{Place, Verdict};
 use crate::users::{self, User};
 
@@ -26,10 +28,10 @@ impl Auth {
         let place = self.hasher.admit(ctx.client_ip(), &users::key(login))?;
         let mut user = users::store::find_by_login(&self.db, login).await?;
         loop {
-            let known = self.verified(&place, &password, user).await?;
+            let known = self.verified(ctx, &place, &password, user).await?;
             let sign_in = self.new_sign_in(ctx);
             let begin = store::insert(&known, &sign_in, &client);
-            if self.db.save::<(Uuid, i64)>(&ctx.origin(), begin).await?.is_some() {
+            if self.db.save::<(Uuid, i64)>(&origin(ctx), begin).await?.is_some() {
                 let tokens = self.tokens(&known, &sign_in)?;
                 return Ok(LoginResponse { user: Some(known.into()), tokens: Some(tokens) });
             }
@@ -42,6 +44,7 @@ impl Auth {
     /// The account, when it is active and has that password.
     async fn verified(
         &self,
+        ctx: &Context,
         place: &Place,
         password: &SecretString,
         user: Option<User>,
@@ -50,10 +53,10 @@ impl Auth {
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let verdict = place.verify(password.clone(), stored).await?;
         let user = user.filter(|user| user.active && verdict != Verdict::Wrong);
-        let mut user = user.ok_or_else(refused)?;
+        let mut user = user.ok_or(Error::WrongCredentials)?;
         if verdict == Verdict::Outdated {
             let hash = place.hash(password.clone()).await?;
-            users::store::update_hash(&self.db, &user, &hash).await?;
+            users::store::update_hash(&self.db, &origin(ctx), &user, &hash).await?;
             user.password_hash = hash;
         }
         Ok(user)
@@ -66,14 +69,6 @@ fn login_name<'a>(email: &'a str, username: &'a str) -> Result<&'a str, Error> {
         ("", username) => Ok(username),
         (email, _) if email.contains('@') => Ok(email),
         // Never taken for a username: what was said to be an address must be one.
-        _ => Err(Error::invalid_field("email", "must be an e-mail address")),
+        _ => Err(Error::Invalid(vec![Violation::new("email", "must be an e-mail address")])),
     }
-}
-
-/// Always the same answer: which of the three it was is nobody's business.
-fn refused() -> Error {
-    Error::unauthenticated(
-        ErrorReason::InvalidCredentials,
-        "e-mail address, username or password is wrong, or the account is not active",
-    )
 }

@@ -1,7 +1,7 @@
 //! A sign-in.
 
 use chrono::{DateTime, Utc};
-use clinic_chassis::Context;
+use clinic_net::Context;
 use clinic_proto::auth::v1 as proto;
 use clinic_proto::time::timestamp;
 use uuid::Uuid;

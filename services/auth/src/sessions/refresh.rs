@@ -1,14 +1,14 @@
 //! Going on: a refresh token for new tokens.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clinic_chassis::{Context, Error};
-use clinic_clock::random;
-use clinic_proto::access::v1::ErrorReason;
+use clinic_net::Context;
 use clinic_proto::auth::v1::{RefreshRequest, RefreshResponse};
+use clinic_server::origin;
 
 use super::model::SignIn;
 use super::store::{self, Used};
 use crate::Auth;
+use crate::error::Error;
 use crate::tokens::RefreshToken;
 use crate::users::{self, User};
 
@@ -26,7 +26,7 @@ impl Auth {
         request: RefreshRequest,
     ) -> Result<RefreshResponse, Error> {
         let RefreshRequest { refresh } = request;
-        let token = RefreshToken::parse(&refresh).ok_or_else(refused)?;
+        let token = RefreshToken::parse(&refresh).ok_or(Error::RefreshToken)?;
         let (user, sign_in) = match self.rotate(ctx, &token).await? {
             Some(rotated) => rotated,
             None => self.replay(ctx, &token).await?,
@@ -42,15 +42,15 @@ impl Auth {
     ) -> Result<Option<(User, SignIn)>, Error> {
         let now = ctx.now();
         let refresh_expires_at = now + self.settings.refresh_life();
-        let salt: [u8; 16] = random();
+        let salt: [u8; 16] = clinic_random::bytes();
         let refresh = token.successor(&salt);
-        let mut work = self.db.work(&ctx.origin()).await?;
+        let mut work = self.db.work(&origin(ctx)).await?;
         let rotated = store::rotate(&mut work, token, &refresh, now, refresh_expires_at).await?;
         let Some((session_id, user_id)) = rotated else {
             return Ok(None);
         };
         let user = users::store::find_in(&mut work, user_id).await?;
-        let user = user.filter(|user| user.active).ok_or_else(refused)?;
+        let user = user.filter(|user| user.active).ok_or(Error::RefreshToken)?;
         let sign_in = SignIn { session_id, refresh, at: now, refresh_expires_at };
         store::insert_used(&mut work, token, &salt, &sign_in).await?;
         work.save().await?;
@@ -61,23 +61,23 @@ impl Auth {
     /// browser end up with the same token, in whatever order they refresh. A later replay means that
     /// somebody has a copy of the token. Nobody can tell who, so the session ends for both.
     async fn replay(&self, ctx: &Context, token: &RefreshToken) -> Result<(User, SignIn), Error> {
-        let used = store::find_used(&self.db, token).await?.ok_or_else(refused)?;
+        let used = store::find_used(&self.db, token).await?.ok_or(Error::RefreshToken)?;
         let now = ctx.now();
         self.check_clock(used.used_at, now);
         if now - used.used_at > REPLAY {
-            if store::revoke(&self.db, &ctx.origin(), used.session_id).await? {
+            if store::revoke(&self.db, &origin(ctx), used.session_id).await? {
                 let session = used.session_id;
                 tracing::warn!(%session, "a used refresh token came back: session ended");
             }
-            return Err(refused());
+            return Err(Error::RefreshToken);
         }
         let (refresh, used) = self.newest(token, used).await?;
         let Used { session_id, user_id, revoked_at, expires_at, .. } = used;
         if revoked_at.is_some() || expires_at <= now {
-            return Err(refused());
+            return Err(Error::RefreshToken);
         }
         let user = users::store::find(&self.db, user_id).await?;
-        let user = user.filter(|user| user.active).ok_or_else(refused)?;
+        let user = user.filter(|user| user.active).ok_or(Error::RefreshToken)?;
         Ok((user, SignIn { session_id, refresh, at: now, refresh_expires_at: expires_at }))
     }
 
@@ -94,10 +94,10 @@ impl Auth {
             if used.newest_hash.as_ref() == Some(&successor.hash()) {
                 return Ok((successor, used));
             }
-            used = store::find_used(&self.db, &successor).await?.ok_or_else(refused)?;
+            used = store::find_used(&self.db, &successor).await?.ok_or(Error::RefreshToken)?;
             successor = successor.successor(&used.successor_salt);
         }
-        Err(refused())
+        Err(Error::RefreshToken)
     }
 
     /// Warns if the process of auth that wrote `used_at` has a clock that is ahead of this one.
@@ -111,12 +111,4 @@ impl Auth {
             );
         }
     }
-}
-
-/// Always the same answer, whatever is wrong with the token.
-fn refused() -> Error {
-    Error::unauthenticated(
-        ErrorReason::InvalidToken,
-        "the refresh token is not valid any more: sign in again",
-    )
 }

@@ -1,15 +1,17 @@
 //! Seeing and ending sessions.
 
-use clinic_chassis::{Context, Error};
+use clinic_net::Context;
 use clinic_proto::auth::v1::{
     ListSessionsRequest, ListSessionsResponse, LogoutRequest, LogoutResponse, RevokeSessionRequest,
     Session,
 };
+use clinic_server::origin;
 use clinic_store::page::{self, Cursor};
 use uuid::Uuid;
 
 use super::{model, store};
 use crate::Auth;
+use crate::error::Error;
 use crate::tokens::RefreshToken;
 
 impl Auth {
@@ -19,9 +21,9 @@ impl Auth {
         request: LogoutRequest,
     ) -> Result<LogoutResponse, Error> {
         let LogoutRequest { refresh } = request;
-        let origin = ctx.origin();
+        let origin = origin(ctx);
         if refresh.is_empty() {
-            let session = ctx.principal().session_id().ok_or_else(Error::invalid_token)?;
+            let session = ctx.principal().session_id().ok_or(Error::InvalidToken)?;
             store::revoke(&self.db, &origin, session).await?;
         } else if let Some(token) = RefreshToken::parse(&refresh) {
             store::revoke_by_token(&self.db, &origin, &token).await?;
@@ -36,7 +38,7 @@ impl Auth {
         request: ListSessionsRequest,
     ) -> Result<ListSessionsResponse, Error> {
         let ListSessionsRequest { page_size, page_token } = request;
-        let user_id = ctx.principal().user_id().ok_or_else(Error::role_required)?;
+        let user_id = ctx.principal().user_id().ok_or(Error::RoleRequired)?;
         let fingerprint = page::fingerprint(&[b"ListSessions", user_id.as_bytes()]);
         let before = self.pages.after(&page_token, &fingerprint)?.map(|cursor| cursor.id);
         let (size, now) = (page::size(page_size), ctx.now());
@@ -56,9 +58,9 @@ impl Auth {
         request: RevokeSessionRequest,
     ) -> Result<Session, Error> {
         let RevokeSessionRequest { id } = request;
-        let id = Uuid::try_parse(&id).map_err(|_| Error::not_found())?;
-        let user_id = ctx.principal().user_id().ok_or_else(Error::role_required)?;
-        let session = store::revoke_own(&self.db, &ctx.origin(), id, user_id).await?;
-        Ok(session.ok_or_else(Error::not_found)?.seen_from(ctx.principal().session_id()))
+        let id = Uuid::try_parse(&id).map_err(|_| Error::NotFound)?;
+        let user_id = ctx.principal().user_id().ok_or(Error::RoleRequired)?;
+        let session = store::revoke_own(&self.db, &origin(ctx), id, user_id).await?;
+        Ok(session.ok_or(Error::NotFound)?.seen_from(ctx.principal().session_id()))
     }
 }

@@ -1,11 +1,11 @@
 //! The tables of sessions and refresh tokens.
 
 use chrono::{DateTime, Utc};
-use clinic_chassis::Error;
 use clinic_store::{ChangeKind, Db, Origin, Query, Work, Write};
 use uuid::Uuid;
 
 use super::model::{Client, Session, SignIn};
+use crate::error::Error;
 use crate::tokens::RefreshToken;
 use crate::users::User;
 
@@ -15,11 +15,8 @@ macro_rules! columns {
     };
 }
 
-/// What every write of sessions returns. They have no versions yet.
-const WRITTEN: &str = "id, CAST(0 AS bigint) AS version";
-
 fn end(statement: Query) -> Write {
-    Write::new("session", ChangeKind::Delete, statement, WRITTEN)
+    Write::new("session", ChangeKind::Delete, statement, "id, version")
 }
 
 /// Begins a session with its first refresh token, for an account that is active and still as it was
@@ -40,9 +37,8 @@ pub(crate) fn insert(user: &User, sign_in: &SignIn, client: &Client) -> Write {
     .bind(sign_in.refresh.hash())
     .bind(user.id)
     .bind(user.version)
-    .bind(user.password_hash.clone())
-    .for_share();
-    Write::new("session", ChangeKind::Create, query, WRITTEN)
+    .bind(user.password_hash.clone());
+    Write::new("session", ChangeKind::Create, query, "id, version").for_share()
 }
 
 /// Gives the session of a refresh token its successor and prolongs it, which only one of many callers
@@ -55,14 +51,14 @@ pub(super) async fn rotate(
     expires_at: DateTime<Utc>,
 ) -> Result<Option<(Uuid, Uuid)>, Error> {
     let query = Query::new(
-        "UPDATE sessions SET refresh_hash = $2, last_used_at = $3, expires_at = $4 \
+        "UPDATE sessions SET version = version + 1, refresh_hash = $2, last_used_at = $3, expires_at = $4 \
          WHERE refresh_hash = $1 AND revoked_at IS NULL AND expires_at > $3",
     )
     .bind(token.hash())
     .bind(successor.hash())
     .bind(now)
     .bind(expires_at);
-    let returning = "id, user_id, CAST(0 AS bigint) AS version";
+    let returning = "id, user_id, version";
     let write = Write::new("session", ChangeKind::Update, query, returning);
     let rotated: Option<(Uuid, Uuid, i64)> = work.write(write).await?;
     Ok(rotated.map(|(id, user_id, _)| (id, user_id)))
@@ -117,7 +113,7 @@ pub(super) async fn revoke_by_token(
     token: &RefreshToken,
 ) -> Result<(), Error> {
     let query = Query::new(
-        "UPDATE sessions SET revoked_at = $2 WHERE revoked_at IS NULL AND id IN \
+        "UPDATE sessions SET version = version + 1, revoked_at = $2 WHERE revoked_at IS NULL AND id IN \
          (SELECT id FROM sessions WHERE refresh_hash = $1 \
          UNION ALL SELECT session_id FROM used_refresh_tokens WHERE hash = $1)",
     )
@@ -130,7 +126,7 @@ pub(super) async fn revoke_by_token(
 /// Ends a session; true when it was alive.
 pub(super) async fn revoke(db: &Db, origin: &Origin, id: Uuid) -> Result<bool, Error> {
     let query =
-        Query::new("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+        Query::new("UPDATE sessions SET version = version + 1, revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
             .bind(id)
             .bind(origin.at);
     Ok(db.save::<(Uuid, i64)>(origin, end(query)).await?.is_some())
@@ -144,13 +140,17 @@ pub(super) async fn revoke_own(
     user_id: Uuid,
 ) -> Result<Option<Session>, Error> {
     let query = Query::new(
-        "UPDATE sessions SET revoked_at = $3 \
+        "UPDATE sessions SET version = version + 1, revoked_at = $3 \
          WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL",
     )
     .bind(id)
     .bind(user_id)
     .bind(origin.at);
-    db.save::<(Uuid, i64)>(origin, end(query)).await?;
+    let returning = concat!(columns!(), ", version");
+    let ended = Write::new("session", ChangeKind::Delete, query, returning);
+    if let Some(session) = db.save(origin, ended).await? {
+        return Ok(Some(session));
+    }
     let find = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1 AND user_id = $2");
     Ok(db.fetch_optional(Query::new(find).bind(id).bind(user_id)).await?)
 }
@@ -163,7 +163,7 @@ pub(crate) async fn revoke_all(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let query = Query::new(
-        "UPDATE sessions SET revoked_at = $3 \
+        "UPDATE sessions SET version = version + 1, revoked_at = $3 \
          WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL",
     )
     .bind(user_id)

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use clinic_chassis::{Context, Error, settings};
 use clinic_clock::{Clock, Skew};
 use clinic_identity::{
     AccessSigner, AccessVerifier, Claims, ClaimsSigner, ClaimsVerifier, KeyDir, Principal,
 };
+use clinic_net::{Context, settings};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
     LoginRequest, RefreshRequest, RefreshResponse, RegisterRequest, Tokens, User,
@@ -33,6 +33,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use self::records::Records;
+use crate::error::Error;
 use crate::{Auth, Settings, generate_password, password, users};
 
 pub(super) const PASSWORD: &str = "testpass123";
@@ -92,8 +93,7 @@ pub(super) async fn suite_over(db: Db, directory: tempfile::TempDir) -> Suite {
         skew: Skew::new(clock.clone()),
         hasher: password::Hasher::new().unwrap(),
         access,
-        claims,
-        profiles: users::Profiles::new(upstream),
+        profiles: users::Profiles::new(upstream, claims),
         settings,
     });
     Suite { auth, records, clock, verifier, _directory: directory }
@@ -142,20 +142,24 @@ pub(super) fn registration(email: &str) -> RegisterRequest {
     }
 }
 
+pub(super) fn status(error: Error) -> Status {
+    clinic_net::Error::from(error).into()
+}
+
 /// What a client would see.
 pub(super) fn seen(error: Error) -> (Code, String, Vec<u8>) {
-    let status = Status::from(error);
+    let status = status(error);
     (status.code(), status.message().to_owned(), status.details().to_vec())
 }
 
 pub(super) fn code<T>(result: Result<T, Error>) -> Code {
-    result.err().map_or(Code::Ok, |error| error.code())
+    result.err().map_or(Code::Ok, |error| status(error).code())
 }
 
 /// The fields that an error names.
 pub(super) fn fields(error: Error) -> Vec<String> {
     use tonic_types::StatusExt as _;
-    let bad = Status::from(error).get_details_bad_request().unwrap();
+    let bad = status(error).get_details_bad_request().unwrap();
     bad.field_violations.into_iter().map(|violation| violation.field).collect()
 }
 
@@ -234,7 +238,8 @@ impl Suite {
             detail: String,
         }
         if self.auth.db.backend() == clinic_store::Backend::Sqlite {
-            let plan: Vec<Line> = self.auth.db.fetch_all(Query::new(explain)).await.unwrap();
+            let plan: Vec<Line> =
+                self.auth.db.untracked().fetch_all(Query::new(explain)).await.unwrap();
             assert!(plan.iter().any(|line| line.detail.contains(index)));
         }
     }

@@ -41,7 +41,6 @@ async fn changing_the_password_ends_the_other_sessions(suite: Suite) {
 async fn everything_that_is_wrong_with_a_change_is_said_at_once(suite: Suite) {
     let account = suite.register("a@example.com").await;
     let error = change(&suite, &account.caller, "wrong", "12345678").await.unwrap_err();
-    assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(fields(error), ["current_password", "new_password", "new_password"]);
     let error = change(&suite, &account.caller, PASSWORD, "Test.User1").await.unwrap_err();
     assert_eq!(fields(error), ["new_password"]);

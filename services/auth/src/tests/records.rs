@@ -150,7 +150,7 @@ impl Kept {
         let mut doctor = request.doctor.clone().unwrap();
         let live = self.doctors.iter().filter(|d| !self.deleted.contains(&d.id));
         if live.clone().any(|d| d.license_number == doctor.license_number) {
-            return Err(clinic_chassis::Error::already_exists("license_number", "taken").into());
+            return Err(clinic_net::Error::already_exists("license_number", "taken").into());
         }
         doctor.id = doctor.user_id.clone();
         self.doctors.push(doctor.clone());
@@ -166,7 +166,7 @@ impl Kept {
 
     fn not_deleted(&self, id: &String) -> Result<(), Status> {
         if self.deleted.contains(id) {
-            return Err(clinic_chassis::Error::not_found().into());
+            return Err(clinic_net::Error::not_found().into());
         }
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 mod refresh;
 
-use clinic_chassis::Error;
 use clinic_identity::User as Subject;
 use clinic_proto::auth::v1::{GetJwksResponse, Tokens};
 use clinic_proto::time::timestamp;
 pub(crate) use refresh::RefreshToken;
 
 use crate::Auth;
+use crate::error::Error;
 use crate::sessions::SignIn;
 use crate::users::User;
 

@@ -3,7 +3,6 @@
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use clinic_clock::random;
 
 /// Keeps this use of the token as a key apart from any other.
 const SUCCESSOR: &[u8] = b"clinic refresh token successor";
@@ -15,7 +14,7 @@ pub(crate) struct RefreshToken([u8; 32]);
 impl RefreshToken {
     /// A new one.
     pub(crate) fn generate() -> Self {
-        Self(random())
+        Self(clinic_random::bytes())
     }
 
     /// What a client sent; none when it cannot be a token.

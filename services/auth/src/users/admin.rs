@@ -1,16 +1,18 @@
 //! What an administrator does with accounts.
 
-use clinic_chassis::{Context, Error};
 use clinic_identity::Roles;
-use clinic_proto::access::v1::{ErrorReason, Role};
+use clinic_net::Context;
+use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
     DeactivateUserRequest, ListUsersRequest, ListUsersResponse, ReactivateUserRequest,
     SetUserRolesRequest,
 };
+use clinic_server::origin;
 use clinic_store::page::{self, Cursor};
 
 use super::model::named;
 use super::{User, store};
+use crate::error::Error;
 use crate::{Auth, sessions};
 
 impl Auth {
@@ -75,10 +77,10 @@ impl Auth {
     ) -> Result<User, Error> {
         let id = named(id, ctx.principal())?;
         let now = ctx.now();
-        let mut work = self.db.work(&ctx.origin()).await?;
+        let mut work = self.db.work(&origin(ctx)).await?;
         store::lock_admins(&mut work).await?;
         still_admin(store::find_in(&mut work, ctx.principal().id()).await?)?;
-        let user = store::find_in(&mut work, id).await?.ok_or_else(Error::not_found)?;
+        let user = store::find_in(&mut work, id).await?.ok_or(Error::NotFound)?;
         user.check_etag(etag)?;
         let (roles, active) = change(&user);
         if roles == user.roles() && active == user.active {
@@ -87,12 +89,9 @@ impl Auth {
         let was_admin = user.is_admin();
         let user = store::update_standing(&mut work, &user, roles, active, now)
             .await?
-            .ok_or_else(Error::conflict)?;
+            .ok_or(Error::Conflict)?;
         if was_admin && !store::has_admin(&mut work).await? {
-            return Err(Error::failed_precondition(
-                ErrorReason::LastAdmin,
-                "this is the last active administrator: make another one first",
-            ));
+            return Err(Error::LastAdmin);
         }
         if !active {
             sessions::store::revoke_all(&mut work, id, None, now).await?;
@@ -105,5 +104,5 @@ impl Auth {
 /// The caller as he is now: his access token says what he was when it was made, and who was demoted
 /// or closed since must not undo it.
 fn still_admin(caller: Option<User>) -> Result<(), Error> {
-    caller.filter(User::is_admin).map(drop).ok_or_else(Error::role_required)
+    caller.filter(User::is_admin).map(drop).ok_or(Error::RoleRequired)
 }

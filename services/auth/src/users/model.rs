@@ -1,13 +1,14 @@
 //! An account.
 
 use chrono::{DateTime, Utc};
-use clinic_chassis::Error;
 use clinic_identity::{Principal, Roles};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1 as proto;
 use clinic_proto::time::timestamp;
 use clinic_store::etag::{etag, is_current};
 use uuid::Uuid;
+
+use crate::error::Error;
 
 /// An account as it is stored. No `Debug`: it is personal data and a credential.
 #[derive(Clone, sqlx::FromRow)]
@@ -38,7 +39,7 @@ impl User {
 
     /// Refuses an etag that is given and not the current one.
     pub(crate) fn check_etag(&self, etag: &str) -> Result<(), Error> {
-        if is_current(etag, self.version) { Ok(()) } else { Err(Error::stale_etag()) }
+        if is_current(etag, self.version) { Ok(()) } else { Err(Error::Stale) }
     }
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn key(text: &str) -> String {
 /// The account that a request names: an id, or `me`.
 pub(crate) fn named(id: &str, principal: &Principal) -> Result<Uuid, Error> {
     if id == "me" {
-        return principal.user_id().ok_or_else(Error::not_found);
+        return principal.user_id().ok_or(Error::NotFound);
     }
-    Uuid::try_parse(id).map_err(|_| Error::not_found())
+    Uuid::try_parse(id).map_err(|_| Error::NotFound)
 }

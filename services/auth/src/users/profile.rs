@@ -1,6 +1,7 @@
 //! The patient or doctor record of an account, which records keeps.
 
-use clinic_chassis::{Context, Error, Upstream};
+use clinic_identity::ClaimsSigner;
+use clinic_net::{Context, Upstream};
 use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
     Patient,
@@ -11,6 +12,8 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
+
+use crate::error::Error;
 
 /// What a new account brings along.
 pub(super) enum Profile {
@@ -47,18 +50,25 @@ pub(super) enum Made {
     Doctor(String),
 }
 
-/// Makes and deletes the records of accounts. Every call must be made as auth itself.
+/// Makes and deletes the records of accounts, as auth itself.
 pub(crate) struct Profiles {
     patients: PatientServiceClient<Upstream>,
     doctors: DoctorServiceClient<Upstream>,
+    claims: ClaimsSigner,
 }
 
 impl Profiles {
-    pub(crate) fn new(records: Upstream) -> Self {
+    pub(crate) fn new(records: Upstream, claims: ClaimsSigner) -> Self {
         Self {
+            claims,
             patients: PatientServiceClient::new(records.clone()),
             doctors: DoctorServiceClient::new(records),
         }
+    }
+
+    /// The context of work that no call asked for.
+    pub(super) fn background(&self) -> Result<Context, Error> {
+        Context::background(&self.claims).map_err(Error::internal)
     }
 
     /// Makes the record of an account, or finds it made; `None` when it was made and deleted before.
@@ -69,6 +79,7 @@ impl Profiles {
         profile: Profile,
         user_id: Uuid,
     ) -> Result<Option<Made>, Error> {
+        let ctx = ctx.as_service(&self.claims).map_err(Error::internal)?;
         let (user_id, request_id) = (user_id.to_string(), user_id.to_string());
         let outcome = match profile {
             Profile::Patient(patient) => {
@@ -93,6 +104,7 @@ impl Profiles {
 
     /// Takes a record back whose account was not made.
     pub(super) async fn take_back(&self, ctx: &Context, made: Made) -> Result<(), Error> {
+        let ctx = ctx.as_service(&self.claims).map_err(Error::internal)?;
         let etag = String::new();
         let outcome = match made {
             Made::Patient(id) => {
@@ -118,17 +130,14 @@ fn refused(status: Status) -> Error {
     let field = |status: &Status| status.get_details_error_info()?.metadata.get("field").cloned();
     match status.code() {
         Code::AlreadyExists if field(&status).as_deref() == Some("license_number") => {
-            Error::already_exists(
-                "doctor.license_number",
-                "a doctor with this license number is registered already",
-            )
+            Error::LicenseTaken
         }
         Code::InvalidArgument
         | Code::AlreadyExists
         | Code::Aborted
         | Code::Unavailable
         | Code::DeadlineExceeded
-        | Code::Cancelled => Error::from(status),
+        | Code::Cancelled => Error::Records(status),
         // Anything else is not about what the client sent: auth may not ask, or records is broken.
         code => Error::internal(format!("records answered {code:?} to auth")),
     }

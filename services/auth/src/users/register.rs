@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use clinic_chassis::{Context, Error};
-use clinic_identity::{Roles, role_name};
-use clinic_proto::access::v1::{ErrorReason, Role};
+use clinic_identity::Roles;
+use clinic_net::Context;
+use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::register_request::Profile as Given;
 use clinic_proto::auth::v1::{RegisterRequest, RegisterResponse};
 use clinic_proto::records::v1::Patient;
 use clinic_proto::validation::Violation;
+use clinic_server::origin;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::profile::Profile;
 use super::{User, key, registrations, store};
+use crate::error::Error;
 use crate::password::{Person, problems};
 use crate::sessions::{Client, SignIn};
 use crate::{Auth, sessions};
@@ -38,18 +40,18 @@ impl Auth {
         ctx: &Context,
         request: RegisterRequest,
     ) -> Result<RegisterResponse, Error> {
-        let registration = Registration::parse(request).map_err(Error::invalid_fields)?;
+        let registration = Registration::parse(request).map_err(Error::Invalid)?;
         self.check_open(registration.role)?;
         let Registration { email, username, name, password, role, profile } = registration;
         let place = self.hasher.admit(ctx.client_ip(), &key(&email))?;
         // The indexes decide in the end. This answers before the work, and before records is asked.
         if store::find_by_login(&self.db, &email).await?.is_some() {
-            return Err(store::email_taken());
+            return Err(Error::EmailTaken);
         }
         if let Some(username) = &username
             && store::find_by_login(&self.db, username).await?.is_some()
         {
-            return Err(store::username_taken());
+            return Err(Error::UsernameTaken);
         }
         let password_hash = place.hash(password).await?;
         // The rest hashes nothing, and records may be slow.
@@ -85,11 +87,7 @@ impl Auth {
         if self.settings.registration_roles.contains(&role) {
             return Ok(());
         }
-        let role = role_name(role);
-        Err(Error::permission_denied(
-            ErrorReason::RegistrationClosed,
-            format!("nobody can register with the role {role} here: ask an administrator"),
-        ))
+        Err(Error::RegistrationClosed(role))
     }
 
     /// The record first, since it cannot be made in the transaction.
@@ -103,12 +101,11 @@ impl Auth {
             let sign_in = self.insert(ctx, &user, false).await?;
             return Ok((user, sign_in));
         };
-        let as_auth = ctx.as_service(&self.claims).map_err(Error::internal)?;
-        let made = match self.profiles.create(&as_auth, profile, user.id).await {
+        let made = match self.profiles.create(ctx, profile, user.id).await {
             Ok(Some(_)) => self.insert(ctx, &user, true).await,
             // Somebody who registers that address too has taken it back meanwhile.
-            Ok(None) => Err(Error::conflict()),
-            Err(error) if registrations::is_refusal(&error) => {
+            Ok(None) => Err(Error::Conflict),
+            Err(error) if error.is_refusal_of_records() => {
                 // Should this fail, the sweep finds it.
                 let _ = registrations::forget(&self.db, user.id).await;
                 return Err(error);
@@ -126,7 +123,7 @@ impl Auth {
 
     async fn insert(&self, ctx: &Context, user: &User, has_profile: bool) -> Result<SignIn, Error> {
         let (sign_in, client) = (self.new_sign_in(ctx), Client::of(ctx));
-        let mut work = self.db.work(&ctx.origin()).await?;
+        let mut work = self.db.work(&origin(ctx)).await?;
         if has_profile {
             registrations::settle(&mut work, user.id).await?;
         }

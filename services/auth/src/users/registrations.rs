@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clinic_chassis::{Context, Error};
+use clinic_net::Context;
 use clinic_store::{Db, Query, Work};
-use tonic::Code;
 use uuid::Uuid;
 
 use super::model::key;
 use super::profile::Profile;
 use crate::Auth;
+use crate::error::Error;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long a registration may take: longer than any deadline, also by a clock that is a minute
@@ -47,7 +47,7 @@ pub(super) async fn begin(
 /// its profile back.
 pub(crate) async fn settle(work: &mut Work, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1 AND NOT abandoned");
-    if work.untracked(query.bind(user_id)).await? > 0 { Ok(()) } else { Err(Error::conflict()) }
+    if work.untracked(query.bind(user_id)).await? > 0 { Ok(()) } else { Err(Error::Conflict) }
 }
 
 /// Strikes one out that has nothing at records.
@@ -81,9 +81,8 @@ impl Auth {
     /// Takes back what earlier attempts with that address left behind: the client that tries again
     /// must not be told that its own license number is taken.
     pub(super) async fn withdraw_earlier(&self, ctx: &Context, email: &str) -> Result<(), Error> {
-        let as_auth = ctx.as_service(&self.claims).map_err(Error::internal)?;
         for (user_id,) in of_address(&self.db, email).await? {
-            self.withdraw(&as_auth, user_id).await?;
+            self.withdraw(ctx, user_id).await?;
         }
         Ok(())
     }
@@ -98,7 +97,7 @@ impl Auth {
             // Taken back before, by somebody who did not come to forget it.
             Ok(None) => {}
             // As it would have refused the first.
-            Err(error) if is_refusal(&error) => {}
+            Err(error) if error.is_refusal_of_records() => {}
             Err(error) => return Err(error),
         }
         forget(&self.db, user_id).await
@@ -111,14 +110,16 @@ impl Auth {
     }
 
     async fn withdraw_or_say(&self, user_id: Uuid) {
-        let ctx = Context::background(&self.claims).map_err(Error::internal);
-        let withdrawn = match ctx {
+        let withdrawn = match self.profiles.background() {
             Ok(ctx) => self.withdraw(&ctx, user_id).await,
             Err(error) => Err(error),
         };
         if let Err(error) = withdrawn {
-            let code = error.code();
-            tracing::warn!(%user_id, ?code, "a profile without an account could not be taken back yet");
+            tracing::warn!(
+                %user_id,
+                ?error,
+                "a profile without an account could not be taken back yet"
+            );
         }
     }
 
@@ -138,12 +139,7 @@ impl Auth {
                     self.withdraw_or_say(user_id).await;
                 }
             }
-            Err(error) => tracing::warn!(code = ?error.code(), "registrations cannot be read"),
+            Err(error) => tracing::warn!(?error, "registrations cannot be read"),
         }
     }
-}
-
-/// Whether records has said that it did not make a profile. Any other error says nothing.
-pub(super) fn is_refusal(error: &Error) -> bool {
-    matches!(error.code(), Code::InvalidArgument | Code::AlreadyExists)
 }

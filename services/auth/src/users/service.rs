@@ -1,14 +1,16 @@
 //! Reading and changing an account.
 
-use clinic_chassis::{Context, Error};
+use clinic_net::Context;
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{GetUserRequest, UpdateUserRequest};
 use clinic_proto::validation::Presence;
+use clinic_server::origin;
 use uuid::Uuid;
 
 use super::model::named;
 use super::{User, store};
 use crate::Auth;
+use crate::error::Error;
 
 impl Auth {
     pub(crate) async fn get_user(
@@ -38,23 +40,21 @@ impl Auth {
             return Ok(current);
         }
         let (id, version) = (current.id, current.version);
-        let updated = store::update_name(&self.db, &ctx.origin(), id, version, name).await?;
-        updated.ok_or_else(|| {
-            if wanted.etag.is_empty() { Error::conflict() } else { Error::stale_etag() }
-        })
+        let updated = store::update_name(&self.db, &origin(ctx), id, version, name).await?;
+        updated.ok_or_else(|| if wanted.etag.is_empty() { Error::Conflict } else { Error::Stale })
     }
 
     /// An account that the caller may see: the own, or any for an ADMIN. The access token outlives
     /// the account's end, and the role, by some minutes; so the caller is read too.
     async fn visible_user(&self, ctx: &Context, id: Uuid) -> Result<User, Error> {
         let me = store::find(&self.db, ctx.principal().id()).await?.filter(|user| user.active);
-        let me = me.ok_or_else(Error::invalid_token)?;
+        let me = me.ok_or(Error::InvalidToken)?;
         if me.id == id {
             return Ok(me);
         }
         if !(ctx.principal().has(Role::Admin) && me.is_admin()) {
-            return Err(Error::not_found());
+            return Err(Error::NotFound);
         }
-        store::find(&self.db, id).await?.ok_or_else(Error::not_found)
+        store::find(&self.db, id).await?.ok_or(Error::NotFound)
     }
 }

@@ -1,14 +1,14 @@
 //! The table of accounts.
 
 use chrono::{DateTime, Utc};
-use clinic_chassis::Error;
 use clinic_identity::Roles;
 use clinic_proto::access::v1::Role;
-use clinic_store::{ChangeKind, Db, Origin, Query, Work, Write};
+use clinic_store::{ChangeKind, Db, Insert, Origin, Query, Work, Write};
 use uuid::Uuid;
 
 use super::User;
 use super::model::key;
+use crate::error::Error;
 
 macro_rules! columns {
     () => {
@@ -52,21 +52,10 @@ pub(crate) async fn insert(work: &mut Work, user: &User) -> Result<(), Error> {
         ("email_key", key(&user.email).into()),
         ("username_key", user.username.as_deref().map(key).into()),
     ];
-    let write = Write::insert("user", "users", user.id, values, "id, version");
-    match work.write::<(Uuid, i64)>(write).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_unique("users_email_key_key") => Err(email_taken()),
-        Err(error) if error.is_unique("users_username_key_key") => Err(username_taken()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-pub(crate) fn email_taken() -> Error {
-    Error::already_exists("email", "an account with this e-mail address exists already")
-}
-
-pub(crate) fn username_taken() -> Error {
-    Error::already_exists("username", "this username is taken: choose another one")
+    let returning = Query::new("id, version");
+    let write = Insert { record: "user", table: "users", id: user.id, values, returning };
+    work.write::<(Uuid, i64)>(write).await?;
+    Ok(())
 }
 
 fn update(statement: Query) -> Write {
@@ -74,14 +63,20 @@ fn update(statement: Query) -> Write {
 }
 
 /// Stores the same password as another hash, unless it changed meanwhile. The account is still the
-/// same to everybody, so it keeps its version.
-pub(crate) async fn update_hash(db: &Db, user: &User, hash: &str) -> Result<(), Error> {
+/// same to every reader, so it keeps its version.
+pub(crate) async fn update_hash(
+    db: &Db,
+    origin: &Origin,
+    user: &User,
+    hash: &str,
+) -> Result<(), Error> {
     let query =
         Query::new("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
             .bind(user.id)
             .bind(user.password_hash.clone())
             .bind(hash.to_owned());
-    db.untracked().execute(query).await?;
+    let write = Write::new("user", ChangeKind::Update, query, "id, version");
+    db.save::<(Uuid, i64)>(origin, write).await?;
     Ok(())
 }
 
@@ -92,7 +87,7 @@ pub(crate) async fn update_password(
     known_hash: &str,
     new_hash: &str,
     now: DateTime<Utc>,
-) -> Result<Option<User>, Error> {
+) -> Result<bool, Error> {
     let query = Query::new(
         "UPDATE users SET password_hash = $3, updated_at = $4, version = version + 1 \
          WHERE id = $1 AND active AND password_hash = $2",
@@ -101,7 +96,8 @@ pub(crate) async fn update_password(
     .bind(known_hash.to_owned())
     .bind(new_hash.to_owned())
     .bind(now);
-    Ok(work.write(update(query)).await?)
+    let write = Write::new("user", ChangeKind::Update, query, "id, version");
+    Ok(work.write::<(Uuid, i64)>(write).await?.is_some())
 }
 
 /// Renames an account if `version` still matches.

@@ -1,7 +1,7 @@
 //! The RPCs of `DoctorService`, each one function. Messages are valid when they get here.
 
-use clinic_chassis::Context;
 use clinic_clock::Clock;
+use clinic_net::Context;
 use clinic_proto::access::v1::Role;
 use clinic_proto::mask::Mask;
 use clinic_proto::records::v1::{
@@ -11,6 +11,7 @@ use clinic_proto::records::v1::{
 };
 use clinic_resource::text::{Prefix, fold};
 use clinic_resource::{New, Scope, View, list, read, write};
+use clinic_server::origin;
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Changes, Db, Query, page};
 use clinic_stubs::records::v1::DoctorServiceHandler;
@@ -49,7 +50,7 @@ impl DoctorServiceHandler for Doctors {
         let columns = access::owner_and_account(caller, &message.user_id, "doctor.user_id")?;
         let scope = access::see_doctors(caller, false);
         let new = New::<Doctor> { id: self.clock.new_id(), message, columns, request: replay };
-        Ok(write::create(&self.db, &ctx.origin(), &scope, new).await?)
+        Ok(write::create(&self.db, &origin(ctx), &scope, new).await?)
     }
 
     async fn get_doctor(
@@ -94,8 +95,7 @@ impl DoctorServiceHandler for Doctors {
             true => Some(list.count::<Doctor>(&self.db).await?),
             false => None,
         };
-        let (doctors, next_page_token) =
-            page.into_items(View::Full, &self.pages, &print, |it| it)?;
+        let (doctors, next_page_token) = page.into_items(&self.pages, &print, |it| it)?;
         Ok(ListDoctorsResponse { doctors, next_page_token, total_size })
     }
 

@@ -1,7 +1,7 @@
 //! The RPCs of `PatientService`, each one function. Messages are valid when they get here.
 
-use clinic_chassis::Context;
 use clinic_clock::Clock;
+use clinic_net::Context;
 use clinic_proto::mask::Mask;
 use clinic_proto::records::v1::{
     self as proto, BatchGetPatientsRequest, BatchGetPatientsResponse, CreatePatientRequest,
@@ -10,6 +10,7 @@ use clinic_proto::records::v1::{
 };
 use clinic_resource::text::Prefix;
 use clinic_resource::{New, list, read, write};
+use clinic_server::origin;
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Db, Query, page};
 use clinic_stubs::records::v1::PatientServiceHandler;
@@ -55,7 +56,7 @@ impl PatientServiceHandler for Patients {
         let columns = access::owner_and_account(caller, &message.user_id, "patient.user_id")?;
         let scope = access::see_patients_again(caller, self.doctor_view);
         let new = New::<Patient> { id: self.clock.new_id(), message, columns, request: replay };
-        Ok(write::create(&self.db, &ctx.origin(), &scope, new).await?)
+        Ok(write::create(&self.db, &origin(ctx), &scope, new).await?)
     }
 
     async fn get_patient(
@@ -103,7 +104,7 @@ impl PatientServiceHandler for Patients {
             true => Some(list.count::<Patient>(&self.db).await?),
             false => None,
         };
-        let (patients, next_page_token) = page.into_items(asked, &self.pages, &print, |it| it)?;
+        let (patients, next_page_token) = page.into_items(&self.pages, &print, |it| it)?;
         Ok(ListPatientsResponse { patients, next_page_token, total_size })
     }
 

@@ -1,6 +1,6 @@
 //! Doctors.
 
-use clinic_chassis::Context;
+use clinic_net::Context;
 use clinic_proto::records::v1::{
     BatchGetDoctorsRequest, CreateDoctorRequest, DeleteDoctorRequest, Doctor, GetDoctorRequest,
     ListDoctorsRequest, UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
@@ -12,7 +12,7 @@ use super::{
     staff,
 };
 use crate::error::Error;
-use clinic_resource::Error as Resource;
+use clinic_resource::Error as ResourceError;
 
 on_both! {
     everybody_sees_doctors_and_their_owners_change_them
@@ -69,18 +69,18 @@ async fn everybody_sees_doctors_and_their_owners_change_them(records: Records) {
     for caller in [other_staff(), doctor(), auth()] {
         assert_fails!(
             records.doctors.update_doctor(&caller, change("")).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
         assert_fails!(
             records.doctors.delete_doctor(&caller, delete(&made.id)).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
     }
     let changed = records.doctors.update_doctor(&staff(), change(&made.etag)).await.unwrap();
     assert_eq!((changed.years_of_experience, changed.last_name.as_str()), (9, "Lee"));
     assert_fails!(
         records.doctors.update_doctor(&staff(), change(&made.etag)).await,
-        Error::Resource(Resource::Stale)
+        Error::Resource(ResourceError::Stale)
     );
     records.doctors.update_doctor(&admin(), change("")).await.unwrap();
 }
@@ -166,11 +166,11 @@ async fn only_an_admin_verifies(records: Records) {
     let verify = |etag: &str| VerifyDoctorRequest { id: made.id.clone(), etag: etag.into() };
     assert_fails!(
         records.doctors.verify_doctor(&staff(), verify("")).await,
-        Error::Resource(Resource::NotFound)
+        Error::Resource(ResourceError::NotFound)
     );
     assert_fails!(
         records.doctors.verify_doctor(&admin(), verify("v9")).await,
-        Error::Resource(Resource::Stale)
+        Error::Resource(ResourceError::Stale)
     );
     let verified = records.doctors.verify_doctor(&admin(), verify(&made.etag)).await.unwrap();
     assert!(verified.verified && verified.etag != made.etag);

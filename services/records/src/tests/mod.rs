@@ -2,6 +2,7 @@
 //! wire, the rules of the methods and the validation of messages are the suite's to test.
 
 mod doctors;
+mod journals;
 mod migrating;
 mod patients;
 mod plans;
@@ -9,9 +10,9 @@ mod plans;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::TimeDelta;
-use clinic_chassis::Context;
 use clinic_clock::Clock;
 use clinic_identity::{Claims, Principal, User};
+use clinic_net::Context;
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1 as proto;
 use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate, page};
@@ -23,7 +24,7 @@ use crate::DoctorPatientView;
 use crate::doctors::Doctors;
 use crate::error::Error;
 use crate::patients::Patients;
-use clinic_resource::Error as Resource;
+use clinic_resource::Error as ResourceError;
 
 /// Between two records, so that their order does not hang on the system's clock.
 const TICK: TimeDelta = TimeDelta::milliseconds(2);
@@ -224,9 +225,15 @@ fn every_field_of_the_contract_is_known() {
 }
 
 #[test]
+fn the_basic_view_has_names_gender_and_birth_date_only() {
+    let names = clinic_resource::basic_field_names::<crate::patients::Patient>();
+    assert_eq!(names, ["id", "first_name", "last_name", "date_of_birth", "gender"]);
+}
+
+#[test]
 fn every_not_found_is_the_same_to_the_byte() {
     let status =
-        || tonic::Status::from(clinic_chassis::Error::from(Error::Resource(Resource::NotFound)));
+        || tonic::Status::from(clinic_net::Error::from(Error::Resource(ResourceError::NotFound)));
     assert_eq!(status().code(), tonic::Code::NotFound);
     assert_eq!(status().into_http::<()>().headers(), status().into_http::<()>().headers());
 }

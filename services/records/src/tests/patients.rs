@@ -1,7 +1,7 @@
 //! Patients.
 
-use clinic_chassis::Context;
 use clinic_identity::Principal;
+use clinic_net::Context;
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1::{
     BatchGetPatientsRequest, CreatePatientRequest, DeletePatientRequest, GetPatientRequest,
@@ -9,13 +9,19 @@ use clinic_proto::records::v1::{
     UpdatePatientRequest,
 };
 use clinic_stubs::records::v1::PatientServiceHandler as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
     Records, a_patient, admin, assert_fails, auth, call_of, doctor, mask, on_both, other_staff,
     patient, staff, user, user_id,
 };
 use crate::error::Error;
-use clinic_resource::Error as Resource;
+use crate::listing::Filter;
+use clinic_resource::Error as ResourceError;
+use clinic_resource::text::Prefix;
+use clinic_resource::{List, Listing, Part, Scope, View};
+use clinic_store::Query;
+use clinic_store::page::Cursor;
 
 on_both! {
     a_patient_is_seen_by_who_may_and_is_not_there_for_others
@@ -34,6 +40,7 @@ on_both! {
     a_name_is_found_by_its_beginning_last_names_first
     a_page_token_belongs_to_its_query
     a_page_of_long_records_is_read_in_portions
+    a_search_of_many_names_lists_each_match_once
     several_roles_see_the_union_once
     deleted_patients_are_listed_for_who_may_undelete_them
 }
@@ -93,16 +100,16 @@ async fn a_patient_is_seen_by_who_may_and_is_not_there_for_others(records: Recor
     for caller in [other_staff(), patient(), doctor(), unverified, auth()] {
         assert_fails!(
             records.patients.get_patient(&caller, get(&made.id)).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
         assert_fails!(
             records.patients.delete_patient(&caller, delete(&made.id)).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
         let change = update(&made.id, a_patient("X", "Y"), &["*"]);
         assert_fails!(
             records.patients.update_patient(&caller, change).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
         assert!(list(&records, &caller, "").await.is_empty());
     }
@@ -134,7 +141,7 @@ async fn me_is_the_callers_own_record(records: Records) {
     for caller in [staff(), doctor(), admin()] {
         assert_fails!(
             records.patients.get_patient(&caller, get("me")).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
     }
 }
@@ -159,7 +166,7 @@ async fn only_auth_ties_a_record_to_an_account(records: Records) {
     let mine = user_id(&patient());
     for caller in [staff(), admin()] {
         let made = records.patients.create_patient(&caller, create(mine.clone())).await;
-        assert_fails!(made, Error::Resource(Resource::Invalid { .. }));
+        assert_fails!(made, Error::Resource(ResourceError::Invalid { .. }));
     }
     for user_id in ["", &mine] {
         let reporting = call_of(Principal::service("reporting"));
@@ -167,7 +174,7 @@ async fn only_auth_ties_a_record_to_an_account(records: Records) {
         assert_fails!(made, Error::RoleRequired);
     }
     let nobodys = records.patients.create_patient(&auth(), create(String::new())).await;
-    assert_fails!(nobodys, Error::Resource(Resource::Invalid { .. }));
+    assert_fails!(nobodys, Error::Resource(ResourceError::Invalid { .. }));
     records.patients.create_patient(&auth(), create(mine.clone())).await.unwrap();
     assert_fails!(records.patients.create_patient(&auth(), create(mine)).await, Error::UserTaken);
 }
@@ -181,7 +188,7 @@ async fn the_same_request_id_makes_one_patient(records: Records) {
     let again = records.patients.create_patient(&staff(), request("Ann")).await.unwrap();
     assert!(first == again);
     let reused = records.patients.create_patient(&staff(), request("Bob")).await;
-    assert_fails!(reused, Error::Resource(Resource::RequestIdReused));
+    assert_fails!(reused, Error::Resource(ResourceError::RequestIdReused));
     let others = records.patients.create_patient(&other_staff(), request("Bob")).await.unwrap();
     assert_ne!(others.id, first.id);
     assert_eq!(list(&records, &staff(), "").await, ["Ann Lee"]);
@@ -233,21 +240,21 @@ async fn of_two_updates_with_one_etag_one_wins(records: Records) {
     let (one, two) = tokio::join!(change("One"), change("Two"));
     let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
     assert_ne!(won.unwrap().etag, made.etag);
-    assert_fails!(lost, Error::Resource(Resource::Stale));
+    assert_fails!(lost, Error::Resource(ResourceError::Stale));
     let nonsense = Patient { etag: "x".into(), ..a_patient("A", "B") };
     let update = update(&made.id, nonsense, &["*"]);
     assert_fails!(
         records.patients.update_patient(&caller, update.clone()).await,
-        Error::Resource(Resource::Stale)
+        Error::Resource(ResourceError::Stale)
     );
     assert_fails!(
         records.patients.update_patient(&other_staff(), update).await,
-        Error::Resource(Resource::NotFound)
+        Error::Resource(ResourceError::NotFound)
     );
     let delete = DeletePatientRequest { id: made.id.clone(), etag: made.etag.clone() };
     assert_fails!(
         records.patients.delete_patient(&caller, delete).await,
-        Error::Resource(Resource::Stale)
+        Error::Resource(ResourceError::Stale)
     );
 }
 
@@ -256,28 +263,28 @@ async fn a_deleted_patient_is_gone_until_it_is_undeleted(records: Records) {
     let undeleted = records.patients.undelete_patient(&staff(), undelete(&made.id)).await;
     assert_fails!(undeleted, Error::NotDeleted);
     let undeleted = records.patients.undelete_patient(&other_staff(), undelete(&made.id)).await;
-    assert_fails!(undeleted, Error::Resource(Resource::NotFound));
+    assert_fails!(undeleted, Error::Resource(ResourceError::NotFound));
     let deleted = records.patients.delete_patient(&staff(), delete(&made.id)).await.unwrap();
     assert!(deleted.deleted_at.is_some() && deleted.etag != made.etag);
     for caller in [staff(), admin()] {
         assert_fails!(
             records.patients.get_patient(&caller, get(&made.id)).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
         assert_fails!(
             records.patients.delete_patient(&caller, delete(&made.id)).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
         let change = update(&made.id, a_patient("X", "Y"), &["*"]);
         assert_fails!(
             records.patients.update_patient(&caller, change).await,
-            Error::Resource(Resource::NotFound)
+            Error::Resource(ResourceError::NotFound)
         );
     }
     let stale = UndeletePatientRequest { id: made.id.clone(), etag: made.etag };
     assert_fails!(
         records.patients.undelete_patient(&staff(), stale).await,
-        Error::Resource(Resource::Stale)
+        Error::Resource(ResourceError::Stale)
     );
     let back = records.patients.undelete_patient(&staff(), undelete(&made.id)).await.unwrap();
     assert!(back.deleted_at.is_none());
@@ -293,20 +300,20 @@ async fn an_undelete_does_not_give_an_account_a_second_record(records: Records) 
     assert_fails!(back, Error::UserTaken);
     let change = Patient { etag: "v7".into(), ..a_patient("X", "Y") };
     let stale = records.patients.update_patient(&patient(), update("me", change, &["*"])).await;
-    assert_fails!(stale, Error::Resource(Resource::Stale));
+    assert_fails!(stale, Error::Resource(ResourceError::Stale));
 }
 
 async fn a_service_takes_back_only_what_nobody_owns(records: Records) {
     let owned = records.add(&staff(), a_patient("Ann", "Lee")).await;
     assert_fails!(
         records.patients.delete_patient(&auth(), delete(&owned.id)).await,
-        Error::Resource(Resource::NotFound)
+        Error::Resource(ResourceError::NotFound)
     );
     let own = records.register(&patient()).await;
     records.patients.delete_patient(&auth(), delete(&own.id)).await.unwrap();
     assert_fails!(
         records.patients.get_patient(&patient(), get("me")).await,
-        Error::Resource(Resource::NotFound)
+        Error::Resource(ResourceError::NotFound)
     );
 }
 
@@ -324,10 +331,10 @@ async fn a_batch_comes_in_the_order_of_its_ids(records: Records) {
     assert!(got == [b.clone(), a.clone()]);
     let twice = batch(&[&b.id, &a.id, &b.id.to_uppercase()], true);
     let twice = records.patients.batch_get_patients(&staff(), twice).await;
-    assert_fails!(twice, Error::Resource(Resource::Invalid { .. }));
+    assert_fails!(twice, Error::Resource(ResourceError::Invalid { .. }));
     let missing =
         records.patients.batch_get_patients(&staff(), batch(&[&a.id, &foreign.id], false)).await;
-    assert_fails!(missing, Error::Resource(Resource::NotFound));
+    assert_fails!(missing, Error::Resource(ResourceError::NotFound));
     let got =
         records.patients.batch_get_patients(&staff(), batch(&[&foreign.id, &a.id], true)).await;
     assert!(got.unwrap().patients == [a]);
@@ -406,13 +413,13 @@ async fn a_page_token_belongs_to_its_query(records: Records) {
     ] {
         assert_fails!(
             records.patients.list_patients(&staff(), other).await,
-            Error::Resource(Resource::PageToken)
+            Error::Resource(ResourceError::PageToken)
         );
     }
     for other in [admin(), user(1, &[Role::Staff, Role::Patient])] {
         assert_fails!(
             records.patients.list_patients(&other, with(&token)).await,
-            Error::Resource(Resource::PageToken)
+            Error::Resource(ResourceError::PageToken)
         );
     }
     let larger = ListPatientsRequest { page_size: 9, ..with(&token) };
@@ -461,11 +468,6 @@ async fn deleted_patients_are_listed_for_who_may_undelete_them(records: Records)
 }
 
 async fn a_page_of_long_records_is_read_in_portions(records: Records) {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use clinic_resource::{List, View};
-    use clinic_store::page::Cursor;
-
     // A little more than two portions, of which the first is more than fits into a response.
     let history = "x".repeat(60_000);
     for n in 0..130 {
@@ -474,31 +476,60 @@ async fn a_page_of_long_records_is_read_in_portions(records: Records) {
         records.add(&staff(), patient).await;
     }
     let scope = crate::access::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
-    for (asked, statements, rows) in [(View::Full, 1, 64), (View::Basic, 4, 130)] {
-        let read = AtomicUsize::new(0);
-        let filter = crate::listing::Filter {
-            scope: &scope,
-            show_deleted: false,
-            prefix: None,
-            also: clinic_store::Query::empty(),
-        };
-        let List { part, .. } = filter.list(asked);
-        let counted = |number, after: Option<&Cursor>| {
-            read.fetch_add(1, Ordering::Relaxed);
-            part(number, after)
-        };
-        let list = List {
-            scope: &scope,
-            asked,
-            condition: clinic_store::Query::empty(),
-            part: Box::new(counted),
-        };
+    for (asked, statements, rows) in [(View::Full, 1, 64), (View::Basic, 3, 130)] {
+        let listing = Counted { filter: by_name(&scope, ""), parts: AtomicUsize::new(0) };
+        let list = List { scope: &scope, asked, listing };
         let page = list.page::<crate::patients::Patient>(&records.db, 500, None).await.unwrap();
-        assert_eq!(
-            (read.load(Ordering::Relaxed), page.messages().count()),
-            (statements, rows),
-            "{asked:?}"
-        );
+        let read = list.listing.parts.load(Ordering::Relaxed);
+        assert_eq!((read, page.messages().count()), (statements, rows), "{asked:?}");
         assert_eq!(page.next().is_some(), asked == View::Full);
+    }
+}
+
+fn by_name<'a>(scope: &'a Scope, prefix: &str) -> Filter<'a> {
+    Filter { scope, show_deleted: false, prefix: Prefix::new(prefix), also: Query::empty() }
+}
+
+/// Counts how often a part is asked for: once for each statement.
+struct Counted<'a> {
+    filter: Filter<'a>,
+    parts: AtomicUsize,
+}
+
+impl Listing for Counted<'_> {
+    fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part> {
+        let part = self.filter.part(number, after)?;
+        self.parts.fetch_add(1, Ordering::Relaxed);
+        Some(part)
+    }
+
+    fn condition(&self) -> Query {
+        self.filter.condition()
+    }
+}
+
+/// More matches in each part of the list than one statement reads, with a scope of one arm and of two.
+async fn a_search_of_many_names_lists_each_match_once(records: Records) {
+    let both = user(1, &[Role::Staff, Role::Patient]);
+    let (mut by_last, mut by_first) = (Vec::new(), Vec::new());
+    for n in 0..70 {
+        records.add(&staff(), a_patient("Ann", &format!("Smith {n:02}"))).await;
+        by_last.push(format!("Ann Smith {n:02}"));
+        records.add(&staff(), a_patient(&format!("Smi {n:02}"), "Lee")).await;
+        by_first.push(format!("Smi {n:02} Lee"));
+        records.add(&staff(), a_patient("Zoe", "Other")).await;
+    }
+    let expected: Vec<String> = by_last.into_iter().chain(by_first).collect();
+    for caller in [staff(), both] {
+        for size in [500, 65, 7] {
+            assert_eq!(pages(&records, &caller, "smi", size).await, expected, "{size}");
+        }
+    }
+    // Tokens of other releases lead to the same parts.
+    let scope = crate::access::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
+    for (prefix, size, part) in [("", 1, 0), ("smi", 1, 1), ("smi", 70, 1), ("smi", 71, 2)] {
+        let list = by_name(&scope, prefix).list(View::Basic);
+        let page = list.page::<crate::patients::Patient>(&records.db, size, None).await.unwrap();
+        assert_eq!(page.next().unwrap().branch, part, "{prefix} {size}");
     }
 }

@@ -1,11 +1,11 @@
 //! That indexes serve every list: the plans of both databases name no scan of a table, and no sort
 //! of more than a page.
 
-use clinic_chassis::Context;
+use clinic_net::Context;
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1::{self as proto, ListDoctorsRequest};
 use clinic_resource::text::Prefix;
-use clinic_resource::{List, Resource, View};
+use clinic_resource::{List, Listing as _, Resource, View};
 use clinic_store::page::Cursor;
 use clinic_store::{Backend, Query};
 
@@ -56,15 +56,20 @@ async fn indexes_serve_every_list(records: Records) {
 }
 
 /// The statements of a list, with a cursor and without one.
-fn explained<R: Resource>(list: &List<'_>, key: &[u8], explain: &'static str) -> Vec<Query> {
+fn explained<R: Resource>(
+    list: &List<'_, Filter<'_>>,
+    key: &[u8],
+    explain: &'static str,
+) -> Vec<Query> {
     let mut queries = Vec::new();
     for number in 0.. {
         let (id, key) = (Uuid::from_u128(1 << 100), key.to_vec());
         let cursor = Cursor { branch: number, id, key };
         for after in [None, Some(&cursor)] {
-            let Some(part) = (list.part)(number, after) else { return queries };
+            let Some(part) = list.listing.part(number, after) else { return queries };
+            let Some(select) = list.select::<R>(&part, PAGE.into()) else { continue };
             let mut query = Query::new(explain);
-            query.append(&list.select::<R>(&part, PAGE.into()).unwrap());
+            query.append(&select);
             queries.push(query);
         }
     }

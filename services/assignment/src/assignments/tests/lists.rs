@@ -1,10 +1,10 @@
 //! Pages of assignments.
 
-use clinic_resource::List;
+use clinic_resource::{Listing as _, View};
 use clinic_store::page::Cursor;
 use clinic_store::{Backend, Origin};
 
-use super::super::listing::{Filter, State, Who};
+use super::super::listing::{Assignments, Filter, State, Who};
 use super::*;
 use crate::access::Ground;
 
@@ -24,6 +24,8 @@ fn of_user(n: u128) -> Option<Who> {
 
 const STATES: [Option<State>; 3] = [None, Some(State::Active), Some(State::Ended)];
 
+type List<'a> = clinic_resource::List<'a, Assignments<'a>>;
+
 /// Calls `read` with a list.
 async fn with_list<T>(
     grounds: &[Ground],
@@ -31,8 +33,8 @@ async fn with_list<T>(
     read: impl AsyncFnOnce(List<'_>) -> T,
 ) -> T {
     let scope = access::scope(grounds.iter().copied());
-    let list = filter.list(&scope, grounds);
-    read(list).await
+    let listing = Assignments { grounds, filter };
+    read(List { scope: &scope, asked: View::Full, listing }).await
 }
 
 /// The ids of a page, and where the next one begins.
@@ -157,7 +159,7 @@ async fn what_is_made_while_paging_is_neither_skipped_nor_repeated(scratch: &Scr
 async fn plan(db: &Db, list: &List<'_>) -> String {
     let after = Cursor { branch: 0, id: Uuid::from_u128(1), key: Vec::new() };
     let explained = |explain: &'static str| {
-        let part = (list.part)(0, Some(&after)).unwrap();
+        let part = list.listing.part(0, Some(&after)).unwrap();
         let mut query = Query::new(explain);
         query.append(&list.select::<Assignment>(&part, 51).unwrap());
         query

@@ -85,7 +85,7 @@ async fn a_request_sent_twice_makes_one_row_and_has_one_answer(scratch: &Scratch
     assert_eq!(scratch.count().await, 1);
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     let reused = scratch.make(&admin(), scratch.unmade(1, 2, request(7, 2))).await;
-    assert!(matches!(error(reused), Error::Resource(Resource::RequestIdReused)));
+    assert!(matches!(error(reused), Error::Resource(ResourceError::RequestIdReused)));
 }
 
 async fn a_request_sent_twice_shows_no_more_than_may_be_seen(scratch: &Scratch) {
@@ -97,7 +97,7 @@ async fn a_request_sent_twice_shows_no_more_than_may_be_seen(scratch: &Scratch) 
     assert!(is_not_found(make(&other).await));
     let request = request(7, 1).unwrap();
     let found = write::find_made::<Assignment>(&scratch.db, &request, &scope(&other)).await;
-    assert!(matches!(found.err(), Some(Resource::NotFound)));
+    assert!(matches!(found.err(), Some(ResourceError::NotFound)));
 }
 
 async fn a_refused_create_does_not_use_up_its_request_id(scratch: &Scratch) {

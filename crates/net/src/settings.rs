@@ -1,0 +1,165 @@
+//! The settings that every process takes, as flags, environment variables, or lines of `.env`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Error, Result, anyhow};
+use clap::Args;
+use clinic_clock::Clock;
+use clinic_identity::{ClaimsSigner, KeyDir};
+use http::Uri;
+
+use crate::Upstream;
+
+/// The environment variables of all programs. A test compares them with the settings.
+pub const VARIABLES: [&str; 31] = [
+    "CLINIC_ACCESS_TTL",
+    "CLINIC_API_DOCS",
+    "CLINIC_ASSIGNMENT_URL",
+    "CLINIC_AUTH_URL",
+    "CLINIC_BEHIND_PROXY",
+    "CLINIC_COMPRESS_OVER",
+    "CLINIC_CORS_ORIGIN",
+    "CLINIC_DATABASE_CONNECTIONS",
+    "CLINIC_DATABASE_PREFIX",
+    "CLINIC_DATA_DIR",
+    "CLINIC_DEFAULT_DEADLINE",
+    "CLINIC_DOCTOR_PATIENT_VIEW",
+    "CLINIC_HEALTH_URL",
+    "CLINIC_ISSUER",
+    "CLINIC_KEYS_DIR",
+    "CLINIC_LISTEN",
+    "CLINIC_LOG",
+    "CLINIC_MAX_CONNECTIONS",
+    "CLINIC_MAX_CONNECTIONS_PER_ADDRESS",
+    "CLINIC_MAX_DEADLINE",
+    "CLINIC_MAX_MESSAGE_BYTES",
+    "CLINIC_RECORDS_URL",
+    "CLINIC_REFRESH_TTL",
+    "CLINIC_REGISTRATION_ROLES",
+    "CLINIC_ROUTES",
+    "CLINIC_SHUTDOWN_DELAY",
+    "CLINIC_SHUTDOWN_GRACE",
+    "CLINIC_TLS_CERT",
+    "CLINIC_TLS_KEY",
+    "CLINIC_TRUSTED_PROXIES",
+    "CLINIC_UNCOUNTED_NETWORKS",
+];
+
+/// Returns the variables whose names begin as those of settings do and are none: most likely misspelled.
+pub fn unknown_variables() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    // Kubernetes sets variables for each of its services, such as CLINIC_AUTH_SERVICE_HOST and
+    // CLINIC_AUTH_PORT_50051_TCP. The tests have variables of theirs, and so has docker-compose.yml.
+    let others = ["CLINIC_TEST_", "_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "CLINIC_TAG"];
+    let is_unknown = |name: &String| {
+        name.starts_with("CLINIC_")
+            && !VARIABLES.contains(&name.as_str())
+            && !others.iter().any(|other| name.contains(other))
+    };
+    names.filter(is_unknown).collect()
+}
+
+/// What is logged unless the operator says otherwise.
+pub const DEFAULT_LOG: &str = "info";
+
+/// For every process.
+#[derive(Args, Clone, Debug)]
+pub struct Process {
+    /// What to log: a level, or `info,clinic::calls=debug`, which adds a line for every call
+    #[arg(long, env = "CLINIC_LOG", default_value = DEFAULT_LOG, global = true)]
+    pub log: String,
+}
+
+/// For every server.
+#[derive(Args, Clone, Debug)]
+pub struct Serving {
+    /// Time for which the server goes on serving after SIGTERM, such as 2s. Its readiness is off
+    /// meanwhile, so that clients and load balancers turn to other replicas. Ctrl-C skips it
+    #[arg(long, env = "CLINIC_SHUTDOWN_DELAY", default_value = "2s", value_parser = duration)]
+    pub shutdown_delay: Duration,
+    /// Time that running calls get to finish after that, such as 10s; then they are cut
+    #[arg(long, env = "CLINIC_SHUTDOWN_GRACE", default_value = "10s", value_parser = duration)]
+    pub shutdown_grace: Duration,
+}
+
+/// Where the keys are.
+#[derive(Args, Clone, Debug)]
+pub struct Keys {
+    /// The keys directory, made by `clinic keys init`
+    #[arg(long, env = "CLINIC_KEYS_DIR", default_value = "./data/keys")]
+    pub keys_dir: PathBuf,
+}
+
+impl Keys {
+    /// The directory.
+    pub fn open(&self) -> KeyDir {
+        KeyDir::new(&self.keys_dir)
+    }
+
+    /// Returns the signer of claims under that name.
+    pub fn signer(&self, name: &str, clock: &Clock) -> Result<ClaimsSigner> {
+        Ok(ClaimsSigner::open(&self.open(), name, clock.clone())?)
+    }
+}
+
+/// Returns a channel to the service at these [`urls`].
+pub fn upstream(name: &'static str, urls: &str) -> Result<Upstream> {
+    Upstream::new(name, "", self::urls(name, urls)?)
+}
+
+/// The URLs behind one name: `http://records:50052`, or several separated by commas.
+pub fn urls(name: &str, urls: &str) -> Result<Vec<Uri>> {
+    urls.split(',')
+        .map(|url| {
+            let uri: Uri = url.trim().parse().map_err(|_| not_a_url(name, url))?;
+            let usable = uri.host().is_some()
+                && matches!(uri.scheme_str(), Some("http" | "https"))
+                && matches!(uri.path(), "" | "/");
+            usable.then_some(uri).ok_or_else(|| not_a_url(name, url))
+        })
+        .collect()
+}
+
+fn not_a_url(name: &str, url: &str) -> Error {
+    anyhow!("the URL of {name}, {url:?}, is not of the form http://HOST:PORT")
+}
+
+/// A duration as `500ms`, `30s`, `15m`, `12h` or `7d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let explain = || format!("{text:?} is not of the form 500ms, 30s, 15m, 12h or 7d");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(explain)?;
+    let number: u64 = number.parse().map_err(|_| explain())?;
+    let unit = match unit {
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(60 * 60),
+        "d" => Duration::from_secs(24 * 60 * 60),
+        _ => return Err(explain()),
+    };
+    u32::try_from(number).ok().and_then(|n| unit.checked_mul(n)).ok_or_else(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        assert_eq!(duration("15m"), Ok(Duration::from_secs(900)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["", "15", "m", "-1s", "1.5h", "1 s", "99999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upstream_needs_http_urls() {
+        assert!(upstream("records", "http://127.0.0.1:1,http://localhost:2").is_ok());
+        for urls in ["", "records:50052", "ftp://x", "http://", "http://x/path", "http://a:1,"] {
+            assert!(upstream("records", urls).is_err(), "{urls}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The connections of a service, over [`clinic_net::http2`].
+
+use std::convert::Infallible;
+use std::pin::pin;
+
+use clinic_net::http2::{BLOCKED, Http2};
+use clinic_net::{accept, gathered};
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::{Service, ServiceExt as _};
+
+const HTTP2: Http2 = Http2 {
+    // A gateway sends the calls of all its clients over a few connections.
+    max_streams: None,
+    // The metadata that the gateway lets through, and the claims.
+    max_head: 32 * 1024,
+    stream_window: 256 * 1024,
+    connection_window: 16 * 1024 * 1024,
+};
+
+/// Serves until `shutdown`, and then until the last call is answered.
+pub(crate) async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    let mut open = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            (stream, _) = accept(&listener) => stream,
+            Some(_) = open.join_next() => continue,
+            () = shutdown.cancelled() => break,
+        };
+        // A child token, because each poll of a connection locks the token that it waits for.
+        let connection = speak(stream, service.clone(), shutdown.child_token());
+        open.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    while open.join_next().await.is_some() {}
+}
+
+async fn speak<S>(
+    stream: TcpStream,
+    service: S,
+    shutdown: CancellationToken,
+) -> Result<(), h2::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    let (stream, outgoing) = gathered(stream);
+    let answer = move |request| {
+        let service = service.clone();
+        async move { service.oneshot(request).await.unwrap_or_else(|never| match never {}) }
+    };
+    let serve = pin!(HTTP2.serve(stream, answer, shutdown.cancelled()));
+    // What is left ends with the connection.
+    match outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await {
+        // A call that the client sends meanwhile would reset the connection, and take the goodbye along:
+        // the client could not know that the call was not taken.
+        Some(Ok(())) => outgoing.linger().await,
+        Some(Err(error)) => return Err(error),
+        None => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! Authenticates forwarded claims and enforces the method's access rule.
+//!
+//! A call without claims that verify is UNAUTHENTICATED, also where the method is public: only the
+//! gateway and services with a trusted key reach a service at all. Health and reflection are
+//! exempt, since they reveal nothing about people.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use clinic_clock::Clock;
+use clinic_identity::{CLAIMS_HEADER, Claims, ClaimsVerifier, Denied, Policy};
+use clinic_net::frames::{self, Expected};
+use clinic_net::holdings::{Account, Holdings};
+use clinic_net::http2::Bounds;
+use clinic_net::{Context, Error, MAX_MESSAGE, REQUEST_ID_HEADER, asked_timeout, logged, reworded};
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use crate::compression;
+
+/// What the guard knows.
+#[derive(Clone)]
+pub struct GuardLayer {
+    guard: Arc<Inner>,
+    compress_over: Option<usize>,
+}
+
+struct Inner {
+    policy: Policy,
+    verifier: ClaimsVerifier,
+    clock: Clock,
+    calls: AtomicU64,
+    holdings: Holdings,
+}
+
+impl GuardLayer {
+    /// Creates a guard that trusts the verifier's keys and applies the contract's rules.
+    pub fn new(policy: Policy, verifier: ClaimsVerifier, clock: Clock) -> Self {
+        let guard = Arc::new(Inner {
+            policy,
+            verifier,
+            clock,
+            calls: AtomicU64::new(0),
+            holdings: Holdings::leaked(),
+        });
+        Self { guard, compress_over: None }
+    }
+
+    /// Compresses answers of more than `over` bytes, where the contract allows it and the client
+    /// accepts it; none without a size.
+    pub fn compressing(mut self, over: Option<usize>) -> Self {
+        self.compress_over = over;
+        self
+    }
+
+    /// Number of admitted calls.
+    pub fn calls(&self) -> u64 {
+        self.guard.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { guard: self.guard.clone(), compress_over: self.compress_over, inner }
+    }
+}
+
+/// A service behind the guard.
+#[derive(Clone)]
+pub struct Guard<S> {
+    guard: Arc<Inner>,
+    compress_over: Option<usize>,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if is_infrastructure(request.uri().path()) {
+            return Box::pin(self.inner.call(request));
+        }
+        let Admitted { ctx, expected, account, is_read, compressible } =
+            match self.guard.admit(&request) {
+                Ok(admitted) => admitted,
+                Err(error) => {
+                    let response = Status::from(error).into_http();
+                    return Box::pin(std::future::ready(Ok(response)));
+                }
+            };
+        let span = tracing::info_span!(
+            "call",
+            method = request.uri().path(),
+            request_id = ctx.request_id().and_then(|id| id.to_str().ok()),
+        );
+        let (began, deadline) = (std::time::Instant::now(), ctx.deadline());
+        let compress_over = self.compress_over.filter(|_| compressible);
+        request.extensions_mut().insert(ctx);
+        let (head, body) = request.into_parts();
+        let (body, fault) = frames::checked(body, expected, Some(account));
+        let answer = self.inner.call(Request::from_parts(head, body));
+        let answer = while_admitted(answer, is_read.then_some(account));
+        let answer = async move {
+            let answer = match deadline {
+                None => answer.await?,
+                Some(deadline) => timeout_at(deadline, answer)
+                    .await
+                    .unwrap_or_else(|_| Ok(Status::from(Error::deadline_exceeded()).into_http()))?,
+            };
+            let answer = match fault.error(expected.limit) {
+                Some(error) => Status::from(error).into_http(),
+                None => reworded(answer, MAX_MESSAGE),
+            };
+            let mut answer = match compress_over {
+                Some(over) => compression::compressed(answer, over),
+                None => answer,
+            };
+            let account = if is_read { account } else { account.of_write() };
+            answer.extensions_mut().insert(Bounds { ends_at: deadline, account, behind: 0 });
+            Ok(logged(answer, began))
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+/// Cancels a waiting read when its caller holds too much: reads that were admitted before it may
+/// have filled the account.
+async fn while_admitted<E>(
+    answer: impl Future<Output = Result<Response<Body>, E>>,
+    account: Option<Account>,
+) -> Result<Response<Body>, E> {
+    let mut answer = pin!(answer);
+    poll_fn(|cx| match account.as_ref().map_or(Ok(()), Account::check) {
+        Ok(()) => answer.as_mut().poll(cx),
+        Err(error) => Poll::Ready(Ok(Status::from(error).into_http())),
+    })
+    .await
+}
+
+/// An admitted call.
+struct Admitted {
+    ctx: Context,
+    expected: Expected,
+    account: Account,
+    is_read: bool,
+    compressible: bool,
+}
+
+impl Inner {
+    fn admit(&self, request: &Request<Body>) -> Result<Admitted, Error> {
+        let headers = request.headers();
+        let token = headers.get(CLAIMS_HEADER).ok_or_else(Error::invalid_token)?.clone();
+        let claims = self.verify(&token)?;
+        let (method, rule) =
+            self.policy.find(request.uri().path()).ok_or_else(Error::unknown_method)?;
+        rule.access.check(&claims.principal).map_err(|denied| match denied {
+            Denied::Unauthenticated => Error::invalid_token(),
+            Denied::RoleRequired => Error::role_required(),
+        })?;
+        let account = self.holdings.of(&claims.principal, claims.client_ip);
+        account.check()?;
+        let ctx = Context::new(claims, token, self.clock.now()).of_call(
+            method.clone(),
+            self.request_id(headers),
+            user_agent(headers),
+            deadline(headers)?,
+        );
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Admitted {
+            ctx,
+            expected: Expected::new(headers, MAX_MESSAGE, !rule.takes_stream),
+            account,
+            is_read: rule.is_read,
+            compressible: rule.compressible && compression::is_accepted(headers),
+        })
+    }
+
+    fn verify(&self, token: &HeaderValue) -> Result<Arc<Claims>, Error> {
+        let token = token.to_str().map_err(|_| Error::invalid_token())?;
+        self.verifier.verify(token).map_err(|error| {
+            tracing::warn!(%error, "claims refused");
+            Error::invalid_token()
+        })
+    }
+
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        headers.get(REQUEST_ID_HEADER).cloned().unwrap_or_else(|| {
+            let id = self.clock.new_id().to_string();
+            HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
+        })
+    }
+}
+
+/// Browsers' gRPC-Web clients cannot set `user-agent` and send `x-user-agent` instead.
+fn user_agent(headers: &HeaderMap) -> Option<HeaderValue> {
+    let text = |value: &&HeaderValue| value.to_str().is_ok();
+    let agent = headers.get(http::header::USER_AGENT).filter(text);
+    agent.or_else(|| headers.get("x-user-agent")).cloned()
+}
+
+/// A little before the client gives up, so that the answer still says what happened. Nothing else
+/// ends a call whose time is over.
+fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Error> {
+    let Some(left) = asked_timeout(headers)? else { return Ok(None) };
+    let early = left.saturating_sub(Duration::from_millis(3)).max(left / 2);
+    Ok(Instant::now().checked_add(early))
+}
+
+fn is_infrastructure(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.") || path.starts_with("/grpc.reflection.v1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_without_a_readable_user_agent_is_known_by_its_x_user_agent() {
+        let agent = |user_agent: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-user-agent", HeaderValue::from_static("grpc-web-javascript/0.1"));
+            if !user_agent.is_empty() {
+                headers.insert("user-agent", HeaderValue::from_bytes(user_agent).unwrap());
+            }
+            user_agent_of(&headers)
+        };
+        assert_eq!(agent(b"billing/2.1 tonic/0.14.9"), "billing/2.1 tonic/0.14.9");
+        assert_eq!(agent(b""), "grpc-web-javascript/0.1");
+        assert_eq!(agent(b"caf\xe9/1"), "grpc-web-javascript/0.1");
+    }
+
+    fn user_agent_of(headers: &HeaderMap) -> String {
+        user_agent(headers).unwrap().to_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,226 @@
+//! A gRPC server with what all of them have: the guard, health, reflection, readiness that follows
+//! the database, background work, and an end within bounds.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clinic_net::health::Health;
+use clinic_net::process::{on_signals, ready};
+use clinic_net::settings::Serving;
+use clinic_net::{Shutdown, bind, drain};
+use clinic_store::Db;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
+use tonic::server::NamedService;
+use tonic::service::RoutesBuilder;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tower::{Layer as _, Service};
+
+use crate::GuardLayer;
+use crate::connections::serve;
+
+/// Interval of readiness checks.
+const READINESS_EVERY: Duration = Duration::from_secs(1);
+
+/// A service that can be run.
+pub struct Server {
+    name: &'static str,
+    routes: RoutesBuilder,
+    services: Vec<&'static str>,
+    guard: GuardLayer,
+    grace: Duration,
+    db: Option<Db>,
+    background: Vec<BoxFuture<'static, ()>>,
+}
+
+impl Server {
+    /// A server of that name behind that guard, which gives running calls `grace` to finish.
+    pub fn new(name: &'static str, guard: GuardLayer, grace: Duration) -> Self {
+        Self {
+            name,
+            routes: RoutesBuilder::default(),
+            services: Vec::new(),
+            guard,
+            grace,
+            db: None,
+            background: Vec::new(),
+        }
+    }
+
+    /// The process's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Adds a gRPC service.
+    pub fn service<S: Routable>(mut self, service: S) -> Self {
+        self.services.push(S::NAME);
+        self.routes.add_service(service);
+        self
+    }
+
+    /// Ready only while this database answers and takes writes; closed at the end.
+    pub fn database(mut self, db: Db) -> Self {
+        self.db = Some(db);
+        self
+    }
+
+    /// Work that goes on while the server runs, and is dropped at its end.
+    pub fn background(mut self, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.background.push(Box::pin(work));
+        self
+    }
+
+    /// Serves until `shutdown` begins, then lets running calls finish within the grace.
+    pub async fn run(mut self, listener: TcpListener, shutdown: impl Into<Shutdown>) -> Result<()> {
+        let shutdown = shutdown.into();
+        let health = Health::default();
+        self.routes.add_service(health.server());
+        let (v1, v1alpha) = reflection(&self.services)?;
+        self.routes.add_service(v1).add_service(v1alpha);
+
+        let ended = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let watch = watch_readiness(health.clone(), self.services, self.db.clone());
+        for work in self.background.into_iter().chain([watch.boxed()]) {
+            tasks.spawn(ended.clone().run_until_cancelled_owned(work));
+        }
+        let announced = shutdown.announced().clone();
+        tasks.spawn(ended.clone().run_until_cancelled_owned(async move {
+            announced.cancelled().await;
+            health.end();
+        }));
+
+        tracing::info!(name = self.name, address = %listener.local_addr()?, "serving");
+        let service = self.guard.layer(self.routes.routes().prepare());
+        let begun = shutdown.begun();
+        drain(serve(listener, service, begun.clone()), begun, self.grace).await;
+        ended.cancel();
+        tasks.close();
+        tasks.wait().await;
+        if let Some(db) = &self.db {
+            // A statement that hangs must not hold the process either.
+            let _ = tokio::time::timeout(self.grace, db.close()).await;
+        }
+        tracing::info!(name = self.name, calls = self.guard.calls(), "stopped");
+        Ok(())
+    }
+}
+
+/// Opens a server and lets it serve until SIGTERM or Ctrl-C, after printing
+/// `<name> ready: http://ADDRESS`. Either ends the opening too: the first process of a container
+/// would not be ended by them otherwise.
+pub async fn serve_until_signal(
+    opening: impl Future<Output = Result<Server>>,
+    address: &str,
+    serving: &Serving,
+) -> Result<()> {
+    // Before the ready line is printed: a supervisor may stop the process at once.
+    let shutdown = on_signals(serving.shutdown_delay)?;
+    let server = tokio::select! {
+        server = opening => server?,
+        () = shutdown.announced().cancelled() => return Ok(()),
+    };
+    let listener = bind(address).await?;
+    ready(server.name(), "http", listener.local_addr()?);
+    server.run(listener, shutdown).await
+}
+
+async fn watch_readiness(health: Health, services: Vec<&'static str>, db: Option<Db>) {
+    let set = |status| {
+        let names = services.iter().copied().chain([""]);
+        health.set(names.map(|name| (name.to_owned(), status)).collect());
+    };
+    set(ServingStatus::Serving);
+    let Some(db) = db else { return };
+    let mut serving = true;
+    loop {
+        tokio::time::sleep(READINESS_EVERY).await;
+        let checked = db.check().await;
+        if checked.is_ok() == serving {
+            continue;
+        }
+        serving = checked.is_ok();
+        set(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
+        match checked {
+            Ok(()) => tracing::info!("the database answers and takes writes again"),
+            Err(error) => {
+                let cause = error.source().map(tracing::field::display);
+                tracing::warn!(cause, "the database does not answer, or takes no writes");
+            }
+        }
+    }
+}
+
+/// Reflection of these services, in v1 and in v1alpha for older tools.
+fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable)> {
+    let builder = || {
+        let mut builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(clinic_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that tools can show what the details of an error say.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
+        for service in services.iter().chain(&INFRASTRUCTURE) {
+            builder = builder.with_service_name(*service);
+        }
+        builder
+    };
+    let why = "the contract cannot be reflected";
+    let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
+    let gzip = CompressionEncoding::Gzip;
+    Ok((v1.context(why)?.accept_compressed(gzip), v1alpha.context(why)?.accept_compressed(gzip)))
+}
+
+const INFRASTRUCTURE: [&str; 2] = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+
+/// A service that [`RoutesBuilder`] takes.
+pub trait Routable:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Routable for S where
+    S: Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_that_waits_hears_sigterm() {
+        let opening = async {
+            let kill = format!("kill -TERM {}", std::process::id());
+            assert!(std::process::Command::new("sh").args(["-c", &kill]).status()?.success());
+            std::future::pending().await
+        };
+        let serving = Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::ZERO };
+        let served = serve_until_signal(opening, "127.0.0.1:0", &serving);
+        let ended = tokio::time::timeout(Duration::from_secs(20), served).await;
+        assert!(ended.expect("it ends").is_ok());
+    }
+}

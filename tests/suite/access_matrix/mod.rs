@@ -1,0 +1,116 @@
+//! Every RPC, called as every kind of caller. The outcome is `docs/access-matrix.md`; a difference
+//! fails, and so does an RPC that no case calls. `cargo xtask test --update-docs` writes the
+//! file.
+
+pub(crate) mod cases;
+pub(crate) mod world;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clinic_identity::Policy;
+use clinic_testkit::on_both;
+use tonic::Status;
+
+use cases::{Case, cases};
+use world::{Kind, World};
+
+on_both! {
+    async fn every_rpc_answers_every_kind_of_caller_as_documented(suite: &Suite) {
+        let matrix = matrix(suite).await;
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/access-matrix.md");
+        if std::env::var_os("CLINIC_UPDATE_DOCS").is_some() {
+            // Not compared as well: the test for the other database may be writing it just now.
+            return std::fs::write(&path, &matrix).unwrap();
+        }
+        let documented = std::fs::read_to_string(&path).unwrap();
+        assert!(matrix == documented, "{}", difference(&documented, &matrix));
+    }
+}
+
+#[test]
+fn every_rpc_of_the_contract_has_a_case() {
+    let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET).unwrap();
+    let declared: BTreeSet<&str> = policy.methods().map(|(path, _)| path).collect();
+    let cases = cases();
+    let covered: BTreeSet<&str> = cases.iter().map(|case| case.path).collect();
+    let missing: Vec<_> = declared.difference(&covered).collect();
+    let extra: Vec<_> = covered.difference(&declared).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "no case: {missing:?}; no RPC: {extra:?}");
+}
+
+/// The lines that only one of them has.
+fn difference(documented: &str, matrix: &str) -> String {
+    let mut text = "-: docs/access-matrix.md, +: the suite\n".to_owned();
+    for (sign, these, those) in [('-', documented, matrix), ('+', matrix, documented)] {
+        let those: BTreeSet<&str> = those.lines().collect();
+        for line in these.lines().filter(|line| !those.contains(line)) {
+            let _ = writeln!(text, "{sign}{line}");
+        }
+    }
+    text
+}
+
+#[test]
+fn a_difference_shows_the_changed_lines_only() {
+    let text = difference("same\nold\n", "same\nnew\n");
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), ["-old", "+new"]);
+}
+
+async fn matrix(suite: &clinic_testkit::Suite) -> String {
+    let world = World::new(suite).await;
+    let mut text = INTRODUCTION.to_owned();
+    let mut service = "";
+    for case in cases() {
+        let (of, method) = case.path.trim_start_matches('/').split_once('/').unwrap();
+        if of != service {
+            service = of;
+            let _ = write!(text, "\n## {service}\n\n| RPC | of what |");
+            for kind in Kind::ALL {
+                let _ = write!(text, " {} |", kind.title());
+            }
+            let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(Kind::ALL.len()));
+        }
+        let _ = write!(text, "| {method} | {} |", case.label);
+        for kind in Kind::ALL {
+            let _ = write!(text, " {} |", outcome(&case, &world, kind).await);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+pub(crate) async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> String {
+    let caller = world.caller(kind).await;
+    match (case.call)(world, caller).await {
+        Ok(answer) => answer,
+        Err(status) => code(&status),
+    }
+}
+
+/// `PermissionDenied` → `PERMISSION_DENIED`, as gRPC writes it.
+pub(crate) fn code(status: &Status) -> String {
+    let mut text = String::new();
+    for letter in format!("{:?}", status.code()).chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(letter.to_uppercase());
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# Access matrix
+
+What each RPC answers to each kind of caller. A test writes this file by calling all of them
+(`tests/suite/access_matrix`), and fails when the suite answers differently or when an
+RPC is missing here. To accept a change: `cargo xtask test --update-docs`.
+
+The patients, doctors and assignments in question are those of the *STAFF owner*, unless it says
+otherwise; the assignment is to the *verified DOCTOR*. `yes` means that it is done, `FULL` and `BASIC`
+name the view of a patient, `sees it` and `sees nothing` what a list shows. SERVICE and *auth* call
+the services directly, past the gateway; auth is the service that makes the records of accounts, and
+SERVICE is any other.
+";

@@ -1,0 +1,194 @@
+//! The patient or doctor record that comes with an account: both are made, or neither.
+
+use clinic_auth::Config;
+use clinic_identity::{Authenticated, CLAIMS_HEADER, ClaimsSigner};
+use clinic_net::settings::{Keys, Serving};
+use clinic_proto::access::v1::Role;
+use clinic_proto::auth::v1::RegisterRequest;
+use clinic_proto::auth::v1::register_request::Profile;
+use clinic_proto::records::v1::{Doctor, GetDoctorRequest, GetPatientRequest, ListDoctorsRequest};
+use clinic_server::settings::{Answers, Database};
+use clinic_testkit::{Clients, PASSWORD, Suite, doctor, failure, on_both, patient};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use super::{login, registration, taken};
+use crate::ports::Port;
+
+fn with(profile: Profile) -> RegisterRequest {
+    let role = match &profile {
+        Profile::Patient(_) => Role::Patient,
+        Profile::Doctor(_) => Role::Doctor,
+    };
+    RegisterRequest { role: role.into(), profile: Some(profile), ..registration() }
+}
+
+/// Another auth over the suite's database, which looks for records at that port; calls to it come
+/// from nobody that is known.
+async fn auth_with_records_at(suite: &Suite, records: &Port) -> (Clients, CancellationToken) {
+    let config = Config {
+        serving: Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::from_secs(1) },
+        answers: Answers { compress_over: 0 },
+        keys: Keys { keys_dir: suite.keys().path().to_owned() },
+        database: Database { database_url: suite.databases.url("auth"), database_connections: 2 },
+        records_url: records.url(),
+        settings: clinic_auth::Settings {
+            issuer: "clinic".into(),
+            access_ttl: Duration::from_secs(900),
+            refresh_ttl: Duration::from_secs(3600),
+            registration_roles: vec![Role::Staff, Role::Doctor, Role::Patient],
+        },
+    };
+    let server = clinic_auth::open(&config, suite.clock.clone()).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    tokio::spawn(server.run(listener, shutdown.clone()));
+    let gateway = ClaimsSigner::open(&suite.keys(), "gateway", suite.clock.clone()).unwrap();
+    let claims = gateway.forward(&Authenticated::ANONYMOUS, None).unwrap();
+    let clients = Clients::new([address; 3], &[(CLAIMS_HEADER, claims.to_str().unwrap())]);
+    (clients, shutdown)
+}
+
+on_both! {
+    async fn a_patient_or_doctor_registers_with_a_record_of_his_own(suite: &Suite) {
+        let account = suite.patient().await;
+        let request = GetPatientRequest { id: "me".into(), ..Default::default() };
+        let record = account.clients.patients.clone().get_patient(request).await.unwrap().into_inner();
+        assert_eq!(record.user_id, account.user.id);
+        assert_eq!(record.medical_history, patient().medical_history);
+
+        let account = suite.unverified_doctor().await;
+        let request = GetDoctorRequest { id: "me".into() };
+        let record = account.clients.doctors.clone().get_doctor(request).await.unwrap().into_inner();
+        assert_eq!(record.user_id, account.user.id);
+        assert!(!record.verified);
+    }
+
+    async fn a_patient_without_details_gets_a_record_by_name_and_email(suite: &Suite) {
+        let request = RegisterRequest {
+            role: Role::Patient.into(),
+            name: "Anna Maria Weiss".into(),
+            ..registration()
+        };
+        let answer = suite.anonymous().auth.register(request.clone()).await.unwrap().into_inner();
+        let mut patients = suite.with_token(&answer.tokens.unwrap().access).patients;
+        let me = GetPatientRequest { id: "me".into(), ..Default::default() };
+        let record = patients.get_patient(me).await.unwrap().into_inner();
+        assert_eq!((record.first_name.as_str(), record.last_name.as_str()), ("Anna Maria", "Weiss"));
+        assert_eq!(record.email, request.email);
+    }
+
+    async fn a_license_that_is_taken_is_named_and_leaves_no_account(suite: &Suite) {
+        let first = doctor();
+        let mut auth = suite.anonymous().auth;
+        auth.register(with(Profile::Doctor(first.clone()))).await.unwrap();
+        let second = with(Profile::Doctor(Doctor { ..first }));
+        assert_eq!(taken(auth.register(second.clone()).await), "doctor.license_number");
+
+        assert!(login(suite, &second.email, PASSWORD).await.is_err());
+        let again = RegisterRequest { profile: Some(Profile::Doctor(doctor())), ..second };
+        auth.register(again.clone()).await.unwrap();
+        login(suite, &again.email, PASSWORD).await.unwrap();
+    }
+
+    async fn an_email_that_is_taken_leaves_no_record(suite: &Suite) {
+        let request = with(Profile::Doctor(doctor()));
+        let mut auth = suite.anonymous().auth;
+        auth.register(registration_of(&request)).await.unwrap();
+        assert_eq!(taken(auth.register(request.clone()).await), "email");
+        // The license is free still.
+        let again = RegisterRequest { email: clinic_testkit::email(), ..request };
+        auth.register(again).await.unwrap();
+    }
+
+    async fn without_records_a_registration_fails_and_leaves_nothing(suite: &Suite) {
+        let port = Port::reserve();
+        let (clients, shutdown) = auth_with_records_at(suite, &port).await;
+        let mut auth = clients.auth.clone();
+        for request in [with(Profile::Patient(patient())), with(Profile::Doctor(doctor()))] {
+            let refused = failure(auth.register(request.clone()).await);
+            assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "UNAVAILABLE"));
+            assert!(login(suite, &request.email, PASSWORD).await.is_err());
+        }
+        // Who needs no record is not held up.
+        auth.register(registration()).await.unwrap();
+
+        let request = with(Profile::Doctor(doctor()));
+        assert_eq!(failure(auth.register(request.clone()).await).code, Code::Unavailable);
+        // The same again, once records is there.
+        let records = crate::ports::records_at(suite, &port).await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while let Err(status) = auth.register(request.clone()).await {
+            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+            assert!(tokio::time::Instant::now() < deadline, "records is not seen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let account = login(suite, &request.email, PASSWORD).await.unwrap();
+        let me = GetDoctorRequest { id: "me".into() };
+        account.clients.doctors.clone().get_doctor(me).await.unwrap();
+        records.cancel();
+        shutdown.cancel();
+    }
+
+    async fn a_profile_whose_answer_was_lost_is_taken_back_and_the_same_request_succeeds(suite: &Suite) {
+        let port = Port::reserve();
+        let lossy = tokio::spawn(swallow_answers(port.listen(), suite.records));
+        let (clients, shutdown) = auth_with_records_at(suite, &port).await;
+        let mut auth = clients.auth.clone();
+        let given = doctor();
+        let request = with(Profile::Doctor(given.clone()));
+        let mut hasty = tonic::Request::new(request.clone());
+        hasty.set_timeout(Duration::from_secs(2));
+        // It may be the client's own clock that says so.
+        let late = auth.register(hasty).await.unwrap_err().code();
+        assert!(matches!(late, Code::DeadlineExceeded | Code::Cancelled), "{late:?}");
+        let mut doctors = suite.admin().await.clients.doctors;
+        let everyone = ListDoctorsRequest { show_deleted: true, ..Default::default() };
+        let made = doctors.list_doctors(everyone.clone()).await.unwrap().into_inner().doctors;
+        assert_eq!(made.len(), 1, "records has done what nobody knows of");
+
+        lossy.abort();
+        let _ = lossy.await;
+        let records = crate::ports::records_at(suite, &port).await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while let Err(status) = auth.register(request.clone()).await {
+            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+            assert!(tokio::time::Instant::now() < deadline, "records is not seen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let account = login(suite, &request.email, PASSWORD).await.unwrap();
+        let all = doctors.list_doctors(everyone).await.unwrap().into_inner().doctors;
+        let left: Vec<_> = all.iter().filter(|doctor| doctor.deleted_at.is_none()).collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!((&left[0].user_id, &left[0].license_number), (&account.user.id, &given.license_number));
+        records.cancel();
+        shutdown.cancel();
+    }
+}
+
+/// Passes what comes in on to that service, and nothing back; its connections end with it.
+async fn swallow_answers(listener: TcpListener, service: SocketAddr) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        connections.spawn(async move {
+            let (mut from, _to) = client.into_split();
+            let (mut answers, mut requests) =
+                TcpStream::connect(service).await.unwrap().into_split();
+            let mut nowhere = tokio::io::sink();
+            let _ = tokio::join!(
+                tokio::io::copy(&mut from, &mut requests),
+                tokio::io::copy(&mut answers, &mut nowhere),
+            );
+        });
+    }
+}
+
+/// The same address without a record.
+fn registration_of(request: &RegisterRequest) -> RegisterRequest {
+    RegisterRequest { email: request.email.clone(), ..registration() }
+}

@@ -1,0 +1,141 @@
+//! A database that goes away: calls that need it are UNAVAILABLE, readiness is off, and when it is
+//! back everything is, by itself.
+
+use std::time::{Duration, Instant};
+
+use clinic_proto::assignment::v1::ListAssignmentsRequest;
+use clinic_proto::auth::v1::{GetJwksRequest, GetUserRequest, RefreshRequest};
+use clinic_proto::records::v1::{
+    CreatePatientRequest, GetPatientRequest, ListPatientsRequest, Patient,
+};
+use clinic_testkit::{Account, Backend, PASSWORD, Suite, patient};
+use futures::future::join_all;
+use tonic::{Code, Status};
+
+use super::cluster::Cluster;
+
+/// How long anything of this may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One call of each kind to each service, all at once; what they gave, by name.
+async fn calls(suite: &Suite, account: &Account) -> Vec<(&'static str, Result<(), Status>)> {
+    let clients = &account.clients;
+    let (mut auth, mut other) = (clients.auth.clone(), suite.anonymous().auth);
+    let mut anonymous = other.clone();
+    let (mut patients, mut writer) = (clients.patients.clone(), clients.patients.clone());
+    let mut assignments = clients.assignments.clone();
+    let login = clinic_proto::auth::v1::LoginRequest {
+        email: account.user.email.clone(),
+        password: PASSWORD.into(),
+        ..Default::default()
+    };
+    let refresh = RefreshRequest { refresh: "A".repeat(43) };
+    let create = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
+    let (user, login, refresh, list, create, assignments) = tokio::join!(
+        auth.get_user(GetUserRequest { id: "me".into() }),
+        other.login(login),
+        anonymous.refresh(refresh),
+        patients.list_patients(ListPatientsRequest::default()),
+        writer.create_patient(create),
+        assignments.list_assignments(ListAssignmentsRequest::default()),
+    );
+    let refresh = match refresh {
+        // Such a token there is not; to say so, one must have looked.
+        Err(status) if status.code() == Code::Unauthenticated => Ok(()),
+        answer => answer.map(drop),
+    };
+    vec![
+        ("get user", user.map(drop)),
+        ("login", login.map(drop)),
+        ("refresh", refresh),
+        ("list patients", list.map(drop)),
+        ("create patient", create.map(drop)),
+        ("list assignments", assignments.map(drop)),
+    ]
+}
+
+async fn assert_all_unavailable(suite: &Suite, account: &Account) {
+    let began = Instant::now();
+    for (name, answer) in calls(suite, account).await {
+        let refused = clinic_testkit::failure(answer.map(tonic::Response::new));
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (Code::Unavailable, "UNAVAILABLE"),
+            "{name}"
+        );
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    // What needs no database goes on.
+    suite.anonymous().tokens.get_jwks(GetJwksRequest {}).await.unwrap();
+}
+
+/// Whether the suite says that it is ready, and each service that it serves.
+async fn is_ready(suite: &Suite) -> Vec<bool> {
+    let servers = [suite.gateway, suite.auth, suite.records, suite.assignment];
+    let asked = servers
+        .map(async |server| clinic_net::health::check(&format!("http://{server}")).await.is_ok());
+    join_all(asked).await
+}
+
+async fn until_ready(suite: &Suite, ready: bool) {
+    let began = Instant::now();
+    while is_ready(suite).await != [ready; 4] {
+        assert!(began.elapsed() < PATIENCE, "readiness does not become {ready}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn until_answered(suite: &Suite, account: &Account) {
+    let began = Instant::now();
+    loop {
+        let answers = calls(suite, account).await;
+        for (name, answer) in &answers {
+            let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
+            assert!([Code::Ok, Code::Unavailable].contains(&code), "{name}: {answer:?}");
+        }
+        if answers.iter().all(|(_, answer)| answer.is_ok()) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not come back: {answers:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn assert_kept(account: &Account, known: &Patient) {
+    let request = GetPatientRequest { id: known.id.clone(), ..Default::default() };
+    let read = account.clients.patients.clone().get_patient(request).await.unwrap().into_inner();
+    assert_eq!(read, *known);
+}
+
+mod a_database_that_goes_away_is_unavailable_until_it_is_back {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres() {
+        let cluster = Cluster::start();
+        let url = cluster.url();
+        let configure = |config: &mut clinic::Config| config.databases.database_url = Some(url);
+        let suite = Suite::start(Backend::Postgres, configure).await;
+        let account = suite.staff().await;
+        let known = account.create_patient(patient()).await;
+        until_ready(&suite, true).await;
+        // As many pooled connections as there may be, all of which are dead afterwards.
+        join_all((0..8).map(|_| calls(&suite, &account))).await;
+
+        for mode in ["fast", "immediate"] {
+            cluster.down(mode);
+            assert_all_unavailable(&suite, &account).await;
+            until_ready(&suite, false).await;
+            assert_all_unavailable(&suite, &account).await;
+            cluster.up();
+            until_answered(&suite, &account).await;
+            until_ready(&suite, true).await;
+            // None of the connections of before is handed out any more.
+            for answers in join_all((0..8).map(|_| calls(&suite, &account))).await {
+                assert!(answers.iter().all(|(_, answer)| answer.is_ok()), "{answers:?}");
+            }
+            assert_kept(&account, &known).await;
+        }
+        suite.stop().await;
+    }
+}
