@@ -1,15 +1,15 @@
 # syntax=docker/dockerfile:1
 
-# One image with all five programs; the command says which one runs. Without a command it is the
-# whole suite in one process over SQLite under /data:
+# One image with all five programs. The command selects the program; the default command runs the
+# whole suite in one process, with SQLite under /data:
 #
 #     docker build -t clinic . && docker run --rm -p 8080:8080 -v clinic-data:/data clinic
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-# What the cargo registry and earlier builds left is kept between builds, but not in a layer: so the
-# programs are copied out. The C compiler of the image is all that aws-lc and SQLite need.
+# The cargo registry and target/ are cache mounts, which are not part of a layer, so the programs
+# are copied out of them. aws-lc and SQLite need only the C compiler of the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     set -eu; \
@@ -24,18 +24,18 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="Clinic" \
-      org.opencontainers.image.description="Accounts, patients, doctors and who treats whom, over gRPC and REST" \
+      org.opencontainers.image.description="Accounts, patients, doctors, and which doctor treats which patient, over gRPC and REST" \
       org.opencontainers.image.licenses="MIT AND Apache-2.0"
-# Volumes get their owner from the folder that they are mounted over.
+# A new volume gets its owner from the folder that it is mounted over.
 RUN groupadd --system --gid 65532 clinic \
     && useradd --system --uid 65532 --gid clinic --no-create-home --home-dir /data \
        --shell /usr/sbin/nologin clinic \
     && install --directory --owner clinic --group clinic --mode 0700 /data /keys /secrets/client \
     && install --directory --owner clinic --group clinic --mode 0755 /secrets/server
-# Whom to trust when a database or a service is reached over TLS.
+# Root certificates, for TLS connections to a database or a service.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /programs/ /usr/local/bin/
-# Of the program, and of the pages in it.
+# Licenses of the programs and of the web pages that they contain.
 COPY --from=build /licences/ /usr/share/doc/clinic/
 USER 65532:65532
 WORKDIR /data

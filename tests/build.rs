@@ -1,4 +1,4 @@
-//! The stubs of the foreign service that the edge is tested with.
+//! Generates the stubs of the echo service, a service outside the suite that tests route to.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -1,1 +1,1 @@
-//! Tests of the whole suite, through its gateway and its services: see `suite/main.rs`.
+//! Empty. The tests of the whole suite start in `suite/main.rs`.

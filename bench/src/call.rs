@@ -1,4 +1,4 @@
-//! One call as it goes over the wire, and asking once to see that the answer is right.
+//! A unary call on the wire, and probes that check its response once.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::net::TcpStream;
 
-/// How long one answer may take.
+/// Time limit for one response.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How a caller speaks.
+/// Protocol of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Grpc,
@@ -43,18 +43,17 @@ impl Protocol {
 pub(crate) struct Call {
     pub(crate) protocol: Protocol,
     pub(crate) address: SocketAddr,
-    /// As `/package.Service/Method`.
+    /// In the form `/package.Service/Method`.
     pub(crate) method: &'static str,
-    /// Who calls: an access token or forwarded claims.
     pub(crate) credential: Credential,
     pub(crate) message: Vec<u8>,
 }
 
 #[derive(Clone)]
 pub(crate) enum Credential {
-    /// For a gateway.
+    /// An access token, for a gateway.
     Bearer(String),
-    /// For a service.
+    /// Forwarded claims, for a service.
     Claims(HeaderValue),
 }
 
@@ -90,7 +89,7 @@ impl Call {
         headers
     }
 
-    /// The body: one message in gRPC's frame.
+    /// Returns the body: one message in a gRPC frame.
     pub(crate) fn frame(&self) -> Vec<u8> {
         let mut frame = BytesMut::new();
         frame.put_u8(0);
@@ -99,39 +98,39 @@ impl Call {
         frame.to_vec()
     }
 
-    /// Asks once, looks at the message of the answer, and tells how long an answer is.
+    /// Calls once and checks the message of the response. Returns the size of the body.
     pub(crate) async fn probe<T: Message + Default>(
         &self,
         is_right: impl FnOnce(&T) -> bool,
     ) -> Result<u64> {
         let body = self.ask_once().await?;
         let message = self.message_of(&body)?;
-        ensure!(is_right(&message), "{} gives a wrong answer", self.what());
+        ensure!(is_right(&message), "{} returned a wrong response", self.what());
         Ok(body.len() as u64)
     }
 
-    /// Asks once, and sees that there is no message for whoever holds this credential.
+    /// Calls once and checks that the response has no message, because the credential is invalid.
     pub(crate) async fn probe_refusal(&self) -> Result<()> {
-        // Refused as gRPC-Web does it, there may be a frame, but one of trailers.
+        // A refusal in gRPC-Web may have a frame of trailers.
         let body = self.ask_once().await;
         let refused = body.map_or(true, |body| body.first().is_none_or(|flags| *flags != 0));
-        ensure!(refused, "{} is answered without a good token at {}", self.method, self.address);
+        ensure!(refused, "{} accepts an invalid token at {}", self.method, self.address);
         Ok(())
     }
 
     async fn ask_once(&self) -> Result<Bytes> {
         let answer = async { Connection::open(self.address, self.protocol).await?.ask(self).await };
         let answer = tokio::time::timeout(PATIENCE, answer).await;
-        answer.map_err(|_| anyhow!("no answer within 10 s")).flatten()
+        answer.map_err(|_| anyhow!("no response within 10 s")).flatten()
     }
 
-    /// The message of an answer.
+    /// Decodes the message of a response.
     pub(crate) fn message_of<T: Message + Default>(&self, body: &[u8]) -> Result<T> {
         let length = body.get(1..5).and_then(|bytes| bytes.try_into().ok());
         let length = usize::try_from(length.map_or(0, u32::from_be_bytes))?;
         let message = body.get(5..5 + length).filter(|_| body.first() == Some(&0));
         let message = message
-            .with_context(|| format!("no message in the answer of {}: {body:?}", self.what()))?;
+            .with_context(|| format!("no message in the response of {}: {body:?}", self.what()))?;
         T::decode(message).with_context(|| self.what())
     }
 
@@ -155,7 +154,7 @@ impl Call {
     }
 }
 
-/// For one call after the other.
+/// A connection for one call at a time.
 pub(crate) enum Connection {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
@@ -177,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// The body of the answer.
+    /// Calls and returns the body of a successful response.
     pub(crate) async fn ask(&mut self, call: &Call) -> Result<Bytes> {
         let request = call.request()?;
         let answer = match self {
@@ -204,7 +203,7 @@ impl Connection {
     }
 }
 
-/// The trailers of an answer in gRPC-Web: its last frame.
+/// Returns the trailers of a gRPC-Web response: its last frame.
 fn web_trailers(mut body: &[u8]) -> Option<String> {
     loop {
         let (&flags, rest) = body.split_first()?;
@@ -225,7 +224,7 @@ mod tests {
     #[test]
     fn trailers_of_grpc_web_are_found_after_the_message() {
         let answer = b"\0\0\0\0\x02hi\x80\0\0\0\x11grpc-status:14\r\n";
-        assert_eq!(web_trailers(answer).as_deref(), None, "it breaks off");
+        assert_eq!(web_trailers(answer).as_deref(), None, "truncated");
         let answer = b"\0\0\0\0\x02hi\x80\0\0\0\x10grpc-status:14\r\n";
         assert_eq!(web_trailers(answer).as_deref(), Some("grpc-status:14\r\n"));
         assert_eq!(web_trailers(b"\0\0\0\0\x02hi"), None);

@@ -1,5 +1,5 @@
-//! Two builds in turns within one run: this checkout's, and that of a baseline. Compares the CPU time
-//! that a call costs, which a noisy machine disturbs less than it does rates and latencies.
+//! Compares two builds in one run: this checkout's and a baseline's. Measures CPU time per call,
+//! which a noisy machine disturbs less than rates and latencies.
 
 use std::fmt::Write as _;
 
@@ -13,9 +13,9 @@ use crate::setting::Setting;
 use crate::suite::{Data, Store, UPSTREAM};
 use crate::{Group, Options, fill};
 
-/// The most that the ratio of a row may be.
+/// Maximum ratio of a row.
 const ROW_BOUND: f64 = 1.08;
-/// The most that the mean of a group's ratios may be.
+/// Maximum mean ratio of a group.
 const GROUP_BOUND: f64 = 1.03;
 
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ pub(crate) struct Comparison {
     rows: Vec<Compared>,
 }
 
-/// A group: the geometric mean of the ratios of its rows.
+/// Geometric mean of the ratios of a group's rows.
 #[derive(Serialize)]
 struct Mean {
     group: &'static str,
@@ -34,7 +34,7 @@ struct Mean {
     verdict: Verdict,
 }
 
-/// A row: a case on both builds, in microseconds of CPU time a call.
+/// A case on both builds, in microseconds of CPU time per call.
 #[derive(Serialize)]
 struct Compared {
     group: &'static str,
@@ -48,7 +48,7 @@ struct Compared {
     turns: Vec<Turns>,
 }
 
-/// A turn of each build, one directly after the other.
+/// Two consecutive turns, one of each build.
 #[derive(Serialize)]
 struct Turns {
     here: Turn,
@@ -57,9 +57,9 @@ struct Turns {
 
 #[derive(Serialize)]
 struct Turn {
-    /// What the suite and its database used for a call.
+    /// CPU time per call of the suite and its database.
     cost: f64,
-    /// The same by process, with those of the benchmarks.
+    /// CPU time per call by process, including the benchmark's own.
     cpu: Vec<(String, f64)>,
 }
 
@@ -119,12 +119,12 @@ pub(crate) async fn run(
             rows.extend(compare(here.effort, stages).await?);
         }
     }
-    ensure!(!rows.is_empty(), "none of these groups can be compared");
+    ensure!(!rows.is_empty(), "none of the selected groups can be compared");
     Ok(Comparison::new(rows))
 }
 
-/// Runs the cases of one group. Each round has all of them, so that a case does not have all of its
-/// turns in a bad minute of the machine.
+/// Runs the cases of one group. Each round runs all cases, which spreads the turns of a case over
+/// the whole time: a bad minute of the machine then disturbs all cases alike.
 async fn compare<S: Stage>(effort: Effort, (here, baseline): (S, S)) -> Result<Vec<Compared>> {
     let pairs: Vec<_> = here.cases().into_iter().zip(baseline.cases()).collect();
     let mut turns: Vec<Vec<Turns>> = pairs.iter().map(|_| Vec::new()).collect();
@@ -155,8 +155,8 @@ async fn compare<S: Stage>(effort: Effort, (here, baseline): (S, S)) -> Result<V
     Ok(rows)
 }
 
-/// Whether this build has the first turn of a round: every other time, so that a machine that gets
-/// slower or faster does so for both builds alike.
+/// Returns whether this build has the first turn of a round. The builds alternate, because the
+/// machine may get slower or faster during a round.
 fn here_first(round: u32) -> bool {
     round % 2 == 1
 }
@@ -174,7 +174,7 @@ impl Turn {
 }
 
 impl Comparison {
-    /// Of the rows; those of a group may be apart.
+    /// Groups the rows; the rows of a group need not be adjacent.
     fn new(rows: Vec<Compared>) -> Self {
         let mut names: Vec<&'static str> = Vec::new();
         for row in &rows {
@@ -186,7 +186,7 @@ impl Comparison {
         Self { groups, rows }
     }
 
-    /// Adds the tables in Markdown.
+    /// Appends the tables in Markdown.
     pub(crate) fn write(&self, text: &mut String) {
         let rows: Vec<_> = self.rows.iter().map(Compared::cells).collect();
         let heads = ["", "case", "CPU µs a call", "baseline", "ratio", "±", ""];
@@ -262,7 +262,7 @@ impl Verdict {
     }
 }
 
-/// The mean without the lowest and the highest quarter, which disturbances distort.
+/// Returns the mean without the lowest and the highest quarter, to ignore disturbances.
 fn middle(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -274,7 +274,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / count(values)
 }
 
-/// The standard error of the mean of such values.
+/// Returns the standard error of the mean.
 fn standard_error(values: &[f64]) -> f64 {
     let mean = mean(values);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -334,7 +334,7 @@ mod tests {
     fn the_error_of_a_ratio_tells_how_far_the_rounds_are_apart() {
         let row = compared("edge", "steady", &[(10.0, 10.0), (10.0, 10.0)]);
         assert_eq!(format!("{:.3}", row.error), "0.000");
-        // Of 2 and 1/2 the logarithms have a standard deviation of ln 2 times the root of 2.
+        // The logarithms of 2 and 1/2 have a standard deviation of ln 2 times the root of 2.
         let row = compared("edge", "unsteady", &[(20.0, 10.0), (10.0, 20.0)]);
         assert_eq!(format!("{:.3}", row.error), format!("{:.3}", f64::ln(2.0)));
         let row = compared("edge", "once", &[(20.0, 10.0)]);

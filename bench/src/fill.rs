@@ -1,4 +1,4 @@
-//! Filling databases by large statements: what takes an hour through the API takes seconds.
+//! Fills databases with large statements, in seconds instead of an hour through the API.
 
 use std::ops::Range;
 
@@ -11,19 +11,19 @@ use crate::sample::{self, Kind};
 use crate::suite::Data;
 use crate::tokens;
 
-/// Rows of one statement: SQLite takes 32,766 values at most.
+/// Rows per statement: SQLite accepts at most 32,766 values.
 const ROWS: u64 = 1000;
 
-/// Patients of the owner who asks.
+/// Patients of the calling owner.
 pub(crate) const PATIENTS: u64 = 10_000;
 const OTHER_OWNERS: u64 = 100;
 const PATIENTS_OF_EACH: u64 = 10;
 const DOCTORS: u64 = 500;
 const ASSIGNMENTS: u64 = 10_000;
-/// Doctors of a patient who has any.
+/// Doctors of each patient with assignments.
 pub(crate) const DOCTORS_OF_A_PATIENT: u64 = 4;
 
-/// The people of the usual cases.
+/// Inserts the rows for all groups except growth.
 pub(crate) async fn usual(data: &Data) -> Result<()> {
     let name = data.store.name();
     let records = data.databases.open("records").await?;
@@ -40,7 +40,7 @@ pub(crate) async fn usual(data: &Data) -> Result<()> {
     settle(&assigned).await
 }
 
-/// Nobody but so many patients of the owner who asks.
+/// Inserts only `count` patients of the calling owner.
 pub(crate) async fn patients_only(data: &Data, count: u64) -> Result<()> {
     let records = data.databases.open("records").await?;
     patients(&records, data.store.name(), count).await?;
@@ -52,7 +52,7 @@ async fn patients(db: &Db, name: &str, count: u64) -> Result<()> {
     insert(db, &format!("{name}: patients"), PATIENT, 0..count, of_owner).await
 }
 
-/// What time does by itself on a server that has been up for a while: statistics for the planner.
+/// Collects statistics for the planner, which a server does by itself after a while.
 async fn settle(db: &Db) -> Result<()> {
     db.untracked().execute(Query::new("ANALYZE")).await?;
     db.close().await;
@@ -134,7 +134,7 @@ fn assignment(n: u64) -> Vec<Arg> {
     ]
 }
 
-/// Inserts a row for each number, and shows how far it is.
+/// Inserts a row for each number, with a progress bar.
 async fn insert(
     db: &Db,
     what: &str,
@@ -145,7 +145,7 @@ async fn insert(
     let bar = ProgressBar::new(numbers.end - numbers.start).with_message(what.to_owned());
     bar.set_style(ProgressStyle::with_template("{msg:32} {bar:40} {human_pos}/{human_len}")?);
     if db.backend() == Backend::Sqlite {
-        // A million rows go into indexes that do not fit into the usual cache.
+        // The indexes of a million rows do not fit into the default cache.
         db.untracked().execute(Query::new("PRAGMA cache_size = -500000")).await?;
     }
     let mut work = db.work(&Origin::operator(Clock::system().now())).await?;

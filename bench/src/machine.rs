@@ -1,4 +1,4 @@
-//! What a run was made on and with: without it no figure means anything.
+//! The machine and the program versions of a run, needed to interpret its figures.
 
 use std::fmt;
 use std::fs;
@@ -44,7 +44,7 @@ impl Machine {
         self.versions.push((name.to_owned(), commit(folder)));
     }
 
-    /// Adds what a program says of its version on its first line.
+    /// Adds the version of a program.
     pub(crate) fn version(&mut self, name: &str, program: &Path, flag: &str) {
         let version = said(Command::new(program).arg(flag));
         self.versions.push((name.to_owned(), version));
@@ -72,9 +72,9 @@ fn commit(checkout: &Path) -> String {
     said(Command::new("git").current_dir(checkout).args(["describe", "--always", "--dirty"]))
 }
 
-/// The first version number that a program prints; nginx uses stderr for it.
+/// Returns the first version number that a command prints; nginx prints it to stderr.
 fn said(command: &mut Command) -> String {
-    let Ok(output) = command.output() else { return "of unknown version".to_owned() };
+    let Ok(output) = command.output() else { return "(unknown version)".to_owned() };
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let mut numbers = text.split(|c: char| c != '.' && !c.is_ascii_digit());

@@ -1,5 +1,5 @@
-//! The benchmarks of `cargo xtask bench`: the suite against what would be used instead, in one run
-//! on one machine. Judges no time: it fails when an answer is wrong, not when it is slow.
+//! The benchmarks of `cargo xtask bench`: compare the suite with its alternatives in one run on one
+//! machine. A run fails on a wrong response, never on a slow one.
 
 mod call;
 mod compare;
@@ -38,7 +38,7 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Clinic's benchmarks; `cargo xtask bench` builds and starts what they need
+/// Clinic's benchmarks; `cargo xtask bench` builds and starts the programs that they need
 #[derive(Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -50,7 +50,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves GetPatient from memory; the benchmarks start it
+    /// Serve GetPatient from memory; started by the benchmarks
     #[command(hide = true)]
     Upstream {
         #[arg(long)]
@@ -62,19 +62,19 @@ enum Command {
 
 #[derive(Args)]
 struct Options {
-    /// The main rows only, once each, in a minute
+    /// Measure only the main rows, once each; takes a minute
     #[arg(long)]
     quick: bool,
-    /// Only these groups
+    /// Measure only these groups
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Group>,
-    /// Seconds that a case runs at a time
+    /// Duration of each run of a case, in seconds
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: Option<u64>,
-    /// How often each case runs; the median counts
+    /// Number of runs of each case; the median is reported
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: Option<u32>,
-    /// Where to write everything as JSON
+    /// Write all results as JSON to this file
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
     /// Write the tables into docs/performance.md
@@ -87,17 +87,17 @@ struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Group {
-    /// Starting, and idle
+    /// Start time, and memory when idle
     Start,
-    /// Straight at the services
+    /// The services, called directly
     Service,
     /// The whole suite
     Suite,
-    /// The gateway alone, beside others
+    /// The gateway alone, and other gateways
     Edge,
     /// Signing in
     Accounts,
-    /// Latency at half of the rate; the group suite finds the rate
+    /// Latency at half of the rate that the group suite measures
     OpenLoop,
     /// Up to a million patients
     Growth,
@@ -106,7 +106,7 @@ enum Group {
 impl Options {
     fn wants(&self, group: Group) -> bool {
         match (self.only.is_empty(), self.quick) {
-            // Of whose rate it is the half.
+            // The group open-loop needs its rate.
             (false, _) if group == Group::Suite && self.only.contains(&Group::OpenLoop) => true,
             (false, _) => self.only.contains(&group),
             (true, false) => true,
@@ -114,7 +114,7 @@ impl Options {
         }
     }
 
-    /// Whether a group wants the usual people in this kind of database.
+    /// Returns whether a selected group needs the rows of [`fill::usual`] in this kind of database.
     fn wants_data(&self, store: Store) -> bool {
         let on_postgres = [Group::Suite, Group::Accounts, Group::OpenLoop];
         let on_both = [Group::Service];
@@ -126,7 +126,7 @@ impl Options {
         let (seconds, rounds) = match (self.baseline.is_some(), self.quick) {
             (false, false) => (3, 3),
             (false, true) => (1, 1),
-            // Many short turns: what disturbs the machine then disturbs both builds.
+            // Many short turns, so that disturbances affect both builds.
             (true, false) => (1, 4),
             (true, true) => (1, 2),
         };
@@ -160,7 +160,7 @@ async fn bench(options: &Options) -> Result<()> {
         machine.checkout("baseline", checkout);
     }
     let mut report = Report::new(machine, options.effort());
-    // So that nothing that runs is left behind.
+    // Stops the started processes on SIGTERM and Ctrl-C.
     let shutdown = clinic_net::process::on_signals(Duration::ZERO)?;
     let told = shutdown.begun();
     let measured = async {
@@ -172,7 +172,7 @@ async fn bench(options: &Options) -> Result<()> {
             None => {
                 measure(options, &setting, &mut report).await?;
                 let mut targets = targets::of(&report);
-                // Who wants some groups only knows that the others were not measured.
+                // With --only, omits the targets of groups that were not measured.
                 targets.retain(|target| options.only.is_empty() || target.value.is_some());
                 report.set_targets(targets);
             }
@@ -181,12 +181,12 @@ async fn bench(options: &Options) -> Result<()> {
     };
     let done = tokio::select! {
         done = measured => done,
-        () = told.cancelled() => bail!("told to stop"),
+        () = told.cancelled() => bail!("stopped by a signal"),
     };
     if let Err(error) = done {
-        // A terminal tells the generators, too, and they complain first.
+        // Ctrl-C also stops the load generators, and their error may arrive first.
         let told = tokio::time::timeout(Duration::from_millis(500), told.cancelled()).await.is_ok();
-        return Err(if told { anyhow!("told to stop") } else { error });
+        return Err(if told { anyhow!("stopped by a signal") } else { error });
     }
     let tables = report.markdown();
     clinic_net::process::say(&tables);

@@ -1,5 +1,4 @@
-//! Running cases against one another: in turns, so that what disturbs the machine disturbs all of
-//! them, and the median of each counts.
+//! Runs cases in turns, so that disturbances affect all of them, and reports the median of each.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::load::Outcome;
 use crate::process::{self, Process, Threads};
 use crate::report::{Report, Row, millis};
 
-/// A process whose CPU time and memory count.
+/// A process whose CPU time and memory are measured.
 #[derive(Clone)]
 pub(crate) struct Watched {
     name: String,
@@ -30,7 +29,7 @@ impl From<&Process> for Watched {
     }
 }
 
-/// One case.
+/// A case of a benchmark.
 pub(crate) struct Case<'a> {
     pub(crate) name: String,
     pub(crate) watched: Vec<Watched>,
@@ -50,7 +49,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// How long and how often.
+/// Duration and number of the runs of a case.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Effort {
     #[serde(rename = "seconds", serialize_with = "in_seconds")]
@@ -62,10 +61,10 @@ fn in_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> 
     to.serialize_u64(time.as_secs())
 }
 
-/// The name of the load generators among the processes of a row.
+/// Name of the load generators in the process columns of a row.
 pub(crate) const LOAD: &str = "load";
 
-/// Runs the cases in turns.
+/// Runs the cases in turns and adds the median of each to the report.
 pub(crate) async fn contest(
     report: &mut Report,
     group: &str,
@@ -82,7 +81,7 @@ pub(crate) async fn contest(
     }
     for mut rows in rows {
         rows.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-        // Of an even number the lower one.
+        // The lower median of an even number of rows.
         if let Some(median) = rows.get(rows.len().saturating_sub(1) / 2) {
             report.add(median.clone());
         }
@@ -120,7 +119,7 @@ pub(crate) async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<
     })
 }
 
-/// Resident memory in MiB.
+/// Returns the resident memory of each process in MiB.
 pub(crate) fn memory(watched: &[Watched]) -> Vec<(String, f64)> {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -1,5 +1,5 @@
-//! What others would use as a gateway. Their configurations are in `bench/peers/`; the programs are
-//! those on the PATH, and what is not there is named.
+//! Other gateways to compare with. Their configurations are in `bench/peers/`. The programs are
+//! taken from the PATH; missing ones are reported.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -25,7 +25,7 @@ pub(crate) const STRUCTURED_PROXY: &str = "structured-proxy";
 
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A gateway of somebody else's that runs.
+/// A running gateway of another project.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) process: Process,
@@ -33,11 +33,11 @@ pub(crate) struct Peer {
     speaks_web: bool,
 }
 
-/// How one is configured and started.
+/// How a gateway is configured and started.
 struct Kind {
     name: &'static str,
     program: &'static str,
-    /// How it is asked for its version.
+    /// Flag that prints the version.
     version: &'static str,
     how: &'static str,
     file: &'static str,
@@ -89,7 +89,7 @@ const KINDS: [Kind; 3] = [
 ];
 
 impl Peer {
-    /// Starts those that are installed.
+    /// Starts the installed gateways.
     pub(crate) fn start_all(
         setting: &Setting,
         report: &mut Report,
@@ -104,7 +104,7 @@ impl Peer {
                     peers.push(Self::start(setting, &kind, &program, keys, upstream)?);
                 }
                 None => report.missing(format!(
-                    "{}, since there is no {} on the PATH ({})",
+                    "{}, because there is no {} on the PATH ({})",
                     kind.name, kind.program, kind.how
                 )),
             }
@@ -124,7 +124,7 @@ impl Peer {
         let key_file = folder.join("access.pem");
         fs::write(&key_file, public_pem(jwks.first().context("there is no key")?)?)?;
         let port = free_port()?;
-        // As many as Clinic's gateway takes.
+        // As many as Clinic's gateway has.
         let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
         let config = kind
             .config
@@ -150,20 +150,20 @@ impl Peer {
         let until = Instant::now() + START_PATIENCE;
         while TcpStream::connect(self.address).is_err() {
             self.process.check()?;
-            let said = || format!("{} does not serve; {}", self.name, self.process.what_it_said());
+            let said = || format!("{} does not start; {}", self.name, self.process.what_it_said());
             ensure!(Instant::now() < until, said());
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// Where it speaks this protocol, if it does.
+    /// Returns the address if the gateway supports the protocol.
     pub(crate) fn address(&self, protocol: Protocol) -> Option<SocketAddr> {
         (protocol == Protocol::Grpc || self.speaks_web).then_some(self.address)
     }
 }
 
-/// An Ed25519 key as RFC 8410 has it: a constant head, and the 32 bytes.
+/// Encodes an Ed25519 key (RFC 8410): a constant header, and the 32 bytes.
 fn public_pem(jwk: &Jwk) -> Result<String> {
     const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     let mut der = HEAD.to_vec();

@@ -1,5 +1,4 @@
-//! Processes that are measured: started with their output in a file, known by what they say when
-//! they are ready, asked for the CPU time and memory that they use, and stopped by their id.
+//! Starts and stops the measured processes, and reads their CPU time and memory from `/proc`.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-/// How long anything may take until it serves.
+/// Time limit for a program to become ready.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long it may take to end after SIGTERM.
+/// Time limit for a process to end after SIGTERM.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A process of ours, with the processes that it starts.
+/// A process that the benchmark started. Dropping this stops it.
 pub(crate) struct Process {
     pub(crate) name: String,
     child: Child,
@@ -25,7 +24,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it; what it says on stderr is kept in `log`.
+    /// Starts a process, with its output in a file in the folder `log`.
     pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let log = log.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -38,8 +37,8 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Starts one of the suite's programs, and waits for the line that says where it is ready.
-    /// Gives the time that it took.
+    /// Starts one of the suite's programs, and waits for its ready line. Returns the address in it,
+    /// and the time that the start took.
     pub(crate) fn start_ready(
         name: &str,
         command: &mut Command,
@@ -64,7 +63,7 @@ impl Process {
         self.child.id()
     }
 
-    /// The last lines that it wrote.
+    /// Returns the last 20 lines of output.
     pub(crate) fn what_it_said(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -72,7 +71,7 @@ impl Process {
         format!("{} said:\n{}", self.name, last.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Whether it has ended by itself.
+    /// Returns an error if the process has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -80,7 +79,7 @@ impl Process {
         }
     }
 
-    /// Asks it to end, and sees to it that it does.
+    /// Sends SIGTERM, and SIGKILL if the process does not end in time.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.end()
     }
@@ -95,7 +94,7 @@ impl Process {
             if Instant::now() > until {
                 self.child.kill()?;
                 self.child.wait()?;
-                bail!("{} did not end when it was told to", self.name);
+                bail!("{} did not end after SIGTERM", self.name);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -105,13 +104,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Whoever wants to know calls `stop`.
+        // `stop` returns the error.
         let _ = self.end();
     }
 }
 
-/// Reads up to the line `… ready: http://ADDRESS`; what comes after is read and dropped, so that the
-/// process never waits for us.
+/// Waits for the line `… ready: http://ADDRESS`. Later output is read and dropped, so that the
+/// process never blocks on a full pipe.
 fn ready(stdout: ChildStdout) -> Result<(SocketAddr, Instant)> {
     let (told, tell) = mpsc::channel();
     std::thread::spawn(move || {
@@ -129,13 +128,13 @@ fn ready(stdout: ChildStdout) -> Result<(SocketAddr, Instant)> {
     });
     match tell.recv_timeout(START_PATIENCE) {
         Ok((Some(address), at)) => Ok((address, at)),
-        Ok((None, _)) => bail!("the ready line names no address"),
-        Err(_) => Err(anyhow!("it did not become ready")),
+        Ok((None, _)) => bail!("the ready line has no address"),
+        Err(_) => Err(anyhow!("the program did not become ready")),
     }
 }
 
-/// CPU times of the threads of a process and its descendants. Those of whole processes are told in
-/// hundredths of a second only.
+/// CPU times of the threads of a process and its descendants. Linux reports those of whole
+/// processes only in hundredths of a second.
 pub(crate) struct Threads(HashMap<u32, Duration>);
 
 impl Threads {
@@ -153,8 +152,8 @@ impl Threads {
         Self(threads)
     }
 
-    /// The CPU time since then. A thread that has ended meanwhile is left out: those that end here
-    /// have been idle for many seconds.
+    /// Returns the CPU time spent since `before`. Ignores threads that have ended: they were idle
+    /// for many seconds.
     pub(crate) fn since(&self, before: &Self) -> Duration {
         let spent = |(thread, now): (&u32, &Duration)| {
             now.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
@@ -163,27 +162,27 @@ impl Threads {
     }
 }
 
-/// The first number of a `schedstat`: nanoseconds on a CPU.
+/// Returns the first number of a `schedstat`: nanoseconds on a CPU.
 fn on_cpu(schedstat: &str) -> Option<Duration> {
     schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// CPU time of ended and waited-for children of this very process: load generators.
+/// Returns the CPU time of this process's ended children: the load generators.
 pub(crate) fn cpu_of_children() -> Duration {
     stat(std::process::id()).map(|stat| stat.cpu_of_children).unwrap_or_default()
 }
 
-/// CPU time of this very process alone.
+/// Returns the CPU time of this process without its children.
 pub(crate) fn cpu_of_self() -> Duration {
     stat(std::process::id()).map(|stat| stat.cpu - stat.cpu_of_children).unwrap_or_default()
 }
 
-/// Bytes of resident memory of a process and its descendants.
+/// Returns the bytes of resident memory of a process and its descendants.
 pub(crate) fn memory_of_tree(pid: u32) -> u64 {
     tree(pid).into_iter().map(resident).sum()
 }
 
-/// The parent of a process.
+/// Returns the parent of a process.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
     stat(pid).map(|stat| stat.parent)
 }
@@ -191,20 +190,20 @@ pub(crate) fn parent(pid: u32) -> Option<u32> {
 pub(crate) fn signal(name: &str, pid: u32) -> Result<()> {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status()?;
     if !sent.success() {
-        bail!("process {pid} cannot be told {name}");
+        bail!("cannot send SIG{name} to process {pid}");
     }
     Ok(())
 }
 
-/// What `/proc/PID/stat` says, see proc(5).
+/// Fields of `/proc/PID/stat`, see proc(5).
 struct Stat {
     parent: u32,
-    /// With children that have ended and were waited for.
+    /// Includes children that have ended and were waited for.
     cpu: Duration,
     cpu_of_children: Duration,
 }
 
-/// Linux counts CPU time in these for programs, whatever its own clock does.
+/// Unit of CPU times in `/proc`, independent of the kernel's clock rate.
 const TICKS_PER_SECOND: u64 = 100;
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -221,7 +220,7 @@ fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
-/// A process and all that descend from it.
+/// Returns a process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

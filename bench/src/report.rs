@@ -1,4 +1,4 @@
-//! What came out: rows, targets, and where they were measured; for people and as JSON.
+//! The results of a run, as Markdown tables and as JSON.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::compare::Comparison;
 use crate::machine::Machine;
 use crate::measure::Effort;
 
-/// What a case gave.
+/// Result of a case.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) group: String,
@@ -22,13 +22,13 @@ pub(crate) struct Row {
     pub(crate) p50: Option<f64>,
     pub(crate) p99: Option<f64>,
     pub(crate) p999: Option<f64>,
-    /// Microseconds of CPU time a request, by process.
+    /// Microseconds of CPU time per request, by process.
     pub(crate) cpu: Vec<(String, f64)>,
     /// Resident memory afterwards in MiB, by process.
     pub(crate) memory: Vec<(String, f64)>,
 }
 
-/// A figure that is not about requests.
+/// A result that is not about requests.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
     pub(crate) name: String,
@@ -36,11 +36,11 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
 }
 
-/// What is to be reached.
+/// A target to reach.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Target {
     pub(crate) name: String,
-    /// As measured; none when something of it was not measured.
+    /// None if a part of it was not measured.
     pub(crate) value: Option<f64>,
     pub(crate) bound: Bound,
     pub(crate) reached: Option<bool>,
@@ -62,17 +62,17 @@ impl Bound {
     }
 }
 
-/// Everything of one run.
+/// All results of a run.
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: Machine,
     effort: Effort,
-    /// What is not installed, and so was not measured.
+    /// Cases that were not measured, because a program is not installed.
     missing: Vec<String>,
     rows: Vec<Row>,
     figures: Vec<Figure>,
     targets: Vec<Target>,
-    /// With another build; then there is nothing else.
+    /// Comparison with another build; the other results are then empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison>,
 }
@@ -113,7 +113,7 @@ impl Report {
         ));
     }
 
-    /// Requests per second of a case.
+    /// Returns the requests per second of a case.
     pub(crate) fn rate(&self, group: &str, case: &str) -> Option<f64> {
         Some(self.row(group, case)?.per_second)
     }
@@ -122,7 +122,7 @@ impl Report {
         self.rows.iter().find(|row| row.group == group && row.case == case)
     }
 
-    /// The median latency of a case.
+    /// Returns the median latency of a case, in milliseconds.
     pub(crate) fn p50(&self, group: &str, case: &str) -> Option<f64> {
         self.row(group, case)?.p50
     }
@@ -143,12 +143,12 @@ impl Report {
         let text = serde_json::to_string_pretty(self)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
+                .with_context(|| format!("cannot create {}", folder.display()))?;
         }
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Tables in Markdown.
+    /// Returns the tables in Markdown.
     pub(crate) fn markdown(&self) -> String {
         let mut text = self.machine.to_string();
         let Effort { time, rounds } = self.effort;
@@ -206,7 +206,7 @@ fn latency(millis: Option<f64>) -> String {
     millis.map_or_else(|| "–".to_owned(), |millis| format!("{millis:.2}"))
 }
 
-/// 12345.6 → 12,346.
+/// Formats 12345.6 as 12,346.
 fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -219,7 +219,7 @@ fn thousands(value: f64) -> String {
     text
 }
 
-/// A table whose columns line up, so that it can be read as text too.
+/// Appends a table with aligned columns, which is readable as plain text too.
 pub(crate) fn table(text: &mut String, heads: &[&str], rows: &[Vec<String>]) {
     if rows.is_empty() {
         return;
@@ -244,10 +244,10 @@ pub(crate) fn table(text: &mut String, heads: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// Puts the tables between the marks in docs/performance.md.
+/// Replaces the text between the marks in docs/performance.md by the tables.
 pub(crate) fn update_docs(tables: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
-    let text = fs::read_to_string(&path).context("docs/performance.md cannot be read")?;
+    let text = fs::read_to_string(&path).context("cannot read docs/performance.md")?;
     let (before, rest) = text.split_once(BEGIN).context("docs/performance.md has no begin mark")?;
     let (_, after) = rest.split_once(END).context("docs/performance.md has no end mark")?;
     fs::write(&path, format!("{before}{BEGIN}\n{tables}\n{END}{after}"))?;
@@ -257,7 +257,7 @@ pub(crate) fn update_docs(tables: &str) -> Result<()> {
 const BEGIN: &str = "<!-- written by `cargo xtask bench --update-docs` -->";
 const END: &str = "<!-- end -->";
 
-/// A line for whoever waits.
+/// Prints a line of progress.
 #[expect(clippy::print_stderr, reason = "progress, beside the table on stdout")]
 pub(crate) fn say(line: &str) {
     eprintln!("{line}");

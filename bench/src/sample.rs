@@ -1,11 +1,11 @@
-//! The people of the benchmarks: always the same, so that runs can be compared.
+//! Test data that is the same in every run, so that runs can be compared.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clinic_proto::records::v1::{Patient, PatientView};
 use clinic_proto::time::timestamp;
 use uuid::Uuid;
 
-/// What ids are of; a part of them.
+/// Kind of a row; a part of its id.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Owner = 1,
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     Account = 5,
 }
 
-/// The id of the n-th of a kind: a UUIDv7 of the second in which it would have been made.
+/// Returns the id of the n-th row of a kind: a UUIDv7 with the time of [`made_at`].
 pub(crate) fn id(kind: Kind, n: u64) -> Uuid {
     let millis = u128::from(1_700_000_000_000 + n * 1000);
     let version = 7_u128 << 76;
@@ -23,7 +23,7 @@ pub(crate) fn id(kind: Kind, n: u64) -> Uuid {
     Uuid::from_u128((millis << 80) | version | variant | ((kind as u128) << 48) | u128::from(n))
 }
 
-/// When the n-th was made.
+/// Returns the creation time of the n-th row.
 pub(crate) fn made_at(n: u64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(1_700_000_000_i64.saturating_add_unsigned(n))
 }
@@ -51,7 +51,7 @@ const LAST_NAMES: [&str; 16] = [
     "Ritchie", "Hamilton", "Thompson", "Perlman", "Hoare", "Wilson", "Wirth",
 ];
 
-/// A name among some thousand: sixteen, each with a number.
+/// Returns one of the sixteen names, followed by a number below `numbers`.
 fn pick(names: &[&str], n: u64, numbers: u64) -> String {
     let len = names.len() as u64;
     let name = usize::try_from(n % len).ok().and_then(|at| names.get(at)).copied();
@@ -59,7 +59,7 @@ fn pick(names: &[&str], n: u64, numbers: u64) -> String {
 }
 
 pub(crate) fn first_name(n: u64) -> String {
-    // Other than by the last name's order, so that the pairs differ.
+    // In another order than the last names, so that the pairs differ.
     pick(&FIRST_NAMES, n.wrapping_mul(7), 100)
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn email(n: u64) -> String {
     format!("patient{n}@example.com")
 }
 
-/// The n-th patient as records answers with it.
+/// Returns the n-th patient as records returns it.
 pub(crate) fn patient(n: u64, owner: Uuid) -> Patient {
     Patient {
         id: id(Kind::Patient, n).to_string(),
@@ -94,7 +94,7 @@ pub(crate) fn patient(n: u64, owner: Uuid) -> Patient {
     }
 }
 
-/// The n-th patient as a client makes it.
+/// Returns the n-th patient as a client creates it.
 pub(crate) fn new_patient(n: u64) -> Patient {
     Patient {
         first_name: first_name(n),

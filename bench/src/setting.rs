@@ -1,4 +1,4 @@
-//! What a run stands on: a folder of its own, the programs, and the database server.
+//! The environment of a run: a temporary folder, the measured programs, and the database server.
 
 use std::env;
 use std::fs;
@@ -15,17 +15,17 @@ use tokio::time::timeout;
 use crate::measure::{Effort, Watched};
 use crate::process;
 
-/// See the module.
+/// The environment of a run.
 pub(crate) struct Setting {
     pub(crate) postgres: Postgres,
-    /// Where the programs of the measured build are.
+    /// Folder of the measured build's programs.
     programs: PathBuf,
-    /// Begins the names of this build's databases.
+    /// Prefix of the names of this build's databases.
     pub(crate) prefix: &'static str,
     pub(crate) logs: PathBuf,
     pub(crate) quick: bool,
     pub(crate) effort: Effort,
-    // The last field: it is removed when all else is gone.
+    // The last field, because it must be dropped last.
     folder: TempDir,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Setting {
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pub(crate) url: SecretString,
-    /// Where its programs are.
+    /// Folder of its programs.
     pub(crate) programs: PathBuf,
     pid: u32,
 }
@@ -42,17 +42,17 @@ impl Setting {
     pub(crate) async fn create(quick: bool, effort: Effort) -> Result<Self> {
         ensure!(
             Path::new("/proc/self/schedstat").is_file(),
-            "CPU time and memory are read as Linux gives them, in /proc/PID/task/TID/schedstat too"
+            "the benchmarks need Linux with /proc/PID/task/TID/schedstat"
         );
         let me = env::current_exe()?;
-        let programs = me.parent().context("this program is in no folder")?.to_owned();
+        let programs = me.parent().context("cannot find the folder of this program")?.to_owned();
         let (folder, logs) = folders()?;
         let postgres = Postgres::open().await?;
         Ok(Self { postgres, programs, prefix: "", logs, quick, effort, folder })
     }
 
-    /// The same for the release build of another checkout, which gets its own databases and folders
-    /// on the same server and disk.
+    /// Returns the environment of another checkout's release build, with separate databases and
+    /// folders on the same server and disk.
     pub(crate) fn of_baseline(&self, checkout: &Path) -> Result<Self> {
         let programs = checkout.join("target").join("release");
         let (folder, logs) = folders()?;
@@ -61,23 +61,23 @@ impl Setting {
         Ok(Self { postgres, programs, prefix: "baseline_", logs, quick, effort, folder })
     }
 
-    /// A new folder.
+    /// Creates a folder.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.path().join(name);
         fs::create_dir_all(&folder)?;
         Ok(folder)
     }
 
-    /// One of the suite's programs.
+    /// Returns a command for one of the suite's programs.
     pub(crate) fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
-        // Nobody's `.env` may change what is measured.
+        // Avoids a `.env` in the caller's folder.
         command.current_dir(self.folder.path());
         command
     }
 }
 
-/// A temporary folder, and one for logs in it.
+/// Creates a temporary folder, and a folder for logs in it.
 fn folders() -> Result<(TempDir, PathBuf)> {
     let folder = tempfile::Builder::new().prefix("clinic-bench-").tempdir()?;
     let logs = folder.path().join("logs");
@@ -93,8 +93,7 @@ impl Postgres {
         let url = SecretString::from(set("CLINIC_TEST_POSTGRES_URL")?);
         let programs = PathBuf::from(set("CLINIC_TEST_POSTGRES_BIN")?);
         let mut connection = PgConnection::connect(url.expose_secret()).await?;
-        // The server of the tests need not keep anything; a server that patients' records are in
-        // must, and pays for it.
+        // The tests' server is configured for speed. A real one must be durable, which costs time.
         for setting in DURABLE {
             connection.execute(setting).await?;
         }
@@ -105,12 +104,12 @@ impl Postgres {
         connection.close().await?;
         timeout(RELOAD_PATIENCE, until_durable(&url))
             .await
-            .context("PostgreSQL does not take its settings")??;
+            .context("PostgreSQL does not apply its settings")??;
         Ok(Self { url, programs, pid })
     }
 
-    /// Turns off what the server does from time to time, and what depends on the disk's load. In a
-    /// comparison it would count for the build that has the turn.
+    /// Turns off periodic work of the server, and work that depends on the disk's load. In a
+    /// comparison, only the build whose turn it is would pay for it.
     pub(crate) async fn make_steady(&self) -> Result<()> {
         let mut connection = PgConnection::connect(self.url.expose_secret()).await?;
         for setting in STEADY {
@@ -125,14 +124,14 @@ impl Postgres {
         Watched::new("PostgreSQL", self.pid)
     }
 
-    /// Some systems have it in a package of its own.
+    /// Finds pgbench, which some systems have in a separate package.
     pub(crate) fn pgbench(&self) -> Option<PathBuf> {
         let beside = self.programs.join("pgbench");
         if beside.is_file() { Some(beside) } else { find("pgbench") }
     }
 }
 
-/// Until new sessions have the settings, which the server's main process takes up by itself.
+/// Waits until new sessions have the settings, which the server applies asynchronously.
 async fn until_durable(url: &SecretString) -> Result<()> {
     loop {
         let mut connection = PgConnection::connect(url.expose_secret()).await?;
@@ -144,7 +143,7 @@ async fn until_durable(url: &SecretString) -> Result<()> {
     }
 }
 
-/// How long the server may take to read its settings anew.
+/// Time limit for the server to reload its settings.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 const DURABLE: [&str; 4] = [
@@ -161,7 +160,7 @@ const STEADY: [&str; 4] = [
     "ALTER SYSTEM SET fsync = off",
 ];
 
-/// A program on the PATH.
+/// Finds a program on the PATH.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| Path::is_file(file))

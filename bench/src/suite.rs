@@ -1,4 +1,4 @@
-//! The suite under test, as separate processes over one kind of database.
+//! Runs the measured suite, as separate processes or as one, on one kind of database.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::measure::Watched;
 use crate::process::Process;
 use crate::setting::Setting;
 
-/// Which database the services use.
+/// Kind of database that the services use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
     Postgres,
@@ -32,10 +32,10 @@ impl Store {
     }
 }
 
-/// The name of the service that answers from memory. It is part of the benchmarks, not of the suite.
+/// Name of the service that responds from memory. It belongs to the benchmarks, not to the suite.
 pub(crate) const UPSTREAM: &str = "upstream";
 
-/// Databases and keys: what outlives the processes.
+/// Databases and keys, which outlive the processes.
 pub(crate) struct Data {
     pub(crate) store: Store,
     pub(crate) databases: Databases,
@@ -43,8 +43,8 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Empty databases with the schema of the measured build, and new keys. Its own program makes
-    /// the schema, because services refuse to run on one that is newer than they are.
+    /// Creates empty databases and new keys. The measured build's own program migrates the
+    /// databases, because services refuse to run on a newer schema.
     pub(crate) fn create(setting: &Setting, store: Store, name: &str) -> Result<Self> {
         let data_dir = setting.folder(&format!("{name}-{}", store.name()))?;
         let databases = Databases {
@@ -72,7 +72,7 @@ impl Data {
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
-    /// From its start to its ready line.
+    /// Time from its start to its ready line.
     pub(crate) took: Duration,
 }
 
@@ -86,7 +86,7 @@ impl Server {
         let mut command = setting.program(program);
         command.args(["--listen", "127.0.0.1:0"]);
         command.env("CLINIC_KEYS_DIR", keys.path());
-        // What an operator would set; the lines of a start are of no interest here.
+        // Hides the log of the start.
         command.env("CLINIC_LOG", "warn").env("CLINIC_SHUTDOWN_DELAY", "0s");
         command.envs(more.iter().map(|(name, value)| (*name, value)));
         let name = program.trim_start_matches("clinic-");
@@ -98,7 +98,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// One service alone.
+    /// Starts a single service.
     pub(crate) fn service(
         setting: &Setting,
         name: &str,
@@ -112,7 +112,7 @@ impl Server {
         Self::start(setting, &format!("clinic-{name}"), &data.keys, &more)
     }
 
-    /// A gateway in front of these.
+    /// Starts a gateway in front of the services at these URLs.
     pub(crate) fn gateway(
         setting: &Setting,
         keys: &KeyDir,
@@ -126,7 +126,7 @@ impl Server {
         Self::start(setting, "clinic-gateway", keys, &more)
     }
 
-    /// The bare service that answers from memory.
+    /// Starts the bare service that responds from memory.
     pub(crate) fn memory(setting: &Setting, keys: &KeyDir) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["upstream", "--listen", "127.0.0.1:0", "--keys-dir"]).arg(keys.path());
@@ -139,7 +139,7 @@ impl Server {
     }
 }
 
-/// All four.
+/// The four servers, as separate processes.
 pub(crate) struct Suite {
     pub(crate) auth: Server,
     pub(crate) records: Server,
@@ -169,7 +169,7 @@ impl Suite {
     }
 }
 
-/// The whole suite in one process; what is missing of the data it makes itself.
+/// Starts the whole suite in one process, which creates missing data.
 pub(crate) fn start_all_in_one(setting: &Setting, databases: &Databases) -> Result<Server> {
     let mut command = on_databases(setting, "up", databases);
     command.args(["--listen", "127.0.0.1:0"]).env("CLINIC_LOG", "warn");
@@ -178,7 +178,7 @@ pub(crate) fn start_all_in_one(setting: &Setting, databases: &Databases) -> Resu
     Ok(Server { process, address, took })
 }
 
-/// A command of the program `clinic` that works on these databases.
+/// Returns a command of `clinic` that uses these databases.
 fn on_databases(setting: &Setting, name: &str, databases: &Databases) -> Command {
     let mut command = setting.program("clinic");
     command.arg(name).arg("--data-dir").arg(&databases.data_dir);

@@ -1,4 +1,4 @@
-//! What is to be reached, as ratios within one run.
+//! The performance targets, mostly ratios within one run.
 
 use crate::call::Protocol;
 use crate::groups::{accounts, edge, gateway, growth, service};

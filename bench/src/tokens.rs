@@ -1,4 +1,4 @@
-//! Keys of a benchmark's own, and the tokens that callers hold.
+//! Access tokens and claims of the callers.
 
 use anyhow::Result;
 use chrono::TimeDelta;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::sample::{self, Kind};
 
-/// Who makes all the calls: a member of staff who owns the patients.
+/// Returns the id of the caller: a member of staff who owns the patients.
 pub(crate) fn owner() -> Uuid {
     sample::id(Kind::Owner, 0)
 }
@@ -33,12 +33,12 @@ pub(crate) fn access_signer(keys: &KeyDir) -> Result<AccessSigner> {
     Ok(AccessSigner::open(keys, DEFAULT_ISSUER, LIFE, Clock::system())?)
 }
 
-/// The owner's access token, for a gateway.
+/// Returns an access token of the owner, for a gateway.
 pub(crate) fn access(keys: &KeyDir) -> Result<String> {
     Ok(access_signer(keys)?.sign(&user())?.0)
 }
 
-/// Access tokens of many sessions of the owner.
+/// Returns a function that signs access tokens of different sessions of the owner.
 pub(crate) fn access_of(signer: &AccessSigner) -> impl Fn(u32) -> Result<String> {
     |session| {
         let session_id = sample::id(Kind::Account, session.into());
@@ -46,7 +46,7 @@ pub(crate) fn access_of(signer: &AccessSigner) -> impl Fn(u32) -> Result<String>
     }
 }
 
-/// The owner's forwarded claims, for a service. They are good for two minutes.
+/// Returns the owner's forwarded claims, for a service. They are valid for two minutes.
 pub(crate) fn forwarded(keys: &KeyDir) -> Result<HeaderValue> {
     let clock = Clock::system();
     let exp = clock.unix() + LIFE.num_seconds();
@@ -54,7 +54,7 @@ pub(crate) fn forwarded(keys: &KeyDir) -> Result<HeaderValue> {
     Ok(ClaimsSigner::open(keys, "gateway", clock)?.forward(&owner, None)?)
 }
 
-/// A request of ours, with who we are.
+/// Returns a request with the claims.
 pub(crate) fn with<T>(message: T, claims: &HeaderValue) -> Result<tonic::Request<T>> {
     let mut request = tonic::Request::new(message);
     request.metadata_mut().insert(clinic_identity::CLAIMS_HEADER, claims.to_str()?.parse()?);

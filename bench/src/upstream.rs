@@ -1,5 +1,5 @@
-//! A bare tonic service that answers from memory: what a gateway is measured in front of, and what a
-//! service is measured against. It checks nothing and asks nobody.
+//! A bare tonic service that responds from memory, without any checks. Gateways are measured in
+//! front of it, and services are compared with it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) async fn run(listen: &str, keys: &KeyDir) -> Result<()> {
     Ok(())
 }
 
-/// Gives every caller the same patient.
+/// Returns the same patient to every caller.
 #[derive(Clone)]
 struct Patients(Arc<Patient>);
 
@@ -69,7 +69,7 @@ impl Service<http::Request<Body>> for Patients {
     }
 }
 
-/// Auth's public keys, which the gateway asks for.
+/// Serves the public keys, which the gateway fetches from auth.
 struct Keys(AccessSigner);
 
 #[tonic::async_trait]

@@ -1,5 +1,5 @@
-"""The REST API against its own OpenAPI document: whether the document is one, and whether the
-answers to each kind of caller are as it says, by schemathesis. Prints the sums as its last line."""
+"""Validates the OpenAPI document, and checks with schemathesis that the responses to each kind of
+caller match it. Prints the sums as its last line."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from clinic import Clinic
 from records import Records, is_open_to, operations
 
 HERE = Path(__file__).parent
-# By operation, the statuses of its answers.
+# Response statuses by operation.
 Answers = dict[str, set[int]]
 
 
@@ -48,7 +48,7 @@ def main() -> int:
         succeeded: set[str] = set()
         for role, token in tokens.items():
             caller = Caller(role, token, clinic.url, Path(folder), document, sums)
-            # First, because the many requests after it change what it counts on.
+            # First, because the exploration changes the records that the examples need.
             examples = Path(folder) / f"{role}-openapi.json"
             examples.write_text(json.dumps(Records(clinic, role, tokens).examples(document)))
             caller.explore("examples", str(examples), "--phases=examples")
@@ -71,7 +71,7 @@ class Caller:
     succeeded: set[str] = field(default_factory=set)
 
     def explore(self, how: str, location: str, *options: str) -> None:
-        """Runs schemathesis as that caller; each operation is a test."""
+        """Runs schemathesis as this caller; each operation counts as a test."""
         report = self.folder / f"{self.role}-{how}.json"
         events = report.with_suffix(".ndjson")
         ran = subprocess.run(
@@ -99,7 +99,7 @@ class Caller:
         requests = found["test_cases"]["generated"]
         bad = {name for failure in found["failures"] for name in failure["operations"]}
         passed = found["operations"]["tested"] - found["operations"]["errored"] - len(bad)
-        # What it complains of beside single operations is a failure too.
+        # Other errors of schemathesis count as a failure too.
         of = len(operations(self.document))
         failed = of - passed or int(ran.returncode != 0)
         if failed:
@@ -113,7 +113,7 @@ class Caller:
         }
 
     def _was_let_in(self, how: str, answers: Answers) -> None:
-        """A 401 and a 403 are as documented too, so that without this all of them would do."""
+        """Expects other statuses than 401 and 403, which are documented and so pass as well."""
         mine = [
             name
             for name, operation in operations(self.document).items()
@@ -129,7 +129,7 @@ def read(events: Path) -> Answers:
         for line in lines:
             recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder", {})
             for sent in recorder.get("interactions", {}).values():
-                # Methods that an operation's path does not have are tried too.
+                # Skips requests with methods that the path does not support.
                 its_own = recorder["label"].startswith(f"{sent['request']['method']} ")
                 if its_own and sent["response"]:
                     answers[recorder["label"]].add(sent["response"]["status_code"])

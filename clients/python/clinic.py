@@ -1,4 +1,4 @@
-"""The real `clinic` as a process of its own, and accounts on it."""
+"""Runs the `clinic` program, and creates accounts in it."""
 
 import itertools
 import json
@@ -9,20 +9,20 @@ import threading
 import urllib.request
 from pathlib import Path
 
-# A debug build on two busy cores; a healthy one needs a second.
+# Enough for a debug build on two busy cores; a start usually takes a second.
 READY_WITHIN = 60
 STOPPED_WITHIN = 30
 PASSWORD = "correct horse battery staple"
 
 
 class Clinic:
-    """`clinic up` over SQLite files in a folder, with further settings as flags."""
+    """`clinic up` on SQLite in a folder, with additional flags."""
 
     def __init__(self, folder: Path, *settings: str):
         program = os.environ.get("CLINIC_BIN")
         if not program:
             raise SystemExit("CLINIC_BIN is not set: run these tests with `cargo xtask test`")
-        # Without any setting that would leak from the developer's shell into the test.
+        # Without the suite's settings, which may be set in the developer's shell.
         clean = {
             name: value
             for name, value in os.environ.items()
@@ -66,25 +66,25 @@ class Clinic:
             raise RuntimeError(f"clinic ended with {code}:\n{self.log.read_text()}")
 
     def call(self, method: str, path: str, body: object = None, token: str = "") -> dict:
-        """One request with JSON; anything but a 2xx is raised."""
+        """Sends a JSON request. Raises an exception unless the status is 2xx."""
         request = urllib.request.Request(self.url + path, method=method)
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("content-type", "application/json")
         if token:
             request.add_header("authorization", f"Bearer {token}")
-        # The local server is called directly, not through a proxy.
+        # Ignores proxy settings.
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=READY_WITHIN) as answer:
             content = answer.read()
             return json.loads(content) if content else {}
 
     def tokens(self) -> dict[str, str]:
-        """An access token for each kind of caller."""
+        """Returns an access token for each kind of caller."""
         admin = self.login(self.credentials("ADMIN"))
         self.register("", "staff@example.com")
         self.register("patient/", "patient@example.com", patient={"gender": "F"})
-        # As in the document's examples: a doctor who changes them must be verified again.
+        # The values of the document's examples: a change would need a new verification.
         license = {"specialization": "Cardiology", "license_number": "MD-10001"}
         self.register("doctor/", "doctor@example.com", doctor=license)
         [doctor] = self.call("GET", "/api/doctors/", token=admin)["doctors"]
@@ -93,7 +93,7 @@ class Clinic:
             name: self.login(self.credentials(name))
             for name in ["STAFF", "DOCTOR", "PATIENT"]
         }
-        # Last, because nobody else can change what the others find.
+        # Last, because only an administrator can change the others' results.
         return of | {"ADMIN": admin}
 
     def register(self, kind: str, email: str, **profile: dict) -> dict:
@@ -126,5 +126,5 @@ class Clinic:
         except queue.Empty:
             line = ""
         if not line.startswith(beginning):
-            raise RuntimeError(f"clinic did not say `{beginning}…`:\n{self.log.read_text()}")
+            raise RuntimeError(f"clinic did not print `{beginning}…`:\n{self.log.read_text()}")
         return line.removeprefix(beginning)

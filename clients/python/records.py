@@ -1,4 +1,4 @@
-"""The OpenAPI document with examples that name what is there."""
+"""Fills the examples of the OpenAPI document with existing ids."""
 
 import copy
 import re
@@ -9,7 +9,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 def operations(document: dict) -> dict[str, dict]:
-    """By what schemathesis calls them: `GET /api/patients/`."""
+    """Returns the operations by their names in schemathesis, such as `GET /api/patients/`."""
     return {
         f"{method.upper()} {path}": operation
         for path, of in document["paths"].items()
@@ -19,9 +19,9 @@ def operations(document: dict) -> dict[str, dict]:
 
 
 def is_open_to(role: str, operation: dict) -> bool:
-    """Who may call it is what its description says last."""
+    """Returns whether a role may call an operation, according to the end of its description."""
     who = operation["description"].rsplit("\n\n", 1)[-1].removesuffix(".")
-    if who in ("For everybody, also without a token", "For everybody who is signed in"):
+    if who in ("For everyone, with or without a token", "For every signed-in user"):
         return True
     if not who.startswith("For the roles "):
         raise RuntimeError(f"{operation['operationId']} does not say who may call it: {who}")
@@ -29,18 +29,18 @@ def is_open_to(role: str, operation: dict) -> bool:
 
 
 class Records:
-    """What one kind of caller may see and change. Each operation has records of its own, because
-    what one deletes is missing to the next."""
+    """Records that one kind of caller may see and change. Each operation has separate records,
+    because some delete them."""
 
     def __init__(self, clinic: Clinic, role: str, tokens: dict[str, str]):
         self.clinic = clinic
         self.role = role
         self.token = tokens[role]
-        # Who makes a record owns it; who may make none sees what he is part of.
+        # The creator of a record owns it. Other roles see records that they are part of.
         self.maker = self.token if role == "STAFF" else tokens["ADMIN"]
 
     def examples(self, document: dict) -> dict:
-        """A copy of the document for this caller."""
+        """Returns a copy of the document with examples for this caller."""
         document = copy.deepcopy(document)
         for operation in operations(document).values():
             if is_open_to(self.role, operation):
@@ -67,7 +67,7 @@ class Records:
 
     def _fill_body(self, name: str, example: dict) -> None:
         for fields in (example, example.get("doctor", {})):
-            # The example's own is the doctor's.
+            # The example has the doctor's own license number.
             keeps = self.role == "DOCTOR" and name == "UpdateDoctor"
             if "license_number" in fields and not keeps:
                 fields["license_number"] = self._license_number()
@@ -86,7 +86,7 @@ class Records:
             example |= {"current_password": current}
 
     def _record(self, operation: str) -> str:
-        """An id of the kind that the operation has first in its name."""
+        """Returns the id of a record of the first kind in the operation's name."""
         kind = re.search("Patient|Doctor|Assignment|User|Session", operation)
         match kind and kind.group():
             case "Patient":
@@ -103,7 +103,7 @@ class Records:
                 self.clinic.login(self.clinic.credentials(self.role))
                 return self._get("/api/auth/sessions/")["sessions"][0]["id"]
             case _:
-                raise RuntimeError(f"{operation} wants an id of nobody knows what")
+                raise RuntimeError(f"{operation} needs an id of an unknown kind")
 
     def _patient(self) -> str:
         if self.role == "PATIENT":

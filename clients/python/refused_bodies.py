@@ -1,5 +1,5 @@
-"""httpx over HTTP/2 sends the whole body of a request before it reads the answer. It must get the
-answers to requests that are refused before their body was read. Prints the sums as its last line."""
+"""httpx over HTTP/2 sends the whole body of a request before it reads the response. It must get the
+response to a request that is refused before its body is read. Prints the sums as its last line."""
 
 import sys
 import tempfile
@@ -12,9 +12,9 @@ import httpx
 from clinic import Clinic
 
 BODY = 300_000
-# On one connection, one after the other.
+# Sequential requests on one connection.
 REQUESTS = 10
-# An answer takes milliseconds; a client that waits for more room to send its body waits for ever.
+# A response takes milliseconds; a client that waits to send the rest of its body waits forever.
 PATIENCE = 20
 
 LOGIN = "/clinic.auth.v1.AuthService/Login"
@@ -29,7 +29,7 @@ class Refused:
     grpc_status: str | None = None
 
     def send(self, url: str) -> str:
-        """What is wrong with the answers, if anything."""
+        """Returns the first error in the responses, or an empty text."""
         text = b" " * BODY
         web = self.content_type.startswith("application/grpc")
         body = b"\0" + BODY.to_bytes(4) + text if web else text
@@ -52,7 +52,7 @@ REFUSED = [
     Refused("/api/auth/login/", "application/json", 413),
     Refused("/api/auth/login/", "text/plain", 415),
     Refused("/nothing", "application/json", 404),
-    # As a client of the Connect protocol calls.
+    # A call of the Connect protocol.
     Refused(LOGIN, "application/json", 501),
     Refused(LIST_PATIENTS, "application/grpc-web+proto", 200, "16"),
     Refused(LOGIN, "application/grpc-web+proto", 200, "8"),

@@ -1,4 +1,4 @@
-//! Where the three databases are, and bringing their schemas up to date.
+//! Locates, creates and migrates the databases of the three services.
 
 use std::path::{Path, PathBuf};
 
@@ -10,23 +10,24 @@ use clinic_store::{
 use secrecy::SecretString;
 use sqlx::migrate::Migrator;
 
-/// The services that have a database, and its schema's history.
-const SCHEMAS: [(&str, &Migrator); 3] = [
+/// The services, by their names in settings, databases and packages of the contract, with their
+/// migrations.
+pub const SERVICES: [(&str, &Migrator); 3] = [
     ("auth", &clinic_auth::MIGRATIONS),
     ("records", &clinic_records::MIGRATIONS),
     ("assignment", &clinic_assignment::MIGRATIONS),
 ];
 
-/// For the commands that work on all databases.
+/// Options of the commands that use the databases.
 #[derive(Args, Clone, Debug)]
 pub struct Databases {
-    /// Where data is kept: the keys, and the databases unless --database-url is given
+    /// Data directory, for the keys, and for SQLite databases unless --database-url is set
     #[arg(long, env = "CLINIC_DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// A PostgreSQL server, as postgres://USER:PASSWORD@HOST; its databases are made when missing
+    /// URL of a PostgreSQL server, as postgres://USER:PASSWORD@HOST. Missing databases are created
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<SecretString>,
-    /// How the names of the databases on that server begin
+    /// Prefix of the names of the PostgreSQL databases
     #[arg(
         long,
         env = "CLINIC_DATABASE_PREFIX",
@@ -37,14 +38,14 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Finds what is wrong with the settings before anything is made by them. Not a value parser:
-    /// the message of one would show the password.
+    /// Checks the settings before anything is created. Not a value parser, because its error would
+    /// show the password.
     pub fn check(&self) -> Result<()> {
         let Some(server) = &self.database_url else { return Ok(()) };
         check_server_url(server).context("--database-url (DATABASE_URL)")
     }
 
-    /// The URL of one service's database.
+    /// Returns the URL of a service's database.
     pub fn url(&self, service: &str) -> SecretString {
         match &self.database_url {
             Some(server) => database_url(server, &self.name(service)),
@@ -52,30 +53,29 @@ impl Databases {
         }
     }
 
-    /// Connects to one service's database.
+    /// Connects to a service's database.
     pub async fn open(&self, service: &str) -> Result<Db> {
         Ok(Db::connect(&Options::new(self.url(service))).await?)
     }
 
-    /// The same, when it is there. Opening one that is missing would make an empty one.
+    /// Connects to a service's database. A missing SQLite file is an error; it is not created.
     pub async fn open_existing(&self, service: &str) -> Result<Db> {
         self.check()?;
         if self.database_url.is_none() && !sqlite(&self.data_dir, service).exists() {
             bail!(
-                "there is no database in {}: name the right one by --data-dir, or run `clinic migrate` \
-                 to make it",
+                "there is no database in {}: set --data-dir, or run `clinic migrate` to create it",
                 self.data_dir.display()
             );
         }
         self.open(service).await
     }
 
-    /// Makes what is missing and applies every migration, of these services or of all. Returns their
-    /// names.
+    /// Creates missing databases and applies all migrations, for the services in `only`, or for all
+    /// if it is empty. Returns the names of the services.
     pub async fn migrate(&self, only: &[String]) -> Result<Vec<&'static str>> {
         self.check()?;
         let mut done = Vec::new();
-        for (service, migrations) in SCHEMAS {
+        for (service, migrations) in SERVICES {
             if !only.is_empty() && !only.iter().any(|name| name == service) {
                 continue;
             }
@@ -85,7 +85,7 @@ impl Databases {
             let db = self.open(service).await?;
             migrate(&db, migrations)
                 .await
-                .with_context(|| format!("the database of {service} cannot be migrated"))?;
+                .with_context(|| format!("cannot migrate the database of {service}"))?;
             db.close().await;
             done.push(service);
         }
@@ -106,6 +106,6 @@ fn prefix(text: &str) -> Result<String, String> {
     if text.len() <= 40 && text.bytes().all(plain) {
         Ok(text.to_owned())
     } else {
-        Err("must be at most 40 of a to z, 0 to 9 and _".to_owned())
+        Err("must be at most 40 characters of a to z, 0 to 9 and _".to_owned())
     }
 }

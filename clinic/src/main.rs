@@ -1,4 +1,4 @@
-//! `clinic`: the suite in one process, and the operator's commands.
+//! `clinic`: runs the suite in one process, and the operator's commands.
 
 mod commands;
 
@@ -15,10 +15,10 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Clinic: accounts, patients, doctors and who treats whom, over gRPC
+/// Clinic: accounts, patients, doctors and assignments, over gRPC and REST
 ///
-/// Without a command it is `up`, whose options may follow at once, such as --listen and --data-dir:
-/// `clinic up --help` explains them.
+/// The default command is `up`. Its options, such as --listen and --data-dir, are accepted without
+/// the command too; see `clinic up --help`.
 #[derive(Parser)]
 #[command(name = "clinic", version)]
 struct Args {
@@ -30,19 +30,19 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Starts everything in this process (the default)
+    /// Run the gateway and all services in this process (the default)
     Up(Box<up::Args>),
-    /// Administrators
+    /// Manage administrators
     #[command(subcommand)]
     Admin(admin::Command),
-    /// Signing keys
+    /// Manage signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Makes the databases and applies migrations
+    /// Create the databases and apply migrations
     Migrate(migrate::Args),
-    /// Asks a server whether it serves
+    /// Check whether a server is serving
     Health(health::Args),
-    /// Writes the REST API as an OpenAPI document, or as a collection for Postman
+    /// Write the OpenAPI document of the REST API
     Openapi(openapi::Args),
 }
 
@@ -62,8 +62,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Options that stand alone are those of `up`. Not flattened here: what only `up` is told must not
-/// keep `clinic health` from asking.
+/// Parses the arguments; options without a command are those of `up`. They are not flattened into
+/// [`Args`], because an invalid setting of `up` must not make `clinic health` fail.
 fn parse() -> Args {
     Args::try_parse().unwrap_or_else(|error| {
         let mut arguments: Vec<_> = std::env::args_os().collect();

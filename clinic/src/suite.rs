@@ -1,5 +1,7 @@
-//! All four servers in one process, on ports that only this machine sees but for the gateway's.
+//! All four servers in one process. The services listen on loopback ports; only the gateway is
+//! public.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,19 +12,20 @@ use clap::{Args, value_parser};
 use clinic_clock::Clock;
 use clinic_net::settings::{Keys, Serving};
 use clinic_net::{Shutdown, bind, health};
+use clinic_server::Server;
 use clinic_server::settings::{self, Answers};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::Databases;
+use crate::{Databases, SERVICES};
 
-/// Where the first administrator finds himself.
+/// E-mail address of the first administrator.
 const ADMIN_EMAIL: &str = "admin@clinic.local";
 const ADMIN_NAME: &str = "Administrator";
 
-/// How long the servers may take until they serve.
+/// Time limit for a server to become ready.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// See `clinic up --help`.
@@ -38,8 +41,8 @@ pub struct Config {
     pub settings: Settings,
 }
 
-/// What the servers are told beyond where things are.
-// Without a group of its own, whose name auth's settings have already.
+/// Settings of the servers other than addresses and paths.
+// Without a clap group, because auth's settings have a group of the same name.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Settings {
@@ -47,7 +50,7 @@ pub struct Settings {
     pub serving: Serving,
     #[command(flatten)]
     pub answers: Answers,
-    /// Connections to each PostgreSQL database at most
+    /// Maximum number of connections to each PostgreSQL database
     #[arg(
         long,
         env = "CLINIC_DATABASE_CONNECTIONS",
@@ -57,50 +60,49 @@ pub struct Settings {
     pub database_connections: u32,
     #[command(flatten)]
     pub auth: clinic_auth::Settings,
-    /// What verified doctors see of patients who are not theirs
+    /// What verified doctors see of patients
     #[arg(long, env = "CLINIC_DOCTOR_PATIENT_VIEW", value_enum, default_value = "basic")]
     pub doctor_patient_view: clinic_records::DoctorPatientView,
     #[command(flatten)]
-    pub gateway: clinic_gateway::Edge,
+    pub gateway: clinic_gateway::PublicSettings,
 }
 
-/// The first administrator, made by the first start.
+/// The administrator that the first start creates.
 pub struct NewAdmin {
     pub email: String,
-    /// Known only here and now.
+    /// Only its hash is stored.
     pub password: SecretString,
 }
 
-/// A suite whose servers run.
+/// A running suite.
 pub struct Running {
-    /// Where the gateway serves.
+    /// Address of the gateway.
     pub gateway: SocketAddr,
-    /// Where the services serve, for those who call them directly.
-    pub auth: SocketAddr,
-    pub records: SocketAddr,
-    pub assignment: SocketAddr,
-    /// Set by the first start: to be told to the operator before anything else is done.
+    /// Address of each service, for direct calls.
+    pub services: BTreeMap<&'static str, SocketAddr>,
+    /// Set by the first start. Must be shown to the operator before anything else.
     pub new_admin: Option<NewAdmin>,
-    /// Whom to ask whether all of it serves.
+    /// URLs of the servers whose health is checked.
     asked: Vec<String>,
     servers: JoinSet<Result<()>>,
-    edge: Shutdown,
-    services: CancellationToken,
+    /// Shuts down the gateway, and then the services.
+    shutdown: Shutdown,
+    stop_services: CancellationToken,
 }
 
-/// Makes what is missing (keys, databases, the first administrator) and starts every server.
+/// Creates missing keys, databases and the first administrator, and starts all servers.
 pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     prepare(config, clock).await?.await
 }
 
-/// The part of a start that may be given up at any point: the next one goes on from there. It gives
-/// the rest, which is short and must come to its end, since it may make a password that is to be told.
+/// Does the part of a start that may be cancelled at any point; the next start continues from
+/// there. Returns the rest as a future. That is short and must not be cancelled, because it may
+/// create a password that the operator has to see.
 pub async fn prepare(
     config: &Config,
     clock: Clock,
 ) -> Result<impl Future<Output = Result<Running>>> {
-    // First what most likely fails: neither a wrong setting nor a port that is taken should have
-    // made a data directory.
+    // Checked first, so that a wrong setting or a port in use leaves no data directory behind.
     config.databases.check()?;
     config.settings.gateway.check()?;
     let listener = bind(&config.listen).await?;
@@ -109,89 +111,98 @@ pub async fn prepare(
     keys.open().init(&clock)?;
     config.databases.migrate(&[]).await?;
 
-    let auth_port = local().await?;
-    let records_port = local().await?;
-    let assignment_port = local().await?;
-    let (auth, records) = (auth_port.local_addr()?, records_port.local_addr()?);
-    let (assignment, gateway) = (assignment_port.local_addr()?, listener.local_addr()?);
-    let (serving, answers) = (config.settings.serving.clone(), config.settings.answers.clone());
-    let database = |service| settings::Database {
-        database_url: config.databases.url(service),
-        database_connections: config.settings.database_connections,
-    };
-
-    let auth_config = clinic_auth::Config {
-        serving: serving.clone(),
-        answers: answers.clone(),
-        keys: keys.clone(),
-        database: database("auth"),
-        records_url: url(records),
-        settings: config.settings.auth.clone(),
-    };
-    let records_config = clinic_records::Config {
-        serving: serving.clone(),
-        answers: answers.clone(),
-        keys: keys.clone(),
-        database: database("records"),
-        doctor_patient_view: config.settings.doctor_patient_view,
-    };
-    let assignment_config = clinic_assignment::Config {
-        serving: serving.clone(),
-        answers,
-        keys: keys.clone(),
-        database: database("assignment"),
-        records_url: url(records),
-    };
-    let edge_config = clinic_gateway::Config {
-        auth_url: url(auth),
-        records_url: url(records),
-        assignment_url: url(assignment),
+    let mut listeners = BTreeMap::new();
+    for (service, _) in SERVICES {
+        listeners.insert(service, local().await?);
+    }
+    let addresses = listeners.iter().map(|(name, port)| Ok((*name, port.local_addr()?)));
+    let addresses: BTreeMap<&'static str, SocketAddr> = addresses.collect::<Result<_>>()?;
+    let gateway = listener.local_addr()?;
+    let servers = open_services(config, &keys, &addresses, &clock).await?;
+    let at = |service| addresses.get(service).map(url).unwrap_or_default();
+    let gateway_config = clinic_gateway::Config {
+        auth_url: at("auth"),
+        records_url: at("records"),
+        assignment_url: at("assignment"),
+        upstreams: addresses.iter().map(|(name, at)| ((*name).to_owned(), url(at))).collect(),
         issuer: config.settings.auth.issuer.clone(),
         keys,
-        serving,
-        edge: config.settings.gateway.clone(),
+        serving: config.settings.serving.clone(),
+        public: config.settings.gateway.clone(),
     };
-
-    let auth_server = clinic_auth::open(&auth_config, clock.clone()).await?;
-    let records_server = clinic_records::open(&records_config, clock.clone()).await?;
-    let assignment_server = clinic_assignment::open(&assignment_config, clock.clone()).await?;
-    let edge_server = clinic_gateway::open(&edge_config, clock.clone()).await?;
+    let gateway_server = clinic_gateway::open(&gateway_config, clock.clone()).await?;
 
     Ok(async move {
-        // Last of what can fail: a password that is made is one that the operator is told.
+        // Nothing after this can fail, so a password that is created is shown to the operator.
         let new_admin = first_admin(&config.databases, &clock).await?;
 
-        let (edge, services) = (Shutdown::default(), CancellationToken::new());
-        let mut servers = JoinSet::new();
-        servers.spawn(auth_server.run(auth_port, services.clone()));
-        servers.spawn(records_server.run(records_port, services.clone()));
-        servers.spawn(assignment_server.run(assignment_port, services.clone()));
-        let (stop_edge, stop_services) = (edge.clone(), services.clone());
-        servers.spawn(async move {
-            let outcome = edge_server.run(listener, stop_edge).await;
-            // Behind a gateway that is gone nobody waits any more.
-            stop_services.cancel();
+        let (shutdown, stop_services) = (Shutdown::default(), CancellationToken::new());
+        let mut running = JoinSet::new();
+        for (service, server) in servers {
+            if let Some(listener) = listeners.remove(service) {
+                running.spawn(server.run(listener, stop_services.clone()));
+            }
+        }
+        let (stop_gateway, stop) = (shutdown.clone(), stop_services.clone());
+        running.spawn(async move {
+            let outcome = gateway_server.run(listener, stop_gateway).await;
+            // Without the gateway the services have no callers.
+            stop.cancel();
             outcome
         });
-        // Not the gateway with a certificate, which need not be one for this address.
-        let own = config.settings.gateway.tls_cert.is_none().then_some(gateway);
-        let asked = own.into_iter().chain([auth, records, assignment]).map(url).collect();
+        // Skips the gateway if it uses TLS: its certificate may not be valid for this address.
+        let own = config.settings.gateway.tls_cert.is_none().then_some(&gateway);
+        let asked = own.into_iter().chain(addresses.values()).map(url).collect();
         Ok(Running {
             gateway,
-            auth,
-            records,
-            assignment,
+            services: addresses,
             new_admin,
             asked,
-            servers,
-            edge,
-            services,
+            servers: running,
+            shutdown,
+            stop_services,
         })
     })
 }
 
+/// Creates the services, which call each other at these addresses.
+async fn open_services(
+    config: &Config,
+    keys: &Keys,
+    addresses: &BTreeMap<&'static str, SocketAddr>,
+    clock: &Clock,
+) -> Result<[(&'static str, Server); 3]> {
+    let Settings { serving, answers, database_connections, .. } = &config.settings;
+    let at = |service| addresses.get(service).map(url).unwrap_or_default();
+    let common = |service| settings::Common {
+        serving: serving.clone(),
+        answers: answers.clone(),
+        keys: keys.clone(),
+        database: settings::Database {
+            database_url: config.databases.url(service),
+            database_connections: *database_connections,
+        },
+    };
+    let auth = clinic_auth::Config {
+        common: common("auth"),
+        records_url: at("records"),
+        settings: config.settings.auth.clone(),
+    };
+    let records = clinic_records::Config {
+        common: common("records"),
+        doctor_patient_view: config.settings.doctor_patient_view,
+    };
+    let assignment =
+        clinic_assignment::Config { common: common("assignment"), records_url: at("records") };
+    Ok([
+        ("auth", clinic_auth::open(&auth, clock.clone()).await?),
+        ("records", clinic_records::open(&records, clock.clone()).await?),
+        ("assignment", clinic_assignment::open(&assignment, clock.clone()).await?),
+    ])
+}
+
 impl Running {
-    /// Waits until every server serves; an end of one before that is an error.
+    /// Waits until all servers are ready. Returns an error if one ends before that.
     pub async fn until_serving(&mut self) -> Result<()> {
         tokio::select! {
             served = serving(&self.asked) => served,
@@ -199,21 +210,21 @@ impl Running {
         }
     }
 
-    /// Serves until `shutdown` begins; an end of a server before that is an error.
+    /// Serves until `shutdown` begins. Returns an error if a server ends before that.
     pub async fn run(mut self, shutdown: impl Into<Shutdown>) -> Result<()> {
         let shutdown = shutdown.into();
         let told = async {
             shutdown.announced().cancelled().await;
-            self.edge.announce();
+            self.shutdown.announce();
             shutdown.begun().cancelled().await;
         };
         let early = tokio::select! {
             () = told => None,
             ended = self.servers.join_next() => Some(by_itself(ended)),
         };
-        self.edge.begin();
+        self.shutdown.begin();
         if let Some(error) = early {
-            self.services.cancel();
+            self.stop_services.cancel();
             return Err(error);
         }
         while let Some(outcome) = self.servers.join_next().await {
@@ -223,16 +234,16 @@ impl Running {
     }
 }
 
-/// Why a server ended whom nobody told to.
+/// Returns the error for a server that ended without a shutdown.
 fn by_itself(ended: Option<Result<Result<()>, JoinError>>) -> Error {
     match ended {
         Some(Err(error)) => error.into(),
         Some(Ok(Err(error))) => error,
-        Some(Ok(Ok(()))) | None => anyhow!("a server ended by itself"),
+        Some(Ok(Ok(()))) | None => anyhow!("a server ended unexpectedly"),
     }
 }
 
-/// Where a suite in one process has its keys.
+/// Returns the keys directory of a suite in one process.
 pub fn keys_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("keys")
 }
@@ -247,7 +258,7 @@ async fn first_admin(databases: &Databases, clock: &Clock) -> Result<Option<NewA
     let made = clinic_auth::create_admin(&db, clock, ADMIN_EMAIL, ADMIN_NAME, &password).await;
     let new_admin = match made {
         Ok(_) => Some(NewAdmin { email: ADMIN_EMAIL.to_owned(), password }),
-        // Another process that started at the same time has made it, and told the operator.
+        // Another process that started at the same time has created the administrator.
         Err(_) if clinic_auth::admins_exist(&db).await? => None,
         Err(error) => return Err(error),
     };
@@ -259,12 +270,12 @@ async fn serving(urls: &[String]) -> Result<()> {
     for url in urls {
         tokio::time::timeout(START_PATIENCE, retry(|| health::check(url)))
             .await
-            .with_context(|| format!("{url} did not begin to serve in {START_PATIENCE:?}"))?;
+            .with_context(|| format!("{url} is not ready after {START_PATIENCE:?}"))?;
     }
     Ok(())
 }
 
-/// Every 10 ms, until it succeeds.
+/// Retries every 10 ms until `attempt` succeeds.
 async fn retry<F: Future<Output = Result<()>>>(attempt: impl Fn() -> F) {
     while attempt().await.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -275,7 +286,7 @@ async fn local() -> Result<TcpListener> {
     bind("127.0.0.1:0").await
 }
 
-fn url(address: SocketAddr) -> String {
+fn url(address: &SocketAddr) -> String {
     format!("http://{address}")
 }
 
@@ -283,7 +294,7 @@ fn make_data_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
         format!(
-            "the data directory {} cannot be made: choose one that you may write with --data-dir",
+            "cannot create the data directory {}: choose a writable one with --data-dir",
             path.display()
         )
     })
@@ -298,14 +309,12 @@ mod tests {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut running = Running {
             gateway: nobody,
-            auth: nobody,
-            records: nobody,
-            assignment: nobody,
+            services: BTreeMap::new(),
             new_admin: None,
-            asked: vec![url(nobody)],
+            asked: vec![url(&nobody)],
             servers: JoinSet::new(),
-            edge: Shutdown::default(),
-            services: CancellationToken::new(),
+            shutdown: Shutdown::default(),
+            stop_services: CancellationToken::new(),
         };
         running.servers.spawn(async { Err(anyhow!("the disk is gone")) });
         let patience = Duration::from_secs(5);

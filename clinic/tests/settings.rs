@@ -1,4 +1,5 @@
-//! docs/operating.md lists every setting, and none that is not there; docker-compose.yml passes them on.
+//! Checks that docs/operating.md lists exactly the existing settings, and that docker-compose.yml
+//! passes them on.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +46,7 @@ fn docker_compose_passes_every_setting_on() {
         ("clinic-gateway", variables::<clinic_gateway::Config>()),
     ] {
         settings.extend(process.clone());
-        // Files of the host, for which there is no volume, and what must fit Docker's own grace.
+        // TLS files are on the host, without a volume. Shutdown must fit Docker's grace period.
         let is_passed =
             |name: &str| !["CLINIC_TLS_", "CLINIC_SHUTDOWN_"].iter().any(|of| name.starts_with(of));
         settings.retain(|name| is_passed(name));

@@ -1,12 +1,12 @@
-//! Bodies of responses. They end at the call's deadline, also those of streams that have begun.
+//! Response bodies that end at the call's deadline, also those of streams that have begun.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use clinic_net::Error;
-use clinic_net::holdings::Account;
 use clinic_net::http2::Bounds;
+use clinic_net::memory_quota::Account;
 use clinic_net::upstream::STREAM_WINDOW;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
@@ -16,8 +16,8 @@ use tonic::body::Body;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
-/// Wraps a response: it ends with DEADLINE_EXCEEDED if it is not complete by the deadline, and its
-/// unread bytes count for the account.
+/// Wraps a response to end with DEADLINE_EXCEEDED if it is not complete by the deadline. Its unread
+/// bytes count for the account.
 pub(crate) fn bounded(
     answer: Response<Body>,
     deadline: Option<Instant>,
@@ -29,17 +29,18 @@ pub(crate) fn bounded(
     let mut answer = answer.map(|body| {
         Body::new(Bounded { body: Some(body), deadline, clock: None, has_begun: false })
     });
-    // Also when nobody asks for more of it. While it waits, the service sends what its window allows.
+    // Ends the response even if the client reads nothing, and so the body is not polled. While the
+    // response waits, the service sends what its window allows.
     let behind = usize::try_from(STREAM_WINDOW).unwrap_or(usize::MAX);
     answer.extensions_mut().insert(Bounds { ends_at: deadline, account, behind });
     answer
 }
 
 struct Bounded {
-    /// None at its end: dropping it ends the work of the service.
+    /// None after the end. Dropping the body cancels the service's work.
     body: Option<Body>,
     deadline: Option<Instant>,
-    /// Runs while the service has nothing more: most answers are there at once.
+    /// Created when the service has no data ready; most responses never need it.
     clock: Option<Pin<Box<Sleep>>>,
     has_begun: bool,
 }
@@ -68,7 +69,7 @@ impl http_body::Body for Bounded {
             Poll::Ready(Some(Ok(frame))) => {
                 this.has_begun = true;
                 if frame.is_trailers() {
-                    // Whatever the clock says from now on, there is one end.
+                    // The deadline must not add a second end.
                     this.body = None;
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -90,7 +91,7 @@ impl http_body::Body for Bounded {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Never the length of the whole: it may end earlier.
+        // The length is unknown: the body may end early.
         SizeHint::default()
     }
 }

@@ -1,6 +1,6 @@
 //! The gateway's settings.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -19,15 +19,25 @@ use crate::connections::Certificates;
 /// See `clinic-gateway --help`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Where auth answers: http://HOST:PORT, or several separated by commas
+    /// URL of auth, as http://HOST:PORT; several replicas separated by commas
     #[arg(long, env = "CLINIC_AUTH_URL", default_value = "http://127.0.0.1:50051")]
     pub auth_url: String,
-    /// Where records answers
+    /// URL of records, as http://HOST:PORT; several replicas separated by commas
     #[arg(long, env = "CLINIC_RECORDS_URL", default_value = "http://127.0.0.1:50052")]
     pub records_url: String,
-    /// Where assignment answers
+    /// URL of assignment, as http://HOST:PORT; several replicas separated by commas
     #[arg(long, env = "CLINIC_ASSIGNMENT_URL", default_value = "http://127.0.0.1:50053")]
     pub assignment_url: String,
+    /// URL of another service of the suite, as NAME=URL. Receives calls to the package
+    /// clinic.NAME.v1. Repeatable (in the environment: separated by spaces)
+    #[arg(
+        long = "upstream",
+        env = "CLINIC_UPSTREAMS",
+        value_delimiter = ' ',
+        value_name = "NAME=URL",
+        value_parser = upstream
+    )]
+    pub upstreams: Vec<(String, String)>,
     /// Expected issuer (`iss`) of access tokens, such as https://clinic.example; must equal auth's
     /// `--issuer`
     #[arg(
@@ -42,13 +52,37 @@ pub struct Config {
     #[command(flatten)]
     pub serving: settings::Serving,
     #[command(flatten)]
-    pub edge: Edge,
+    pub public: PublicSettings,
+}
+
+impl Config {
+    /// Returns the URLs of the suite's services by name.
+    pub(crate) fn upstreams(&self) -> BTreeMap<&str, &str> {
+        let own = [
+            ("auth", &self.auth_url),
+            ("records", &self.records_url),
+            ("assignment", &self.assignment_url),
+        ];
+        let more = self.upstreams.iter().map(|(name, url)| (name.as_str(), url));
+        own.into_iter().chain(more).map(|(name, url)| (name, url.as_str())).collect()
+    }
+}
+
+fn upstream(text: &str) -> Result<(String, String), String> {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    };
+    match text.split_once('=') {
+        Some((name, url)) if is_name(name) => Ok((name.to_owned(), url.to_owned())),
+        _ => Err("must be of the form NAME=URL, such as billing=http://127.0.0.1:50054".to_owned()),
+    }
 }
 
 /// Settings of the public side.
 #[derive(Args, Clone, Debug)]
-pub struct Edge {
-    /// A web origin that may call, such as https://app.example. Repeatable, or separated by commas
+pub struct PublicSettings {
+    /// Allow a web origin (CORS), such as https://app.example. Repeatable, or separated by commas
     #[arg(
         long,
         env = "CLINIC_CORS_ORIGIN",
@@ -57,7 +91,7 @@ pub struct Edge {
         value_parser = origin
     )]
     pub cors_origin: Vec<String>,
-    /// Bytes that a message may have
+    /// Maximum size of a message, in bytes
     #[arg(
         long,
         env = "CLINIC_MAX_MESSAGE_BYTES",
@@ -65,13 +99,13 @@ pub struct Edge {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_message_bytes: u32,
-    /// Time of a call without `grpc-timeout`, such as 30s or 500ms
+    /// Deadline of calls without `grpc-timeout`, such as 30s or 500ms
     #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = call_time)]
     pub default_deadline: Duration,
-    /// Time that a call has at most, whatever the client says, such as 60s
+    /// Maximum deadline of a call, such as 60s. Caps `grpc-timeout`
     #[arg(long, env = "CLINIC_MAX_DEADLINE", default_value = "60s", value_parser = call_time)]
     pub max_deadline: Duration,
-    /// Connections at most
+    /// Maximum number of open client connections
     #[arg(
         long,
         env = "CLINIC_MAX_CONNECTIONS",
@@ -79,16 +113,16 @@ pub struct Edge {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_connections: u32,
-    /// Connections that one address may hold at most (IPv6: one /64); a quarter of all unless set.
-    /// Further ones take the place of its idle ones
+    /// Maximum number of connections from one address (IPv6: one /64). Defaults to a quarter of
+    /// --max-connections. At the limit, a new connection replaces idle ones of that address
     #[arg(
         long,
         env = "CLINIC_MAX_CONNECTIONS_PER_ADDRESS",
         value_parser = value_parser!(u32).range(1..)
     )]
     pub max_connections_per_address: Option<u32>,
-    /// Networks whose connections are not counted by address, such as 10.0.0.0/8, separated by
-    /// commas. Trusted proxies are not counted either
+    /// Networks without the limit per address, such as 10.0.0.0/8, separated by commas. Trusted
+    /// proxies have none either
     #[arg(
         long,
         env = "CLINIC_UNCOUNTED_NETWORKS",
@@ -97,8 +131,8 @@ pub struct Edge {
         value_parser = network
     )]
     pub uncounted_networks: Vec<IpNet>,
-    /// Networks of the proxies in front, such as 10.0.0.0/8, separated by commas. The client's
-    /// address is taken from their X-Forwarded-For
+    /// Networks of trusted proxies, such as 10.0.0.0/8, separated by commas. The client's address
+    /// is read from the X-Forwarded-For header that they add
     #[arg(
         long,
         env = "CLINIC_TRUSTED_PROXIES",
@@ -107,12 +141,12 @@ pub struct Edge {
         value_parser = network
     )]
     pub trusted_proxies: Vec<IpNet>,
-    /// The direct peer is a proxy that terminates TLS and appends the client's address to
+    /// Trust every direct peer as a proxy that terminates TLS and appends the client's address to
     /// X-Forwarded-For
-    // As words, because in the environment people write 1, yes and on as well.
+    // Boolish, because people also write 1, yes and on in the environment.
     #[arg(long, env = "CLINIC_BEHIND_PROXY", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
-    /// Whether to describe the REST API: /openapi.json, with Swagger UI at /swagger/ and ReDoc at
+    /// Serve the documentation of the REST API: /openapi.json, Swagger UI at /swagger/ and ReDoc at
     /// /redoc/
     #[arg(
         long,
@@ -122,21 +156,21 @@ pub struct Edge {
         value_parser = BoolishValueParser::new()
     )]
     pub api_docs: bool,
-    /// Certificate chain (PEM) for TLS
+    /// File with the TLS certificate chain (PEM)
     #[arg(long, env = "CLINIC_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
-    /// Private key (PEM) for TLS
+    /// File with the TLS private key (PEM)
     #[arg(long, env = "CLINIC_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Route a gRPC service. SERVICE=URL requires a token; `;public` does not; `;max=5m` limits a
-    /// call's time, which is otherwise the client's choice. Repeatable (in the environment:
-    /// separated by spaces)
+    /// Route a gRPC service, as SERVICE=URL. Calls need an access token unless `;public` is
+    /// appended. `;max=5m` caps the deadline, which is otherwise the client's choice. Repeatable
+    /// (in the environment: separated by spaces)
     #[arg(long = "route", env = "CLINIC_ROUTES", value_delimiter = ' ', value_name = "ROUTE")]
     pub routes: Vec<Route>,
 }
 
-impl Edge {
-    /// How clients begin the URL: `http`, or `https` with a certificate.
+impl PublicSettings {
+    /// Returns the URL scheme for clients: `https` with a certificate, otherwise `http`.
     pub fn scheme(&self) -> &'static str {
         if self.tls_cert.is_some() { "https" } else { "http" }
     }
@@ -164,14 +198,14 @@ pub(crate) struct Limits {
 impl Config {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
-            message_bytes: self.edge.max_message_bytes,
-            default_deadline: self.edge.default_deadline,
-            max_deadline: self.edge.max_deadline,
+            message_bytes: self.public.max_message_bytes,
+            default_deadline: self.public.default_deadline,
+            max_deadline: self.public.max_deadline,
         }
     }
 }
 
-/// Parses an origin as browsers send it in `origin`, because the two are compared.
+/// Checks that an origin is written as browsers send it, because the two are compared as text.
 fn origin(text: &str) -> Result<String, String> {
     let uri: Option<Uri> = text.parse().ok();
     let written = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
@@ -181,17 +215,17 @@ fn origin(text: &str) -> Result<String, String> {
         {
             Ok(text.to_owned())
         }
-        _ => Err("must be scheme and host in small letters, as https://app.example or \
+        _ => Err("must be a scheme and a host in lower case, such as https://app.example or \
                   http://localhost:5173"
             .to_owned()),
     }
 }
 
-/// A network, or one address.
+/// Parses a network, or a single address.
 fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     (text.parse().or_else(|_| address()))
-        .map_err(|_| "must be a network as 10.0.0.0/8 or fd00::/8, or an address".to_owned())
+        .map_err(|_| "must be a network such as 10.0.0.0/8 or fd00::/8, or an address".to_owned())
 }
 
 fn some_time(text: &str) -> Result<Duration, String> {
@@ -203,8 +237,8 @@ fn some_time(text: &str) -> Result<Duration, String> {
 
 fn call_time(text: &str) -> Result<Duration, String> {
     match some_time(text)? {
-        // The forwarded claims expire then.
-        time if time > LONGEST_CALL => Err(format!("must be {LONGEST_CALL:?} at most")),
+        // The forwarded claims expire after this time.
+        time if time > LONGEST_CALL => Err(format!("must be at most {LONGEST_CALL:?}")),
         time => Ok(time),
     }
 }
@@ -212,13 +246,12 @@ fn call_time(text: &str) -> Result<Duration, String> {
 /// An operator's own service: `SERVICE=URL[;public][;max=DURATION]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The full name, as `acme.billing.v1.BillingService`.
+    /// Full name, such as `acme.billing.v1.BillingService`.
     pub service: String,
-    /// Where it answers.
     pub url: String,
     /// Whether callers without a token may call it.
     pub public: bool,
-    /// Time that a call has at most, also when its client asks for none.
+    /// Maximum deadline of a call, also of one without `grpc-timeout`.
     pub max: Option<Duration>,
 }
 
@@ -228,8 +261,8 @@ impl FromStr for Route {
     fn from_str(text: &str) -> Result<Self, String> {
         let explain = || {
             format!(
-                "{text:?} is not of the form package.v1.Service=http://HOST:PORT, with ;public or \
-                 ;max=5m after it where they apply"
+                "{text:?} is not of the form package.v1.Service=http://HOST:PORT, optionally \
+                 followed by ;public or ;max=5m"
             )
         };
         let (service, rest) = text.split_once('=').ok_or_else(explain)?;
@@ -250,7 +283,7 @@ impl FromStr for Route {
         settings::urls("a routed service", url).map_err(|error| error.to_string())?;
         for taken in ["clinic.", "grpc."] {
             if service.starts_with(taken) {
-                return Err(format!("{service} is the suite's own: a route cannot replace it"));
+                return Err(format!("{service} is reserved: a route cannot replace it"));
             }
         }
         Ok(Self { service: service.to_owned(), url: url.to_owned(), public, max })

@@ -1,24 +1,24 @@
-//! Calls of the Connect protocol (<https://connectrpc.com/docs/protocol>), which the gateway does not
-//! serve. They are refused in the form of that protocol, so that its clients show the reason: nothing
-//! else tells a developer that the transport is the wrong one.
+//! Refuses calls of the Connect protocol (<https://connectrpc.com/docs/protocol>), which is not
+//! supported. The errors follow that protocol, because its clients then show the developer which
+//! transport to use instead.
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use tonic::body::Body;
 
-use crate::plain::respond;
+use crate::static_pages::respond;
 
 const WHY: &str = "the Connect protocol is not served here: use gRPC-Web (connect-web: \
                    createGrpcWebTransport instead of createConnectTransport), gRPC (connect-node: \
                    createGrpcTransport), or the REST API under /api/";
-/// The flag of the last message of a stream, which holds how it ended.
+/// Flag of a stream's last message, which holds its status.
 const END_STREAM: u8 = 0b10;
 
-/// How a client sends its messages.
+/// Form of a Connect request.
 enum Form {
-    /// One message is the body, or in the query of a GET.
+    /// One message, in the body or in the query of a GET.
     Unary,
-    /// Messages in envelopes, of this media type.
+    /// Messages in envelopes, with this media type.
     Stream(&'static str),
 }
 
@@ -38,8 +38,8 @@ pub(crate) fn refuse(head: &Parts) -> Option<Response<Body>> {
     })
 }
 
-/// Whether a path is of the form `/package.Service/Method`. Calls of methods that are not there are
-/// refused in the same way: that is not what is wrong with them.
+/// Returns whether a path has the form `/package.Service/Method`. Unknown methods get the same
+/// refusal, because the protocol is the first thing to fix.
 pub(crate) fn is_call(path: &str) -> bool {
     let segments = path.strip_prefix('/').and_then(|path| path.split_once('/'));
     segments.is_some_and(|(service, method)| {
@@ -64,7 +64,7 @@ fn form(head: &Parts) -> Option<Form> {
     }
 }
 
-/// The content type without its parameters.
+/// Returns the content type without its parameters.
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(kind.split(';').next()?.trim().to_ascii_lowercase())

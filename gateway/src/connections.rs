@@ -1,10 +1,10 @@
-//! Connections: how many, how slow, and with TLS or without.
+//! Accepts connections, with or without TLS, and limits their number and idle time.
 
 mod certificates;
-mod heads;
+mod framing;
 mod http1;
-mod leftover;
-mod places;
+mod limits;
+mod unread_body;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clinic_net::http2::{BLOCKED, Http2};
-use clinic_net::{Gathered, Outgoing, accept, drain, gathered};
+use clinic_net::{BatchedStream, Flusher, accept, batched, drain};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,46 +24,46 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::certificates::Certificates;
-use self::places::{Place, Places};
+use self::limits::{ConnectionLimits, ConnectionPermit};
 use crate::Config;
-use crate::http::{Edge, Peer};
-use crate::workers::{Seat, Workers};
+use crate::http_service::{HttpService, Peer};
+use crate::workers::{Lease, Workers};
 
-/// How long a client may take to shake hands, and until its first request's head is here.
+/// Time limit for the TLS handshake, and for the head of the first request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Idle time after which a connection is closed.
 const IDLE: Duration = Duration::from_secs(5 * 60);
-/// Time for the client to close an idle connection after the gateway's goodbye.
+/// Time for the client to close an idle connection after the gateway announced its end.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// The same when another client needs the place.
+/// The same, if a new connection needs the place.
 const QUICK_GOODBYE: Duration = Duration::from_millis(200);
-/// Larger than any real token, so that an oversized one still gets an answer about the token.
+/// Larger than any real token, so that an oversized token still gets an error about the token.
 const MAX_HEAD: u32 = 128 * 1024;
 const HTTP2: Http2 = Http2 {
     max_streams: Some(256),
     max_head: MAX_HEAD,
     stream_window: 128 * 1024,
-    // What all streams may send: one that is not read must not hold up the others.
+    // The sum of all stream windows: a stream that is not read must not block the others.
     connection_window: 256 * 128 * 1024,
 };
 /// The preface of an HTTP/2 connection (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) struct Connections {
-    edge: Arc<Edge>,
+    service: Arc<HttpService>,
     certificates: Option<Certificates>,
     workers: Workers,
-    places: Arc<Places>,
+    places: Arc<ConnectionLimits>,
     grace: Duration,
 }
 
 impl Connections {
-    pub(crate) fn new(config: &Config, edge: Edge) -> Result<Self> {
+    pub(crate) fn new(config: &Config, service: HttpService) -> Result<Self> {
         Ok(Self {
-            edge: Arc::new(edge),
-            certificates: Certificates::open(&config.edge)?,
+            service: Arc::new(service),
+            certificates: Certificates::open(&config.public)?,
             workers: Workers::start()?,
-            places: Places::new(&config.edge),
+            places: ConnectionLimits::new(&config.public),
             grace: config.serving.shutdown_grace,
         })
     }
@@ -74,7 +74,7 @@ impl Connections {
         let _following = follow.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
         let mut open = JoinSet::new();
         'open: loop {
-            // Keep a connection that was accepted and waits for a place.
+            // Outside the inner loop, to keep a connection that was accepted and waits for a place.
             let mut next = pin!(this.next(&listener));
             let (stream, place) = loop {
                 tokio::select! {
@@ -84,23 +84,23 @@ impl Connections {
                 }
             };
             let Some(place) = place else { continue };
-            let Some((seat, runtime)) = this.workers.seat() else { break };
+            let Some((lease, runtime)) = this.workers.lease() else { break };
             let (serving, shutdown) = (this.clone(), shutdown.clone());
             let serve = async move {
-                if let Err(error) = serving.serve(stream, &place, &seat, shutdown).await {
+                if let Err(error) = serving.serve(stream, &place, &lease, shutdown).await {
                     tracing::debug!(error = format!("{error:#}"), "a connection ended");
                 }
-                drop((place, seat));
+                drop((place, lease));
             };
             open.spawn_on(serve, runtime);
         }
         drop(listener);
-        // What is left after the grace ends with `open`.
+        // Dropping `open` aborts the connections that are left after the grace period.
         drain(async { while open.join_next().await.is_some() {} }, &shutdown, this.grace).await;
     }
 
-    /// Returns the next connection, and a place for it if its address may have another one.
-    async fn next(&self, listener: &TcpListener) -> (TcpStream, Option<Place>) {
+    /// Accepts the next connection. Returns a place for it if its address is below its limit.
+    async fn next(&self, listener: &TcpListener) -> (TcpStream, Option<ConnectionPermit>) {
         let (stream, peer) = accept(listener).await;
         (stream, self.places.take(peer.ip()).await)
     }
@@ -108,13 +108,13 @@ impl Connections {
     async fn serve(
         &self,
         stream: TcpStream,
-        place: &Place,
-        seat: &Seat,
+        place: &ConnectionPermit,
+        lease: &Lease,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        // From the runtime that accepted it to this one.
+        // Moves the stream from the runtime that accepted it to this one.
         let stream = TcpStream::from_std(stream.into_std()?)?;
-        let peer = Peer { address: stream.peer_addr()?.ip(), worker: seat.number };
+        let peer = Peer { address: stream.peer_addr()?.ip(), worker: lease.number };
         match self.certificates.as_ref().map(Certificates::acceptor) {
             Some(acceptor) => {
                 let stream = tokio::select! {
@@ -132,14 +132,14 @@ impl Connections {
         &self,
         stream: S,
         peer: Peer,
-        place: &Place,
+        place: &ConnectionPermit,
         shutdown: CancellationToken,
     ) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = &place.activity;
-        let (mut stream, outgoing) = gathered(stream);
+        let (mut stream, outgoing) = batched(stream);
         let begins = tokio::select! {
             begins = timeout(HEAD_PATIENCE, stream.begins_with(PREFACE)) => begins,
             () = place.leave.cancelled() => return Ok(()),
@@ -155,15 +155,17 @@ impl Connections {
             // Fails if the connection has ended.
             tell.send(()).ok();
             match gives_way {
-                // It was idle and its place is taken, so new requests do not keep it open.
+                // Its place is already taken, so new requests do not keep it open.
                 true => sleep(QUICK_GOODBYE).await,
-                // Calls may go on as long as they need, but a client need not agree to the end.
+                // Running calls may finish. The wait is bounded, because a client may ignore the
+                // announcement.
                 false => activity.ceased(GOODBYE, GOODBYE).await,
             }
         };
-        // Polled only when it is woken itself: each of its parts takes a lock.
+        // Polled only when its own waker fires: each of its parts takes a lock.
         let mut end = FuturesUnordered::from_iter([end]);
-        let serving = Serving { edge: &self.edge, stream, outgoing, peer, place, closing: told };
+        let serving =
+            Serving { service: &self.service, stream, outgoing, peer, place, closing: told };
         let serve = async { if begins?? { serving.http2().await } else { serving.http1().await } };
         tokio::select! {
             biased;
@@ -173,29 +175,29 @@ impl Connections {
     }
 }
 
-/// A connection that is served.
+/// A connection that is being served.
 struct Serving<'a, S> {
-    edge: &'a Arc<Edge>,
-    stream: Gathered<S>,
-    outgoing: Outgoing<S>,
+    service: &'a Arc<HttpService>,
+    stream: BatchedStream<S>,
+    outgoing: Flusher<S>,
     peer: Peer,
-    place: &'a Place,
-    /// Ready when the connection takes no further requests.
+    place: &'a ConnectionPermit,
+    /// Ready when the connection must take no further requests.
     closing: oneshot::Receiver<()>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
     async fn http2(self) -> Result<()> {
-        let (edge, peer, activity) = (self.edge, self.peer, &self.place.activity);
+        let (service, peer, activity) = (self.service, self.peer, &self.place.activity);
         let answer = |request| {
-            let (edge, running) = (edge.clone(), activity.begin());
-            async move { edge.answer(request, peer).await.map(|body| running.until_sent(body)) }
+            let (service, running) = (service.clone(), activity.begin());
+            async move { service.answer(request, peer).await.map(|body| running.until_sent(body)) }
         };
         let serve = HTTP2.serve(self.stream, answer, self.closing.map(drop));
         let served =
             self.outgoing.of(pin!(serve), |blocked| blocked.map(|since| since + BLOCKED)).await;
         match served {
-            // As in a service: the goodbye must not be lost to a request that comes meanwhile.
+            // A request that arrives now must not reset the connection and lose the GOAWAY.
             Some(Ok(())) => self.outgoing.linger().await,
             Some(Err(error)) => return Err(error.into()),
             None => {}

@@ -15,11 +15,12 @@ pub(crate) struct Proxies {
 }
 
 impl Proxies {
-    pub(crate) fn new(edge: &config::Edge) -> Self {
-        Self { direct: edge.behind_proxy, networks: edge.trusted_proxies.clone() }
+    pub(crate) fn new(settings: &config::PublicSettings) -> Self {
+        Self { direct: settings.behind_proxy, networks: settings.trusted_proxies.clone() }
     }
 
-    /// Returns the client's address: the last X-Forwarded-For entry that was added by a trusted proxy.
+    /// Returns the client's address: the last X-Forwarded-For entry, skipping trusted proxies. From
+    /// any other peer the header is ignored.
     pub(crate) fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.direct && !self.counts(client) {
@@ -42,7 +43,7 @@ impl Proxies {
     }
 }
 
-/// Some proxies write the port as well.
+/// Parses an entry of X-Forwarded-For; some proxies add a port.
 fn address(entry: &str) -> Option<IpAddr> {
     let bare = entry.trim_start_matches('[').trim_end_matches(']');
     let with_port = || entry.parse().map(|address: SocketAddr| address.ip());

@@ -1,4 +1,4 @@
-//! The health of the whole suite: the gateway serves when every service of it does.
+//! The gateway's health: SERVING while every service of the suite is.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use clinic_net::health::{Health, States};
 use futures::future::select_all;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::routes::{Routes, TargetAccess};
+use crate::routes::{Routes, TargetKind};
 
-/// Follows the health of the services. Health checks of the gateway need no token; this way they cost
-/// the services nothing.
+/// Follows the health of the services in the background. Health checks of the gateway need no
+/// token, so they must not cause calls to the services.
 pub(crate) async fn follow(health: Health, routes: Arc<Routes>) {
     let mut upstreams: Vec<_> = routes.iter().map(|(_, target)| target.upstream.health()).collect();
     loop {
@@ -18,7 +18,7 @@ pub(crate) async fn follow(health: Health, routes: Arc<Routes>) {
             health.set(states(&routes, &known));
         }
         let changed = upstreams.iter_mut().map(|upstream| Box::pin(upstream.changed()));
-        // An upstream ends with the gateway.
+        // The senders are dropped when the gateway ends.
         if select_all(changed).await.0.is_err() {
             return;
         }
@@ -26,7 +26,7 @@ pub(crate) async fn follow(health: Health, routes: Arc<Routes>) {
 }
 
 fn states(routes: &Routes, known: &[ServingStatus]) -> States {
-    let of_suite = |access: &TargetAccess| matches!(access, TargetAccess::Contract);
+    let of_suite = |access: &TargetKind| matches!(access, TargetKind::Contract);
     let mut each = routes.iter().zip(known);
     let all = each
         .all(|((_, target), state)| !of_suite(&target.access) || *state == ServingStatus::Serving);

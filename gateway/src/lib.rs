@@ -1,25 +1,26 @@
-//! The edge: gRPC-Web, native gRPC and REST from outside, verified claims to the services within.
+//! The gateway accepts gRPC-Web, native gRPC and REST, and forwards calls with verified claims to
+//! the services.
 //!
-//! Routes gRPC by service name and transcodes REST from `google.api.http`; knows no business rule
-//! and has no database. From outside in: [`connections`]
-//! (limits, TLS) → [`http`] (request id, CORS, security headers) → gRPC-Web translation, [`rest`], or
-//! [`plain`] HTTP → [`proxy`] (access token, access rule, claims, deadline, upstream).
+//! It routes gRPC by service name and transcodes REST from `google.api.http`. It has no business
+//! rules and no database. A request passes [`connections`] (limits, TLS) → [`http_service`]
+//! (request id, CORS, security headers) → gRPC-Web translation, [`rest`], or [`static_pages`] →
+//! [`proxy`] (access token, access rule, claims, deadline, upstream).
 
-mod activity;
 mod answer;
 mod config;
 mod connect;
 mod connections;
 mod forwarded;
 mod health;
-mod http;
-mod keyring;
+mod http_service;
+mod idle_timeout;
+mod jwks_cache;
 mod metadata;
-mod plain;
 mod proxy;
 mod reflection;
 mod rest;
 mod routes;
+mod static_pages;
 mod welcome;
 mod workers;
 
@@ -33,62 +34,61 @@ use clinic_net::{Shutdown, settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, Edge, Route};
+pub use config::{Config, PublicSettings, Route};
 use connections::Connections;
-use keyring::Keyring;
+use jwks_cache::JwksCache;
 use proxy::Proxy;
 use routes::Routes;
 
-/// The name under which the gateway signs claims; its key is trusted to speak for users.
+/// Issuer of the claims that the gateway signs. Services trust its key to speak for users.
 const ISSUER: &str = "gateway";
 
-/// A gateway that is put together and can be run.
+/// A configured gateway, ready to run.
 pub struct Gateway {
     connections: Connections,
-    keyring: Arc<Keyring>,
+    jwks: Arc<JwksCache>,
     health: Health,
     routes: Arc<Routes>,
 }
 
-/// Puts the gateway together.
+/// Checks the configuration and creates the gateway.
 pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
-    config.edge.check()?;
-    let auth = settings::upstream("auth", &config.auth_url)?;
-    let records = settings::upstream("records", &config.records_url)?;
-    let assignment = settings::upstream("assignment", &config.assignment_url)?;
+    config.public.check()?;
     let signer = Arc::new(config.keys.signer(ISSUER, &clock)?);
     let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET)?;
-    let routes = Arc::new(Routes::new(&[auth.clone(), records, assignment], &config.edge.routes)?);
-    let keyring = Arc::new(Keyring::new(
+    let upstreams = config.upstreams();
+    let auth = settings::upstream("auth", upstreams.get("auth").copied().unwrap_or_default())?;
+    let routes = Arc::new(Routes::new(&policy, &upstreams, &config.public.routes)?);
+    let jwks = Arc::new(JwksCache::new(
         auth,
         signer.clone(),
         AccessVerifier::for_issuer(&config.issuer, clock.clone()),
     ));
-    let reflection = reflection::Merged::new(routes.clone(), signer.clone())?;
+    let reflection = reflection::ReflectionService::new(routes.clone(), signer.clone())?;
     let health = Health::default();
     let proxy = Proxy::new(
         routes.clone(),
         policy,
-        keyring.clone(),
+        jwks.clone(),
         signer,
         config.limits(),
         (health.clone(), reflection),
     );
-    let api_docs = config.edge.api_docs;
-    let plain = plain::Pages::new(proxy.clone(), keyring.clone(), health.clone(), api_docs);
-    let http = http::Edge::new(config, &proxy, plain, clock)?;
-    Ok(Gateway { connections: Connections::new(config, http)?, keyring, health, routes })
+    let api_docs = config.public.api_docs;
+    let pages = static_pages::Pages::new(proxy.clone(), jwks.clone(), health.clone(), api_docs);
+    let http = http_service::HttpService::new(config, &proxy, pages, clock)?;
+    Ok(Gateway { connections: Connections::new(config, http)?, jwks, health, routes })
 }
 
 impl Gateway {
-    /// Serves until `shutdown` begins, then lets running calls finish within the grace.
+    /// Serves until `shutdown` begins, then lets running calls finish within the grace period.
     pub async fn run(self, listener: TcpListener, shutdown: impl Into<Shutdown>) -> Result<()> {
         let shutdown = shutdown.into();
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
         let (health, announced) = (self.health.clone(), shutdown.announced().clone());
         let follow = health::follow(self.health, self.routes);
-        tokio::spawn(ended.clone().run_until_cancelled_owned(self.keyring.keep_fresh()));
+        tokio::spawn(ended.clone().run_until_cancelled_owned(self.jwks.keep_fresh()));
         tokio::spawn(ended.clone().run_until_cancelled_owned(follow));
         tokio::spawn(ended.run_until_cancelled_owned(async move {
             announced.cancelled().await;

@@ -1,4 +1,4 @@
-//! `clinic-gateway`: the gateway as a process of its own.
+//! `clinic-gateway`: runs the gateway as a separate process.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Clinic's gateway: gRPC-Web and gRPC at the edge, verified claims to the services
+/// Clinic's gateway: authenticates gRPC, gRPC-Web and REST calls and forwards them to the services
 #[derive(Parser)]
 #[command(name = "clinic-gateway", version)]
 struct Args {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         let gateway = clinic_gateway::open(&args.config, Clock::system()).await?;
         let shutdown = process::on_signals(args.config.serving.shutdown_delay)?;
         let listener = bind(&args.listen).await?;
-        process::ready("clinic-gateway", args.config.edge.scheme(), listener.local_addr()?);
+        process::ready("clinic-gateway", args.config.public.scheme(), listener.local_addr()?);
         gateway.run(listener, shutdown).await
     })
 }

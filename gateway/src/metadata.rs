@@ -1,13 +1,13 @@
-//! What of a request's headers goes on to a service.
+//! Filters the request headers that are forwarded to a service, and adds the gateway's own.
 
 use clinic_identity::{CLAIMS_HEADER, RESERVED_PREFIX};
 use clinic_net::{Error, REQUEST_ID_HEADER};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// Bytes of metadata that a client may send along with a call, apart from its token.
+/// Maximum bytes of metadata that a client may send with a call, not counting its token.
 const MAX_METADATA: usize = 16 * 1024;
 
-/// What belongs to the connection or to the edge, and ends here.
+/// Headers that are for the connection or for the gateway, and are not forwarded.
 const DROPPED: [HeaderName; 16] = [
     header::AUTHORIZATION,
     header::COOKIE,
@@ -22,17 +22,17 @@ const DROPPED: [HeaderName; 16] = [
     header::REFERER,
     header::CONTENT_LENGTH,
     HeaderName::from_static("keep-alive"),
-    // Where a client says it comes from: the claims tell services what the gateway saw.
+    // Addresses claimed by the client. Services get the real address in the claims.
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("true-client-ip"),
     HeaderName::from_static("cf-connecting-ip"),
 ];
 
-/// The access token of `authorization: Bearer …`.
+/// Returns the access token of `authorization: Bearer …`, if there is one.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        // None at all, or several: then it is not clear who calls.
+        // Several headers are an error, because the caller is ambiguous.
         return match headers.contains_key(header::AUTHORIZATION) {
             true => Err(Error::invalid_token()),
             false => Ok(None),
@@ -44,8 +44,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     usable.then(|| Some(token.trim())).ok_or_else(Error::invalid_token)
 }
 
-/// Leaves what a service may see of what the client sent. Nothing with the suite's own prefix
-/// survives: only the gateway may say who calls.
+/// Removes the headers that a service must not receive from a client. This includes all with the
+/// suite's prefix: only the gateway may identify the caller.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     for name in DROPPED {
         headers.remove(name);
@@ -57,8 +57,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a service takes so much. A head that is far too large would not only fail: HTTP/2 ends
-/// the whole connection for it, and with that the calls of everybody.
+/// Refuses metadata that is larger than a service accepts. HTTP/2 closes the whole connection, with
+/// the calls of all clients, on a head that is far too large.
 pub(crate) fn check_size(headers: &HeaderMap) -> Result<(), Error> {
     let size: usize =
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
@@ -76,16 +76,15 @@ fn is_reserved(name: &HeaderName) -> bool {
         || name.starts_with("sec-")
 }
 
-/// Adds what the gateway says of the call.
+/// Adds the gateway's headers.
 pub(crate) fn add(
     headers: &mut HeaderMap,
     mut claims: HeaderValue,
     mut request_id: HeaderValue,
     timeout: Option<HeaderValue>,
 ) {
-    // HPACK remembers what is not sensitive. On the connections within the suite the claims are the
-    // same for every call of a session, and half of a head's bytes: worth remembering. A request
-    // id never comes again, and would only push them out.
+    // HPACK keeps values that are not sensitive in its table. Claims are the same for every call of
+    // a session, and half of a head's bytes. Request ids are unique and would only evict them.
     claims.set_sensitive(false);
     request_id.set_sensitive(true);
     headers.insert(HeaderName::from_static(CLAIMS_HEADER), claims);

@@ -1,5 +1,5 @@
-//! The heart of the gateway: one call, from the verified token to the upstream and back.
-//! Knows services and methods by name, and nothing of their messages.
+//! Authenticates, authorizes and forwards a call to its upstream. Knows the names of services and
+//! methods, but not their messages.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use clinic_identity::{
-    Access, Authenticated, ClaimsSigner, Denied, Policy, Principal, Roles, Rule, TokenError,
+    AllowedCallers, Authenticated, ClaimsSigner, Denied, Policy, Principal, Roles, Rule, TokenError,
 };
-use clinic_net::frames::{self, Expected};
 use clinic_net::health::Health;
-use clinic_net::holdings::{Account, Holdings};
-use clinic_net::{Error, Upstream, asked_timeout, format_timeout, logged, reworded};
+use clinic_net::memory_quota::{Account, MemoryQuota};
+use clinic_net::message_limit::{self, Expected};
+use clinic_net::{Error, Upstream, asked_timeout, format_timeout, logged, replace_tonic_error};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
@@ -23,37 +23,37 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
 use crate::config::Limits;
-use crate::keyring::{Keyring, Refused};
-use crate::routes::{Routes, TargetAccess};
+use crate::jwks_cache::{JwksCache, TokenRejection};
+use crate::routes::{Routes, TargetKind};
 use crate::{answer, metadata, reflection};
 
-/// Bytes of a question about health or reflection, which are asked without a token.
+/// Maximum bytes of a health or reflection request, which need no token.
 pub(crate) const MAX_QUESTION: u16 = 4 * 1024;
-/// Shorter timeouts have already passed: timers count in milliseconds.
+/// Shorter timeouts count as expired, because timers have a resolution of one millisecond.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What the HTTP side knows of a request; in its extensions.
+/// Request extension with what the HTTP layer found out.
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) client_ip: Option<IpAddr>,
     pub(crate) request_id: HeaderValue,
-    /// The number of the worker that serves it.
+    /// Number of the worker that serves the connection.
     pub(crate) worker: usize,
 }
 
-/// See the module. Clones share everything.
+/// Forwards calls. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Inner>);
 
 struct Inner {
     routes: Arc<Routes>,
     policy: Policy,
-    keyring: Arc<Keyring>,
+    jwks: Arc<JwksCache>,
     signer: Arc<ClaimsSigner>,
     /// [`Authenticated::ANONYMOUS`], shared by all calls without a token.
     anonymous: Arc<Authenticated>,
     limits: Limits,
-    holdings: Holdings,
+    quota: MemoryQuota,
     /// Health and reflection, which the gateway answers itself.
     own: tonic::service::Routes,
 }
@@ -62,10 +62,10 @@ impl Proxy {
     pub(crate) fn new(
         routes: Arc<Routes>,
         policy: Policy,
-        keyring: Arc<Keyring>,
+        jwks: Arc<JwksCache>,
         signer: Arc<ClaimsSigner>,
         limits: Limits,
-        (health, reflection): (Health, reflection::Merged),
+        (health, reflection): (Health, reflection::ReflectionService),
     ) -> Self {
         let mut own = tonic::service::Routes::builder();
         own.add_service(health.server());
@@ -73,11 +73,11 @@ impl Proxy {
         Self(Arc::new(Inner {
             routes,
             policy,
-            keyring,
+            jwks,
             signer,
             anonymous: Authenticated::ANONYMOUS.into(),
             limits,
-            holdings: Holdings::leaked(),
+            quota: MemoryQuota::leaked(),
             own: own.routes().prepare(),
         }))
     }
@@ -91,23 +91,24 @@ impl Proxy {
         let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
         let call = self.admit(path, request.headers(), origin).await?;
         metadata::strip(request.headers_mut());
-        // What came over HTTP/1.1 goes on over HTTP/2, as gRPC must.
+        // gRPC requires HTTP/2, also for a request that came over HTTP/1.1.
         *request.version_mut() = Version::HTTP_2;
         call.send(request).await
     }
 
-    /// Whether a gRPC method answers at that path. Of an operator's own service all may.
+    /// Returns whether `path` may be that of a gRPC method. The methods of an operator's own
+    /// service are not known, so every path is.
     pub(crate) fn has_method(&self, path: &str) -> bool {
         let target = service_name(path).and_then(|service| self.0.routes.get(service));
         match target.map(|target| &target.access) {
-            Some(TargetAccess::Contract) => self.0.policy.rule(path).is_some(),
-            Some(TargetAccess::Foreign { .. }) => true,
+            Some(TargetKind::Contract) => self.0.policy.rule(path).is_some(),
+            Some(TargetKind::Foreign { .. }) => true,
             None => path.starts_with("/grpc.") && service_name(path).is_some(),
         }
     }
 
     /// Finds the upstream, authenticates the caller, checks access and sets the deadline. `path` is
-    /// the method's, as gRPC writes it.
+    /// `/package.Service/Method`.
     pub(crate) async fn admit(
         &self,
         path: &str,
@@ -118,9 +119,9 @@ impl Proxy {
         let service = service_name(path).ok_or_else(Error::unknown_method)?;
         let target = this.routes.get(service).ok_or_else(Error::unknown_method)?;
         let rule = match target.access {
-            TargetAccess::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
-            TargetAccess::Foreign { public, .. } => {
-                let access = if public { Access::Public } else { Access::SignedIn };
+            TargetKind::Contract => *this.policy.rule(path).ok_or_else(Error::unknown_method)?,
+            TargetKind::Foreign { public, .. } => {
+                let access = if public { AllowedCallers::Public } else { AllowedCallers::SignedIn };
                 Rule {
                     access,
                     takes_stream: true,
@@ -132,7 +133,7 @@ impl Proxy {
         };
         let caller = this.authenticate(headers, rule.access).await?;
         check(rule.access, &caller.principal)?;
-        let account = this.holdings.of(&caller.principal, origin.client_ip);
+        let account = this.quota.of(&caller.principal, origin.client_ip);
         account.check()?;
         let claims = this.signer.forward(&caller, origin.client_ip);
         let left = this.time(headers, &target.access)?;
@@ -155,15 +156,15 @@ impl Proxy {
     }
 }
 
-/// A call that may be made.
+/// An admitted call.
 pub(crate) struct Call<'a> {
     upstream: &'a Upstream,
     caller: Arc<Authenticated>,
     claims: HeaderValue,
     request_id: HeaderValue,
     worker: usize,
-    /// As it was at admission: a round number, which HPACK remembers. When it is up the call ends
-    /// here, whatever the service thinks.
+    /// The timeout at admission: often a round number, which HPACK can index. The gateway enforces
+    /// the deadline itself.
     timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) expected: Expected,
@@ -173,17 +174,17 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The account that the answer counts for.
+    /// Returns the account that the response counts for.
     pub(crate) fn answers_for(&self) -> Account {
         if self.is_read { self.account } else { self.account.of_write() }
     }
 
-    /// Requires one of these roles.
+    /// Requires the caller to have one of these roles.
     pub(crate) fn only(&self, roles: Roles) -> Result<(), Error> {
-        check(Access::AnyOf(roles), &self.caller.principal)
+        check(AllowedCallers::AnyOf(roles), &self.caller.principal)
     }
 
-    /// Makes the call. The request's head must hold only what is for the service.
+    /// Sends the call. The request must have only the headers that are for the service.
     pub(crate) async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         metadata::check_size(request.headers())?;
         let account = self.answers_for();
@@ -191,11 +192,12 @@ impl Call<'_> {
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
         let (parts, body) = request.into_parts();
-        let (body, fault) = frames::checked(body, self.expected, None);
+        let (body, fault) = message_limit::limited(body, self.expected, None);
         let request = Request::from_parts(parts, body);
         let answer = self.upstream.send(self.worker, self.is_repeatable, request);
         let answer = match self.deadline {
-            // The clock first: a service keeps the same time, and many say CANCELLED when it is up.
+            // The deadline first: a service has the same one, and many return CANCELLED when it
+            // passes.
             Some(deadline) => tokio::select! {
                 biased;
                 () = sleep_until(deadline) => return Err(Error::deadline_exceeded()),
@@ -211,32 +213,33 @@ impl Call<'_> {
 }
 
 impl Inner {
-    /// Answers health and reflection. They need no token, so a call's time limit holds, except for
-    /// a watch without `grpc-timeout`.
+    /// Answers health and reflection requests. They need no token, so the deadlines of calls apply,
+    /// except to a health watch without `grpc-timeout`.
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let endless = request.uri().path() == "/grpc.health.v1.Health/Watch"
             && !request.headers().contains_key("grpc-timeout");
-        let left = self.time(request.headers(), &TargetAccess::Contract)?;
+        let left = self.time(request.headers(), &TargetKind::Contract)?;
         let deadline = Instant::now() + left.unwrap_or(self.limits.default_deadline);
         let client_ip = request.extensions().get::<Origin>().and_then(|origin| origin.client_ip);
-        let account = self.holdings.of(&Principal::Anonymous, client_ip);
+        let account = self.quota.of(&Principal::Anonymous, client_ip);
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
         let answer = answer.map_err(|_| Error::deadline_exceeded())?;
-        let answer = reworded(answer.unwrap_or_else(|never| match never {}), MAX_QUESTION.into());
+        let answer =
+            replace_tonic_error(answer.unwrap_or_else(|never| match never {}), MAX_QUESTION.into());
         Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
     }
 
-    /// Authenticates a caller by its access token. On public methods an expired token, or one whose
-    /// key is gone, counts as none: its client may be about to refresh it.
+    /// Authenticates a caller by its access token. On public methods an expired token, or one with
+    /// an unknown key, is ignored: the client may be about to refresh it.
     async fn authenticate(
         &self,
         headers: &HeaderMap,
-        access: Access,
+        access: AllowedCallers,
     ) -> Result<Arc<Authenticated>, Error> {
         let Some(token) = metadata::bearer(headers)? else { return Ok(self.anonymous.clone()) };
-        match self.keyring.verify(token).await {
-            Err(Refused::Token(TokenError::Expired | TokenError::UnknownKey))
-                if access == Access::Public =>
+        match self.jwks.verify(token).await {
+            Err(TokenRejection::Token(TokenError::Expired | TokenError::UnknownKey))
+                if access == AllowedCallers::Public =>
             {
                 Ok(self.anonymous.clone())
             }
@@ -244,21 +247,21 @@ impl Inner {
         }
     }
 
-    /// Returns a call's time. A routed service may have its own maximum; without one, clients get
-    /// what they ask for, and no limit if they ask for none.
-    fn time(&self, headers: &HeaderMap, access: &TargetAccess) -> Result<Option<Duration>, Error> {
+    /// Returns a call's timeout. A routed service may have its own maximum. Without one, calls get
+    /// the timeout that they ask for, or none.
+    fn time(&self, headers: &HeaderMap, access: &TargetKind) -> Result<Option<Duration>, Error> {
         let asked = asked_timeout(headers)?;
         Ok(match access {
-            TargetAccess::Contract => {
+            TargetKind::Contract => {
                 let default = Some(self.limits.default_deadline);
                 granted(asked, default, Some(self.limits.max_deadline))
             }
-            TargetAccess::Foreign { max, .. } => granted(asked, *max, *max),
+            TargetKind::Foreign { max, .. } => granted(asked, *max, *max),
         })
     }
 }
 
-/// Returns the requested or default time, capped at `most`.
+/// Returns the requested or default timeout, capped at `most`.
 fn granted(
     asked: Option<Duration>,
     default: Option<Duration>,
@@ -268,14 +271,14 @@ fn granted(
     Some(most.map_or(time, |most| time.min(most)))
 }
 
-fn check(access: Access, principal: &Principal) -> Result<(), Error> {
+fn check(access: AllowedCallers, principal: &Principal) -> Result<(), Error> {
     access.check(principal).map_err(|denied| match denied {
         Denied::Unauthenticated => Error::invalid_token(),
         Denied::RoleRequired => Error::role_required(),
     })
 }
 
-/// `/package.Service/Method` → `package.Service`.
+/// Returns the service in a path: `/package.Service/Method` → `package.Service`.
 fn service_name(path: &str) -> Option<&str> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some(service)

@@ -1,5 +1,5 @@
-//! Server reflection over the whole suite, in v1 and in the v1alpha that older tools speak. Names
-//! outside the suite's contract are looked up in all routed services at once.
+//! Server reflection for the whole suite, in v1 and, for older tools, v1alpha. Names outside the
+//! suite's contract are looked up in all routed services at once.
 
 use std::iter;
 use std::pin::Pin;
@@ -31,9 +31,9 @@ use crate::proxy::MAX_QUESTION;
 use crate::routes::Routes;
 
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Bytes of the longest name that is looked up.
+/// Maximum bytes of a name that is looked up.
 const MAX_NAME: usize = 512;
-/// Questions in one stream: far more than there are files and services to ask for.
+/// Maximum requests in one stream: far more than there are files and services.
 const MAX_QUESTIONS: usize = 10_000;
 const OWN: [&str; 3] = [
     "grpc.health.v1.Health",
@@ -41,9 +41,9 @@ const OWN: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// See the module. Clones share everything.
+/// Implements both versions. Clones share everything.
 #[derive(Clone)]
-pub(crate) struct Merged(Arc<Inner>);
+pub(crate) struct ReflectionService(Arc<Inner>);
 
 struct Inner {
     pool: DescriptorPool,
@@ -53,13 +53,13 @@ struct Inner {
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-impl Merged {
+impl ReflectionService {
     pub(crate) fn new(routes: Arc<Routes>, signer: Arc<ClaimsSigner>) -> Result<Self> {
         let mut pool = DescriptorPool::decode(clinic_proto::FILE_DESCRIPTOR_SET)?;
         pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
         pool.decode_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?;
         pool.decode_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)?;
-        // So that tools can show what the details of an error say.
+        // Lets tools decode error details.
         pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
         Ok(Self(Arc::new(Inner { pool, routes, signer })))
     }
@@ -88,7 +88,7 @@ impl Merged {
         let answer = answer.unwrap_or_else(|| {
             MessageResponse::ErrorResponse(ErrorResponse {
                 error_code: Code::NotFound.into(),
-                error_message: "there is nothing of that name here".to_owned(),
+                error_message: "no such symbol or file".to_owned(),
             })
         });
         ServerReflectionResponse {
@@ -132,7 +132,7 @@ impl Merged {
         }))
     }
 
-    /// Returns the answer of the first routed service that knows it.
+    /// Returns the answer of the first routed service that finds the name.
     async fn foreign(&self, request: &ServerReflectionRequest) -> Option<MessageResponse> {
         let asked = self.0.routes.foreign().map(|target| async {
             match self.ask(&target.upstream, request.clone()).await {
@@ -171,18 +171,18 @@ impl Merged {
     }
 }
 
-/// The two versions have the same messages under other names.
+/// Converts a message between v1 and v1alpha, which differ in names only.
 fn same<A: Message, B: Message + Default>(message: &A) -> Result<B, Status> {
     B::decode(message.encode_to_vec().as_slice())
         .map_err(|_| Status::internal("reflection versions differ"))
 }
 
-/// A question, or why it cannot be read.
+/// Returns the request, or the reworded error if it cannot be read.
 fn readable<T>(question: Result<T, Status>) -> Result<T, Status> {
     question.map_err(|status| reworded_status(&status, MAX_QUESTION.into()))
 }
 
-/// What is asked for.
+/// Returns the requested name.
 fn name(asked: &MessageRequest) -> &str {
     match asked {
         MessageRequest::FileByFilename(name)
@@ -193,7 +193,7 @@ fn name(asked: &MessageRequest) -> &str {
     }
 }
 
-/// The file that defines a message, enum, service or extension, or one's method or field.
+/// Returns the file that defines a message, enum, service, extension, method or field.
 fn file_with(pool: &DescriptorPool, symbol: &str) -> Option<FileDescriptor> {
     let outwards = iter::successors(Some(symbol), |symbol| Some(symbol.rsplit_once('.')?.0));
     outwards.into_iter().find_map(|symbol| {
@@ -206,7 +206,7 @@ fn file_with(pool: &DescriptorPool, symbol: &str) -> Option<FileDescriptor> {
 }
 
 #[tonic::async_trait]
-impl ServerReflection for Merged {
+impl ServerReflection for ReflectionService {
     type ServerReflectionInfoStream = Answers<ServerReflectionResponse>;
 
     async fn server_reflection_info(
@@ -223,7 +223,7 @@ impl ServerReflection for Merged {
 }
 
 #[tonic::async_trait]
-impl v1alpha::server_reflection_server::ServerReflection for Merged {
+impl v1alpha::server_reflection_server::ServerReflection for ReflectionService {
     type ServerReflectionInfoStream = Answers<v1alpha::ServerReflectionResponse>;
 
     async fn server_reflection_info(

@@ -1,72 +1,68 @@
 //! Maps services to upstreams.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use clinic_identity::Policy;
 use clinic_net::{Upstream, settings};
-use clinic_stubs::{assignment, auth, records};
-use tonic::server::NamedService;
 
 use crate::Route;
 
-/// Where calls to a service go.
+/// The destination of calls to a service.
 pub(crate) struct Target {
     pub(crate) upstream: Upstream,
     /// Whether the contract or the operator sets the access rules.
-    pub(crate) access: TargetAccess,
+    pub(crate) access: TargetKind,
 }
 
-pub(crate) enum TargetAccess {
-    /// A service of the suite: every method has its rule.
+pub(crate) enum TargetKind {
+    /// A service of the suite. The contract has a rule for every method.
     Contract,
     /// An operator's own service.
     Foreign {
         public: bool,
-        /// Time that a call has at most.
+        /// Maximum timeout of a call.
         max: Option<Duration>,
     },
 }
 
-/// The table of all services.
+/// All services by full name.
 pub(crate) struct Routes {
     targets: HashMap<String, Target>,
-    /// In the order in which reflection lists them.
+    /// Names in the order in which reflection lists them.
     names: Vec<String>,
 }
 
 impl Routes {
-    /// The suite's services (auth, records and assignment) and an operator's own.
-    pub(crate) fn new(own: &[Upstream; 3], foreign: &[Route]) -> Result<Self> {
+    /// Creates the routes to the suite's services, by package, and to an operator's own services.
+    pub(crate) fn new(
+        policy: &Policy,
+        upstreams: &BTreeMap<&str, &str>,
+        foreign: &[Route],
+    ) -> Result<Self> {
         let mut routes = Self { targets: HashMap::new(), names: Vec::new() };
-        let [auth, records, assignment] = own;
-        let own = [
-            (service_of::<auth::v1::auth_service_server::AuthServiceServer<()>>(), auth),
-            (service_of::<auth::v1::user_admin_service_server::UserAdminServiceServer<()>>(), auth),
-            (service_of::<auth::v1::token_service_server::TokenServiceServer<()>>(), auth),
-            (
-                service_of::<records::v1::patient_service_server::PatientServiceServer<()>>(),
-                records,
-            ),
-            (service_of::<records::v1::doctor_service_server::DoctorServiceServer<()>>(), records),
-            (
-                service_of::<assignment::v1::assignment_service_server::AssignmentServiceServer<()>>(
-                ),
-                assignment,
-            ),
-        ];
-        for (name, upstream) in own {
-            routes.add(name, upstream.clone(), TargetAccess::Contract);
+        let channels: BTreeMap<&str, Upstream> = upstreams
+            .iter()
+            .map(|(name, urls)| Ok((*name, settings::upstream(name, urls)?)))
+            .collect::<Result<_>>()?;
+        let services = policy.methods().filter_map(|(path, _)| path.split('/').nth(1));
+        for service in services.collect::<BTreeSet<_>>() {
+            let upstream = channels.get(upstream_of(service)).with_context(|| {
+                let name = upstream_of(service);
+                format!("no URL for {service}: set it with --upstream {name}=URL")
+            })?;
+            routes.add(service, upstream.clone(), TargetKind::Contract);
         }
         for Route { service, url, public, max } in foreign {
             let name = "a routed service";
             let upstream = Upstream::new(name, service, settings::urls(name, url)?)?;
-            routes.add(service, upstream, TargetAccess::Foreign { public: *public, max: *max });
+            routes.add(service, upstream, TargetKind::Foreign { public: *public, max: *max });
         }
         Ok(routes)
     }
 
-    fn add(&mut self, name: &str, upstream: Upstream, access: TargetAccess) {
+    fn add(&mut self, name: &str, upstream: Upstream, access: TargetKind) {
         self.targets.insert(name.to_owned(), Target { upstream, access });
         self.names.push(name.to_owned());
     }
@@ -84,10 +80,11 @@ impl Routes {
     }
 
     pub(crate) fn foreign(&self) -> impl Iterator<Item = &Target> {
-        self.targets.values().filter(|t| matches!(t.access, TargetAccess::Foreign { .. }))
+        self.targets.values().filter(|t| matches!(t.access, TargetKind::Foreign { .. }))
     }
 }
 
-fn service_of<S: NamedService>() -> &'static str {
-    S::NAME
+/// Returns the name of the upstream of a service: `clinic.records.v1.PatientService` → `records`.
+fn upstream_of(service: &str) -> &str {
+    service.split('.').nth(1).unwrap_or_default()
 }

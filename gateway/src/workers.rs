@@ -1,5 +1,5 @@
-//! Threads that serve connections, each with its own runtime. A connection's work stays on its
-//! thread: waking another one, twice for every call, took longer than many calls.
+//! Threads that serve connections, each with its own runtime. A connection stays on its thread:
+//! waking another thread, twice per call, took longer than many calls.
 
 use std::io;
 use std::num::NonZero;
@@ -10,37 +10,37 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// See the module. They end when this is dropped.
+/// The worker threads. Dropping this ends them.
 pub(crate) struct Workers(Vec<Worker>);
 
 struct Worker {
     runtime: Handle,
-    /// Its count of references is the number of connections plus one.
+    /// Its reference count is the number of connections plus one.
     connections: Arc<()>,
     _running: oneshot::Sender<()>,
 }
 
-/// A seat at a worker; a connection keeps it as long as it is open.
-pub(crate) struct Seat {
-    /// The worker's number, from 1; 0 stands for work outside the workers.
+/// Assigns a connection to a worker; a connection keeps it while it is open.
+pub(crate) struct Lease {
+    /// The worker's number, from 1; 0 means work outside the workers.
     pub(crate) number: usize,
     _connection: Arc<()>,
 }
 
 impl Workers {
-    /// One for each processor.
+    /// Starts one worker per processor.
     pub(crate) fn start() -> Result<Self> {
         let count = thread::available_parallelism().map_or(1, NonZero::get);
         let workers: io::Result<_> = (0..count).map(|_| Worker::start()).collect();
-        Ok(Self(workers.context("the system gives no threads")?))
+        Ok(Self(workers.context("cannot start the worker threads")?))
     }
 
-    /// A seat at the worker that has fewest connections.
-    pub(crate) fn seat(&self) -> Option<(Seat, &Handle)> {
+    /// Returns a seat at the worker with the fewest connections.
+    pub(crate) fn lease(&self) -> Option<(Lease, &Handle)> {
         let load = |worker: &Worker| Arc::strong_count(&worker.connections);
         let (number, worker) = (1..).zip(&self.0).min_by_key(|(_, worker)| load(worker))?;
-        let seat = Seat { number, _connection: worker.connections.clone() };
-        Some((seat, &worker.runtime))
+        let lease = Lease { number, _connection: worker.connections.clone() };
+        Some((lease, &worker.runtime))
     }
 }
 
@@ -54,7 +54,7 @@ impl Worker {
             _running: running,
         };
         thread::Builder::new().name("gateway-worker".to_owned()).spawn(move || {
-            // Nothing is ever sent: this ends when the sender is dropped.
+            // Nothing is ever sent; this ends when the sender is dropped.
             let _ = runtime.block_on(ended);
         })?;
         Ok(worker)

@@ -1,8 +1,8 @@
-//! What the gateway must not link.
+//! Crates that the gateway must not link.
 
 use std::process::Command;
 
-/// The gateway has no database, so a fault in it cannot reach one.
+/// Without a driver, a fault in the gateway cannot reach a database.
 #[test]
 fn the_gateway_links_no_database_driver() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

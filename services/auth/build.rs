@@ -1,4 +1,4 @@
-//! Rebuilds when a migration is added: the macro that embeds them only watches those it knows.
+//! Rebuilds when a migration is added: `sqlx::migrate!` only watches the files that exist already.
 
 fn main() {
     println!("cargo::rerun-if-changed=../../migrations/auth");

@@ -1,4 +1,4 @@
-//! `sqlx::migrate!` reads the migrations at compile time; cargo does not know of them otherwise.
+//! Tells cargo about the migrations, which `sqlx::migrate!` reads at compile time.
 
 fn main() {
     println!("cargo:rerun-if-changed=../../migrations/records");

@@ -1,4 +1,4 @@
-//! Two or twenty do the same at the same moment.
+//! Concurrent calls that compete for the same resource.
 
 use std::fmt::Debug;
 
@@ -13,7 +13,7 @@ use clinic_proto::records::v1::{
 use clinic_testkit::{Account, Suite, assignment, doctor, failure, on_both, patient};
 use tonic::{Code, Response, Status};
 
-/// The answers to a call that many connections of an account make at once.
+/// Makes a call on `count` connections of an account at once, and returns the results.
 async fn at_once<T, F>(
     suite: &Suite,
     account: &Account,
@@ -27,7 +27,7 @@ where
     let mut calls = Vec::new();
     for at in 0..count {
         let connection = suite.account(account.user.clone(), account.tokens.clone());
-        // So that nothing but the call itself is left to do.
+        // Connects now, so that only the call itself is left.
         let request = ListPatientsRequest { page_size: 1, ..Default::default() };
         connection.patients().list_patients(request).await.unwrap();
         calls.push(call(connection, at));
@@ -40,19 +40,19 @@ where
     answers
 }
 
-/// The only success; all others must be refused with this code and reason.
-fn the_winner<T: Debug>(answers: Vec<Result<Response<T>, Status>>, code: Code, reason: &str) -> T {
+/// Returns the only success. Asserts that all others fail with this code and reason.
+fn winner<T: Debug>(answers: Vec<Result<Response<T>, Status>>, code: Code, reason: &str) -> T {
     let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     for answer in lost {
         let lost = failure(answer);
         assert_eq!((lost.code, lost.reason.as_str()), (code, reason));
     }
-    let [won]: [_; 1] = won.try_into().expect("one wins, and only one");
+    let [won]: [_; 1] = won.try_into().expect("exactly one succeeds");
     won.unwrap().into_inner()
 }
 
-/// What all answers are.
-fn the_same<T: Debug + PartialEq>(answers: Vec<Result<Response<T>, Status>>) -> T {
+/// Returns the response of all calls. Asserts that they are equal.
+fn common_response<T: Debug + PartialEq>(answers: Vec<Result<Response<T>, Status>>) -> T {
     let mut answers = answers.into_iter().map(|answer| answer.unwrap().into_inner());
     let first = answers.next().unwrap();
     for other in answers {
@@ -62,7 +62,7 @@ fn the_same<T: Debug + PartialEq>(answers: Vec<Result<Response<T>, Status>>) -> 
 }
 
 on_both! {
-    async fn of_two_updates_with_the_same_etag_one_wins(suite: &Suite) {
+    async fn of_two_concurrent_updates_with_the_same_etag_one_wins(suite: &Suite) {
         let staff = suite.staff().await;
         for _ in 0..5 {
             let made = staff.create_patient(patient()).await;
@@ -80,7 +80,7 @@ on_both! {
                 async move { by.patients().update_patient(request).await }
             })
             .await;
-            the_winner(answers, Code::Aborted, "STALE_ETAG");
+            winner(answers, Code::Aborted, "STALE_ETAG");
 
             let made = staff.create_doctor(doctor()).await;
             let answers = at_once(suite, &staff, 2, |by, at| {
@@ -97,7 +97,7 @@ on_both! {
                 async move { by.doctors().update_doctor(request).await }
             })
             .await;
-            the_winner(answers, Code::Aborted, "STALE_ETAG");
+            winner(answers, Code::Aborted, "STALE_ETAG");
 
             let patient = staff.create_patient(patient()).await;
             let made = staff.assign(&patient.id, &made.id).await;
@@ -115,11 +115,11 @@ on_both! {
                 async move { by.assignments().update_assignment(request).await }
             })
             .await;
-            the_winner(answers, Code::Aborted, "STALE_ETAG");
+            winner(answers, Code::Aborted, "STALE_ETAG");
         }
     }
 
-    async fn updates_without_an_etag_are_all_made(suite: &Suite) {
+    async fn concurrent_updates_without_an_etag_all_succeed(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let answers = at_once(suite, &staff, 20, |by, at| {
@@ -139,7 +139,7 @@ on_both! {
         assert_eq!(etags.len(), 20);
     }
 
-    async fn creates_with_one_request_id_make_one_row_and_give_one_answer(suite: &Suite) {
+    async fn concurrent_creates_with_one_request_id_create_one_resource(suite: &Suite) {
         let staff = suite.staff().await;
         for count in [2, 20] {
             let request_id = suite.clock.new_id().to_string();
@@ -150,9 +150,9 @@ on_both! {
                 async move { by.patients().create_patient(request).await }
             })
             .await;
-            let patient = the_same(answers);
+            let patient = common_response(answers);
 
-            // The same id for another method is another request.
+            // Request ids are separate for each method.
             let request =
                 CreateDoctorRequest { doctor: Some(doctor()), request_id: request_id.clone() };
             let answers = at_once(suite, &staff, count, |by, _| {
@@ -160,7 +160,7 @@ on_both! {
                 async move { by.doctors().create_doctor(request).await }
             })
             .await;
-            let doctor = the_same(answers);
+            let doctor = common_response(answers);
 
             let assignment = Some(assignment(&patient.id, &doctor.id));
             let request = CreateAssignmentRequest { assignment, request_id };
@@ -169,7 +169,7 @@ on_both! {
                 async move { by.assignments().create_assignment(request).await }
             })
             .await;
-            the_same(answers);
+            common_response(answers);
         }
         let request = ListPatientsRequest::default();
         let patients = staff.patients().list_patients(request).await.unwrap().into_inner().patients;
@@ -180,7 +180,7 @@ on_both! {
         assert_eq!([patients.len(), doctors.len(), made.assignments.len()], [2, 2, 2]);
     }
 
-    async fn of_many_assignments_of_one_pair_one_is_made(suite: &Suite) {
+    async fn of_many_concurrent_assignments_of_one_pair_one_succeeds(suite: &Suite) {
         let staff = suite.staff().await;
         let doctor = staff.create_doctor(doctor()).await;
         for (count, with_ids) in [(2, false), (2, true), (20, false), (20, true)] {
@@ -192,11 +192,11 @@ on_both! {
                 async move { by.assignments().create_assignment(request).await }
             })
             .await;
-            the_winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+            winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
         }
     }
 
-    async fn of_many_doctors_with_one_license_number_one_is_made(suite: &Suite) {
+    async fn of_many_concurrent_doctors_with_one_license_number_one_succeeds(suite: &Suite) {
         let staff = suite.staff().await;
         let answers = at_once(suite, &staff, 10, |by, _| {
             let doctor = Some(Doctor { license_number: "MD-1".into(), ..doctor() });
@@ -204,10 +204,10 @@ on_both! {
             async move { by.doctors().create_doctor(request).await }
         })
         .await;
-        the_winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+        winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
     }
 
-    async fn of_two_undeletes_of_one_license_number_one_wins(suite: &Suite) {
+    async fn of_two_concurrent_undeletes_of_one_license_number_one_succeeds(suite: &Suite) {
         let staff = suite.staff().await;
         let mut gone = Vec::new();
         for _ in 0..2 {
@@ -222,10 +222,10 @@ on_both! {
             async move { by.doctors().undelete_doctor(request).await }
         })
         .await;
-        the_winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+        winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
     }
 
-    async fn of_many_deletes_of_one_patient_one_is_done(suite: &Suite) {
+    async fn of_many_concurrent_deletes_of_one_patient_one_succeeds(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let answers = at_once(suite, &staff, 10, |by, _| {
@@ -233,6 +233,6 @@ on_both! {
             async move { by.patients().delete_patient(request).await }
         })
         .await;
-        the_winner(answers, Code::NotFound, "NOT_FOUND");
+        winner(answers, Code::NotFound, "NOT_FOUND");
     }
 }

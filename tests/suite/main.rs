@@ -1,5 +1,5 @@
-//! What the suite does, seen from outside: through the generated clients, at the gateway or
-//! straight at a service, on SQLite and on PostgreSQL.
+//! Tests of the whole suite from outside: through generated clients and HTTP, at the gateway or
+//! directly at a service, on SQLite and PostgreSQL.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@ mod auth;
 mod concurrency;
 mod doctors;
 mod edge;
+mod end_to_end;
 mod failures;
 mod not_found;
 mod paging;
@@ -25,4 +26,3 @@ mod request_ids;
 mod rest;
 mod roles;
 mod untracked;
-mod walk;

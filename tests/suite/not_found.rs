@@ -1,4 +1,4 @@
-//! What somebody may not see does not exist: the answer is the same, to the byte.
+//! A resource that the caller may not see gets the same NOT_FOUND, to the byte, as a missing one.
 
 use std::fmt::Debug;
 
@@ -16,11 +16,11 @@ use tonic::{Code, Response, Status};
 
 type Refusal = (Code, String, Vec<u8>);
 
-/// The answers that must be the one NOT_FOUND.
+/// Refusals that must all be the same NOT_FOUND.
 #[derive(Default)]
-struct Answers(Vec<(String, Refusal)>);
+struct Refusals(Vec<(String, Refusal)>);
 
-impl Answers {
+impl Refusals {
     fn add<T: Debug>(&mut self, what: &str, id: &str, answer: Result<Response<T>, Status>) {
         assert!(answer.is_err(), "{what} {id}");
         self.0.push((format!("{what} {id}"), refusal(answer)));
@@ -34,8 +34,8 @@ impl Answers {
         }
     }
 
-    /// Every RPC that names a patient, with an etag that would be stale too.
-    async fn of_patient(&mut self, by: &Account, id: &str, but_undelete: bool) {
+    /// Calls every RPC that names a patient, with no etag, a current one and a stale one.
+    async fn of_patient(&mut self, by: &Account, id: &str, skip_undelete: bool) {
         let (mut client, id) = (by.patients(), id.to_owned());
         let request = GetPatientRequest { id: id.clone(), ..Default::default() };
         self.add("GetPatient", &id, client.get_patient(request).await);
@@ -49,7 +49,7 @@ impl Answers {
             self.add("UpdatePatient", &id, client.update_patient(request).await);
             let request = DeletePatientRequest { id: id.clone(), etag: etag.clone() };
             self.add("DeletePatient", &id, client.delete_patient(request).await);
-            if !but_undelete {
+            if !skip_undelete {
                 let request = UndeletePatientRequest { id: id.clone(), etag };
                 self.add("UndeletePatient", &id, client.undelete_patient(request).await);
             }
@@ -58,8 +58,8 @@ impl Answers {
         self.add("ListPatientDoctors", &id, by.assignments().list_patient_doctors(request).await);
     }
 
-    /// Every RPC that changes a doctor.
-    async fn of_doctor(&mut self, by: &Account, id: &str, but_undelete: bool) {
+    /// Calls every RPC that changes a doctor.
+    async fn of_doctor(&mut self, by: &Account, id: &str, skip_undelete: bool) {
         let (mut client, id) = (by.doctors(), id.to_owned());
         for etag in ["", "v1", "v7"] {
             let etag = etag.to_owned();
@@ -69,14 +69,14 @@ impl Answers {
             self.add("UpdateDoctor", &id, client.update_doctor(request).await);
             let request = DeleteDoctorRequest { id: id.clone(), etag: etag.clone() };
             self.add("DeleteDoctor", &id, client.delete_doctor(request).await);
-            if !but_undelete {
+            if !skip_undelete {
                 let request = UndeleteDoctorRequest { id: id.clone(), etag };
                 self.add("UndeleteDoctor", &id, client.undelete_doctor(request).await);
             }
         }
     }
 
-    /// Every RPC that reads a doctor.
+    /// Calls every RPC that reads a doctor.
     async fn of_doctor_read(&mut self, by: &Account, id: &str) {
         let (mut client, id) = (by.doctors(), id.to_owned());
         let request = GetDoctorRequest { id: id.clone() };
@@ -113,14 +113,14 @@ impl Answers {
     }
 }
 
-fn never(suite: &Suite) -> String {
+fn unknown_id(suite: &Suite) -> String {
     suite.clock.new_id().to_string()
 }
 
 on_both! {
-    async fn somebody_elses_a_deleted_and_no_record_look_alike(suite: &Suite) {
+    async fn foreign_deleted_and_missing_records_get_the_same_not_found(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
-        let mut answers = Answers::default();
+        let mut refusals = Refusals::default();
 
         let theirs = other.create_patient(patient()).await.id;
         let theirs_gone = other.create_patient(patient()).await.id;
@@ -129,81 +129,81 @@ on_both! {
             let request = DeletePatientRequest { id: id.clone(), ..Default::default() };
             by.patients().delete_patient(request).await.unwrap();
         }
-        for id in [&never(suite), &theirs, &theirs_gone] {
-            answers.of_patient(&staff, id, false).await;
+        for id in [&unknown_id(suite), &theirs, &theirs_gone] {
+            refusals.of_patient(&staff, id, false).await;
         }
-        answers.of_patient(&staff, &gone, true).await;
+        refusals.of_patient(&staff, &gone, true).await;
 
         let doctor_of_theirs = other.create_doctor(doctor()).await.id;
         let gone_doctor = staff.create_doctor(doctor()).await.id;
         let request = DeleteDoctorRequest { id: gone_doctor.clone(), ..Default::default() };
         staff.doctors().delete_doctor(request).await.unwrap();
-        answers.of_doctor(&staff, &never(suite), false).await;
-        answers.of_doctor(&staff, &doctor_of_theirs, false).await;
-        answers.of_doctor(&staff, &gone_doctor, true).await;
-        answers.of_doctor_read(&staff, &never(suite)).await;
-        answers.of_doctor_read(&staff, &gone_doctor).await;
+        refusals.of_doctor(&staff, &unknown_id(suite), false).await;
+        refusals.of_doctor(&staff, &doctor_of_theirs, false).await;
+        refusals.of_doctor(&staff, &gone_doctor, true).await;
+        refusals.of_doctor_read(&staff, &unknown_id(suite)).await;
+        refusals.of_doctor_read(&staff, &gone_doctor).await;
 
         let mine = staff.create_patient(patient()).await.id;
-        for patient_id in [&never(suite), &theirs, &theirs_gone, &gone] {
-            answers.of_new_assignment(&staff, patient_id, &doctor_of_theirs).await;
+        for patient_id in [&unknown_id(suite), &theirs, &theirs_gone, &gone] {
+            refusals.of_new_assignment(&staff, patient_id, &doctor_of_theirs).await;
         }
-        for doctor_id in [&never(suite), &gone_doctor] {
-            answers.of_new_assignment(&staff, &mine, doctor_id).await;
+        for doctor_id in [&unknown_id(suite), &gone_doctor] {
+            refusals.of_new_assignment(&staff, &mine, doctor_id).await;
         }
         let active = other.assign(&theirs, &doctor_of_theirs).await.id;
         let second = other.create_patient(patient()).await.id;
         let ended = other.assign(&second, &doctor_of_theirs).await.id;
         let request = EndAssignmentRequest { id: ended.clone(), ..Default::default() };
         other.assignments().end_assignment(request).await.unwrap();
-        for id in [&never(suite), &active, &ended] {
-            answers.of_assignment(&staff, id).await;
+        for id in [&unknown_id(suite), &active, &ended] {
+            refusals.of_assignment(&staff, id).await;
         }
-        answers.assert_all_the_same();
+        refusals.assert_all_the_same();
     }
 
-    async fn the_same_holds_for_me_of_who_has_no_record(suite: &Suite) {
+    async fn the_id_me_gets_the_same_not_found_without_a_record(suite: &Suite) {
         let staff = suite.staff().await;
-        let mut answers = Answers::default();
-        let id = never(suite);
+        let mut refusals = Refusals::default();
+        let id = unknown_id(suite);
         let request = GetPatientRequest { id: id.clone(), ..Default::default() };
-        answers.add("GetPatient", &id, staff.patients().get_patient(request).await);
+        refusals.add("GetPatient", &id, staff.patients().get_patient(request).await);
         for account in [&staff, &suite.verified_doctor().await, &suite.admin().await] {
             let request = GetPatientRequest { id: "me".into(), ..Default::default() };
-            answers.add("GetPatient", "me", account.patients().get_patient(request).await);
+            refusals.add("GetPatient", "me", account.patients().get_patient(request).await);
             let request =
                 ListPatientDoctorsRequest { patient_id: "me".into(), ..Default::default() };
             let answer = account.assignments().list_patient_doctors(request).await;
-            answers.add("ListPatientDoctors", "me", answer);
+            refusals.add("ListPatientDoctors", "me", answer);
         }
         let request = GetDoctorRequest { id: "me".into() };
-        answers.add("GetDoctor", "me", staff.doctors().get_doctor(request).await);
+        refusals.add("GetDoctor", "me", staff.doctors().get_doctor(request).await);
         let request = ListDoctorPatientsRequest { doctor_id: "me".into(), ..Default::default() };
-        answers.add(
+        refusals.add(
             "ListDoctorPatients",
             "me",
             staff.assignments().list_doctor_patients(request).await,
         );
-        answers.assert_all_the_same();
+        refusals.assert_all_the_same();
     }
 
-    async fn it_is_the_same_straight_at_the_services(suite: &Suite) {
+    async fn direct_calls_to_services_get_the_same_not_found(suite: &Suite) {
         let service = suite.as_service("reporting");
         let staff = suite.staff().await;
-        let mut answers = Answers::default();
-        let id = never(suite);
+        let mut refusals = Refusals::default();
+        let id = unknown_id(suite);
         let request = GetPatientRequest { id: id.clone(), ..Default::default() };
-        answers.add("GetPatient", &id, staff.patients().get_patient(request).await);
-        // A service takes back what it made for an account, and nothing of anybody's.
+        refusals.add("GetPatient", &id, staff.patients().get_patient(request).await);
+        // Of the services, only auth may delete patients, and only those without an owner.
         let theirs = staff.create_patient(patient()).await.id;
         for id in [id, theirs] {
             let request = DeletePatientRequest { id: id.clone(), ..Default::default() };
-            answers.add(
+            refusals.add(
                 "DeletePatient",
                 &id,
                 service.patients.clone().delete_patient(request).await,
             );
         }
-        answers.assert_all_the_same();
+        refusals.assert_all_the_same();
     }
 }

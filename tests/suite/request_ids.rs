@@ -1,4 +1,4 @@
-//! A Create that is sent twice.
+//! Request ids, which make Create idempotent.
 
 use std::fmt::Debug;
 
@@ -21,7 +21,7 @@ fn assert_reused<T: Debug>(answer: Result<Response<T>, Status>) {
 }
 
 on_both! {
-    async fn the_same_request_again_makes_nothing_and_gives_the_same_answer(suite: &Suite) {
+    async fn a_retry_creates_nothing_and_gets_the_same_response(suite: &Suite) {
         let staff = suite.staff().await;
         let request_id = suite.clock.new_id().to_string();
         let request =
@@ -30,7 +30,7 @@ on_both! {
         suite.clock.advance(TimeDelta::minutes(10));
         let again = staff.patients().create_patient(request.clone()).await.unwrap().into_inner();
         assert_eq!(again, first);
-        // Without regard to how the UUID is written.
+        // The case of the UUID does not matter.
         let request = CreatePatientRequest { request_id: request_id.to_uppercase(), ..request };
         let again = staff.patients().create_patient(request).await.unwrap().into_inner();
         assert_eq!(again, first);
@@ -38,7 +38,7 @@ on_both! {
         assert_eq!(listed.into_inner().patients, [first]);
     }
 
-    async fn a_retry_answers_what_the_first_one_made_as_it_is_now(suite: &Suite) {
+    async fn a_retry_returns_the_current_state_of_the_created_resource(suite: &Suite) {
         let staff = suite.staff().await;
         let request_id = suite.clock.new_id().to_string();
         let create =
@@ -66,7 +66,7 @@ on_both! {
         assert_eq!(again, ended);
     }
 
-    async fn other_content_under_the_same_id_is_refused(suite: &Suite) {
+    async fn a_request_id_with_other_content_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
         let request_id = suite.clock.new_id().to_string();
         let create = |patient| CreatePatientRequest {
@@ -97,7 +97,7 @@ on_both! {
         assert_eq!(listed.into_inner().patients, [made]);
     }
 
-    async fn everybody_has_request_ids_of_his_own(suite: &Suite) {
+    async fn request_ids_are_separate_for_each_caller(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let request_id = suite.clock.new_id().to_string();
         let request = CreatePatientRequest { patient: Some(patient()), request_id };
@@ -107,7 +107,7 @@ on_both! {
         assert_eq!(theirs.owner_id, other.user.id);
     }
 
-    async fn a_retry_shows_no_more_than_get(suite: &Suite) {
+    async fn a_retry_returns_no_more_than_get(suite: &Suite) {
         let staff = suite.staff().await;
         let request_id = suite.clock.new_id().to_string();
         let create = CreatePatientRequest {
@@ -120,7 +120,7 @@ on_both! {
         let get = GetPatientRequest { id: made.id.clone(), ..Default::default() };
         let unseen = refusal(staff.patients().get_patient(get).await);
         assert_eq!(refusal(staff.patients().create_patient(create.clone()).await), unseen);
-        // The same patient, once he is back.
+        // The same patient again after an undelete.
         let undelete = UndeletePatientRequest { id: made.id.clone(), ..Default::default() };
         staff.patients().undelete_patient(undelete).await.unwrap();
         let again = staff.patients().create_patient(create).await.unwrap().into_inner();
@@ -133,7 +133,7 @@ on_both! {
         assert_eq!(refusal(staff.doctors().create_doctor(create).await), unseen);
     }
 
-    async fn a_retry_by_who_has_lost_the_right_finds_nothing(suite: &Suite) {
+    async fn a_retry_after_a_loss_of_access_is_not_found(suite: &Suite) {
         let (staff, deputy) = (suite.staff().await, suite.staff().await);
         let p = staff.create_patient(patient()).await.id;
         let d = staff.create_doctor(doctor()).await.id;
@@ -149,7 +149,7 @@ on_both! {
         assert_eq!(refusal(deputy.assignments().create_assignment(create).await), unseen);
     }
 
-    async fn an_invalid_request_does_not_use_up_its_id(suite: &Suite) {
+    async fn an_invalid_request_does_not_use_up_its_request_id(suite: &Suite) {
         let staff = suite.staff().await;
         let request_id = suite.clock.new_id().to_string();
         let create = |patient| CreatePatientRequest {
@@ -162,7 +162,7 @@ on_both! {
         staff.patients().create_patient(create(patient())).await.unwrap();
     }
 
-    async fn a_retry_is_answered_whatever_has_happened_to_patient_and_doctor(suite: &Suite) {
+    async fn a_retry_succeeds_after_patient_and_doctor_were_deleted(suite: &Suite) {
         let staff = suite.staff().await;
         let p = staff.create_patient(patient()).await.id;
         let d = staff.create_doctor(doctor()).await.id;

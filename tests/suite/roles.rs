@@ -1,4 +1,4 @@
-//! A caller with several roles has what each of them gives, and everything once.
+//! Callers with several roles see what each of their roles permits, and nothing twice.
 
 use chrono::TimeDelta;
 use clinic_proto::access::v1::Role;
@@ -10,8 +10,8 @@ use clinic_proto::records::v1::{
 use clinic_testkit::{Account, failure, on_both, patient};
 use tonic::Code;
 
-/// All patients whom somebody sees, page by page, with their views; the total must agree.
-async fn everyone(by: &Account, query: &str) -> Vec<(String, PatientView)> {
+/// Returns the patients on all pages of a query, with their views. Asserts the total.
+async fn list_all(by: &Account, query: &str) -> Vec<(String, PatientView)> {
     let mut request = ListPatientsRequest {
         query: query.into(),
         page_size: 1,
@@ -25,7 +25,7 @@ async fn everyone(by: &Account, query: &str) -> Vec<(String, PatientView)> {
             let view = patient.view();
             (patient.id, view)
         }));
-        assert!(seen.len() < 100, "the pages end");
+        assert!(seen.len() < 100, "paging does not end");
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             assert_eq!(page.total_size, i64::try_from(seen.len()).ok());
@@ -45,44 +45,44 @@ fn touch(id: &str) -> UpdatePatientRequest {
 }
 
 on_both! {
-    async fn a_doctor_who_is_staff_sees_all_in_basic_and_the_own_in_full(suite: &Suite) {
+    async fn a_doctor_who_is_staff_sees_all_patients_but_only_their_own_in_full(suite: &Suite) {
         let (staff, house) = (suite.staff().await, suite.verified_doctor().await);
         let theirs = staff.create_patient(patient()).await.id;
         suite.clock.advance(TimeDelta::milliseconds(2));
         let both = suite.give_roles(&house, &[Role::Staff, Role::Doctor]).await;
         let mine = both.create_patient(patient()).await.id;
         let expected = [(theirs.clone(), PatientView::Basic), (mine.clone(), PatientView::Full)];
-        assert_eq!(everyone(&both, "").await, expected);
-        assert_eq!(everyone(&both, "love").await, expected);
+        assert_eq!(list_all(&both, "").await, expected);
+        assert_eq!(list_all(&both, "love").await, expected);
         assert_eq!(view_of(&both, &theirs).await, PatientView::Basic);
         assert_eq!(view_of(&both, &mine).await, PatientView::Full);
         both.patients().update_patient(touch(&mine)).await.unwrap();
         let refused = failure(both.patients().update_patient(touch(&theirs)).await);
         assert_eq!(refused.code, Code::NotFound);
-        // The doctor's own profile is his to change as before.
+        // The doctor may still update their own profile.
         let change = Doctor { qualifications: "PhD".into(), ..Default::default() };
         let request =
             UpdateDoctorRequest { id: "me".into(), doctor: Some(change), update_mask: None };
         both.doctors().update_doctor(request).await.unwrap();
     }
 
-    async fn an_unverified_doctor_who_is_staff_sees_the_own_patients_only(suite: &Suite) {
+    async fn an_unverified_doctor_who_is_staff_sees_only_their_own_patients(suite: &Suite) {
         let (staff, house) = (suite.staff().await, suite.unverified_doctor().await);
         staff.create_patient(patient()).await;
         let both = suite.give_roles(&house, &[Role::Staff, Role::Doctor]).await;
         let mine = both.create_patient(patient()).await.id;
-        assert_eq!(everyone(&both, "").await, [(mine, PatientView::Full)]);
+        assert_eq!(list_all(&both, "").await, [(mine, PatientView::Full)]);
     }
 
-    async fn a_patient_who_is_staff_sees_the_own_record_and_the_own_patients(suite: &Suite) {
+    async fn a_patient_who_is_staff_sees_their_own_record_and_patients(suite: &Suite) {
         let (ann, bob) = (suite.patient().await, suite.patient().await);
         suite.clock.advance(TimeDelta::milliseconds(2));
         let both = suite.give_roles(&ann, &[Role::Patient, Role::Staff]).await;
         let mine = both.create_patient(patient()).await.id;
         let expected =
             [(ann.profile_id.clone(), PatientView::Full), (mine.clone(), PatientView::Full)];
-        assert_eq!(everyone(&both, "").await, expected);
-        assert_eq!(everyone(&both, "love").await, expected);
+        assert_eq!(list_all(&both, "").await, expected);
+        assert_eq!(list_all(&both, "love").await, expected);
         for id in ["me", &ann.profile_id, &mine] {
             both.patients().update_patient(touch(id)).await.unwrap();
         }
@@ -94,28 +94,28 @@ on_both! {
         let (staff, house) = (suite.staff().await, suite.verified_doctor().await);
         let theirs = staff.create_patient(patient()).await.id;
         let both = suite.give_roles(&house, &[Role::Doctor, Role::Admin]).await;
-        assert_eq!(everyone(&both, "").await, [(theirs.clone(), PatientView::Full)]);
+        assert_eq!(list_all(&both, "").await, [(theirs.clone(), PatientView::Full)]);
         assert_eq!(view_of(&both, &theirs).await, PatientView::Full);
         let request = GetDoctorRequest { id: "me".into() };
         let mine = both.doctors().get_doctor(request).await.unwrap().into_inner();
         assert_eq!(mine.id, house.profile_id);
     }
 
-    async fn who_loses_a_role_loses_what_it_gave(suite: &Suite) {
+    async fn removing_a_role_removes_its_access(suite: &Suite) {
         let (staff, house) = (suite.staff().await, suite.verified_doctor().await);
         let theirs = staff.create_patient(patient()).await.id;
         assert_eq!(view_of(&house, &theirs).await, PatientView::Basic);
         let staff_only = suite.give_roles(&house, &[Role::Staff]).await;
-        assert!(everyone(&staff_only, "").await.is_empty());
+        assert!(list_all(&staff_only, "").await.is_empty());
         let request = GetPatientRequest { id: theirs, ..Default::default() };
         let refused = failure(staff_only.patients().get_patient(request).await);
         assert_eq!(refused.code, Code::NotFound);
     }
 
-    async fn assignments_of_several_roles_are_listed_once_each(suite: &Suite) {
+    async fn assignments_visible_to_several_roles_are_listed_once(suite: &Suite) {
         let (staff, house) = (suite.staff().await, suite.verified_doctor().await);
         let both = suite.give_roles(&house, &[Role::Staff, Role::Doctor]).await;
-        // The own patient with himself as the doctor is visible twice over.
+        // Visible for two reasons: the caller owns the patient, and is the doctor.
         let mine = both.create_patient(patient()).await.id;
         let own = both.assign(&mine, &house.profile_id).await.id;
         suite.clock.advance(TimeDelta::milliseconds(2));
@@ -129,7 +129,7 @@ on_both! {
             let page = page.into_inner();
             assert_eq!(page.total_size, Some(2));
             seen.extend(page.assignments.into_iter().map(|assignment| assignment.id));
-            assert!(seen.len() < 100, "the pages end");
+            assert!(seen.len() < 100, "paging does not end");
             request.page_token = page.next_page_token;
             if request.page_token.is_empty() {
                 break;

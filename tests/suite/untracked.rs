@@ -1,22 +1,21 @@
-//! Where tables are written without journal entries. Each place has a reason that stands there: a new
-//! one is noticed here.
+//! Places where services write tables without journal entries. A new place fails the test.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How often each file of the services does it.
+/// Number of such writes in each file of the services.
 const KNOWN: [(&str, usize); 3] = [
-    // The lock of those who change roles.
+    // The lock that serializes changes of roles.
     ("auth/src/users/store.rs", 1),
-    // Intents to make a profile.
+    // Intents to create a profile.
     ("auth/src/users/registrations.rs", 4),
-    // Used refresh tokens, and the clean-up of what has ended.
+    // Used refresh tokens, and the deletion of expired tokens and sessions.
     ("auth/src/sessions/store.rs", 3),
 ];
 
 #[test]
-fn services_write_without_journal_entries_only_where_it_is_known() {
+fn services_write_without_journal_entries_only_in_known_places() {
     let services = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../services");
     let mut found = BTreeMap::new();
     count(&services, &services, &mut found);

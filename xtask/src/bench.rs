@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what is measured, and against what, is in `bench/`.
+//! `cargo xtask bench`: builds and runs the benchmarks in `bench/`.
 
 use std::{
     env, fs,
@@ -16,55 +16,55 @@ use crate::{
     report, tools,
 };
 
-// The version is fixed, as its report is read by name.
+// Pinned, because the fields of its report are read by name.
 const OHA_VERSION: &str = "1.16.0";
 
-/// Measures the suite against what would be used instead, in one run, and prints tables.
+/// Benchmark the suite against its alternatives, and print tables.
 ///
-/// Builds everything for release, starts a private PostgreSQL and whatever else is measured, checks
-/// the answers, and stops everything. Load comes from h2load, and from oha where
-/// requests come by the clock; they are installed when they are not there. pgbench, nginx, envoy
-/// and structured-proxy are measured where they are on the PATH.
+/// Builds everything for release, starts a private PostgreSQL and the other measured programs,
+/// checks the responses, and stops everything. h2load generates the load, or oha for a fixed
+/// request rate; they are installed if missing. pgbench, nginx, envoy and structured-proxy are
+/// measured if they are on the PATH.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The main rows only, once each, in a minute
+    /// Measure only the main rows, once each; takes a minute
     #[arg(long)]
     quick: bool,
-    /// Only these groups, separated by commas
+    /// Measure only these groups, separated by commas
     #[arg(long, value_delimiter = ',', value_parser = GROUPS)]
     only: Vec<String>,
-    /// Seconds that a case runs at a time [default: 3, with --quick 1]
+    /// Duration of each run of a case, in seconds [default: 3, with --quick 1]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: Option<u64>,
-    /// How often each case runs; the median counts [default: 3, with --quick 1]
+    /// Number of runs of each case; the median is reported [default: 3, with --quick 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: Option<u32>,
-    /// Where to write everything as JSON, from the top of the checkout
+    /// Write all results as JSON to this file; relative to the root of the checkout
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
     /// Write the tables into docs/performance.md
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     update_docs: bool,
-    /// Compare with the build of another checkout: CPU time a call, in turns
+    /// Compare the CPU time per call with the build of another checkout
     ///
-    /// Builds DIR for release in its own target folder and runs both builds in turns against the
-    /// same PostgreSQL and load, each with its own databases. Prints CPU time per call of this checkout
-    /// divided by DIR's, for each row of the groups edge, suite, accounts and service, in which the
-    /// suite's own processes do the work, and the geometric mean of each group. A row is worse above
-    /// 1.08, a group above 1.03; the exit code does not depend on it. Has 4 rounds of 1 second
-    /// unless told otherwise (with --quick 2); an even number is fairer, as the builds take the
-    /// first turn of a round alternately
+    /// Builds DIR for release in its own target folder. Runs both builds alternately, with the same
+    /// PostgreSQL server and load and separate databases. Prints the CPU time per call of this
+    /// checkout divided by DIR's, for each row of the groups edge, suite, accounts and service, in
+    /// which the suite's own processes do the work, and the geometric mean of each group. A row is
+    /// worse above 1.08, a group above 1.03; this does not change the exit code. Defaults to 4
+    /// rounds of 1 second (with --quick 2 rounds). Use an even number of rounds, because the builds
+    /// take turns in going first
     #[arg(long, value_name = "DIR", value_parser = checkout, conflicts_with = "update_docs")]
     baseline: Option<PathBuf>,
 }
 
-/// The groups that two builds can be compared by; the others are about peers or sizes.
+/// Groups that `--baseline` can compare; the others measure peers or sizes.
 const COMPARED: [&str; 4] = ["edge", "suite", "accounts", "service"];
 
-/// What can be chosen, as `clinic-bench --help` tells it; here it is refused before anything is built.
+/// The groups of `clinic-bench --help`, to refuse others before anything is built.
 const GROUPS: [&str; 7] = ["start", "edge", "suite", "open-loop", "accounts", "service", "growth"];
 
-/// The measured programs, and the one that measures.
+/// Packages of the measured programs and of the benchmark.
 const CRATES: [&str; 6] = [
     "clinic",
     "clinic-auth",
@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if let Some(baseline) = &options.baseline {
         report::step("building the baseline for release");
         let mut cargo = commands::cargo();
-        // Where a target folder is set for all checkouts, it would be the one of this build.
+        // Overrides a CARGO_TARGET_DIR that this build uses too.
         cargo.current_dir(baseline).env("CARGO_TARGET_DIR", baseline.join("target"));
         build(&mut cargo)
             .with_context(|| format!("--baseline: {} does not build", baseline.display()))?;
@@ -97,19 +97,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let status = commands::status(&mut bench)?;
     server.stop()?;
     if !status.success() {
-        bail!("the benchmarks did not come to their end, see above");
+        bail!("the benchmarks failed, see above");
     }
-    report::step(&format!("everything as JSON is in {}", options.json.display()));
+    report::step(&format!("wrote the results to {}", options.json.display()));
     Ok(ExitCode::SUCCESS)
 }
 
 impl Options {
-    /// Refuses what does not go together, before anything is built.
+    /// Refuses conflicting options before anything is built.
     fn check(&self) -> Result<()> {
         let other = self.only.iter().find(|group| !COMPARED.contains(&group.as_str()));
         if let (Some(_), Some(other)) = (&self.baseline, other) {
             bail!(
-                "--baseline cannot compare the group {other} of --only: take some of {}",
+                "--baseline cannot compare the group {other} of --only: use some of {}",
                 COMPARED.join(", ")
             );
         }
@@ -117,19 +117,18 @@ impl Options {
     }
 }
 
-/// A folder that somebody names as another checkout of this project.
+/// Parses the folder of another checkout of this project.
 fn checkout(folder: &str) -> Result<PathBuf> {
     let manifest = Path::new(folder).join("gateway").join("Cargo.toml");
     let is_ours = fs::read_to_string(manifest).is_ok_and(|text| text.contains("clinic-gateway"));
     ensure!(
         is_ours,
-        "no checkout of this project is there; make one with `git worktree add {folder} COMMIT`"
+        "not a checkout of this project; create one with `git worktree add {folder} COMMIT`"
     );
-    fs::canonicalize(folder).context("its path cannot be found")
+    fs::canonicalize(folder).context("cannot resolve its path")
 }
 
-/// Both builds get the same packages, as these decide on which features of their dependencies they
-/// have.
+/// Builds the same packages for both builds, because the set decides the features of dependencies.
 fn build(cargo: &mut Command) -> Result<()> {
     cargo.args(["build", "--release", "--locked", "--bins"]);
     cargo.args(CRATES.iter().flat_map(|name| ["-p", name]));
@@ -148,7 +147,7 @@ fn arguments(options: &Options, bench: &mut Command) {
     }
 }
 
-/// The PATH on which the benchmarks find their generators.
+/// Returns the PATH for the benchmarks, with oha if it is needed.
 fn path(options: &Options) -> Result<std::ffi::OsString> {
     let mut path: Vec<_> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
     let open_loop = match options.only.as_slice() {
@@ -159,7 +158,7 @@ fn path(options: &Options) -> Result<std::ffi::OsString> {
         let oha = tools::program("oha", OHA_VERSION, &[])?;
         path.extend(oha.parent().map(PathBuf::from));
     }
-    env::join_paths(path).context("a folder on the PATH has a name that cannot be there")
+    env::join_paths(path).context("a folder on the PATH has an invalid name")
 }
 
 fn h2load() -> Result<()> {
@@ -168,8 +167,8 @@ fn h2load() -> Result<()> {
     }
     let Some(installer) = Installer::find(&H2LOAD) else {
         bail!(
-            "h2load is not installed, and xtask may not install it: install your system's package \
-             of nghttp2's programs (nghttp2-client on Debian, nghttp2 elsewhere)"
+            "h2load is not installed, and xtask cannot install it: install your system's package \
+             of it (nghttp2-client on Debian, nghttp2 elsewhere)"
         );
     };
     installer.run("h2load").context("cannot install h2load")?;

@@ -1,4 +1,4 @@
-//! Finding programs and running them in the checkout.
+//! Finds programs and runs them in the checkout.
 
 use std::{
     env,
@@ -14,22 +14,21 @@ use anyhow::{Context, Result, bail};
 
 use crate::report;
 
-/// The root of the checkout.
+/// Returns the root of the checkout.
 pub(crate) fn root() -> PathBuf {
-    // Cargo sets it when it runs us; the other one is where we were compiled.
+    // Cargo sets the variable at run time; the fallback is where xtask was compiled.
     let here = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     here.parent().map_or_else(|| here.clone(), Path::to_path_buf)
 }
 
-/// The folder that holds the workspace's programs: we are one of them, wherever the target folder
-/// has been put.
+/// Returns the folder of the workspace's programs. xtask is one of them.
 pub(crate) fn programs_folder() -> Result<PathBuf> {
-    let me = env::current_exe().context("cannot tell where xtask itself is")?;
-    me.parent().map(Path::to_path_buf).context("xtask is in no folder")
+    let me = env::current_exe().context("cannot find the path of xtask")?;
+    me.parent().map(Path::to_path_buf).context("cannot find the folder of xtask")
 }
 
-/// A command that runs in the checkout, untouched by settings of the suite in the caller's shell.
+/// Returns a command that runs in the checkout, without the suite's settings of the caller's shell.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());
@@ -42,36 +41,35 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs us.
+/// Returns a command for the cargo that runs xtask.
 pub(crate) fn cargo() -> Command {
     command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// A program on the PATH.
+/// Finds a program on the PATH.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| is_program(file))
 }
 
-/// Whether a file is there and may be run.
+/// Returns whether a file exists and is executable.
 pub(crate) fn is_program(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
-/// What a command prints on stdout, without the space around it. Nothing when it cannot be run or
-/// fails.
+/// Runs a command and returns its trimmed stdout, or None if it fails.
 pub(crate) fn answer(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)
 }
 
-/// Runs a command with our own stdout and stderr.
+/// Runs a command that inherits stdout and stderr.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     command.stdin(Stdio::null()).status().with_context(|| cannot_run(command))
 }
 
-/// Runs a command to its end; its output is shown only when it fails.
+/// Runs a command; its output is shown only if it fails.
 pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| cannot_run(command))?;
     if !output.status.success() {
@@ -81,14 +79,14 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command, passes its stdout through and shows each line to `each` as well.
+/// Runs a command, prints its stdout, and calls `each` with every line.
 pub(crate) fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().with_context(|| cannot_run(command))?;
     if let Some(stdout) = child.stdout.take() {
         let mut reader = BufReader::new(stdout);
         let mut bytes = Vec::new();
-        // By bytes, because a test may print what is no UTF-8.
+        // By bytes, because a test may print invalid UTF-8.
         while reader.read_until(b'\n', &mut bytes).with_context(|| cannot_run(command))? > 0 {
             let text = String::from_utf8_lossy(&bytes);
             let text = text.trim_end_matches(['\n', '\r']);

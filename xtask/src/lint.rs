@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: every check that needs no running program.
+//! `cargo xtask lint`: all static checks.
 
 use std::process::{Command, ExitCode};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{commands, node, report, tools};
 
-// The version is fixed so that a new release cannot break an unchanged checkout.
+// Pinned, so that a new release cannot break an unchanged checkout.
 const MACHETE_VERSION: &str = "0.9.2";
 
 pub(crate) fn run() -> Result<ExitCode> {
@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         match check().and_then(|mut command| commands::status(&mut command)) {
             Ok(status) if status.success() => {}
             Ok(_) => failed.push(format!("{name}: not clean, see above")),
-            // A check that cannot run is a check that failed.
+            // A check that cannot run has failed.
             Err(error) => failed.push(format!("{name}: {error:#}")),
         }
     }
@@ -30,7 +30,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// A check, and how to get the command that makes it.
+/// A check's name, and a function that returns its command.
 type Check = (&'static str, fn() -> Result<Command>);
 
 const CHECKS: [Check; 5] = [
@@ -62,14 +62,14 @@ const CHECKS: [Check; 5] = [
     }),
 ];
 
-/// buf from the PATH, or the one that comes with the client tests' packages.
+/// Returns buf from the PATH, or from the packages of the client tests.
 fn buf() -> Result<Command> {
     let mut installed = commands::command("buf");
-    // Asked, not only found: a version manager may have left a stub without a program behind it.
+    // Runs it, because a version manager may leave a stub without a program.
     if commands::answer(installed.arg("--version")).is_some() {
         return Ok(commands::command("buf"));
     }
-    let npm = node::Npm::find().context("there is no buf, and none can be installed")?;
+    let npm = node::Npm::find().context("buf is missing and cannot be installed")?;
     npm.install()?;
     Ok(commands::command(node::program("buf")))
 }

@@ -1,4 +1,4 @@
-//! The house's own commands: `cargo xtask …`. What CI runs is what everybody runs.
+//! The workspace's commands: `cargo xtask …`. CI runs the same commands.
 
 mod bench;
 mod commands;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Checks, tests and benchmarks of the workspace.
+/// Check, test and benchmark the workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -29,10 +29,9 @@ struct Cli {
 enum Command {
     Test(test::Options),
     Bench(bench::Options),
-    /// Runs rustfmt, clippy, the lint of the protos, and a check for unused dependencies.
+    /// Run rustfmt, clippy, buf's lint and format, and a check for unused dependencies.
     ///
-    /// Tools that are missing are installed inside the checkout. All checks run, whatever the
-    /// others say.
+    /// Missing tools are installed inside the checkout. All checks run, even if one fails.
     Lint,
     Postgres(postgres::Options),
     #[command(hide = true)]

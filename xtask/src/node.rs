@@ -12,7 +12,7 @@ use crate::{commands, report};
 
 const OLDEST: u32 = 20;
 
-/// Node's package manager, with a Node that is new enough.
+/// npm, with a Node that is new enough.
 pub(crate) struct Npm(());
 
 impl Npm {
@@ -30,14 +30,14 @@ impl Npm {
         Ok(Self(()))
     }
 
-    /// `npm` in the clients' folder.
+    /// Returns a command for `npm` in the clients' folder.
     pub(crate) fn command(&self) -> Command {
         let mut npm = commands::command("npm");
         npm.current_dir(folder());
         npm
     }
 
-    /// Installs the packages as they are locked, unless exactly those are there.
+    /// Installs the locked packages, unless they are already installed.
     pub(crate) fn install(&self) -> Result<()> {
         let lock = fs::read(folder().join("package-lock.json"))
             .context("cannot read clients/node/package-lock.json")?;
@@ -45,13 +45,13 @@ impl Npm {
         if fs::read(&installed).is_ok_and(|installed| installed == lock) {
             return Ok(());
         }
-        report::step("the packages of clients/node");
+        report::step("installing the packages of clients/node");
         commands::quietly(self.command().args(["ci", "--no-audit", "--no-fund"]))?;
         fs::write(&installed, lock).with_context(|| format!("cannot write {}", installed.display()))
     }
 }
 
-/// A program that came with the packages.
+/// Returns the path of a program in the packages.
 pub(crate) fn program(name: &str) -> PathBuf {
     folder().join("node_modules/.bin").join(name)
 }
@@ -60,7 +60,7 @@ fn folder() -> PathBuf {
     commands::root().join(Path::new("clients/node"))
 }
 
-/// The first number of `v20.11.1`.
+/// Returns the first number of a version such as `v20.11.1`.
 fn major_version(version: &str) -> Option<u32> {
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What the system's package manager installs, where we may ask it to.
+//! Installs programs with the system's package manager, if the user may do so.
 
 use std::process::Command;
 
@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use crate::{commands, postgres::we_are_root, report};
 
-/// By package manager, a shell script each. The first that is there is used.
+/// A shell script for each package manager. The first one found is used.
 pub(crate) type Scripts = [(&'static str, &'static str); 4];
 
-/// A package manager that we may use.
+/// A package manager that the user may run.
 pub(crate) struct Installer {
     manager: &'static str,
     script: &'static str,
@@ -20,7 +20,7 @@ impl Installer {
     pub(crate) fn find(scripts: &Scripts) -> Option<Self> {
         let (manager, script) =
             *scripts.iter().find(|(manager, _)| commands::find(manager).is_some())?;
-        // Homebrew wants to be run by its owner, and refuses root.
+        // Homebrew must be run by its owner, and refuses root.
         let root = we_are_root();
         if (manager == "brew") != root {
             return Some(Self { manager, script, with_sudo: false });

@@ -11,27 +11,27 @@ use crate::{
     python::{self, Python},
 };
 
-/// Where nginx is when it is not on the PATH: Debian keeps the folder from those who are not root.
+/// Folders of nginx that may not be on the PATH: Debian adds them for root only.
 const NGINX_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
-/// The programs of both.
+/// The programs of both proxies.
 pub(crate) struct Proxies {
     nginx: PathBuf,
     python: Python,
 }
 
 impl Proxies {
-    /// Finds nginx and what Envoy needs; installs nginx when it is missing.
+    /// Finds nginx, and Python for Envoy; installs nginx if it is missing.
     pub(crate) fn find_or_install() -> Result<Self> {
         let python = Python::find("the tests with Envoy in front", "--no-front")?;
         Ok(Self { nginx: nginx()?, python })
     }
 
-    /// Installs Envoy's package, unless it is there, and tells a command where both are.
+    /// Installs Envoy's package if it is missing, and sets the variables with both paths.
     pub(crate) fn export(&self, command: &mut Command) -> Result<()> {
         self.python
             .install(&python::ENVOY)
-            .context("cannot install Envoy (`cargo xtask test --no-front` does without)")?;
+            .context("cannot install Envoy (`cargo xtask test --no-front` does not need it)")?;
         let envoy = python::ENVOY.program("envoy");
         command.env("CLINIC_TEST_NGINX", &self.nginx).env("CLINIC_TEST_ENVOY", envoy);
         Ok(())
@@ -44,14 +44,14 @@ fn nginx() -> Result<PathBuf> {
     }
     let Some(installer) = Installer::find(&INSTALL) else {
         bail!(
-            "nginx is not installed, and xtask may not install it: install your system's package \
+            "nginx is not installed, and xtask cannot install it: install your system's package \
              (nginx-light on Debian, nginx elsewhere), or run `cargo xtask test --no-front`"
         );
     };
     installer
         .run("nginx")
-        .context("cannot install nginx (`cargo xtask test --no-front` does without)")?;
-    find_nginx().context("nginx was installed, but its program is nowhere to be found")
+        .context("cannot install nginx (`cargo xtask test --no-front` does not need it)")?;
+    find_nginx().context("nginx was installed, but its program was not found")
 }
 
 fn find_nginx() -> Option<PathBuf> {
@@ -63,8 +63,8 @@ fn find_nginx() -> Option<PathBuf> {
 const INSTALL: Scripts = [
     (
         "apt-get",
-        // Debian's package would start a web server at once and at every start of the machine. Its
-        // policy-rc.d is what forbids the first; where there is one, it stays in force.
+        // Debian's package would start a web server now and at every boot. policy-rc.d forbids the
+        // first; an existing one is kept.
         "export DEBIAN_FRONTEND=noninteractive
          policy=/usr/sbin/policy-rc.d
          if [ ! -e $policy ]; then

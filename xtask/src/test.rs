@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, on both databases, with the clients in Node, over REST, and behind
+//! `cargo xtask test`: runs all tests, on both databases, with Node clients, over REST, and behind
 //! nginx and Envoy.
 
 use std::{
@@ -15,33 +15,33 @@ use crate::{
     tally::Tally,
 };
 
-/// Runs the Rust tests on SQLite and PostgreSQL, the Node clients, the same clients through nginx and
-/// Envoy, and the tests of the REST API in Python.
+/// Run the Rust tests on SQLite and PostgreSQL, the Node clients, directly and through nginx and
+/// Envoy, and the Python tests of the REST API.
 ///
-/// Starts a private PostgreSQL for the run, and removes it with everything in it. Installs its programs
-/// and nginx with the system's package manager if they are missing and the user is root or may use
-/// sudo without a password.
+/// Starts a private PostgreSQL for the run, and deletes it afterwards. Installs its programs and
+/// nginx with the system's package manager if they are missing, which needs root or sudo without a
+/// password.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Skip the tests on PostgreSQL
     #[arg(long)]
     sqlite_only: bool,
-    /// Skip the Node clients, and the tests through nginx and Envoy, which need them
+    /// Skip the Node clients, and the tests through nginx and Envoy, which need Node
     #[arg(long)]
     no_node: bool,
-    /// Skip the tests in Python, and those through nginx and Envoy, which need it
+    /// Skip the Python tests, and the tests through nginx and Envoy, which need Python
     #[arg(long)]
     no_python: bool,
     /// Skip the tests through nginx and Envoy
     #[arg(long)]
     no_front: bool,
-    /// Run nothing but the tests of the Node clients
+    /// Run only the tests of the Node clients
     #[arg(long, conflicts_with_all = ["no_node", "filter"])]
     node_only: bool,
-    /// Run nothing but the tests in Python
+    /// Run only the Python tests
     #[arg(long, conflicts_with_all = ["no_python", "node_only", "filter"])]
     python_only: bool,
-    /// Run nothing but the tests with nginx and Envoy in front
+    /// Run only the tests through nginx and Envoy
     #[arg(
         long,
         conflicts_with_all = ["no_front", "no_node", "no_python", "node_only", "python_only", "filter"]
@@ -54,7 +54,7 @@ pub(crate) struct Options {
         conflicts_with_all = ["node_only", "python_only", "front_only", "filter"]
     )]
     update_docs: bool,
-    /// Run only the Rust tests with this in their name, and none of Node and Python
+    /// Run only the Rust tests with this text in their name, and no Node or Python tests
     filter: Option<String>,
 }
 
@@ -71,12 +71,14 @@ impl Options {
         !self.no_python && !self.node_only && !self.front_only && self.filter().is_none()
     }
 
-    /// The clients are Node's, and Envoy is a package of Python's.
+    /// Returns whether to run the tests through proxies. Their clients need Node, and Envoy is
+    /// installed as a Python package.
     fn with_front(&self) -> bool {
         self.front_only || !self.no_front && self.with_node() && self.with_python()
     }
 
-    /// The tests in Python and those with proxies are about what does not depend on the database.
+    /// Returns whether PostgreSQL is needed. The Python and proxy tests do not depend on the
+    /// database.
     fn with_postgres(&self) -> bool {
         !self.sqlite_only && !self.python_only && !self.front_only
     }
@@ -88,7 +90,7 @@ impl Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let began = Instant::now();
-    // What is missing is said at once, not after ten minutes of tests.
+    // Report missing programs now, not after ten minutes of tests.
     let npm = || Npm::find();
     let npm = options.with_node().then(npm).transpose()?;
     let python = || Python::find("the tests in Python", "--no-python");
@@ -104,7 +106,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     };
 
     let mut tally = Tally::default();
-    // What one part cannot do must hide neither the others nor the sums.
+    // A part that cannot run must not stop the others or hide the sums.
     let parts = [
         if options.with_rust() { rust(options, &prepare, &mut tally) } else { Ok(()) },
         npm.map_or(Ok(()), |npm| clients(&npm, &prepare, &mut tally)),
@@ -125,11 +127,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The tests in Rust.
+/// Runs the Rust tests.
 fn rust(options: &Options, prepare: &dyn Fn(&mut Command), tally: &mut Tally) -> Result<()> {
-    report::step("the tests in Rust");
+    report::step("running the Rust tests");
     let mut cargo = commands::cargo();
-    // Without it the first crate with a failed test hides what the others have to say.
+    // Without --no-fail-fast, cargo stops after the first crate with a failed test.
     cargo.args(["test", "--workspace", "--no-fail-fast", "--"]);
     if options.sqlite_only {
         cargo.args(["--skip", "::postgres"]);
@@ -156,10 +158,10 @@ fn rust(options: &Options, prepare: &dyn Fn(&mut Command), tally: &mut Tally) ->
     Ok(())
 }
 
-/// The tests of the clients in Node.
+/// Runs the tests of the Node clients.
 fn clients(npm: &Npm, prepare: &dyn Fn(&mut Command), tally: &mut Tally) -> Result<()> {
     let clinic = programs()?;
-    report::step("the Node clients");
+    report::step("running the Node clients");
     npm.install()?;
     let mut tests = npm.command();
     tests.args(["test", "--silent"]).env("CLINIC_BIN", clinic);
@@ -168,22 +170,22 @@ fn clients(npm: &Npm, prepare: &dyn Fn(&mut Command), tally: &mut Tally) -> Resu
     Ok(())
 }
 
-/// The same clients, with nginx and with Envoy between them and the gateway.
+/// Runs the Node clients through nginx and through Envoy.
 fn behind(npm: &Npm, proxies: &Proxies, tally: &mut Tally) -> Result<()> {
     let clinic = programs()?;
     npm.install()?;
     let mut tests = npm.command();
     tests.args(["run", "--silent", "test:front"]).env("CLINIC_BIN", clinic);
     proxies.export(&mut tests)?;
-    report::step("the Node clients behind nginx and Envoy");
+    report::step("running the Node clients behind nginx and Envoy");
     tally.front += part("the tests behind nginx and Envoy", &mut tests, tally, Tally::read_node)?;
     Ok(())
 }
 
-/// The tests of the REST API, and of a client that is Python's.
+/// Runs the Python tests of the REST API.
 fn api(python: &Python, tally: &mut Tally) -> Result<()> {
     let clinic = programs()?;
-    report::step("the tests in Python");
+    report::step("running the Python tests");
     python.install(&python::TESTS)?;
     for script in ["api_tests.py", "refused_bodies.py"] {
         let mut tests = python.command();
@@ -193,7 +195,7 @@ fn api(python: &Python, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command that prints what became of its tests, and tells how many passed.
+/// Runs a command that prints test results. Returns the number of passed tests.
 fn part(
     name: &str,
     tests: &mut Command,
@@ -203,7 +205,7 @@ fn part(
     let failed_before = tally.failed();
     let mut passed = 0;
     let status = commands::stream(tests, |line| passed += read(tally, line))?;
-    // A failed test has been counted; what is left is what no test tells.
+    // Failed tests are already counted; report only other failures.
     if tally.failed() == failed_before {
         if !status.success() {
             tally.fault(format!("{name} failed, see above"));
@@ -214,15 +216,15 @@ fn part(
     Ok(passed)
 }
 
-/// Builds what the clients talk to, and tells where `clinic` is.
+/// Builds the programs that the clients call. Returns the path of `clinic`.
 fn programs() -> Result<PathBuf> {
-    report::step("the programs that the clients talk to");
+    report::step("building the programs for the clients");
     if !commands::status(commands::cargo().args(["build", "--workspace", "--bins"]))?.success() {
-        bail!("the programs do not build, so no client ran");
+        bail!("the programs do not build, so no client tests ran");
     }
     let clinic = commands::programs_folder()?.join("clinic");
     if !commands::is_program(&clinic) {
-        bail!("the build left no {}", clinic.display());
+        bail!("the build did not create {}", clinic.display());
     }
     Ok(clinic)
 }

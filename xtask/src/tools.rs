@@ -1,4 +1,4 @@
-//! Programs of the Rust package registry that checks and benchmarks need.
+//! Programs from crates.io that checks and benchmarks need.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use crate::{commands, report};
 
-/// The program of that name from the PATH, or that version of it, built under the target folder,
-/// once.
+/// Returns a program from the PATH, or else builds `version` of it once, under the target folder.
 pub(crate) fn program(name: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
     if let Some(program) = commands::find(name) {
         return Ok(program);

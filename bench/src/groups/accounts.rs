@@ -1,4 +1,4 @@
-//! Signing in: bound by argon2, which is as slow as it should be; and tokens.
+//! Signing in, which is bound by argon2 (slow by design), and tokens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ pub(crate) const ARGON2: &str = "argon2 alone, all cores";
 
 const PASSWORD: &str = "correct-horse-battery";
 
-/// The suite with accounts, each of which is signed in.
+/// The suite with accounts that are signed in.
 pub(crate) struct Stage<'a> {
     setting: &'a Setting,
     suite: Suite,
-    /// The accounts' refresh tokens, each of which is used once.
+    /// The accounts' current refresh tokens; each is used once.
     tokens: Vec<Arc<Mutex<String>>>,
 }
 
@@ -67,7 +67,7 @@ impl<'a> Stage<'a> {
         Case::new(LOGIN, self.watched(), move |time| sign_in(gateway, time))
     }
 
-    /// Each goes on with its own token, from one round to the next.
+    /// Returns the case of Refresh. Each caller continues with its own token across rounds.
     fn refresh(&self) -> Case<'_> {
         let gateway = self.suite.gateway.address;
         Case::new("Refresh", self.watched(), move |time| async move {
@@ -110,7 +110,7 @@ impl super::Stage for Stage<'_> {
     }
 }
 
-/// Makes the accounts that sign in, where they are not there from an earlier case.
+/// Creates the accounts that sign in, unless an earlier case has created them.
 pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
     for number in 0..CONNECTIONS {
         let mut auth = client(gateway).await?;
@@ -128,7 +128,7 @@ pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// All of them sign in, over and over.
+/// Signs all accounts in repeatedly.
 pub(super) async fn sign_in(gateway: SocketAddr, time: Duration) -> Result<Outcome> {
     let connect = async |number| Ok((client(gateway).await?, number));
     own::run(time, connect, |(mut auth, number)| async move {
@@ -152,8 +152,7 @@ fn login_of(number: u32) -> LoginRequest {
     LoginRequest { email, password, ..LoginRequest::default() }
 }
 
-/// Passwords verified one after the other on every core, as auth's parameters have it, and nothing
-/// else done.
+/// Hashes passwords on every core with auth's parameters, and does nothing else.
 fn hashing(time: Duration) -> Result<Outcome> {
     let params = Params::new(19_456, 2, 1, None).map_err(|error| anyhow!("argon2: {error}"))?;
     let began = Instant::now();
@@ -184,12 +183,12 @@ fn hashing(time: Duration) -> Result<Outcome> {
         .collect();
     let mut micros = Vec::new();
     for thread in threads {
-        micros.extend(thread.join().map_err(|_| anyhow!("a thread that hashes died"))??);
+        micros.extend(thread.join().map_err(|_| anyhow!("a hashing thread panicked"))??);
     }
     Ok(Outcome::of(began.elapsed(), micros))
 }
 
-/// What it costs to believe an access token: the signature, and a look into the cache.
+/// Measures the verification of access tokens: first the signature, then the cache.
 fn verification(data: &Data, report: &mut Report) -> Result<()> {
     const TOKENS: u32 = 2000;
     let signer = tokens::access_signer(&data.keys)?;

@@ -1,4 +1,4 @@
-//! The gateway alone, before a service that answers from memory, beside what others would use.
+//! The gateway alone and other gateways, in front of a service that responds from memory.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ pub(crate) fn name(who: &str, protocol: Protocol) -> String {
     format!("{who}, {}", protocol.name())
 }
 
-/// A gateway before a service that answers from memory.
+/// A gateway in front of a service that responds from memory.
 pub(crate) struct Stage {
     keys: KeyDir,
     access: String,
@@ -38,7 +38,7 @@ pub(crate) async fn run(setting: &Setting, report: &mut Report) -> Result<()> {
         let mut cases = vec![case];
         for peer in &peers {
             if let Some(address) = peer.address(protocol) {
-                // It checks nothing.
+                // nginx checks no tokens.
                 if peer.name != NGINX {
                     stage.probe_refusal(address, protocol).await.context(peer.name)?;
                 }
@@ -69,9 +69,9 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Sees that a forged token is refused.
+    /// Checks that a forged token is refused.
     async fn probe_refusal(&self, address: SocketAddr, protocol: Protocol) -> Result<()> {
-        // Another letter at the beginning of the signature.
+        // Changes the first letter of the signature.
         let (signed, signature) = self.access.rsplit_once('.').unwrap_or_default();
         let letter = if signature.starts_with('A') { "B" } else { "A" };
         let forged = format!("{signed}.{letter}{}", signature.get(1..).unwrap_or_default());
@@ -96,7 +96,7 @@ impl super::Stage for Stage {
     const GROUP: &'static str = GROUP;
     const TURNS: u32 = 3;
 
-    /// One for each protocol.
+    /// Returns one case per protocol.
     fn cases(&self) -> Vec<Case<'_>> {
         let Server { address, .. } = self.gateway;
         let ours = |protocol| self.case(OURS, address, protocol, self.gateway.watched());

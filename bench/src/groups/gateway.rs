@@ -1,4 +1,4 @@
-//! Through the gateway to the services and PostgreSQL: what a client sees of the whole suite.
+//! The whole suite as a client sees it: through the gateway to the services and PostgreSQL.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ const N: u64 = PATIENTS / 2;
 pub(crate) const IDLE: &str = "four processes, idle";
 pub(crate) const LOADED: &str = "four processes, after load";
 
-/// The suite as four processes, and as one, over the same databases.
+/// The suite as four processes, and as one, on the same databases.
 pub(crate) struct Stage<'a> {
     setting: &'a Setting,
     suite: Suite,
@@ -44,7 +44,7 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     for cases in [stage.gets(), stage.others()] {
         contest(report, GROUP, setting.effort, cases).await?;
     }
-    // Passwords take most memory of all.
+    // Hashing passwords takes the most memory.
     accounts::register(suite.gateway.address).await?;
     accounts::sign_in(suite.gateway.address, setting.effort.time).await?;
     let loaded = memory(&suite.watched()).iter().map(|(_, mib)| mib).sum();
@@ -61,7 +61,7 @@ impl<'a> Stage<'a> {
         Ok(Self { setting, suite, one, access, db })
     }
 
-    /// The main cases: GetPatient over each protocol.
+    /// Returns the main cases: GetPatient over each protocol.
     fn gets(&self) -> Vec<Case<'_>> {
         Protocol::ALL.map(|protocol| self.get(protocol)).into()
     }

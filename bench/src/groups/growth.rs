@@ -1,4 +1,4 @@
-//! What becomes of a call while the tables grow: it must not notice.
+//! Latency of calls as the tables grow. It should stay the same.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::tokens;
 
 pub(crate) const GROUP: &str = "growth";
 pub(crate) const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
-/// More patients than a page has at any size: one in sixteen.
+/// Name of one patient in sixteen: more than a page at any size.
 const SEARCHED: &str = "Turing";
 
-/// A call whose time must not depend on how many patients there are; of the last one it may.
+/// A call whose time must not depend on the number of patients, except for `NameSearch`.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     GetPatient,
@@ -49,7 +49,7 @@ pub(crate) fn name(kind: Kind, store: Store, patients: u64) -> String {
     format!("{}, {}, {patients} patients", kind.name(), store.name())
 }
 
-/// All sizes are there at once and are measured in turns: minutes later the machine is another one.
+/// Runs the cases of all sizes in turns, because the machine's speed changes within minutes.
 pub(crate) async fn run(setting: &Setting, store: Store, report: &mut Report) -> Result<()> {
     let mut clinics = Vec::new();
     for patients in SIZES {
@@ -62,12 +62,12 @@ pub(crate) async fn run(setting: &Setting, store: Store, report: &mut Report) ->
     clinics.into_iter().try_for_each(|clinic| clinic.records.process.stop())
 }
 
-/// So many patients, and who serves them.
+/// A database with a number of patients, and its service.
 struct Clinic {
     patients: u64,
     data: Data,
     records: Server,
-    /// Of the page in the middle of the list.
+    /// Token of the page in the middle of the list.
     deep: String,
 }
 
@@ -123,7 +123,7 @@ impl Clinic {
     }
 }
 
-/// Where the page in the middle of the list begins, found as a client finds it: page by page.
+/// Returns the token of the page at `middle`, found page by page.
 async fn token_before(records: &Server, data: &Data, middle: u64) -> Result<String> {
     const LARGEST: i32 = 500;
     let mut patients = PatientServiceClient::connect(records.url()).await?;

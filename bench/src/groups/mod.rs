@@ -1,4 +1,4 @@
-//! The cases, by what they are about. Each group sets up what it needs and takes it down again.
+//! Groups of cases. Each group starts the processes that it needs, and stops them.
 
 pub(crate) mod accounts;
 pub(crate) mod edge;
@@ -26,12 +26,12 @@ use crate::load::{Outcome, own};
 use crate::measure::Case;
 use crate::sample::{self, Kind};
 
-/// What a build serves for a group, and the cases in which its own processes do the work: those that
-/// two builds are compared by.
+/// The processes of a build for a group, and the cases in which they do the work. These cases are
+/// used to compare two builds.
 pub(crate) trait Stage {
     const GROUP: &'static str;
-    /// How often a comparison runs the cases in a round. The mean of few rows needs more turns to be
-    /// as sure as that of many.
+    /// How often a comparison runs the cases in a round. The mean of few rows needs more turns for
+    /// the same precision.
     const TURNS: u32 = 1;
 
     fn cases(&self) -> Vec<Case<'_>>;
@@ -46,10 +46,10 @@ pub(crate) const UPDATE_PATIENT: &str = "/clinic.records.v1.PatientService/Updat
 pub(crate) const LIST_PATIENT_DOCTORS: &str =
     "/clinic.assignment.v1.AssignmentService/ListPatientDoctors";
 
-/// How many a page has.
+/// Size of a page.
 pub(crate) const PAGE: i32 = 50;
 
-/// The patient in the middle: not the first of any index.
+/// Returns a request for the n-th patient.
 pub(crate) fn get_patient(n: u64) -> Vec<u8> {
     let id = sample::id(Kind::Patient, n).to_string();
     GetPatientRequest { id, ..GetPatientRequest::default() }.encode_to_vec()
@@ -77,7 +77,7 @@ pub(crate) fn create_patient() -> Vec<u8> {
     CreatePatientRequest { patient, ..CreatePatientRequest::default() }.encode_to_vec()
 }
 
-/// Looks at one answer, then sends the call over and over.
+/// Checks one response, then repeats the call.
 pub(crate) async fn load<T: Message + Default>(
     call: Call,
     is_right: impl Fn(&T) -> bool,
@@ -87,8 +87,8 @@ pub(crate) async fn load<T: Message + Default>(
     tokio::task::block_in_place(|| h2load::run(&call, answers, time))
 }
 
-/// The same with patients who are made; the answers differ in their times, so the patients are
-/// counted in the database.
+/// Like [`load`], for calls that create patients. The responses differ in their timestamps, so the
+/// patients are counted in the database.
 pub(crate) async fn load_creates(
     db: &Db,
     call: Call,
@@ -99,7 +99,7 @@ pub(crate) async fn load_creates(
     let answers = Answers::About(call.probe(is_right).await?);
     let outcome = tokio::task::block_in_place(|| h2load::run(&call, answers, time))?;
     let (made, found) = (1 + h2load::WARM_UP + outcome.requests, patients(db).await? - before);
-    ensure!(found == i64::try_from(made)?, "{made} patients made, {found} there");
+    ensure!(found == i64::try_from(made)?, "{made} patients created, {found} found");
     Ok(outcome)
 }
 
@@ -108,8 +108,8 @@ async fn patients(db: &Db) -> Result<i64> {
     Ok(count)
 }
 
-/// Each caller updates its own patient, so that no call waits for the lock of a row. The calls alternate
-/// between two addresses, because an update that changes nothing writes nothing.
+/// Repeats UpdatePatient. Each caller updates its own patient, to avoid waiting for a row lock. The
+/// calls alternate between two addresses, because an update without a change writes nothing.
 pub(crate) async fn update_patients(
     address: SocketAddr,
     protocol: Protocol,
@@ -130,7 +130,7 @@ pub(crate) async fn update_patients(
     };
     own::run(time, connect, |(mut connection, call, next, id)| async move {
         let changed: Patient = call.0.message_of(&connection.ask(&call.0).await?)?;
-        ensure!(changed.id == id && changed.address == call.1, "a wrong answer");
+        ensure!(changed.id == id && changed.address == call.1, "a wrong response");
         Ok((connection, next, call, id))
     })
     .await

@@ -1,4 +1,4 @@
-//! Latency at half of what the suite can do, as users feel it: requests come when they come.
+//! Latency as users see it: at a fixed rate, half of the suite's maximum.
 
 use anyhow::Result;
 use clinic_proto::records::v1::Patient;

@@ -1,5 +1,5 @@
-//! Straight at the services, against what the database alone can do, and against a service without
-//! one.
+//! The services, called directly, compared with the database alone and with a service without a
+//! database.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::tokens;
 
 pub(crate) const GROUP: &str = "service";
 
-/// The patient who is asked for.
+/// Number of the requested patient: in the middle, so not the first of any index.
 const N: u64 = PATIENTS / 2;
 
 pub(crate) const FROM_MEMORY: &str = "GetPatient, from memory";
@@ -56,7 +56,7 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     if pgbench.is_some() {
         stage.db.untracked().execute(Query::new("CREATE SEQUENCE IF NOT EXISTS bench_ids")).await?;
     } else if data.store == Store::Postgres {
-        report.missing("what the database alone can do, since pgbench is not there");
+        report.missing("the database alone, because pgbench is not installed");
     }
     for (rpc, case) in stage.rpcs() {
         let mut cases = vec![case];
@@ -72,19 +72,19 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     stage.stop().await
 }
 
-/// What records sends for GetPatient.
+/// The statement of records for GetPatient.
 const GET_SQL: &str = "\
 SELECT id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, last_name, \
 date_of_birth, gender, phone_number, email, address, medical_history FROM patients \
 WHERE id = :id::uuid AND deleted_at IS NULL AND (owner_id = :owner::uuid);\n";
 
-/// What records sends for the first page of ListPatients.
+/// The statement of records for the first page of ListPatients.
 const LIST_SQL: &str = "\
 SELECT id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, last_name, \
 date_of_birth, gender, phone_number, email, address, medical_history FROM patients \
 WHERE deleted_at IS NULL AND (owner_id = :owner::uuid) ORDER BY id LIMIT 51;\n";
 
-/// What records sends for CreatePatient; ids go up, as those of records do.
+/// The statement of records for CreatePatient, with ascending ids as in records.
 const INSERT_SQL: &str = "\
 INSERT INTO patients (id, version, created_at, updated_at, owner_id, user_id, first_name, \
 first_name_key, last_name, last_name_key, date_of_birth, gender, phone_number, email, address, \
@@ -95,7 +95,7 @@ now(), :owner::uuid, NULL, :first, :first::bytea, :last, :last::bytea, :birthday
 RETURNING id, version, created_at, updated_at, deleted_at, owner_id, user_id, first_name, \
 last_name, date_of_birth, gender, phone_number, email, address, medical_history;\n";
 
-/// The SQL that records sends for an RPC, of those that pgbench runs as well.
+/// Returns the statement of records for an RPC that pgbench runs too.
 fn sql(rpc: &str) -> Option<&'static str> {
     match rpc {
         "GetPatient" => Some(GET_SQL),
@@ -113,7 +113,7 @@ impl<'a> Stage<'a> {
         Ok(Self { setting, data, records, assignment, db })
     }
 
-    /// The cases, each with its RPC.
+    /// Returns the cases with their RPCs.
     fn rpcs(&self) -> Vec<(&'static str, Case<'_>)> {
         let mut cases = vec![
             self.case("GetPatient", |time| self.get(time)),
@@ -123,7 +123,7 @@ impl<'a> Stage<'a> {
             cases.push(self.case("UpdatePatient", |time| self.update(time)));
             cases.push(self.case("ListPatientDoctors", |time| self.doctors(time)));
         }
-        // The last: the tables are not the same afterwards.
+        // Last, because it changes the tables.
         cases.push(self.case("CreatePatient", |time| self.create(time)));
         cases
     }
@@ -221,7 +221,7 @@ impl super::Stage for Stage<'_> {
     }
 }
 
-/// The values that the RPC has, as pgbench's variables.
+/// Returns the values of the RPCs as pgbench variables.
 fn values() -> Vec<(&'static str, String)> {
     vec![
         ("id", sample::id(Kind::Patient, N).to_string()),

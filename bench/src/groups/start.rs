@@ -1,4 +1,4 @@
-//! From nothing to ready, and what an idle suite costs.
+//! Start time, and memory of an idle suite.
 
 use anyhow::Result;
 use clinic::Databases;

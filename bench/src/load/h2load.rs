@@ -1,6 +1,5 @@
-//! Load from nghttp2's h2load, which counts every HTTP answer as a success, also one that says that
-//! the call failed: so the bytes of the answers are counted here, against one whose content was
-//! looked at.
+//! Load from nghttp2's h2load. It counts every HTTP response as a success, even of a failed call.
+//! The bytes of the responses are therefore compared with a response whose content was checked.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,20 +12,19 @@ use tempfile::NamedTempFile;
 use super::{CONNECTIONS, Outcome};
 use crate::call::Call;
 
-/// Requests before those that count: caches fill, connections open, memory settles.
+/// Requests before the measured ones: they fill caches, open connections and settle memory.
 pub(crate) const WARM_UP: u64 = 2000;
 
-/// How many bytes the answers have.
+/// Expected size of the responses, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) enum Answers {
-    /// All the same.
+    /// The same for all.
     Same(u64),
-    /// About so many, since times in them differ: the case counts by itself what was done.
+    /// Within 4 bytes, because timestamps differ. The case must check the effects of the calls.
     About(u64),
 }
 
-/// Sends the same call again and again over 32 connections, one at a time on each, for about
-/// `time`.
+/// Repeats a call over 32 connections, one at a time on each, for about `time`.
 pub(crate) fn run(call: &Call, answers: Answers, time: Duration) -> Result<Outcome> {
     let mut body = NamedTempFile::new()?;
     body.write_all(&call.frame())?;
@@ -51,7 +49,7 @@ fn measure(call: &Call, body: &NamedTempFile, answers: Answers, requests: u64) -
     h2load.arg(call.url());
     let output = h2load.output().context("cannot run h2load")?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let complain = || format!("h2load at {} said:\n{said}", call.url());
+    let complain = || format!("h2load for {} wrote:\n{said}", call.url());
     ensure!(output.status.success(), complain());
 
     let good = number_before(&said, " succeeded").with_context(complain)?;
@@ -63,14 +61,14 @@ fn measure(call: &Call, body: &NamedTempFile, answers: Answers, requests: u64) -
         Answers::About(bytes) => ((bytes - 4) * requests, (bytes + 4) * requests),
     };
     if !(least..=most).contains(&data) {
-        bail!("answers of {data} bytes instead of {least} to {most}; {}", complain());
+        bail!("responses of {data} bytes instead of {least} to {most}; {}", complain());
     }
     let per_second = said
         .lines()
         .find_map(|line| line.strip_prefix("finished in ")?.split(", ").nth(1)?.split(' ').next())
         .and_then(|rate| rate.parse().ok())
         .with_context(complain)?;
-    // Begin, status and time of each request.
+    // Start, status and duration of each request.
     let log = fs::read_to_string(times.path())?;
     let micros: Vec<u64> =
         log.lines().filter_map(|line| line.split('\t').nth(2)?.parse().ok()).collect();
@@ -78,13 +76,13 @@ fn measure(call: &Call, body: &NamedTempFile, answers: Answers, requests: u64) -
     Ok(Outcome::new(requests, per_second, micros))
 }
 
-/// `… 200 succeeded, …` → 200.
+/// Returns the number before a word: `… 200 succeeded, …` → 200.
 fn number_before(text: &str, word: &str) -> Option<u64> {
     let (before, _) = text.split_once(word)?;
     before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// `traffic: 1MB (1000) total, 2KB (2) headers (…), 1MB (998) data` → 998.
+/// Parses `traffic: 1MB (1000) total, 2KB (2) headers (…), 1MB (998) data` → 998.
 fn data_bytes(text: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with("traffic: "))?;
     let (before, _) = line.rsplit_once(") data")?;

@@ -1,4 +1,4 @@
-//! Load, and what the generators see.
+//! Load generators and their results.
 
 pub(crate) mod h2load;
 pub(crate) mod oha;
@@ -10,18 +10,18 @@ use std::time::Duration;
 /// Connections of every case.
 pub(crate) const CONNECTIONS: u32 = 32;
 
-/// What one run of a generator saw. Every answer was right, or there is no outcome.
+/// Result of a run of a generator, in which every response was correct.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) requests: u64,
-    /// With those before them, which warmed up and took CPU time as well.
+    /// `requests` plus those of the warm-up, which use CPU time too.
     pub(crate) sent: u64,
     pub(crate) per_second: f64,
-    /// None where the generator does not tell them rightly.
+    /// None if the generator does not report it correctly.
     pub(crate) latency: Option<Latency>,
 }
 
-/// What half of the requests, and all but one in a hundred, stay below.
+/// Latency percentiles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latency {
     pub(crate) p50: Duration,
@@ -29,7 +29,7 @@ pub(crate) struct Latency {
 }
 
 impl Outcome {
-    /// From every request's time in microseconds, and the time of all.
+    /// Creates the outcome of each request's latency in microseconds and the duration of the run.
     pub(crate) fn of(took: Duration, micros: Vec<u64>) -> Self {
         let requests = micros.len() as u64;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]

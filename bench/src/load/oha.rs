@@ -1,6 +1,6 @@
-//! Open-loop load from oha: requests begin when they are due, whether or not those before have been
-//! answered, and latency counts from when a request was due. So a server that stalls is not spared
-//! the requests that it would have got meanwhile ("coordinated omission").
+//! Open-loop load from oha: requests are sent at a fixed rate, even while earlier ones wait for a
+//! response, and latency counts from the time at which a request was due. A stall of the server
+//! therefore shows in full (no "coordinated omission").
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,10 +15,10 @@ use tempfile::NamedTempFile;
 use super::CONNECTIONS;
 use crate::call::Call;
 
-/// The part of the requests that must have been sent in time.
+/// Minimum fraction of the requests that must have been sent in time.
 const KEPT: f64 = 0.95;
 
-/// What it saw.
+/// Result of a run.
 pub(crate) struct Latency {
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,
@@ -42,7 +42,7 @@ struct Summary {
     total_data: u64,
 }
 
-/// Sends the same call at that rate for that time, over 32 connections.
+/// Repeats a call at a rate for `time`, over 32 connections.
 pub(crate) fn run(
     oha: &Path,
     call: &Call,
@@ -64,12 +64,12 @@ pub(crate) fn run(
     command.arg("-D").arg(body.path()).arg(call.url());
     let output = command.output().context("cannot run oha")?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let complain = || format!("oha said:\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let complain = || format!("oha wrote:\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), complain());
     let report: Report = serde_json::from_str(&said).with_context(complain)?;
     let answered: u64 = report.status_code_distribution.values().sum();
     let good = report.status_code_distribution.get("200").copied().unwrap_or_default();
-    // What is under way when the time is over is neither answered nor counted.
+    // Requests in flight at the end are not counted.
     let failed = report.error_distribution.keys().any(|error| error != "aborted due to deadline");
     ensure!(good == answered && answered > 0 && !failed, complain());
     ensure!(report.summary.total_data == bytes * answered, complain());

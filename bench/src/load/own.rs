@@ -1,5 +1,5 @@
-//! Load of our own, for calls of which no two are alike: each caller has a connection, and what it
-//! sends depends on what it got before.
+//! A load generator for calls that differ: each caller has a connection, and its next call depends
+//! on the previous response.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::{CONNECTIONS, Outcome};
 use crate::call::PATIENCE;
 
-/// Runs 32 callers one call after the other for that time. `connect` makes one from its number; the
-/// calls of one that fails end the run.
+/// Runs 32 callers, each with one call at a time, for `time`. `connect` creates a caller from its
+/// number. A failed call ends the run.
 pub(crate) async fn run<C, O, F>(
     time: Duration,
     connect: impl Fn(u32) -> O,
@@ -37,7 +37,7 @@ where
             while began.elapsed() < time {
                 let sent = Instant::now();
                 let answered = timeout(PATIENCE, call(caller)).await;
-                caller = answered.context("a call without an answer")??;
+                caller = answered.context("a call timed out")??;
                 micros.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
             }
             anyhow::Ok(micros)

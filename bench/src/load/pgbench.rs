@@ -1,4 +1,4 @@
-//! PostgreSQL's own load generator: what the database alone can do.
+//! Load from pgbench, which measures the database alone.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 
 use super::{CONNECTIONS, Outcome};
 
-/// Runs a script of one statement, with these variables as its parameters, as prepared statement
-/// over 32 connections for that time.
+/// Runs a script of one prepared statement, with the variables as its parameters, over 32
+/// connections for `time`.
 pub(crate) fn run(
     pgbench: &Path,
     url: &str,
@@ -19,7 +19,7 @@ pub(crate) fn run(
     variables: &[(&str, String)],
     time: Duration,
 ) -> Result<Outcome> {
-    // As many as help: with one alone it does little more than half.
+    // With a single thread pgbench reaches little more than half of the rate.
     let threads = std::thread::available_parallelism()?;
     let mut file = NamedTempFile::new()?;
     file.write_all(script.as_bytes())?;
@@ -35,7 +35,7 @@ pub(crate) fn run(
         .output()
         .context("cannot run pgbench")?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let complain = || format!("pgbench said:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    let complain = || format!("pgbench wrote:\n{said}{}", String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), complain());
     let number = |before: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(before))?;
@@ -47,6 +47,6 @@ pub(crate) fn run(
     let requests = number("number of transactions actually processed: ").with_context(complain)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let requests = requests as u64;
-    // Its own log has the time 0 for most transactions while all clients are busy.
+    // Without latency: pgbench logs the time 0 for most transactions while all clients are busy.
     Ok(Outcome { requests, sent: requests, per_second, latency: None })
 }

@@ -1,5 +1,5 @@
-// Envoy in front of the gateway, configured as docs/proxies/envoy.yaml shows. It passes all calls on
-// over few HTTP/2 connections.
+// Envoy in front of the gateway, configured as in docs/proxies/envoy.yaml. It forwards all calls over
+// few HTTP/2 connections.
 
 import assert from "node:assert/strict";
 import { it } from "node:test";
@@ -51,7 +51,7 @@ describeBehind("Envoy", Proxy.envoy, (behind) => {
   });
 });
 
-/** Runs a test with clients that have a connection each; a burst is a call of each of them at once. */
+/** Runs a test with CLIENTS connections. A burst is CALLS concurrent calls on each of them. */
 async function withClients(
   baseUrl: string,
   test: (burst: () => Promise<Outcomes>) => Promise<void>,

@@ -1,4 +1,4 @@
-// nginx in front of the gateway, configured as docs/proxies/nginx.conf shows.
+// nginx in front of the gateway, configured as in docs/proxies/nginx.conf.
 
 import assert from "node:assert/strict";
 import { it } from "node:test";

@@ -1,11 +1,11 @@
-// Many calls at the same time, and what became of them.
+// Makes many concurrent calls and counts their outcomes.
 
 import assert from "node:assert/strict";
 
-/** How often each outcome came, by a short text for it. */
+/** The number of calls with each outcome, by a short text. */
 export type Outcomes = Record<string, number>;
 
-/** Makes calls, so many at once, until `calls` were made; a call that fails counts by its error. */
+/** Makes `calls` calls, `atOnce` of them concurrently. The outcome of a failed call is its error. */
 export async function outcomes(
   calls: number,
   atOnce: number,
@@ -23,7 +23,7 @@ export async function outcomes(
   return found;
 }
 
-/** Expects one outcome of all calls; the log tells why it was another. */
+/** Expects the same outcome of all calls. A failure includes the log. */
 export function all(outcome: string, calls: number, found: Outcomes, log: () => string): void {
   if (found[outcome] !== calls) {
     assert.fail(`${calls} calls should be ${outcome}, were ${JSON.stringify(found)}\n${log()}`);

@@ -1,4 +1,4 @@
-// What the suite does for its users, whichever way it is deployed and whichever client they use.
+// Behaviour that is the same in every deployment and with every client.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -15,7 +15,7 @@ import type { Client, Connection } from "./transports.js";
 
 const NEVER_USED_ID = "018f0000-0000-7000-8000-000000000000";
 
-/** Declares the tests for one client; `deployment` is asked when they run. */
+/** Declares the tests for one client; `deployment` is called when they run. */
 export function describeBehaviour(client: Client, deployment: () => Deployment): void {
   describe(client.name, () => {
     let connection: Connection;
@@ -298,7 +298,7 @@ export function describeBehaviour(client: Client, deployment: () => Deployment):
   });
 }
 
-/** The ids of all accounts, read in small pages. */
+/** Returns the ids of all accounts, read in small pages. */
 async function everyUser(admin: Member): Promise<string[]> {
   const ids: string[] = [];
   let pageToken = "";

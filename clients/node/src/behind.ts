@@ -1,4 +1,4 @@
-// What works through any proxy in front of the gateway.
+// Tests that pass through any proxy in front of the gateway.
 
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
@@ -12,10 +12,10 @@ import { Rest } from "./rest.js";
 import { Member, unique } from "./session.js";
 import { CLIENTS } from "./transports.js";
 
-// Linux has all of 127.0.0.0/8; on other systems the proxy and the client share an address.
+// Linux supports all of 127.0.0.0/8; on other systems the proxy and the client share an address.
 const CLIENT_ADDRESS = process.platform === "linux" ? "127.0.0.2" : "127.0.0.1";
 
-/** Declares the tests for one proxy, and the further ones that are its own. */
+/** Declares the tests for one proxy; `further` declares its specific ones. */
 export function describeBehind(
   name: string,
   proxy: (upstream: string) => Promise<Proxy>,

@@ -1,4 +1,4 @@
-// Counts connections on their way to the gateway.
+// A TCP forwarder that counts the connections to the gateway.
 
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 
@@ -41,7 +41,7 @@ export class Counter {
   #join(from: Socket, to: Socket): void {
     this.#sockets.add(from);
     from.pipe(to);
-    // A reset is passed on as one; the other side may be gone already.
+    // Forwards a reset; the other side may already be closed.
     from.once("error", () => to.resetAndDestroy());
     from.once("close", () => this.#sockets.delete(from));
   }

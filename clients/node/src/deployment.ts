@@ -1,5 +1,4 @@
-// The two ways to run the suite: everything in one process over SQLite, and the four services as
-// processes of their own over PostgreSQL.
+// The two ways to run the suite: in one process on SQLite, and as separate processes on PostgreSQL.
 
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,7 +7,7 @@ import { join } from "node:path";
 
 import { Program, restOf } from "./program.js";
 
-/** The origin whose pages may call the gateway. */
+/** The web origin that may call the gateway. */
 export const ALLOWED_ORIGIN = "http://app.example";
 
 export interface Credentials {
@@ -16,16 +15,16 @@ export interface Credentials {
   password: string;
 }
 
-/** A suite that is serving. */
+/** A running suite. */
 export interface Deployment {
-  /** Where the gateway listens. */
+  /** The gateway's URL. */
   readonly url: string;
   readonly admin: Credentials;
-  /** Stops every process and expects that each ends well. */
+  /** Stops all processes, and expects exit code 0 of each. */
   stop(): Promise<void>;
 }
 
-/** `clinic up` over SQLite files. It can be stopped and started again over the same data. */
+/** `clinic up` on SQLite. It can be restarted with the same data. */
 export class OneProcess implements Deployment {
   readonly #folder: string;
   readonly #settings: string[];
@@ -47,7 +46,7 @@ export class OneProcess implements Deployment {
     this.admin = admin;
   }
 
-  /** Starts it with further settings, as flags. */
+  /** Starts the suite with additional flags. */
   static async start(...settings: string[]): Promise<OneProcess> {
     const folder = await temporaryFolder();
     const program = OneProcess.#launch(folder, settings);
@@ -56,7 +55,7 @@ export class OneProcess implements Deployment {
       const email = restOf(program.stdout, "admin account: ");
       const password = restOf(program.stdout, "admin password: ");
       if (!email || !password) {
-        throw new Error(`the first start named no admin account:\n${program.stdout.join("\n")}`);
+        throw new Error(`the first start printed no admin account:\n${program.stdout.join("\n")}`);
       }
       return new OneProcess(folder, settings, program, url, { email, password });
     } catch (error) {
@@ -76,12 +75,12 @@ export class OneProcess implements Deployment {
     return this.#url;
   }
 
-  /** What the running process has printed on stdout. */
+  /** The lines that the running process has printed on stdout. */
   get printed(): readonly string[] {
     return this.#program.stdout;
   }
 
-  /** The last lines of its log. */
+  /** The last lines of the log. */
   log(): string {
     return this.#program.log();
   }
@@ -101,7 +100,7 @@ export class OneProcess implements Deployment {
   }
 }
 
-/** auth, two processes of records, assignment and the gateway over one PostgreSQL server. */
+/** auth, two replicas of records, assignment and the gateway, on one PostgreSQL server. */
 export class SeparateProcesses implements Deployment {
   readonly #folder: string;
   readonly #programs: Program[];
@@ -129,7 +128,7 @@ export class SeparateProcesses implements Deployment {
     try {
       return await SeparateProcesses.#launch(server, folder, programs);
     } catch (error) {
-      // What did start must not outlive the test.
+      // The started processes must not outlive the test.
       await Promise.allSettled(programs.map((program) => program.stop()));
       await rm(folder, { recursive: true, force: true });
       throw error;
@@ -142,7 +141,7 @@ export class SeparateProcesses implements Deployment {
     programs: Program[],
   ): Promise<SeparateProcesses> {
     const keys = ["--keys-dir", join(folder, "keys")];
-    // Databases of this run alone: the server may be in use by other tests.
+    // Separate databases, because other tests may use the same server.
     const prefix = `clinic_${randomBytes(6).toString("hex")}_`;
     const database = (name: string) => ["--database-url", withDatabase(server, prefix + name)];
 
@@ -183,7 +182,7 @@ export class SeparateProcesses implements Deployment {
 
   async stop(): Promise<void> {
     try {
-      // The gateway first, as an operator would, so that no call meets a stopped service.
+      // The gateway first, so that no call reaches a stopped service.
       for (const program of [...this.#programs].reverse()) {
         await program.stop();
       }
@@ -193,13 +192,13 @@ export class SeparateProcesses implements Deployment {
     }
   }
 
-  /** How many calls each process of records served. Known once they have stopped. */
+  /** Returns the number of calls that each replica of records served, once they have stopped. */
   recordsCalls(): number[] {
     return this.#records.map(callsServed);
   }
 }
 
-/** The count in the log line that a service writes when it has stopped. */
+/** Returns the count in the log line that a service writes when it stops. */
 function callsServed(program: Program): number {
   for (const line of program.stderr) {
     const entry = logEntry(line);
@@ -226,7 +225,7 @@ function withDatabase(server: string, name: string): string {
   return url.href;
 }
 
-/** A folder for one test, which the test removes. */
+/** Creates a folder for one test, which the test must remove. */
 export function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), "clinic-client-test-"));
 }

@@ -1,4 +1,4 @@
-// A service that is not of the suite, behind the gateway by `--route`.
+// A service outside the suite, which the gateway reaches by `--route`.
 
 import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
@@ -41,7 +41,7 @@ export class Echo {
     return echo;
   }
 
-  /** The gateway's settings that route it for everybody. */
+  /** Returns the gateway's flags for a public route to this service. */
   settings(): string[] {
     const { port } = this.#server.address() as AddressInfo;
     return ["--route", `${EchoService.typeName}=http://127.0.0.1:${port};public`];

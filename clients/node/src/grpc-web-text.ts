@@ -1,5 +1,5 @@
-// The official grpc-web client in text mode, behind Connect's interface, so that one test text runs
-// with every client. It speaks XMLHttpRequest, which Node lacks.
+// The official grpc-web client in text mode, as a Connect transport, so that the same tests run with
+// every client. It needs XMLHttpRequest, which Node lacks.
 
 import { createRequire } from "node:module";
 
@@ -52,7 +52,7 @@ function descriptor<I extends DescMessage, O extends DescMessage>(
   path: string,
   method: DescMethodUnary<I, O>,
 ): MethodDescriptor<MessageShape<I>, MessageShape<O>> {
-  // The client wants classes; it only uses the two functions.
+  // The client requires classes, but uses only the two functions.
   const none = Object as never;
   return new MethodDescriptor<MessageShape<I>, MessageShape<O>>(
     path,

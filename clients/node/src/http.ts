@@ -1,4 +1,4 @@
-// Plain HTTP as a browser would send it: `fetch` would keep the test from setting `Origin`.
+// Plain HTTP as a browser sends it. `fetch` does not allow setting `Origin`.
 
 import { request, type Agent, type IncomingHttpHeaders } from "node:http";
 
@@ -8,8 +8,8 @@ export interface Answer {
 }
 
 /**
- * Sends a request and reads the answer to its end. Without an agent each request has a connection of
- * its own, so that nothing stays open when the test ends.
+ * Sends a request and reads the whole response. Without an agent each request uses a new connection,
+ * which does not stay open after the test.
  */
 export function send(
   method: string,
@@ -32,7 +32,7 @@ export function send(
       sent.end();
       return;
     }
-    // First the head, then the body, as clients do that stream it. The answer may come in between.
+    // Sends the head before the body, as streaming clients do. The response may arrive in between.
     sent.flushHeaders();
     setImmediate(() => sent.end(body));
   });

@@ -1,4 +1,4 @@
-// A program as a process of its own, the suite's or another: what it prints, and how it ends.
+// Runs programs, the suite's and others, and reads their output.
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { connect } from "node:net";
@@ -6,11 +6,11 @@ import { basename, dirname, isAbsolute, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 
-// A debug build on two busy cores; a healthy one needs a second.
+// Enough for a debug build on two busy cores; a start usually takes a second.
 const READY_WITHIN_MS = 60_000;
 const STOPPED_WITHIN_MS = 30_000;
 
-/** The suite's programs are in the folder of `clinic`, which `CLINIC_BIN` names; others have a path. */
+/** Returns the path of a program. The suite's programs are next to `clinic`, see `CLINIC_BIN`. */
 function pathOf(name: string): string {
   if (isAbsolute(name)) {
     return name;
@@ -22,7 +22,7 @@ function pathOf(name: string): string {
   return name === "clinic" ? clinic : join(dirname(clinic), name);
 }
 
-/** The environment without any setting that would leak from the developer's shell into the test. */
+/** Returns the environment without the suite's settings, which may be set in the developer's shell. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("CLINIC_") && name !== "DATABASE_URL",
@@ -35,13 +35,12 @@ export class Program {
   readonly #name: string;
   readonly #stdout: string[] = [];
   readonly #stderr: string[] = [];
-  /** Resolves with the exit code once the process is gone and everything it printed was read. */
+  /** Resolves with the exit code when the process has ended and its output has been read. */
   readonly #ended: Promise<number | null>;
   #onLine: (() => void) | undefined;
 
   /**
-   * Starts a program. `folder` becomes its working directory, so that it cannot find the `.env` of
-   * the checkout.
+   * Starts a program in `folder`, where it does not read the `.env` of the checkout.
    */
   constructor(name: string, args: string[], folder: string) {
     this.#name = `${basename(name)} ${args[0] ?? ""}`.trim();
@@ -56,11 +55,11 @@ export class Program {
       this.#child.once("error", reject);
       this.#child.once("close", (code) => resolve(code));
     });
-    // Callers that wait for the end get the rejection; without any, it must not end the test run.
+    // An unhandled rejection would end the test run; callers that wait for the end still get it.
     this.#ended.catch(() => undefined);
   }
 
-  /** Runs a program to its end and gives the lines of its stdout. */
+  /** Runs a program until it ends. Returns the lines of its stdout. */
   static async run(name: string, args: string[], folder: string): Promise<readonly string[]> {
     const program = new Program(name, args, folder);
     const code = await within(program.#ended, READY_WITHIN_MS, () =>
@@ -80,7 +79,7 @@ export class Program {
     return this.#stderr;
   }
 
-  /** The rest of the first stdout line that begins with `beginning`, as soon as it is printed. */
+  /** Waits for a stdout line that begins with `beginning`. Returns the rest of the line. */
   async line(beginning: string): Promise<string> {
     const printed = new Promise<string>((resolve) => {
       this.#onLine = () => {
@@ -103,7 +102,7 @@ export class Program {
     }
   }
 
-  /** Waits until the process takes connections at a port of this machine. */
+  /** Waits until a port of this machine accepts connections. */
   async listensOn(port: number): Promise<void> {
     let ended = false;
     const died = this.#ended.then((code) => {
@@ -120,12 +119,12 @@ export class Program {
     );
   }
 
-  /** The last lines of its log, for the message of a failure. */
+  /** The last lines of the log, for error messages. */
   log(lines = 10): string {
     return this.#stderr.slice(-lines).join("\n");
   }
 
-  /** Asks the process to stop and expects that it does so in time, with exit code 0. */
+  /** Sends SIGTERM and expects the process to end in time, with exit code 0. */
   async stop(): Promise<void> {
     this.#child.kill("SIGTERM");
     const code = await within(this.#ended, STOPPED_WITHIN_MS, () => {
@@ -152,7 +151,7 @@ export class Program {
   }
 }
 
-/** The rest of the first of the lines that begins with `beginning`. */
+/** Returns the rest of the first line that begins with `beginning`. */
 export function restOf(lines: readonly string[], beginning: string): string | undefined {
   return lines
     .find((line) => line.startsWith(beginning))

@@ -1,4 +1,4 @@
-// nginx and Envoy in front of the gateway, with the configurations that docs/operating.md shows.
+// nginx and Envoy in front of the gateway, with the configurations of docs/proxies.
 
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
@@ -8,14 +8,14 @@ import { type Credentials, type Deployment, OneProcess, temporaryFolder } from "
 import { Program } from "./program.js";
 import type { Client } from "./transports.js";
 
-// Another program may take a free port before the proxy does, so several ports are tried.
+// Attempts to start: another program may take the free port before the proxy does.
 const TRIES = 5;
 const EXAMPLES = new URL("../../../../docs/proxies/", import.meta.url);
 
-/** nginx needs a main file around the one for the gateway, and folders that this user may write to. */
+/** nginx's main file, which includes the one for the gateway and sets writable folders. */
 const NGINX_MAIN = `
 daemon off;
-# One process as the current user: nginx's workers would be another one's when root starts it.
+# One process as the current user. Otherwise, if root starts nginx, its workers run as another user.
 master_process off;
 pid nginx.pid;
 error_log stderr warn;
@@ -31,11 +31,11 @@ http {
 }
 `;
 
-/** A proxy that serves. */
+/** A running proxy. */
 export class Proxy {
   readonly #program: Program;
   readonly #folder: string;
-  /** Where it speaks HTTP/1.1, and HTTP/2 with prior knowledge. */
+  /** Ports for HTTP/1.1, and for HTTP/2 with prior knowledge. */
   readonly #ports: [number, number];
 
   private constructor(program: Program, folder: string, ports: [number, number]) {
@@ -44,7 +44,7 @@ export class Proxy {
     this.#ports = ports;
   }
 
-  /** nginx in front of what listens at that URL. */
+  /** Starts nginx in front of a server. */
   static nginx(upstream: string): Promise<Proxy> {
     const path = settingOf("CLINIC_TEST_NGINX");
     return Proxy.#start(async (folder) => {
@@ -62,7 +62,7 @@ export class Proxy {
     });
   }
 
-  /** Envoy in front of what listens at that URL, with so many calls on a connection to it. */
+  /** Starts Envoy in front of a server, with at most `calls` concurrent calls per connection. */
   static envoy(upstream: string, calls = 256): Promise<Proxy> {
     const path = settingOf("CLINIC_TEST_ENVOY");
     return Proxy.#start(async (folder) => {
@@ -74,7 +74,7 @@ export class Proxy {
       ]);
       const file = join(folder, "envoy.yaml");
       await writeFile(file, config);
-      // One thread, so that the calls of all clients meet on few connections to the gateway.
+      // One thread, so that the calls of all clients share few connections to the gateway.
       const args = ["-c", file, "--concurrency", "1", "--disable-hot-restart"];
       const program = new Program(path, [...args, "--log-level", "warning"], folder);
       return { program, ports: [port, port] };
@@ -104,7 +104,7 @@ export class Proxy {
     return `http://127.0.0.1:${this.#ports[httpVersion - 1]}`;
   }
 
-  /** The last lines of its log. */
+  /** The last lines of the log. */
   log(): string {
     return this.#program.log();
   }
@@ -141,14 +141,14 @@ export class BehindProxy {
     }
   }
 
-  /** The suite as that client reaches it. */
+  /** Returns the deployment with the proxy's URL for a client. */
   for(client: Client): Deployment {
     const admin: Credentials = this.suite.admin;
     const stop = () => this.stop();
     return { url: this.proxy.url(client.httpVersion), admin, stop };
   }
 
-  /** What both said last, for the message of a failure. */
+  /** The last lines of both logs, for error messages. */
   log(): string {
     return `the proxy's log:\n${this.proxy.log()}\nthe suite's log:\n${this.suite.log()}`;
   }
@@ -162,7 +162,7 @@ export class BehindProxy {
   }
 }
 
-/** A configuration of docs/proxies with other addresses. */
+/** Returns a configuration of docs/proxies with texts replaced. */
 async function example(name: string, replacements: [string, string][]): Promise<string> {
   let text = await readFile(new URL(name, EXAMPLES), "utf8");
   for (const [address, other] of replacements) {

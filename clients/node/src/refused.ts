@@ -1,32 +1,32 @@
-// Requests that the gateway refuses before it has read their bodies.
+// Requests that the gateway refuses before it reads their bodies.
 
 import { Agent } from "node:http";
 
 import { type Outcomes, outcomes } from "./at-once.js";
 import { send } from "./http.js";
 
-/** A small limit, so that bodies of 20 kB are too large. */
+/** A limit that makes bodies of 20 kB too large. */
 export const SMALL_MESSAGES = ["--max-message-bytes", "16384"];
 
 export interface Refused {
   path: string;
   contentType: string;
   body: Uint8Array;
-  /** The status of the answer, and for gRPC-Web the code of gRPC after a slash. */
+  /** The expected HTTP status, for gRPC-Web followed by a slash and the gRPC code. */
   answer: string;
 }
 
 const JSON_TYPE = "application/json";
 const GRPC_WEB = "application/grpc-web+proto";
 
-/** Without a token, and with a body of about that many bytes. */
+/** Returns requests without a token, with bodies of about `bytes` bytes. */
 export function refused(bytes: number): Refused[] {
   const text = new Uint8Array(bytes).fill(0x20);
   const always = [
     { path: "/api/patients/", contentType: JSON_TYPE, body: text, answer: "401" },
     { path: "/api/nothing/", contentType: JSON_TYPE, body: text, answer: "404" },
     { path: "/nothing", contentType: JSON_TYPE, body: text, answer: "404" },
-    // As a client of the Connect protocol calls.
+    // A call of the Connect protocol.
     {
       path: "/clinic.auth.v1.AuthService/Login",
       contentType: JSON_TYPE,
@@ -47,7 +47,7 @@ export function refused(bytes: number): Refused[] {
     },
   ];
   const login = { path: "/api/auth/login/", body: text };
-  // Without a body, neither its type nor its length is wrong.
+  // An empty body has neither a wrong type nor a wrong length.
   const withBody = [
     { ...login, contentType: "text/plain", answer: "415" },
     { ...login, contentType: JSON_TYPE, answer: "413" },
@@ -61,7 +61,7 @@ export function refused(bytes: number): Refused[] {
   return bytes === 0 ? always : [...always, ...withBody];
 }
 
-/** Sends them in turns over kept connections, so many at once, and says how they were answered. */
+/** Sends `count` requests over kept connections, `atOnce` concurrently. Returns the outcomes. */
 export async function sendAll(
   url: string,
   requests: Refused[],
@@ -82,7 +82,7 @@ export async function sendAll(
   }
 }
 
-/** The outcome that all refused requests should have. */
+/** The outcome of a request with the expected response. */
 export const AS_EXPECTED = "as expected";
 
 export function judged(expected: string, answer: string): string {
@@ -93,7 +93,7 @@ export function nth(requests: Refused[], number: number): Refused {
   return requests[number % requests.length] as Refused;
 }
 
-/** A message of gRPC-Web: a flag, four bytes of length, and the bytes. */
+/** Returns a gRPC-Web message: a flag, four bytes of length, and the bytes. */
 function message(bytes: number): Uint8Array {
   const frame = Buffer.alloc(5 + bytes);
   frame.writeUInt32BE(bytes, 1);

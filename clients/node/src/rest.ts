@@ -1,4 +1,4 @@
-// A client of the REST API, as a web page is one.
+// A client of the REST API, like a web page.
 
 import assert from "node:assert/strict";
 
@@ -10,7 +10,7 @@ export class Rest {
     this.#url = url;
   }
 
-  /** Expects a status and gives the JSON of the answer. */
+  /** Calls, expects a status, and returns the JSON of the response. */
   async call(method: string, path: string, status: number, body?: object): Promise<any> {
     const headers: Record<string, string> = { connection: "close" };
     if (body) {

@@ -1,4 +1,4 @@
-// A caller of the suite: the five services with or without an access token, and people to call as.
+// Callers of the suite, with or without an access token, and test data.
 
 import { randomUUID } from "node:crypto";
 
@@ -17,7 +17,7 @@ import { type DoctorSchema, DoctorService } from "../gen/clinic/records/v1/docto
 import { type PatientSchema, PatientService } from "../gen/clinic/records/v1/patient_pb.js";
 import type { Credentials } from "./deployment.js";
 
-/** The suite as one caller sees it. */
+/** Clients of all services for one caller. */
 export class Session {
   readonly auth: ServiceClient<typeof AuthService>;
   readonly users: ServiceClient<typeof UserAdminService>;
@@ -49,7 +49,7 @@ export class Member extends Session {
     this.credentials = credentials;
   }
 
-  /** Registers an account of its own address; `request` says what else is special about it. */
+  /** Registers an account with a unique address; `request` overrides other fields. */
   static async register(
     transport: Transport,
     request: MessageInitShape<typeof RegisterRequestSchema> = {},
@@ -72,7 +72,7 @@ export class Member extends Session {
   }
 }
 
-/** A patient as the front desk enters one. The last name is nobody else's, so it can be searched. */
+/** Returns a patient with a unique last name, by which tests can search. */
 export function somePatient() {
   return {
     firstName: "Ada",
@@ -86,7 +86,7 @@ export function somePatient() {
   } satisfies MessageInitShape<typeof PatientSchema>;
 }
 
-/** A doctor as one introduces oneself. */
+/** Returns a doctor with a unique last name and license number. */
 export function someDoctor() {
   return {
     firstName: "Gregory",
@@ -101,15 +101,15 @@ export function someDoctor() {
   } satisfies MessageInitShape<typeof DoctorSchema>;
 }
 
-/** A text that no other test uses, of letters and digits. */
+/** Returns a unique text of letters and digits. */
 export function unique(beginning: string): string {
   return `${beginning}${randomUUID().replaceAll("-", "")}`;
 }
 
-/** A message field that the contract promises to be set. */
+/** Returns a message field that is always set according to the contract. */
 export function given<T>(value: T | undefined): T {
   if (value === undefined) {
-    throw new Error("the answer lacks a field that is always set");
+    throw new Error("the response lacks a field that is always set");
   }
   return value;
 }

@@ -1,4 +1,4 @@
-// The clients that users of the suite may have, each as a transport of Connect.
+// The tested clients, each as a Connect transport.
 
 import type { Transport } from "@connectrpc/connect";
 import {

@@ -1,4 +1,4 @@
-// What a browser asks of the gateway before and beside the call itself: CORS and safe headers.
+// The gateway as browsers use it: CORS and security headers.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -7,7 +7,7 @@ import { ALLOWED_ORIGIN, OneProcess } from "../src/deployment.js";
 import { send, type Answer } from "../src/http.js";
 
 const METHOD = "/clinic.records.v1.PatientService/ListPatients";
-// What connect-web and grpc-web together send.
+// The headers that connect-web and grpc-web send.
 const SENT_HEADERS = [
   "authorization",
   "content-type",
@@ -86,7 +86,7 @@ describe("the gateway as a browser sees it", () => {
   });
 });
 
-/** The items of a header that is a comma-separated list, in lower case. */
+/** Returns the items of a comma-separated header, in lower case. */
 function listed(value: string | string[] | undefined): string[] {
   return [value ?? []]
     .flat()

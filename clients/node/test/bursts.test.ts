@@ -1,5 +1,5 @@
-// Many calls, and many small messages, on one HTTP/2 connection. Node's http2 sends the body of each
-// request in a frame that does not end the stream, as proxies do.
+// Many calls, and many small messages, on one HTTP/2 connection. Like proxies, Node's http2 sends the
+// body of each request in a frame that does not end the stream.
 
 import { after, before, describe, it } from "node:test";
 
@@ -30,14 +30,14 @@ describe("one HTTP/2 connection of connect-node", () => {
   });
   const transport = () => createGrpcTransport({ baseUrl: suite.url, sessionManager });
 
-  // 256 is the number of calls that the gateway takes on one connection.
+  // 256 is the gateway's limit of concurrent calls on one connection.
   for (const calls of [140, 256]) {
     it(`answers ${calls} calls at once, ${ROUNDS} times in a row`, async () => {
       const staff = await Member.register(transport());
       const { id } = await staff.patients.createPatient({ patient: somePatient() });
       for (let round = 1; round <= ROUNDS; round += 1) {
         const found = await outcomes(calls, calls, async () => {
-          // An empty request: the smaller a frame, the more of them are held against the client.
+          // An empty request, because small frames use up more of h2's frame budget.
           const { patients } = await staff.patients.listPatients({});
           return patients[0]?.id === id ? "answered" : "not the patient";
         });

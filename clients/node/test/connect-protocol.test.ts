@@ -1,4 +1,4 @@
-// What developers see with Connect's own transport, whose protocol the suite does not speak.
+// Errors with Connect's own transport, whose protocol the suite does not support.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -18,7 +18,7 @@ import { OneProcess } from "../src/deployment.js";
 const LOGIN = AuthService.method.login;
 type Input = typeof LOGIN.input;
 type Output = typeof LOGIN.output;
-// The contract has no streams yet, and no methods that clients may send by GET.
+// The contract has no streams yet, and no methods that clients may call by GET.
 const STREAM = {
   ...LOGIN,
   methodKind: "server_streaming",
@@ -67,7 +67,7 @@ async function streamed(transport: Transport): Promise<void> {
   }
   const answer = await transport.stream(STREAM, undefined, undefined, undefined, requests());
   for await (const _ of answer.message) {
-    assert.fail("there is no message");
+    assert.fail("unexpected message");
   }
 }
 

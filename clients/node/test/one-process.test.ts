@@ -1,4 +1,4 @@
-// `clinic up`: the whole suite in one process over SQLite.
+// `clinic up`: the whole suite in one process on SQLite.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";

@@ -1,5 +1,5 @@
-// Clients that send the whole body of a request which was refused long before its end: they must get
-// the answer, not a broken connection.
+// A client that sends a whole body must get the response to a request that was refused before its
+// body was read, and not a broken connection.
 
 import { execFile } from "node:child_process";
 import { rm, writeFile } from "node:fs/promises";
@@ -48,12 +48,12 @@ describe("a request that is refused before its body was read is answered", () =>
   }
 });
 
-/** Sends it with the system's curl. */
+/** Sends a request with the system's curl. */
 async function curl(version: string, url: string, one: Refused, folder: string): Promise<string> {
   const body = join(folder, "body");
   await writeFile(body, one.body);
   const { stdout } = await promisify(execFile)("curl", [
-    // Without the developer's .curlrc; it must be the first.
+    // Ignores the developer's .curlrc; must be the first option.
     "--disable",
     ...["--silent", "--noproxy", "*", "--max-time", "20", version],
     ...["--header", `content-type: ${one.contentType}`, "--data-binary", `@${body}`],

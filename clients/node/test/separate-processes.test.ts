@@ -1,4 +1,4 @@
-// The four services as processes of their own over PostgreSQL, records twice.
+// The suite as separate processes on PostgreSQL, with two replicas of records.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -8,7 +8,7 @@ import { SeparateProcesses } from "../src/deployment.js";
 import { CLIENTS } from "../src/transports.js";
 
 const server = process.env["CLINIC_TEST_POSTGRES_URL"];
-// Only the person who runs the tests can do without PostgreSQL, and has to say so.
+// These tests are skipped only on request, never because PostgreSQL is missing.
 const skip = process.env["CLINIC_TEST_SQLITE_ONLY"] === "1" ? "--sqlite-only" : false;
 
 describe("separate processes over PostgreSQL", { skip }, () => {
@@ -27,7 +27,7 @@ describe("separate processes over PostgreSQL", { skip }, () => {
     describeBehaviour(client, () => suite);
   }
 
-  // The last test: the counts are known when the processes have stopped.
+  // The last test, because the counts are known when the processes have stopped.
   it("both processes of records got their share of the calls", async () => {
     stopped = true;
     await suite.stop();

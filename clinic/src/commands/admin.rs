@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Makes an administrator; prints a generated password unless one is given
+    /// Create an administrator, and print a generated password unless --password-stdin is given
     Create {
         /// The account's e-mail address
         #[arg(long)]
@@ -43,6 +43,6 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 
 fn read_password() -> Result<SecretString> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+    std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned().into())
 }

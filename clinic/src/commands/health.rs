@@ -1,4 +1,4 @@
-//! `clinic health`: for container health checks, which have no other tool at hand.
+//! `clinic health`: for health checks in containers, which have no other tool.
 
 use anyhow::Result;
 use clinic_net::health::check;
@@ -6,8 +6,9 @@ use clinic_net::process::say;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The server, as http://HOST:PORT or https://HOST:PORT; without it the one on this machine, at the
-    /// port of CLINIC_LISTEN, with TLS or without. On this machine its certificate is not verified
+    /// URL of the server, as http://HOST:PORT or https://HOST:PORT. Defaults to the port of
+    /// CLINIC_LISTEN on this machine, with or without TLS. Certificates of servers on this machine
+    /// are not verified
     #[arg(long, env = "CLINIC_HEALTH_URL")]
     url: Option<String>,
 }

@@ -10,26 +10,26 @@ use clinic_net::process::say;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Makes the keys that are missing
+    /// Create missing keys
     Init(Place),
-    /// Adds new signing keys; the old ones stay trusted until their files are removed
+    /// Add new signing keys. The old ones stay trusted until their files are removed
     Rotate(Place),
-    /// Adds a key for an internal service of yours, which calls as itself (SERVICE)
+    /// Add a key for an internal service of your own, which calls with the SERVICE role
     AddService {
-        /// The service's name: small letters, digits and -
+        /// Name of the service: lower-case letters, digits and -
         name: String,
         #[command(flatten)]
         place: Place,
     },
 }
 
-/// Where the keys are.
+/// Location of the keys.
 #[derive(Args)]
 pub(crate) struct Place {
-    /// The keys directory; without it `keys` in the data directory, as `clinic up` has it
+    /// Keys directory. Defaults to `keys` in the data directory, as in `clinic up`
     #[arg(long, env = "CLINIC_KEYS_DIR")]
     keys_dir: Option<PathBuf>,
-    /// The data directory of `clinic up`
+    /// Data directory of `clinic up`
     #[arg(long, env = "CLINIC_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
 }
@@ -45,8 +45,8 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     let made = match command {
         Command::Init(_) => keys.init(&clock)?,
         Command::Rotate(_) => keys.rotate(&clock)?,
-        Command::AddService { name, .. } if KeyDir::is_of_the_suite(name) => {
-            bail!("{name} is a service of the suite, whose keys `clinic keys init` makes")
+        Command::AddService { name, .. } if KeyDir::is_reserved(name) => {
+            bail!("{name} is a service of the suite: create its keys with `clinic keys init`")
         }
         Command::AddService { name, .. } => keys.add_issuer(name, ActsFor::Itself, &clock)?,
     };

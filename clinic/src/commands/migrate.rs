@@ -1,18 +1,19 @@
 //! `clinic migrate`.
 
 use anyhow::Result;
-use clinic::Databases;
+use clap::builder::PossibleValuesParser;
+use clinic::{Databases, SERVICES};
 use clinic_net::process::say;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The services whose databases are migrated, separated by commas; all of them unless set. For
-    /// databases with an owner each: the URL is that of one owner
+    /// Migrate only these services' databases, separated by commas. Use it if the databases have
+    /// different owners, with the URL of each owner in turn
     #[arg(
         long,
         value_name = "SERVICE",
         value_delimiter = ',',
-        value_parser = ["auth", "records", "assignment"]
+        value_parser = PossibleValuesParser::new(SERVICES.map(|(service, _)| service))
     )]
     only: Vec<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The commands of `clinic`, one a file.
+//! The commands of `clinic`, one per file.
 
 pub(crate) mod admin;
 pub(crate) mod health;

@@ -1,39 +1,23 @@
-//! `clinic openapi`: the REST API as a document, for those who make clients of it.
+//! `clinic openapi`: writes the OpenAPI document of the REST API.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
-use clap::ValueEnum;
 use clinic_proto::DOCUMENTED_FILE_DESCRIPTOR_SET;
-use clinic_rest::{openapi, postman};
+use clinic_rest::openapi;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to write
-    #[arg(long, value_enum, default_value_t = Format::Openapi)]
-    format: Format,
-    /// Where to write it, instead of stdout
+    /// Write to a file instead of stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// An OpenAPI 3.1 document, as the gateway serves it at /openapi.json
-    Openapi,
-    /// A collection for Postman (2.1)
-    Postman,
-}
-
 pub(crate) fn run(args: &Args) -> Result<()> {
     let document = openapi::document(DOCUMENTED_FILE_DESCRIPTOR_SET);
-    let document = document.map_err(|error| anyhow!("the contract: {error}"))?;
-    let document = match args.format {
-        Format::Openapi => document,
-        Format::Postman => postman::collection(&document),
-    };
+    let document = document.map_err(|error| anyhow!("invalid contract: {error}"))?;
     let text = format!("{document:#}\n");
     match &args.output {
         None => io::stdout().write_all(text.as_bytes()).context("writing to stdout"),

@@ -14,7 +14,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What the environment says, and defaults.
+    /// Returns the settings of the environment, and defaults.
     pub(crate) fn default_args() -> Self {
         Self::parse_from(["clinic up"])
     }

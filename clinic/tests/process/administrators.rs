@@ -1,4 +1,4 @@
-//! `clinic admin create`: no SQL by hand.
+//! `clinic admin create`.
 
 use clinic_proto::auth::v1::ListUsersRequest;
 
@@ -19,16 +19,16 @@ on_both! {
         let password = password.strip_prefix("admin password: ").unwrap();
 
         let running = operator.up(&[]);
-        assert_eq!(running.said, Vec::<String>::new(), "there are administrators already");
+        assert_eq!(running.said, Vec::<String>::new(), "a second administrator was created");
         for (email, password) in [("boss@example.com", "a-rather-long-secret"), ("vice@example.com", password)] {
             let mut users = running.clients(&running.access(email, password).await).users;
             let list = users.list_users(ListUsersRequest::default()).await.unwrap().into_inner();
             assert_eq!(list.users.len(), 2);
         }
-        // The same once more, while everything runs.
+        // The same account again, while the suite runs.
         let again = end_of(&mut operator.command(&given), "a-rather-long-secret\n");
         assert_eq!(again.status.code(), Some(1));
-        assert!(again.stderr.contains("exists already"), "{again:?}");
+        assert!(again.stderr.contains("already exists"), "{again:?}");
         running.kill();
     }
 }
@@ -44,7 +44,7 @@ mod bad_input_is_explained {
         assert_eq!(early.status.code(), Some(1));
         assert!(early.stderr.contains("there is no database in ./data"), "{early:?}");
         assert!(early.stderr.contains("run `clinic migrate`"), "{early:?}");
-        assert!(!operator.path("data").exists(), "nothing was made");
+        assert!(!operator.path("data").exists(), "the data directory was created");
 
         operator.run(&["migrate"]);
         let common = end_of(&mut operator.command(&create), "password");

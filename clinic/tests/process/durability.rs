@@ -1,4 +1,4 @@
-//! What was acknowledged is there, also when the program had no time to end.
+//! Acknowledged writes survive a kill.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use clinic_testkit::{Client, patient};
 use crate::on_both;
 use crate::operator::{ADMIN, Operator};
 
-/// Makes patients until somebody stops the program, and notes what was acknowledged.
+/// Creates patients until a call fails, and records the acknowledged ones in `made`.
 async fn write(mut patients: PatientServiceClient<Client>, made: Arc<Mutex<Vec<Patient>>>) {
     loop {
         let request = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
@@ -42,7 +42,7 @@ on_both! {
             }
 
             running = operator.up(&[]);
-            assert_eq!(running.said, Vec::<String>::new(), "the administrator is there");
+            assert_eq!(running.said, Vec::<String>::new(), "the administrator is lost");
             let mut patients = running.clients(&running.access(ADMIN, &password).await).patients;
             let all = made.lock().unwrap().clone();
             for known in all {
@@ -61,7 +61,7 @@ on_both! {
         let running = operator.up(&[]);
         let request = clinic_proto::auth::v1::RefreshRequest { refresh: tokens.refresh };
         running.anonymous().auth.refresh(request).await.unwrap();
-        // The keys are the same: so is what was signed with them.
+        // The keys are the same, so old access tokens stay valid.
         let me = clinic_proto::auth::v1::GetUserRequest { id: "me".into() };
         running.clients(&tokens.access).auth.get_user(me).await.unwrap();
         running.kill();

@@ -1,4 +1,4 @@
-//! The end, which comes within bounds whatever clients do.
+//! Shutdown is bounded, whatever clients do.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use crate::operator::{Operator, tell_to_end, wait};
 async fn sigterm_ends_it_in_order_while_connections_are_held_open() {
     let operator = Operator::with_sqlite();
     let running = operator.up(&["--shutdown-grace", "2s"]);
-    // One that says nothing, one that stops in the middle, one that is idle after a call.
+    // One that sends nothing, two that stop in the head and in the body, one that is idle.
     let silent = TcpStream::connect(running.address).unwrap();
     let mut half = TcpStream::connect(running.address).unwrap();
     half.write_all(b"POST /clinic.auth.v1.TokenService/GetJwks HTTP/1.1\r\nhost: x\r\n").unwrap();
@@ -33,11 +33,11 @@ async fn sigterm_ends_it_in_order_while_connections_are_held_open() {
     let began = Instant::now();
     let ended = running.terminate(Duration::from_secs(30));
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    // The grace of the edge, that of the services behind it, and some time to spare.
+    // The grace periods of the gateway and then of the services, with a margin.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for mut connection in [silent, half, body] {
         connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        // Whatever was said to it, it is over.
+        // The connection is closed, with or without a response.
         let mut rest = Vec::new();
         let _ = connection.read_to_end(&mut rest);
     }
@@ -53,7 +53,7 @@ fn sigterm_ends_it_also_while_it_waits_for_a_database_that_says_nothing() {
         .command(&["up", "--listen", "127.0.0.1:0", "--database-url", &url])
         .spawn()
         .unwrap();
-    // It has come to the database, and waits.
+    // The program is connected to the database, and waits.
     let _held = silent.accept().unwrap();
     tell_to_end(&child);
     let ended = wait(&mut child, Duration::from_secs(20));
@@ -67,7 +67,7 @@ async fn a_call_that_runs_is_answered_before_the_end() {
     let mut calls = Vec::new();
     for _ in 0..8 {
         let mut auth = running.anonymous().auth;
-        // On a connection that is there already: new ones are refused from now on.
+        // Opens the connection, because new ones are refused during the shutdown.
         auth.refresh(clinic_proto::auth::v1::RefreshRequest { refresh: "x".into() })
             .await
             .unwrap_err();
@@ -89,7 +89,7 @@ async fn a_call_that_runs_is_answered_before_the_end() {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for call in calls {
-        // Each was answered, or refused because it came too late; none was left in the air.
+        // Each call was answered, or refused because it came too late.
         if let Err(status) = call.await.unwrap() {
             assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
         }
@@ -110,8 +110,8 @@ async fn after_sigterm_it_goes_on_serving_while_its_readiness_is_off() {
     let began = Instant::now();
     running.signal("TERM");
     assert_eq!(next().await, Some(ServingStatus::NotServing));
-    assert_eq!(next().await, None, "a watch must not hold the end up");
-    // A new connection, and a call.
+    assert_eq!(next().await, None, "a watch must not delay the shutdown");
+    // New connections and calls are still served.
     assert_eq!(running.get("/readyz"), 503);
     running.anonymous().tokens.get_jwks(GetJwksRequest {}).await.unwrap();
     let ended = running.end(Duration::from_secs(30));
@@ -128,7 +128,7 @@ fn ctrl_c_skips_the_delay_and_a_second_one_also_the_grace() {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 
     let running = operator.up(&["--shutdown-delay", "1m", "--shutdown-grace", "1m"]);
-    // A call that never comes to its end.
+    // A call that never ends.
     let mut body = TcpStream::connect(running.address).unwrap();
     body.write_all(
         b"POST /clinic.auth.v1.TokenService/GetJwks HTTP/1.1\r\nhost: x\r\n\
@@ -137,7 +137,7 @@ fn ctrl_c_skips_the_delay_and_a_second_one_also_the_grace() {
     .unwrap();
     assert_eq!(running.get("/livez"), 200);
     running.signal("INT");
-    // Until the first one has come; another one at the same moment would count as the same.
+    // Waits until the first signal is handled: two at the same moment would count as one.
     while TcpStream::connect(running.address).is_ok() {
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -1,11 +1,11 @@
-//! How many files a process may have open: every connection is one.
+//! Limits on the open files of a process. Every connection is an open file.
 
 use std::process::Command;
 use std::time::Duration;
 
 use crate::operator::{Operator, Running};
 
-/// Starts everything under that limit of the shell's `ulimit`.
+/// Starts `clinic up` under a `ulimit`.
 fn up_with(limit: &str, operator: &Operator) -> Running {
     let up = operator.command(&["up", "--listen", "127.0.0.1:0"]);
     let mut shell = Command::new("sh");
@@ -31,8 +31,8 @@ async fn a_limit_that_stays_low_is_warned_of() {
     let operator = Operator::with_sqlite();
     let running = up_with("-n 300", &operator);
     let ended = running.terminate(Duration::from_secs(20));
-    assert!(ended.stderr.contains("fewer open files"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("limit on open files"), "{}", ended.stderr);
     let running = operator.up(&["--max-connections", "50"]);
     let ended = running.terminate(Duration::from_secs(20));
-    assert!(!ended.stderr.contains("fewer open files"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("limit on open files"), "{}", ended.stderr);
 }

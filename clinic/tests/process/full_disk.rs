@@ -1,5 +1,5 @@
-//! A full disk, on a small file system in a mount namespace of the test. It needs root, or a system that
-//! lets users make namespaces.
+//! A full disk, simulated by a small tmpfs in a mount namespace. Needs root, or a system that lets
+//! users create namespaces.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ async fn create(clients: &Clients, bytes: usize) -> Result<(), Code> {
     patient.medical_history = "x".repeat(bytes);
     let request = CreatePatientRequest {
         patient: Some(patient),
-        // With one the write is a transaction of several statements.
+        // Makes the write a transaction of several statements.
         request_id: clinic_clock::Clock::system().new_id().to_string(),
     };
     let made = clients.patients.clone().create_patient(request).await;
@@ -30,7 +30,7 @@ async fn create(clients: &Clients, bytes: usize) -> Result<(), Code> {
 async fn until_ready(running: &Running, status: u16) {
     let began = Instant::now();
     while running.get("/readyz") != status {
-        assert!(began.elapsed() < Duration::from_secs(30), "readiness stays");
+        assert!(began.elapsed() < Duration::from_secs(30), "readiness does not change");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -43,7 +43,7 @@ async fn a_full_disk_turns_readiness_off_and_is_over_when_there_is_space_again()
     let running = Running::start(command.env("CLINIC_SHUTDOWN_DELAY", "0s").arg(program));
     let clients = running.clients(&running.access(ADMIN, running.admin_password()).await);
     assert_eq!(create(&clients, 10).await, Ok(()));
-    // The file system as the program sees it.
+    // The file system in the program's mount namespace.
     let folder = fs::canonicalize(operator.path("data")).unwrap();
     let root = PathBuf::from(format!("/proc/{}/root", running.pid()));
     let filler = root.join(folder.strip_prefix("/").unwrap()).join("filler");
@@ -51,7 +51,7 @@ async fn a_full_disk_turns_readiness_off_and_is_over_when_there_is_space_again()
     let mut refused = 0;
     for _ in 0..10 {
         match create(&clients, 9_000).await {
-            // There was some space left in the files.
+            // The database files had free pages left.
             Ok(()) => {}
             Err(code) => {
                 assert_eq!(code, Code::Unavailable);

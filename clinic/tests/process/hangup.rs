@@ -1,4 +1,4 @@
-//! SIGHUP: the certificate and what to log are read again.
+//! SIGHUP reloads the certificate and the log filter.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn renew(operator: &Operator) -> String {
     cert.pem()
 }
 
-/// Whether a client that trusts only that certificate gets an answer.
+/// Returns whether a client that trusts only `cert` can call the gateway.
 async fn shows(running: &Running, cert: &str) -> bool {
     let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(cert));
     let url = format!("https://localhost:{}", running.address.port());
@@ -31,7 +31,7 @@ async fn shows(running: &Running, cert: &str) -> bool {
 async fn until_shown(running: &Running, cert: &str) {
     let began = Instant::now();
     while !shows(running, cert).await {
-        assert!(began.elapsed() < Duration::from_secs(30), "the old certificate stays");
+        assert!(began.elapsed() < Duration::from_secs(30), "the certificate is not reloaded");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -46,16 +46,16 @@ async fn a_renewed_certificate_is_used_after_sighup_and_also_by_itself() {
     assert!(!shows(&running, &second).await);
     running.signal("HUP");
     until_shown(&running, &second).await;
-    // A pair that does not go together changes nothing.
+    // A certificate and a key that do not match change nothing.
     fs::write(operator.path("tls.crt"), &first).unwrap();
     running.signal("HUP");
-    running.until_logged("the new certificate cannot be used").await;
+    running.until_logged("cannot use the new certificate").await;
     assert!(shows(&running, &second).await);
     // Without a signal.
     let third = renew(&operator);
     until_shown(&running, &third).await;
 
-    // For a container's health check the certificate need not be one for this address.
+    // A health check on this machine does not verify the certificate.
     let port = running.address.port();
     let asked = operator.run(&["health", "--url", &format!("https://127.0.0.1:{port}")]);
     assert_eq!((asked.status.code(), &*asked.stdout), (Some(0), "serving\n"), "{asked:?}");
@@ -79,8 +79,8 @@ async fn what_to_log_is_read_again_after_sighup() {
     };
     call().await;
     for (file, says) in [
-        ("CLINIC_LOG=info,clinic::calls=debug\n", "what to log was read again"),
-        ("CLINIC_LOG=loud\n", "what to log stays as it was"),
+        ("CLINIC_LOG=info,clinic::calls=debug\n", "the log filter was reloaded"),
+        ("CLINIC_LOG=loud\n", "the log filter was not changed"),
     ] {
         fs::write(operator.path(".env"), file).unwrap();
         running.signal("HUP");

@@ -1,4 +1,4 @@
-//! What is logged, and what never is.
+//! Private data is never logged.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ on_both! {
         };
         let mut auth = running.anonymous().auth;
         let made = auth.register(request.clone()).await.unwrap().into_inner().tokens.unwrap();
-        // What goes wrong is logged most.
+        // Failures are logged in most detail.
         auth.register(request.clone()).await.unwrap_err();
         auth.register(RegisterRequest { email: "unmistakable".into(), ..request }).await.unwrap_err();
         running.login("unmistakable@example.com", "unmistakably-wrong").await.unwrap_err();
@@ -64,7 +64,7 @@ on_both! {
             let line = logged.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{secret}");
         }
-        // Without a terminal each line is JSON, for machines.
+        // Without a terminal each line is JSON.
         assert!(logged.lines().count() > 10);
         for line in logged.lines() {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();

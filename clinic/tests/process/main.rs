@@ -1,5 +1,4 @@
-//! The real `clinic`, as an operator starts and stops it: what it says, what it keeps, and how it
-//! ends.
+//! Tests that run the `clinic` binary as an operator does.
 
 #![expect(
     clippy::unwrap_used,
@@ -29,7 +28,7 @@ mod schema;
 mod settings;
 mod starting;
 
-/// A test that runs on both databases, with an operator for each.
+/// Defines tests that run on SQLite and on PostgreSQL, each with its own [`operator::Operator`].
 macro_rules! on_both {
     ($($(#[$meta:meta])* async fn $name:ident($operator:ident: &Operator) $body:block)+) => {$(
         $(#[$meta])*

@@ -1,4 +1,4 @@
-//! How much memory clients can make the suite hold that ask for much and read nothing.
+//! Bounds the memory that clients can make the suite hold by reading no responses.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 
 use crate::operator::{ADMIN, Operator, Running};
 
-/// What the whole suite may take, with all that the clients hold.
+/// Maximum memory of the whole suite, including what the clients make it hold.
 const MOST_MIB: u64 = 300;
 const CONNECTIONS: usize = 10;
-/// The time of the calls.
+/// Deadline of the calls.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn most_memory_mib(running: &Running) -> u64 {
@@ -26,8 +26,8 @@ fn most_memory_mib(running: &Running) -> u64 {
     most.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() / 1024
 }
 
-/// Makes so many calls on one connection, and reads nothing of the answers. Returns when all of them have
-/// ended.
+/// Makes `streams` calls on one connection without reading the responses. Returns when all of them
+/// have ended.
 async fn call_and_read_nothing(
     running: &Running,
     access: &str,
@@ -54,7 +54,7 @@ async fn call_and_read_nothing(
         let (answer, mut body) = calls.send_request(request, false).unwrap();
         body.send_data([&[0][..], &len, &message].concat().into(), true).unwrap();
         ends.push(async move {
-            // Trailers, or a reset: without a window there is no message.
+            // Trailers or a reset; without a window no message arrives.
             if let Ok(answer) = answer.await {
                 let _ = answer.into_body().trailers().await;
             }
@@ -63,8 +63,8 @@ async fn call_and_read_nothing(
     join_all(ends).await;
 }
 
-/// Makes the calls on all connections, while another account makes its own. All must end with their time,
-/// and the suite stay within its memory.
+/// Makes the calls on all connections while another account makes its own calls. Asserts that the
+/// other account is served, that all calls end at their deadline, and that memory stays bounded.
 async fn attack(
     running: &Running,
     access: &str,
@@ -101,8 +101,8 @@ async fn attack(
             }
         }
     };
-    assert!(ended.is_ok(), "the calls do not end with their time");
-    assert!(began.elapsed() >= DEADLINE, "nothing waited to be read");
+    assert!(ended.is_ok(), "the calls do not end at their deadline");
+    assert!(began.elapsed() >= DEADLINE, "no response waited to be read");
     let most = most_memory_mib(running);
     assert!(most < MOST_MIB, "{most} MiB");
 }
@@ -135,7 +135,7 @@ async fn answers_to_writes_that_nobody_reads_stay_within_bounds_too() {
     let operator = Operator::with_sqlite();
     let running = up(&operator);
     let access = running.access(ADMIN, running.admin_password()).await;
-    // The longest that there can be, in bytes.
+    // The longest allowed text, in bytes.
     let patient = Patient { medical_history: "\u{1f9d1}".repeat(20_000), ..patient() };
     let first_name = patient.first_name.clone();
     let create = CreatePatientRequest { patient: Some(patient), ..Default::default() };

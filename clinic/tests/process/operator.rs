@@ -1,4 +1,4 @@
-//! Who starts the program: in a folder of his own, with an environment of his own.
+//! Runs the program in a separate folder and with a separate environment.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,18 +15,18 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tonic::Status;
 
-/// Longer than any start or end takes.
+/// Longer than any start or shutdown takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const ADMIN: &str = "admin@clinic.local";
 
 pub(crate) struct Operator {
     folder: TempDir,
-    /// The server, and how the names of the databases on it begin.
+    /// URL of the server, and prefix of the database names.
     postgres: Option<(String, String)>,
 }
 
-/// What a command that ended left.
+/// Exit status and output of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -58,8 +58,8 @@ impl Operator {
         }
     }
 
-    /// The program, in the operator's folder, with nothing in the environment but where the
-    /// databases are, and that no load balancer has to be told of its end.
+    /// Returns a command for the program in the operator's folder. Its environment has only the
+    /// location of the databases, and no shutdown delay, which is for load balancers.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clinic"));
         command.current_dir(self.folder.path()).env_clear().args(arguments);
@@ -70,30 +70,30 @@ impl Operator {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command until it ends.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         end_of(&mut self.command(arguments), "")
     }
 
-    /// Starts everything on a free port, and waits until it is ready.
+    /// Starts `clinic up` on a free port, and waits until it is ready.
     pub(crate) fn up(&self, arguments: &[&str]) -> Running {
         let arguments = [&["up", "--listen", "127.0.0.1:0"], arguments].concat();
         Running::start(&mut self.command(&arguments))
     }
 
-    /// A script for a shell, in the operator's folder.
+    /// Returns a command for a shell script in the operator's folder.
     pub(crate) fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
         command.current_dir(self.folder.path()).env_clear().args(["-c", script]);
         command
     }
 
-    /// An operator with another folder and the same databases on PostgreSQL.
+    /// Returns an operator with another folder and the same PostgreSQL databases.
     pub(crate) fn beside(&self) -> Self {
         Self { postgres: self.postgres.clone(), ..Self::with_sqlite() }
     }
 
-    /// The name of a service's database on PostgreSQL.
+    /// Returns the name of a service's PostgreSQL database.
     pub(crate) fn database(&self, service: &str) -> String {
         let (_, prefix) = self.postgres.as_ref().unwrap();
         format!("{prefix}{service}")
@@ -106,7 +106,7 @@ impl Operator {
         connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
     }
 
-    /// Makes a user of the server who may do nothing in particular.
+    /// Creates a PostgreSQL user without any privileges.
     pub(crate) async fn create_user(&self) -> User {
         let (server, _) = self.postgres.as_ref().unwrap();
         let name = self.database("user");
@@ -132,7 +132,7 @@ pub(crate) struct User {
     pub(crate) url: String,
 }
 
-/// Runs a command with that on its standard input.
+/// Runs a command with `input` on its standard input, until it ends.
 pub(crate) fn end_of(command: &mut Command, input: &str) -> Ended {
     let mut child = piped(command).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -154,7 +154,7 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// SIGTERM.
+/// Sends SIGTERM.
 pub(crate) fn tell_to_end(child: &Child) {
     signal(child, "TERM");
 }
@@ -172,16 +172,16 @@ pub(crate) fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
         }
         if began.elapsed() > patience {
             child.kill().unwrap();
-            panic!("it does not end");
+            panic!("the program does not end");
         }
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// A program that serves.
+/// A running program that is ready.
 pub(crate) struct Running {
     child: Child,
-    /// The lines on stdout before the one that says it is ready.
+    /// Lines on stdout before the one that reports readiness.
     pub(crate) said: Vec<String>,
     /// `http` or `https`.
     pub(crate) scheme: String,
@@ -190,7 +190,7 @@ pub(crate) struct Running {
     stderr: Log,
 }
 
-/// What a program writes on stderr.
+/// Output of a program on stderr.
 struct Log {
     text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -214,7 +214,7 @@ impl Log {
         self.text.lock().unwrap().clone()
     }
 
-    /// All of it, once the program has ended.
+    /// Waits until the program has ended. Returns its whole output.
     fn whole(&mut self) -> String {
         self.reader.take().unwrap().join().unwrap();
         self.so_far()
@@ -232,7 +232,7 @@ impl Running {
         loop {
             let Ok(line) = stdout.recv_timeout(PATIENCE) else {
                 let _ = child.kill();
-                panic!("it does not start: {said:?}\n{}", stderr.whole());
+                panic!("the program does not start: {said:?}\n{}", stderr.whole());
             };
             let Some(url) = line.strip_prefix("clinic ready: ") else {
                 said.push(line);
@@ -244,7 +244,7 @@ impl Running {
         }
     }
 
-    /// The password that the first start printed.
+    /// Returns the password that the first start printed.
     pub(crate) fn admin_password(&self) -> &str {
         assert_eq!(self.said[0], format!("admin account: {ADMIN}"));
         self.said[1].strip_prefix("admin password: ").unwrap()
@@ -267,7 +267,7 @@ impl Running {
         Ok(self.anonymous().auth.login(request).await?.into_inner())
     }
 
-    /// The access token of an account.
+    /// Signs in, and returns the access token.
     pub(crate) async fn access(&self, email: &str, password: &str) -> String {
         self.login(email, password).await.unwrap().tokens.unwrap().access
     }
@@ -276,13 +276,13 @@ impl Running {
         self.child.id()
     }
 
-    /// As if the power had gone.
+    /// Sends SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         assert_eq!(self.child.wait().unwrap().code(), None);
     }
 
-    /// Waits until its log has that text.
+    /// Waits until the log contains `text`.
     pub(crate) async fn until_logged(&self, text: &str) {
         let began = Instant::now();
         while !self.stderr.so_far().contains(text) {
@@ -295,7 +295,7 @@ impl Running {
         signal(&self.child, name);
     }
 
-    /// The status of a page.
+    /// Returns the HTTP status of GET.
     pub(crate) fn get(&self, path: &str) -> u16 {
         let mut connection = TcpStream::connect(self.address).unwrap();
         connection.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -305,13 +305,13 @@ impl Running {
         answer.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM, and waits until the program ends.
     pub(crate) fn terminate(self, patience: Duration) -> Ended {
         tell_to_end(&self.child);
         self.end(patience)
     }
 
-    /// Waits for its end.
+    /// Waits until the program ends.
     pub(crate) fn end(mut self, patience: Duration) -> Ended {
         let status = wait(&mut self.child, patience);
         let stderr = self.stderr.whole();
@@ -321,13 +321,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // When the test has ended it already there is nothing to kill.
+        // Fails if the program has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Who else may do what with a file.
+/// Returns the permission bits of a file.
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777

@@ -1,4 +1,4 @@
-//! The REST part of the README, typed in as it stands there.
+//! Runs the commands in the REST section of the README.
 
 use std::process::Command;
 
@@ -21,7 +21,7 @@ async fn what_the_readme_says_of_rest_is_so() {
     let running = operator.up(&[]);
     let here = format!("http://{}", running.address);
     let mut bash = Command::new("bash");
-    // The folder has no .curlrc, and a server of one's own is not asked for by way of a proxy.
+    // Ignores the user's .curlrc and proxy settings.
     bash.current_dir(operator.path("")).env("HOME", operator.path("")).env("no_proxy", "*");
     let ended = end_of(bash.args(["-euo", "pipefail", "-s"]), &typed.replace(ADDRESS, &here));
     assert!(ended.status.success(), "{ended:?}");
@@ -29,19 +29,19 @@ async fn what_the_readme_says_of_rest_is_so() {
     for answer in answers {
         for part in answer.split('…') {
             let found = rest.find(part).map(|at| &rest[at + part.len()..]);
-            rest = found.unwrap_or_else(|| panic!("`{answer}` is not said:\n{}", ended.stdout));
+            rest = found.unwrap_or_else(|| panic!("`{answer}` is not printed:\n{}", ended.stdout));
         }
     }
 }
 
-/// The `sh` blocks of a section.
+/// Returns the `sh` blocks of a section.
 fn blocks(heading: &str) -> impl Iterator<Item = &'static str> {
     let (_, section) = README.split_once(&format!("\n{heading}\n")).expect("the section");
     let section = section.split("\n## ").next().unwrap();
     section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap())
 }
 
-/// What the commands are said to answer: comments right after a command, `…` for anything.
+/// Returns the documented output: comments right after a command, where `…` matches anything.
 fn said(typed: &str) -> Vec<&str> {
     let (mut said, mut answers) = (Vec::new(), false);
     for line in typed.lines() {

@@ -1,4 +1,4 @@
-//! What it cannot start with: one sentence that says what to do, and an exit code that is not 0.
+//! A failed start prints one sentence that says what to do, and exits with a code other than 0.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clinic_clock::Clock;
 use clinic_net::settings::{Keys, Serving};
-use clinic_server::settings::{Answers, Database};
+use clinic_server::settings::{Answers, Common, Database};
 
 use crate::operator::{Ended, Operator, end_of};
 
-/// One line that begins with `error:` and says this.
+/// Asserts that stderr is one line that begins with `error:` and contains `says`.
 fn assert_one_sentence(refused: &Ended, says: &str) {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert_eq!(refused.stdout, "", "{refused:?}");
@@ -26,9 +26,9 @@ fn a_port_that_is_taken() {
     let address = taken.local_addr().unwrap().to_string();
     let operator = Operator::with_sqlite();
     let refused = operator.run(&["up", "--listen", &address]);
-    assert_one_sentence(&refused, "is taken by another program");
+    assert_one_sentence(&refused, "is already in use: stop the other program");
     assert_one_sentence(&refused, "choose another address with --listen");
-    assert!(!operator.path("data").exists(), "nothing was made");
+    assert!(!operator.path("data").exists(), "the data directory was created");
     for nowhere in ["nonsense", "127.0.0.1", "192.0.2.1:0", "127.0.0.1:99999"] {
         let refused = operator.run(&["up", "--listen", nowhere]);
         assert_one_sentence(&refused, "give --listen as HOST:PORT of this machine");
@@ -39,7 +39,7 @@ fn a_port_that_is_taken() {
 fn a_data_directory_that_cannot_be_made() {
     let operator = Operator::with_sqlite();
     fs::write(operator.path("file"), "in the way").unwrap();
-    // Root may write everywhere but here.
+    // Not even root can write to /proc.
     for directory in ["file", "file/data", "/proc/clinic/data"] {
         let refused = operator.run(&["up", "--listen", "127.0.0.1:0", "--data-dir", directory]);
         assert_one_sentence(&refused, "the data directory");
@@ -87,7 +87,7 @@ fn a_start_with_too_few_files_is_refused() {
     let mut limited = operator.shell("ulimit -n 100 && exec \"$0\" up --listen 127.0.0.1:0");
     let refused = end_of(limited.arg(program), "");
     assert_one_sentence(&refused, "may open only 100 files and needs 256");
-    assert!(!operator.path("data").exists(), "something was made");
+    assert!(!operator.path("data").exists(), "the data directory was created");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_user_who_may_not_create_databases_is_told_what_to_do() {
     let migrate = |url: &str| operator.run(&["migrate", "--database-url", url]);
     let refused = migrate(&user.url);
     assert_one_sentence(&refused, &format!("createdb --owner {}", user.name));
-    // What the sentence says is enough.
+    // Doing what the error says is enough.
     for service in ["auth", "records", "assignment"] {
         let database = operator.database(service);
         operator.sql(&format!("CREATE DATABASE {database} OWNER postgres")).await;
@@ -157,7 +157,7 @@ fn a_database_that_is_none_or_does_not_answer() {
             assert_one_sentence(&refused, says);
             assert!(!refused.stderr.contains("s3cret-word"), "{refused:?}");
             let asked = says.contains("does not answer");
-            assert!(asked || !operator.path("data").exists(), "something was made");
+            assert!(asked || !operator.path("data").exists(), "the data directory was created");
         }
     }
 }
@@ -181,7 +181,7 @@ fn settings_that_fit_together_in_no_way() {
         assert!(last.starts_with("error: ") && last.contains(says), "{says}: {refused:?}");
         assert!(!refused.stdout.contains("ready"), "{refused:?}");
     }
-    assert!(!operator.path("data").exists(), "something was made");
+    assert!(!operator.path("data").exists(), "the data directory was created");
 }
 
 #[test]
@@ -196,11 +196,11 @@ fn flags_with_values_that_mean_nothing() {
         (&["--doctor-patient-view", "all"], "basic"),
         (
             &["--cors-origin", "app.example"],
-            "must be scheme and host in small letters, as https://",
+            "must be a scheme and a host in lower case, such as https://",
         ),
-        (&["--cors-origin", "*"], "must be scheme and host in small letters, as https://"),
+        (&["--cors-origin", "*"], "must be a scheme and a host in lower case, such as https://"),
         (&["--issuer", ""], "--issuer"),
-        (&["--database-prefix", "Clinic-"], "must be at most 40 of a to z"),
+        (&["--database-prefix", "Clinic-"], "must be at most 40 characters"),
         (&["--database-connections", "0"], "0 is not in 1.."),
         (&["--max-connections", "0"], "0 is not in 1.."),
         (&["--max-message-bytes", "0"], "0 is not in 1.."),
@@ -208,7 +208,7 @@ fn flags_with_values_that_mean_nothing() {
         (&["--max-deadline", "0ms"], "must be more than 0"),
         (&["--route", "a.B=127.0.0.1:1"], "is not of the form http://HOST:PORT"),
         (&["--route", "nonsense"], "package.v1.Service=http://HOST:PORT"),
-        (&["--route", "clinic.auth.v1.AuthService=http://x"], "the suite's own"),
+        (&["--route", "clinic.auth.v1.AuthService=http://x"], "is reserved"),
         (&["--tls-cert", "a.crt"], "--tls-key"),
         (&["--max-message-bytes=-1"], "--max-message-bytes"),
         (&["--no-such-flag"], "--no-such-flag"),
@@ -231,20 +231,19 @@ fn flags_with_values_that_mean_nothing() {
 async fn a_url_of_records_that_is_none_makes_no_database() {
     let operator = Operator::with_sqlite();
     let clock = Clock::system();
-    let serving =
-        Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::from_secs(1) };
-    let answers = Answers { compress_over: 0 };
     let keys = Keys { keys_dir: operator.path("keys") };
     keys.open().init(&clock).unwrap();
-    let database = |service| Database {
-        database_url: operator.databases().url(service),
-        database_connections: 1,
+    let common = |service| Common {
+        serving: Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::from_secs(1) },
+        answers: Answers { compress_over: 0 },
+        keys: keys.clone(),
+        database: Database {
+            database_url: operator.databases().url(service),
+            database_connections: 1,
+        },
     };
     let auth = clinic_auth::Config {
-        serving: serving.clone(),
-        answers: answers.clone(),
-        keys: keys.clone(),
-        database: database("auth"),
+        common: common("auth"),
         records_url: "records:50052".to_owned(),
         settings: clinic_auth::Settings {
             issuer: "clinic".to_owned(),
@@ -254,10 +253,7 @@ async fn a_url_of_records_that_is_none_makes_no_database() {
         },
     };
     let assignment = clinic_assignment::Config {
-        serving,
-        answers,
-        keys,
-        database: database("assignment"),
+        common: common("assignment"),
         records_url: auth.records_url.clone(),
     };
     let auth = clinic_auth::open(&auth, clock.clone()).await.err().unwrap();
@@ -265,5 +261,5 @@ async fn a_url_of_records_that_is_none_makes_no_database() {
     for error in [auth, assignment] {
         assert!(error.to_string().contains("the URL of records"), "{error:#}");
     }
-    assert!(!operator.path("data").exists(), "nothing was made");
+    assert!(!operator.path("data").exists(), "the data directory was created");
 }

@@ -1,4 +1,4 @@
-//! A database that a later version of Clinic was at.
+//! A database that a later version of Clinic has migrated.
 
 use clinic_store::Query;
 

@@ -1,4 +1,4 @@
-//! Flags, the environment, and `.env`.
+//! Settings by flags, environment variables and `.env`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -10,7 +10,7 @@ async fn settings_come_from_dotenv_then_the_environment_then_flags() {
     let operator = Operator::with_sqlite();
     let dotenv = "# where things are\nCLINIC_LISTEN=127.0.0.1:0\nCLINIC_DATA_DIR=by-dotenv\n";
     fs::write(operator.path(".env"), dotenv).unwrap();
-    // Without a command it is `up`, as `cargo run` has it.
+    // Without a command the program runs `up`.
     let running = Running::start(&mut operator.command(&[]));
     running.access(ADMIN, running.admin_password()).await;
     assert!(operator.path("by-dotenv/auth.db").exists());

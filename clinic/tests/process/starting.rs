@@ -1,4 +1,4 @@
-//! The first start and the second.
+//! First and later starts.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ on_both! {
         let made = patients.create_patient(request).await.unwrap().into_inner();
         let ended = first.terminate(Duration::from_secs(20));
         assert!(ended.status.success(), "{ended:?}");
-        assert_eq!(ended.stdout, "", "nothing more is said");
+        assert_eq!(ended.stdout, "", "more output after the start");
 
         let second = operator.up(&[]);
         assert_eq!(second.said, Vec::<String>::new());
@@ -36,7 +36,7 @@ on_both! {
     async fn a_start_that_fails_makes_no_password_that_nobody_is_told(operator: &Operator) {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        // What fails first, and what fails when everything else has been made.
+        // A port in use fails first, a bad key last.
         let no_key = operator.path("data/keys/trusted/acme.json");
         std::fs::create_dir_all(no_key.parent().unwrap()).unwrap();
         std::fs::write(&no_key, "no key").unwrap();

@@ -1,15 +1,15 @@
-//! Clocks of different machines, which are never quite the same.
+//! Detects differences between the clocks of machines.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::Clock;
 
-/// Differences up to this are normal, in seconds: tokens count whole seconds.
+/// Largest normal difference, in seconds: tokens count whole seconds.
 const NORMAL: i64 = 2;
-/// How long a difference that was reported is not reported again, in microseconds.
+/// Minimum time between two reports, in microseconds.
 const QUIET: u64 = 60_000_000;
 
-/// Decides when to report that another machine's clock differs from this one.
+/// Rate limiter for reports that another machine's clock differs.
 #[derive(Debug)]
 pub struct Skew {
     clock: Clock,
@@ -17,13 +17,13 @@ pub struct Skew {
 }
 
 impl Skew {
-    /// Nothing has been reported yet.
+    /// Creates a limiter that has reported nothing yet.
     pub fn new(clock: Clock) -> Self {
         Self { clock, reported_at: AtomicI64::new(i64::MIN) }
     }
 
-    /// Returns whether to report that a clock differs by so many seconds: when it is more than is
-    /// normal, and at most once a minute, because every call can show the same difference.
+    /// Returns whether to report a difference of this many seconds: only if it is more than normal,
+    /// and at most once a minute, because every call can show the same difference.
     pub fn is_due(&self, seconds: i64) -> bool {
         if seconds <= NORMAL {
             return false;

@@ -1,34 +1,34 @@
-//! What the contract says of a method: who may call it, and how its calls may be treated.
+//! Reads the options of methods: who may call them, and how their calls may be treated.
 
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, MethodDescriptor};
 
-/// The option that says who may call a method.
+/// The option with a method's access rule.
 const RULE: &str = "clinic.access.v1.rule";
-/// The option that says whether its responses may be compressed.
+/// The option that allows the compression of a method's responses.
 const COMPRESSIBLE: &str = "clinic.access.v1.compressible";
 /// The packages whose methods need a rule. Others (health, reflection) are not called by users.
 const PACKAGES: &str = "clinic.";
 
 /// A method of the contract.
 pub struct Method {
-    /// Its path, as `/package.Service/Method`.
+    /// The path, as `/package.Service/Method`.
     pub path: String,
     /// Who may call it.
     pub callers: Callers,
-    /// Whether a call is a stream of requests, instead of one.
+    /// Whether clients stream requests.
     pub takes_stream: bool,
-    /// Whether a response is a stream of messages, instead of one.
+    /// Whether the server streams responses.
     pub gives_stream: bool,
-    /// Whether it changes nothing.
+    /// Whether the method has no side effects.
     pub is_read: bool,
-    /// Whether its responses may be compressed. They may not unless the contract says so.
+    /// Whether responses may be compressed. The default is false.
     pub compressible: bool,
 }
 
 /// Who may call a method.
 pub enum Callers {
-    /// Anyone, also without a token.
+    /// Anyone, with or without a token.
     Public,
     /// Every signed-in account, but no internal service.
     SignedIn,
@@ -36,7 +36,7 @@ pub enum Callers {
     AnyOf(Vec<i32>),
 }
 
-/// Why the access rules cannot be relied on.
+/// Why the access rules cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// The descriptors cannot be read.
@@ -45,7 +45,7 @@ pub enum AccessError {
     /// The descriptors do not declare the option.
     #[error("the contract's descriptors do not contain the option ({RULE})")]
     NoOption,
-    /// A method may not be served as it is declared.
+    /// A method has no usable access rule.
     #[error("{method} has no usable access rule: {problem}")]
     Rule {
         /// The method's path.
@@ -58,7 +58,7 @@ pub enum AccessError {
 /// Reads all methods from an encoded `FileDescriptorSet`.
 ///
 /// # Errors
-/// When a method of a `clinic.*` package has no rule that says who may call it.
+/// When a method of a `clinic.*` package has no usable access rule.
 pub fn methods(descriptors: &[u8]) -> Result<Vec<Method>, AccessError> {
     let pool = DescriptorPool::decode(descriptors)
         .map_err(|error| AccessError::Descriptors(error.to_string()))?;
@@ -99,7 +99,7 @@ fn callers(method: &MethodDescriptor, rule: &ExtensionDescriptor) -> Result<Call
     } else if rule.has_field_by_name("any_of") {
         any_of(rule).map(Callers::AnyOf)
     } else {
-        Err("it says neither public: true, nor signed_in: true, nor any_of")
+        Err("it sets none of public: true, signed_in: true and any_of")
     }
 }
 
@@ -119,8 +119,8 @@ fn any_of(rule: &DynamicMessage) -> Result<Vec<i32>, &'static str> {
     let roles = roles.as_list().ok_or("any_of.roles is not a list")?;
     let numbers: Option<Vec<i32>> = roles.iter().map(|role| role.as_enum_number()).collect();
     match numbers {
-        None => Err("any_of names something that is no role"),
-        Some(numbers) if numbers.is_empty() => Err("any_of names no role"),
+        None => Err("any_of contains an unknown role"),
+        Some(numbers) if numbers.is_empty() => Err("any_of.roles is empty"),
         Some(numbers) => Ok(numbers),
     }
 }

@@ -1,5 +1,5 @@
-//! Messages with the options of their fields. A rule that is not known here is an error: it can
-//! never be skipped.
+//! Reads messages with the options of their fields. An unknown rule is an error, so that no rule is
+//! skipped.
 
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
@@ -13,7 +13,7 @@ pub struct Message {
     pub choices: Vec<Choice>,
 }
 
-/// `buf.validate.MessageOneofRule`: fields of which only one may be given.
+/// `buf.validate.MessageOneofRule`: fields of which at most one may be given.
 #[derive(Default)]
 pub struct Choice {
     pub fields: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Field {
     pub name: String,
     pub shape: Shape,
     pub kind: Type,
-    /// The oneof that it is a member of.
+    /// The oneof that it belongs to.
     pub oneof: Option<String>,
     pub private: bool,
     pub required: bool,
@@ -40,7 +40,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// Whether an update can change it. The etag is a condition, not a value.
+    /// Returns whether an update can change the field. The etag is a condition, not a value.
     pub fn is_changeable(&self) -> bool {
         !self.output_only && !self.immutable && self.name != "etag"
     }
@@ -48,7 +48,7 @@ impl Field {
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Shape {
-    /// A scalar that is its zero value when it is not given.
+    /// A scalar without presence: it has its zero value if it is not given.
     Implicit,
     /// A message, or a scalar with presence.
     Optional,
@@ -62,7 +62,7 @@ pub enum Type {
     Enum(Vec<i32>),
     /// The full name of the message.
     Message(String),
-    /// Without rules.
+    /// A type that has no rules.
     Other,
 }
 
@@ -72,7 +72,7 @@ pub struct Rules {
     pub min_len: Option<u64>,
     pub max_len: Option<u64>,
     pub one_of: Vec<String>,
-    /// Names in `crate::format`.
+    /// Names in `clinic_proto::format`, in lower case.
     pub formats: Vec<String>,
     pub gte: Option<i32>,
     pub lte: Option<i32>,
@@ -84,7 +84,7 @@ pub struct Rules {
     pub items: Option<Box<Rules>>,
 }
 
-/// All messages of the suite's own packages.
+/// Reads all messages of the `clinic.*` packages.
 pub fn messages(pool: &DescriptorPool) -> Result<Vec<Message>> {
     pool.all_messages()
         .filter(|m| m.full_name().starts_with("clinic.") && !m.is_map_entry())
@@ -92,7 +92,7 @@ pub fn messages(pool: &DescriptorPool) -> Result<Vec<Message>> {
         .collect()
 }
 
-/// One message with its options.
+/// Reads one message with its options.
 pub fn message(descriptor: &MessageDescriptor) -> Result<Message> {
     if descriptor.parent_message().is_some() {
         return Err(format!("{}: nested messages are not supported", descriptor.full_name()).into());
@@ -116,7 +116,7 @@ pub fn message(descriptor: &MessageDescriptor) -> Result<Message> {
     })
 }
 
-/// `buf.validate.MessageRules`.
+/// Reads `buf.validate.MessageRules`.
 fn choices(rules: &DynamicMessage) -> Result<Vec<Choice>> {
     let mut choices = Vec::new();
     for (rule, value) in rules.fields() {
@@ -190,7 +190,7 @@ fn field(descriptor: &FieldDescriptor) -> Result<Field> {
     })
 }
 
-/// `buf.validate.FieldRules`, or the items' rules within.
+/// Reads the `buf.validate.FieldRules` of a field or of the items of a list.
 fn rules(message: &DynamicMessage) -> Result<Rules> {
     let mut rules = Rules::default();
     for (field, value) in message.fields() {

@@ -1,5 +1,5 @@
-//! The paths of the REST API: `google.api.http` and what `clinic.rest.v1` adds to it. Of the syntax
-//! of paths only what the contract uses: segments that are text, or `{field}`.
+//! Reads the paths of the REST API from `google.api.http` and the options of `clinic.rest.v1`. Only
+//! the path syntax that the contract uses is supported: segments that are literals or `{field}`.
 
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 
@@ -8,21 +8,22 @@ use crate::{Result, extension};
 /// The paths of one method.
 pub struct Paths {
     pub all: Vec<Path>,
-    /// Where that which the call has made can be read, with `{field}` of the response.
+    /// URL of the created resource, with `{field}` for response fields.
     pub created: Option<String>,
 }
 
 /// One path that leads to a method.
 pub struct Path {
     pub verb: Verb,
-    /// As `/api/patients/{id}`, without a slash at its end.
+    /// Such as `/api/patients/{id}`, without a trailing slash.
     pub path: String,
     pub body: Body,
-    /// The field of the response that is the answer, instead of all of it.
+    /// The response field that becomes the HTTP body, instead of the whole message.
     pub response_body: Option<String>,
-    /// Fields of the request with the values that the path gives them.
+    /// Request fields that the path sets to fixed values.
     pub fixed: Vec<Fixed>,
-    /// Numbers of `clinic.access.v1.Role`; empty: nobody more is kept out than by the method's rule.
+    /// Numbers of the `clinic.access.v1.Role`s that may use the path. If empty, only the method's
+    /// rule applies.
     pub only: Vec<i32>,
 }
 
@@ -35,33 +36,33 @@ pub enum Verb {
     Delete,
 }
 
-/// What of the request the body of the HTTP request is.
+/// Which part of the request message the HTTP body maps to.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Body {
-    /// There is none.
+    /// There is no body.
     None,
-    /// Everything but what the path says.
+    /// The whole message, except the fields that the path sets.
     All,
     /// This field.
     Field(String),
 }
 
-/// A field that a path fixes.
+/// A request field that a path sets to a fixed value.
 #[derive(Clone)]
 pub struct Fixed {
-    /// As `id` or `patient.user_id`.
+    /// Such as `id` or `patient.user_id`.
     pub field: String,
     pub value: String,
 }
 
 impl Path {
-    /// The fields that the path names, in its order.
+    /// Returns the fields in the path, in order.
     pub fn captures(&self) -> impl Iterator<Item = &str> {
         self.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
     }
 }
 
-/// What the contract says of a method's paths; none at all for a method without REST.
+/// Reads the paths of a method; `None` for a method without REST.
 pub fn paths(method: &MethodDescriptor) -> Result<Option<Paths>> {
     let options = method.options();
     let Some(Value::Message(rule)) = extension(&options, "google.api.http") else {
@@ -74,7 +75,7 @@ fn read(rule: &DynamicMessage, options: &DynamicMessage) -> Result<Paths> {
     let mut all = vec![path(rule)?];
     for more in messages(rule, "additional_bindings") {
         if messages(more, "additional_bindings").next().is_some() {
-            return Err("additional_bindings within additional_bindings".into());
+            return Err("additional_bindings must not be nested".into());
         }
         all.push(path(more)?);
     }
@@ -84,11 +85,11 @@ fn read(rule: &DynamicMessage, options: &DynamicMessage) -> Result<Paths> {
         let about = text(said, "path");
         let mut known = all.iter_mut().filter(|p| p.path == about).peekable();
         if known.peek().is_none() {
-            return Err(format!("{about} is no path of its google.api.http rule").into());
+            return Err(format!("{about} is not a path of its google.api.http rule").into());
         }
         for path in known {
             if !path.fixed.is_empty() || !path.only.is_empty() {
-                return Err(format!("{about} is said twice").into());
+                return Err(format!("{about} has two clinic.rest.v1.paths options").into());
             }
             path.fixed = messages(said, "fixed")
                 .map(|f| Fixed { field: text(f, "field"), value: text(f, "value") })
@@ -101,7 +102,7 @@ fn read(rule: &DynamicMessage, options: &DynamicMessage) -> Result<Paths> {
     Ok(Paths { all, created })
 }
 
-/// `google.api.HttpRule`, without its additional bindings.
+/// Reads a `google.api.HttpRule`, without its additional bindings.
 fn path(rule: &DynamicMessage) -> Result<Path> {
     let verbs = [
         ("get", Verb::Get),
@@ -111,11 +112,11 @@ fn path(rule: &DynamicMessage) -> Result<Path> {
         ("delete", Verb::Delete),
     ];
     let given = verbs.into_iter().find(|(name, _)| rule.has_field_by_name(name));
-    let (name, verb) = given.ok_or("its google.api.http rule has no method of HTTP")?;
+    let (name, verb) = given.ok_or("its google.api.http rule has no HTTP method")?;
     let body = text(rule, "body");
     let response_body = text(rule, "response_body");
     if matches!(verb, Verb::Get | Verb::Delete) && !body.is_empty() {
-        return Err("GET and DELETE have no body".into());
+        return Err("GET and DELETE must not have a body".into());
     }
     Ok(Path {
         verb,
@@ -143,7 +144,7 @@ fn checked(path: String) -> Result<String> {
     });
     match understood {
         true => Ok(path),
-        false => Err(format!("the path {path} is not made of /text and /{{field}}").into()),
+        false => Err(format!("the path {path} has segments other than text and {{field}}").into()),
     }
 }
 

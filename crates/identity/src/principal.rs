@@ -1,4 +1,4 @@
-//! Principals: who a call is made for. Both kinds of tokens carry one, and every access check takes one.
+//! Principals: the callers that tokens identify and that access checks decide about.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use uuid::{Builder, Uuid};
 
 use crate::Roles;
 
-/// Who a call is made for.
+/// The caller on whose behalf a call is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Principal {
@@ -22,36 +22,36 @@ pub enum Principal {
     Service(Service),
 }
 
-/// A signed-in account. It has no name and no address: an access token can be read by everyone who
-/// holds it.
+/// A signed-in account. Contains no name and no address, because everyone with an access token can
+/// read it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct User {
     /// The account's id.
     #[serde(rename = "sub")]
     pub id: Uuid,
-    /// The session.
+    /// The session's id.
     #[serde(rename = "sid")]
     pub session_id: Uuid,
-    /// The account's roles when the access token was made.
+    /// The account's roles when the access token was signed.
     pub roles: Roles,
     /// Whether the account's e-mail address is verified.
     pub email_verified: bool,
 }
 
-/// An internal service. A token names it by its issuer, so the claims hold nothing more.
+/// An internal service. The issuer of a token identifies it, so the claims contain nothing more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Service {
     /// Its name in the keys directory.
     #[serde(skip)]
     pub name: Arc<str>,
-    /// Identifies it where accounts have ids.
+    /// Its id, used where accounts have ids.
     #[serde(skip)]
     pub id: Uuid,
 }
 
 impl Principal {
-    /// The internal service of that name. Its id is a UUIDv8 (RFC 9562) of the SHA-256 of the name,
-    /// the same in every process.
+    /// Returns the internal service of that name. Its id is a UUIDv8 (RFC 9562) of the SHA-256 of
+    /// the name, the same in every process.
     pub fn service(name: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, name.as_bytes());
         let mut bytes = [0; 16];
@@ -62,7 +62,7 @@ impl Principal {
         Self::Service(Service { name: name.into(), id })
     }
 
-    /// The account, for a signed-in account.
+    /// Returns the account if the principal is one.
     pub fn user(&self) -> Option<&User> {
         match self {
             Self::User(user) => Some(user),
@@ -70,17 +70,17 @@ impl Principal {
         }
     }
 
-    /// The account's id, for a signed-in account.
+    /// Returns the account's id if the principal is an account.
     pub fn user_id(&self) -> Option<Uuid> {
         self.user().map(|user| user.id)
     }
 
-    /// The session, for a signed-in account.
+    /// Returns the session's id if the principal is an account.
     pub fn session_id(&self) -> Option<Uuid> {
         self.user().map(|user| user.session_id)
     }
 
-    /// Identifies the principal: the account's id, the service's id, or nil.
+    /// Returns the id of the account or service; nil if anonymous.
     pub fn id(&self) -> Uuid {
         match self {
             Self::Anonymous => Uuid::nil(),
@@ -89,7 +89,7 @@ impl Principal {
         }
     }
 
-    /// The account's roles, or `SERVICE` for a service.
+    /// Returns the account's roles, or `SERVICE` for a service.
     pub fn roles(&self) -> Roles {
         match self {
             Self::Anonymous => Roles::NONE,
@@ -98,24 +98,24 @@ impl Principal {
         }
     }
 
-    /// Whether the principal has the role.
+    /// Returns whether the principal has the role.
     pub fn has(&self, role: Role) -> bool {
         self.roles().has(role)
     }
 
-    /// Whether this is the internal service of that name.
+    /// Returns whether this is the internal service of that name.
     pub fn is_service(&self, name: &str) -> bool {
         matches!(self, Self::Service(service) if *service.name == *name)
     }
 
-    /// Whether nobody is signed in.
+    /// Returns whether the caller is not signed in.
     pub fn is_anonymous(&self) -> bool {
         matches!(self, Self::Anonymous)
     }
 }
 
-/// The addresses that count as one client: a single IPv4 address, or a /64 of IPv6, which every
-/// subscriber has at least (RFC 6177).
+/// Returns the network that counts as one client: a single IPv4 address, or a /64 of IPv6, the
+/// least that a subscriber has (RFC 6177).
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -134,7 +134,7 @@ mod tests {
         assert!(same(["2001:db8:1:2::1", "2001:db8:1:2:ffff::9"]));
         assert!(!same(["2001:db8:1:2::1", "2001:db8:1:3::1"]));
         assert!(!same(["192.0.2.7", "192.0.2.8"]));
-        // An IPv6 socket shows IPv4 clients like this.
+        // IPv6 sockets report IPv4 clients in this form.
         assert!(same(["192.0.2.7", "::ffff:192.0.2.7"]));
         assert!(!same(["::ffff:192.0.2.7", "::ffff:192.0.2.8"]));
     }

@@ -14,7 +14,7 @@ const NAMES: [(Role, &str); 5] = [
     (Role::Service, "service"),
 ];
 
-/// A set of roles: the bit `1 << number` for each, by the numbers of the enum in the contract.
+/// A set of roles: the bit `1 << number` for each, with the enum numbers of the contract.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Roles(u8);
 
@@ -22,7 +22,7 @@ impl Roles {
     /// No role.
     pub const NONE: Self = Self(0);
 
-    /// The set that a database column holds. Bits that mean no role are dropped.
+    /// Returns the set from a database column. Ignores bits of unknown roles.
     pub fn from_bits(bits: i64) -> Self {
         NAMES
             .iter()
@@ -31,39 +31,39 @@ impl Roles {
             .collect()
     }
 
-    /// The set as a database column holds it.
+    /// Returns the set for a database column.
     pub fn bits(self) -> i64 {
         i64::from(self.0)
     }
 
-    /// Whether the role is in the set.
+    /// Returns whether the role is in the set.
     pub fn has(self, role: Role) -> bool {
         self.0 & bit(role) != 0
     }
 
-    /// Whether the two sets share a role.
+    /// Returns whether the two sets share a role.
     pub fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Whether no role is in the set.
+    /// Returns whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The set with the role added.
+    /// Returns the set with the role added.
     #[must_use]
     pub fn with(self, role: Role) -> Self {
         Self(self.0 | bit(role))
     }
 
-    /// The set without the role.
+    /// Returns the set without the role.
     #[must_use]
     pub fn without(self, role: Role) -> Self {
         Self(self.0 & !bit(role))
     }
 
-    /// The roles, in the order of the contract.
+    /// Returns the roles in the order of the contract.
     pub fn iter(self) -> impl Iterator<Item = Role> {
         NAMES.into_iter().map(|(role, _)| role).filter(move |role| self.has(*role))
     }
@@ -81,12 +81,12 @@ const fn bit(role: Role) -> u8 {
     }
 }
 
-/// The role's name in tokens, settings and logs: `admin`, `staff` ….
+/// Returns the role's name in tokens, settings and logs: `admin`, `staff` ….
 pub fn role_name(role: Role) -> &'static str {
     NAMES.iter().find(|(known, _)| *known == role).map_or("unspecified", |(_, name)| name)
 }
 
-/// The role of that name, without regard to case.
+/// Returns the role of that name, ignoring case.
 pub fn role_from_name(name: &str) -> Option<Role> {
     NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(role, _)| *role)
 }
@@ -115,8 +115,7 @@ impl Serialize for Roles {
     }
 }
 
-/// A name that is not known is dropped: a newer issuer may know roles that this process does not,
-/// and a role that means nothing here gives no right here.
+/// Ignores unknown names: a newer issuer may know more roles, and an unknown role grants nothing.
 impl<'de> Deserialize<'de> for Roles {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;

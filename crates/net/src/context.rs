@@ -1,5 +1,5 @@
-//! The context of a call: who it is made for, under which id, and until when. The guard makes it;
-//! handlers get it as an argument and make every further call with it.
+//! The context of a call: its principal, request id and deadline. The guard creates it; handlers
+//! receive it as an argument and use it for every further call.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,23 +21,23 @@ pub struct Context {
     token: HeaderValue,
     request_id: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
-    /// The RPC, as `/package.Service/Method`; empty for work that no caller asked for.
+    /// The RPC, as `/package.Service/Method`; empty for background work.
     method: Arc<str>,
     deadline: Option<Instant>,
     now: DateTime<Utc>,
 }
 
-/// How long another service may take when the call has no deadline.
+/// Timeout for another service if the call has no deadline.
 const WITHOUT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl Context {
-    /// A call with these claims, which `token` proves.
+    /// Creates a context with these claims. `token` is their signed form.
     pub fn new(claims: Arc<Claims>, token: HeaderValue, now: DateTime<Utc>) -> Self {
         let method = "".into();
         Self { claims, token, request_id: None, user_agent: None, method, deadline: None, now }
     }
 
-    /// The same for a call that was received.
+    /// Adds the properties of a received call.
     #[must_use]
     pub fn of_call(
         self,
@@ -49,7 +49,7 @@ impl Context {
         Self { method, request_id: Some(request_id), user_agent, deadline, ..self }
     }
 
-    /// Work that no caller asked for, as the signer's own service.
+    /// Creates a context for background work of the signer's own service.
     ///
     /// # Errors
     /// When the claims cannot be signed.
@@ -57,7 +57,7 @@ impl Context {
         Ok(Self::new(signer.itself().clone(), signer.as_service()?, signer.clock().now()))
     }
 
-    /// Work that no caller asked for and that needs no rights.
+    /// Creates a context for background work that needs no rights.
     ///
     /// # Errors
     /// When the claims cannot be signed.
@@ -67,7 +67,7 @@ impl Context {
         Ok(Self::new(claims.into(), token, signer.clock().now()))
     }
 
-    /// The same call, made by the signer's own service and not for its caller.
+    /// Returns the context with the signer's own service as principal, instead of the caller.
     ///
     /// # Errors
     /// When the claims cannot be signed.
@@ -76,42 +76,42 @@ impl Context {
         Ok(Self { claims, token, ..self.clone() })
     }
 
-    /// Identifies the call in the logs.
+    /// Returns the id of the call in the logs.
     pub fn request_id(&self) -> Option<&HeaderValue> {
         self.request_id.as_ref()
     }
 
-    /// When the call ends.
+    /// Returns the time at which the call ends.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Who the call is made for.
+    /// Returns the caller on whose behalf the call is made.
     pub fn principal(&self) -> &Principal {
         &self.claims.principal
     }
 
-    /// The client's address, as the gateway saw it.
+    /// Returns the client's address as seen by the gateway.
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.claims.client_ip
     }
 
-    /// What the client calls itself, if it is text.
+    /// Returns the client's `user-agent`, if it is text.
     pub fn user_agent(&self) -> Option<&str> {
         self.user_agent.as_ref().and_then(|agent| agent.to_str().ok())
     }
 
-    /// When the call began. One time for all that the call writes.
+    /// Returns the time at which the call began. Everything that the call writes has this time.
     pub fn now(&self) -> DateTime<Utc> {
         self.now
     }
 
-    /// The RPC, as `/package.Service/Method`; empty for work that no caller asked for.
+    /// Returns the RPC, as `/package.Service/Method`; empty for background work.
     pub fn method(&self) -> &Arc<str> {
         &self.method
     }
 
-    /// A request to another service: with the same claims and request id, and the time that is left.
+    /// Creates a request to another service with the call's claims, request id and remaining time.
     pub fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -130,20 +130,20 @@ impl Context {
         request
     }
 
-    /// Takes the context from a request, where the guard put it.
+    /// Takes the context that the guard put into a request.
     ///
     /// # Errors
-    /// When the request did not pass the guard.
+    /// If the request did not pass the guard.
     pub fn take<M>(request: Request<M>) -> Result<(Self, M), Status> {
         let (_, mut extensions, message) = request.into_parts();
         let ctx = extensions.remove().ok_or_else(Error::invalid_token)?;
         Ok((ctx, message))
     }
 
-    /// A handler's outcome as tonic returns it.
+    /// Converts a handler's result for tonic.
     ///
     /// # Errors
-    /// The handler's.
+    /// The handler's error.
     pub fn respond<A, E: Into<Error>>(&self, outcome: Result<A, E>) -> Result<Response<A>, Status> {
         outcome
             .map(Response::new)

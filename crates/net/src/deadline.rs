@@ -1,4 +1,4 @@
-//! `grpc-timeout`, as the gRPC protocol writes it: up to 8 digits and a unit.
+//! The `grpc-timeout` header of the gRPC protocol: up to 8 digits and a unit.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use http::HeaderMap;
 
 use crate::Error;
 
-/// Returns the client's `grpc-timeout`. A malformed one is an error, because the client relies on that
-/// deadline.
+/// Returns the client's `grpc-timeout`. A malformed one is an error, because the client relies on
+/// that deadline.
 pub fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all("grpc-timeout").iter();
     match (values.next(), values.next()) {
@@ -20,7 +20,7 @@ pub fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     }
 }
 
-/// The header's value as a duration; none when it is not of the form.
+/// Parses the header's value. Returns None if it is malformed.
 pub fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -38,7 +38,7 @@ pub fn parse_timeout(text: &str) -> Option<Duration> {
     }
 }
 
-/// A duration as the header's value.
+/// Formats a duration as the header's value.
 pub fn format_timeout(left: Duration) -> String {
     match left.as_micros() {
         micros @ 0..=99_999_999 => format!("{micros}u"),

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-/// Bytes: twice the gateway's default limit of a message.
+/// Maximum bytes to discard: twice the gateway's default message limit.
 pub const DISCARDED_BYTES: usize = 8 * 1024 * 1024;
-/// How long that may take.
+/// Maximum time to discard.
 pub const DISCARD_TIME: Duration = Duration::from_secs(10);
 /// Time for which a connection is still read after its last response.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
-//! Errors of handlers: a code, a reason, a message for clients, and a cause for the log alone. The
-//! one conversion to `Status` also logs the failure.
+//! Errors of handlers: a code, a reason, a message for clients, and a cause only for the log. The
+//! conversion to `Status` also logs the failure.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ struct Own {
 
 /// Delay before a client retries an unavailable service.
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
-/// Delay before a client retries if it has too much under way.
+/// Delay before a client with too many running calls retries.
 const RETRY_CROWDED: Duration = Duration::from_secs(1);
 /// Delay before a client retries after a write conflict.
 const RETRY_CONFLICT: Duration = Duration::from_millis(50);
@@ -62,12 +62,12 @@ impl Error {
         self
     }
 
-    /// NOT_FOUND: never there, deleted, or not visible to the caller. Always the same answer.
+    /// NOT_FOUND: never existed, deleted, or not visible to the caller. Always the same response.
     pub fn not_found() -> Self {
         Self::new(
             Code::NotFound,
             ErrorReason::NotFound,
-            "there is no such resource that you may see",
+            "there is no such resource, or you may not see it",
         )
     }
 
@@ -76,12 +76,12 @@ impl Error {
         Self::invalid_fields(vec![Violation::new(field, message)])
     }
 
-    /// INVALID_ARGUMENT for all these fields.
+    /// INVALID_ARGUMENT for several fields.
     pub fn invalid_fields(violations: Vec<Violation>) -> Self {
         Self(Box::new(Kind::Fields(violations)))
     }
 
-    /// INVALID_ARGUMENT: the page token is damaged or of another query.
+    /// INVALID_ARGUMENT: the page token is damaged or belongs to another query.
     pub fn invalid_page_token() -> Self {
         Self::new(
             Code::InvalidArgument,
@@ -95,7 +95,7 @@ impl Error {
         Self::new(
             Code::InvalidArgument,
             ErrorReason::RequestIdReused,
-            "request_id was used for a request with other content: choose a new one",
+            "request_id was used for a request with different content: choose a new one",
         )
     }
 
@@ -106,7 +106,7 @@ impl Error {
         })
     }
 
-    /// ALREADY_EXISTS: the resource itself is there.
+    /// ALREADY_EXISTS: the resource itself exists.
     pub fn already_exists_resource(message: &'static str) -> Self {
         Self::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message)
     }
@@ -120,12 +120,12 @@ impl Error {
         )
     }
 
-    /// UNAUTHENTICATED: no token, or an invalid one. Always the same answer.
+    /// UNAUTHENTICATED: no token, or an invalid one. Always the same response.
     pub fn invalid_token() -> Self {
         Self::new(
             Code::Unauthenticated,
             ErrorReason::InvalidToken,
-            "a valid access token is needed: sign in, and send it as `authorization: Bearer …`",
+            "a valid access token is required: sign in, and send it as `authorization: Bearer …`",
         )
     }
 
@@ -158,7 +158,7 @@ impl Error {
         Self::new(
             Code::Unimplemented,
             ErrorReason::UnknownMethod,
-            "there is no such service or method here",
+            "there is no such service or method",
         )
     }
 
@@ -171,13 +171,13 @@ impl Error {
         )
     }
 
-    /// RESOURCE_EXHAUSTED: too many calls of this kind are under way; the message says whose.
+    /// RESOURCE_EXHAUSTED: too many calls of this kind are running; `message` says whose.
     pub fn too_many_calls(message: &'static str) -> Self {
         Self::new(Code::ResourceExhausted, ErrorReason::TooManyCalls, message)
             .with(|own| own.retry_after = Some(RETRY_CROWDED))
     }
 
-    /// INVALID_ARGUMENT: what was sent is not gRPC.
+    /// INVALID_ARGUMENT: the body is not valid gRPC.
     pub fn malformed_call() -> Self {
         Self::new(
             Code::InvalidArgument,
@@ -186,12 +186,12 @@ impl Error {
         )
     }
 
-    /// INVALID_ARGUMENT: the bytes are no message of the method's type.
+    /// INVALID_ARGUMENT: the bytes are not a message of the method's type.
     pub fn malformed_message() -> Self {
         Self::new(
             Code::InvalidArgument,
             ErrorReason::MalformedCall,
-            "the message is not valid protobuf of this method's request",
+            "the message is not a valid protobuf request of this method",
         )
     }
 
@@ -204,8 +204,8 @@ impl Error {
         )
     }
 
-    /// UNIMPLEMENTED: no message, or several, for a method that takes one. The code is gRPC's own for it
-    /// (statuscodes.md, "cardinality violation").
+    /// UNIMPLEMENTED: no message, or several, for a method that takes one. gRPC defines this code
+    /// for it (statuscodes.md, "cardinality violation").
     pub fn not_one_message() -> Self {
         Self::new(
             Code::Unimplemented,
@@ -222,12 +222,12 @@ impl Error {
         )
     }
 
-    /// RESOURCE_EXHAUSTED: the caller does not read its answers, or does not finish its requests.
+    /// RESOURCE_EXHAUSTED: the caller does not read responses or does not finish requests.
     pub fn holds_too_much() -> Self {
         Self::new(
             Code::ResourceExhausted,
             ErrorReason::UnreadAnswers,
-            "answers to your other calls wait to be read: read them first, or ask for smaller pages",
+            "responses to your other calls are unread: read them first, or request smaller pages",
         )
         .with(|own| own.retry_after = Some(RETRY_UNAVAILABLE))
     }
@@ -237,7 +237,7 @@ impl Error {
         Self::new(
             Code::DeadlineExceeded,
             ErrorReason::DeadlineExceeded,
-            "the deadline passed before the answer was there",
+            "the deadline passed before the response was ready",
         )
     }
 
@@ -252,19 +252,19 @@ impl Error {
         })
     }
 
-    /// ABORTED: two writes met.
+    /// ABORTED: two writes conflict.
     pub fn conflict() -> Self {
-        Self::new(Code::Aborted, ErrorReason::Conflict, "another write came in between: try again")
+        Self::new(Code::Aborted, ErrorReason::Conflict, "a concurrent write conflicts: try again")
             .with(|own| own.retry_after = Some(RETRY_CONFLICT))
     }
 
-    /// INTERNAL: a defect. The client learns the request id that finds the cause in the log.
+    /// INTERNAL: a defect. The client receives the request id, which finds the cause in the log.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(Code::Internal, ErrorReason::Internal, "internal error")
             .with(|own| own.cause = Some(cause.into()))
     }
 
-    /// The gRPC code that the client will see.
+    /// Returns the gRPC code that the client receives.
     pub fn code(&self) -> Code {
         match self.0.as_ref() {
             Kind::Own(own) => own.code,
@@ -282,16 +282,16 @@ impl From<Status> for Error {
             _ if !status.details().is_empty() => Self(Box::new(Kind::Passed(status))),
             Code::DeadlineExceeded | Code::Cancelled => Self::deadline_exceeded(),
             Code::Unavailable => Self::unavailable(
-                "a service is not reachable: try again soon",
+                "a service is unreachable: try again soon",
                 status.message().to_owned(),
             ),
-            _ => Self::internal(format!("another service answered {:?}", status.code())),
+            _ => Self::internal(format!("another service returned {:?}", status.code())),
         }
     }
 }
 
 impl Error {
-    /// Logs the failure and converts it. An internal error names the request, whose log has the cause.
+    /// Logs the failure and converts it. An internal error contains the request id.
     pub(crate) fn into_status(self, request_id: Option<&HeaderValue>) -> Status {
         let own = match *self.0 {
             Kind::Fields(violations) => return status::invalid_fields(violations),

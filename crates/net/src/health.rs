@@ -1,4 +1,4 @@
-//! Whether a server serves: answering that, and asking another one.
+//! Health checks: the service that answers them, and a client.
 
 mod service;
 
@@ -13,14 +13,14 @@ pub use service::{Health, States};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Succeeds when the server at the URL says, within five seconds, that it serves.
+/// Succeeds if the server at the URL reports within five seconds that it is serving.
 pub async fn check(url: &str) -> Result<()> {
     let urls = settings::urls("the server", url)?;
-    let [url] = &*urls else { bail!("one URL is needed, and not {}", urls.len()) };
+    let [url] = &*urls else { bail!("expected one URL, got {}", urls.len()) };
     let asked = timeout(PATIENCE, upstream::health(url)).await;
     let asked = asked.with_context(|| format!("{url} does not answer"))?;
     match asked.with_context(|| {
-        format!("{url} does not answer (https:// is for one with a certificate)")
+        format!("{url} does not answer (use https:// if the server has a certificate)")
     })? {
         ServingStatus::Serving => Ok(()),
         other => bail!("{url} is {}", other.as_str_name()),

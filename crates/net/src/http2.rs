@@ -1,15 +1,15 @@
-//! The server side of HTTP/2, with h2 itself, for the gateway and for the services.
+//! HTTP/2 server of the gateway and the services, built directly on h2.
 //!
-//! hyper's server is built on h2 as well, but does not offer what a server on the open internet needs:
-//! - It derives the number of small DATA frames that may wait unread from the size of the window, and
-//!   ends the whole connection when there are more. [`Builder::data_frame_budget`] sets it.
-//! - It asks an answer's body for nothing while the client takes nothing, so that a deadline inside the
-//!   body never passes. Here [`Bounds`] ends the stream from outside.
-//! - It resets a stream whose answer is complete before the request's body was read. Several clients
-//!   lose the answer then. Here the rest of the body is read and discarded, within bounds.
+//! hyper's server is also built on h2, but does not offer what a server on the open internet needs:
+//! - It derives the number of small DATA frames that may wait unread from the size of the window,
+//!   and ends the whole connection when there are more. [`Builder::data_frame_budget`] sets it.
+//! - It does not poll a response body while the client reads nothing, so a deadline inside the body
+//!   does not fire. Here [`Bounds`] ends the stream from outside.
+//! - It resets a stream whose response is complete before the request's body was read. Several
+//!   clients then lose the response. Here the rest of the body is discarded, within bounds.
 
-mod intake;
-mod room;
+mod request_body;
+mod send_budget;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -29,68 +29,67 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use self::intake::take_in;
-use self::room::Room;
+use self::request_body::receive;
+use self::send_budget::SendBudget;
 use self::sending::Sending;
-use crate::Gathered;
-use crate::holdings::Account;
-use crate::silence::silence;
+use crate::BatchedStream;
+use crate::keepalive::silence;
+use crate::memory_quota::Account;
 
 /// Silence after which the client is pinged.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Time for the answer to a ping.
 const PONG_PATIENCE: Duration = Duration::from_secs(10);
-/// Time for which the socket may accept nothing. Ends the connection, because ending streams does
-/// not free h2's buffers.
+/// Time for which the socket may accept nothing. Then the connection ends, because ending only its
+/// streams would not free h2's buffers.
 pub const BLOCKED: Duration = Duration::from_secs(30);
-/// Bytes that wait for the socket, for each stream. More would be memory that a client holds by
-/// reading nothing.
+/// Bytes per stream that wait for the socket. A client that reads nothing holds this much memory.
 const SEND_BUFFER: usize = 64 * 1024;
-/// What small DATA frames that wait unread may cost: each of less than 256 bytes costs the difference.
-/// A connection reads [`crate::gathered`]'s quantum at a time, at most 1,638 frames of one byte, and
-/// every stream takes its frames before the next one. This is ten times what that costs.
+/// Budget for small DATA frames that wait unread. A frame of less than 256 bytes costs the
+/// difference. A connection reads one quantum of [`crate::batched`] at a time, at most 1,638 frames
+/// of one byte, and streams consume them before the next. The budget is ten times that cost.
 const DATA_FRAME_BUDGET: usize = 4 * 1024 * 1024;
-/// Streams that a client reset before they were looked at, and streams that were reset here and whose
-/// frames may still come. Above the first number h2 ends the connection, and above the second it counts
-/// a frame as an error. Its own defaults are 20 and 50, which a page that cancels what it asked for
-/// reaches.
+/// Limit of streams that the client reset before the server accepted them, and of streams that the
+/// server reset and whose frames may still arrive. Above the first limit h2 ends the connection,
+/// and above the second it counts a frame as an error. A web page that cancels its requests reaches
+/// h2's defaults of 20 and 50.
 const ENDED_STREAMS: usize = 1024;
-/// Refused or failed streams over a connection's lifetime; above that h2 ends it. h2 counts each
-/// stream above the advertised number, and its default of 1,024 is a few seconds of a
-/// client that ignores it.
+/// Limit of refused or failed streams over a connection's lifetime; above it h2 ends the
+/// connection. h2 counts each stream above the advertised number. A client that ignores that number
+/// reaches h2's default of 1,024 within a few seconds.
 const MOST_ERRORS: usize = 100_000;
 
-/// Deadline of a response, and the account that its unread bytes count for. An extension of the
-/// response.
+/// Deadline of a response, and the account that its unread bytes count for. Stored as an extension
+/// of the response.
 #[derive(Clone, Copy)]
 pub struct Bounds {
-    /// The time at which the answer ends, complete or not.
+    /// The time at which the response ends, complete or not.
     pub ends_at: Option<Instant>,
-    /// The caller that the bytes count for.
+    /// The account that the bytes count for.
     pub account: Account,
-    /// Bytes that are kept elsewhere while the answer waits.
+    /// Bytes that are kept elsewhere while the response waits.
     pub behind: usize,
 }
 
 /// The settings of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Http2 {
-    /// Calls at once on a connection; further ones wait at the client.
+    /// Maximum concurrent calls on a connection; further ones wait at the client.
     pub max_streams: Option<u32>,
-    /// Bytes of a request's head.
+    /// Maximum bytes of a request's head.
     pub max_head: u32,
     /// Bytes that a client may send of one request before they are read.
     pub stream_window: u32,
-    /// Bytes that it may send of all its requests before they are read.
+    /// Bytes that a client may send of all its requests before they are read.
     pub connection_window: u32,
 }
 
 impl Http2 {
-    /// Serves one connection. At `closing` it asks the client to send no further calls, and ends with
-    /// the last one. A client need not comply.
+    /// Serves one connection. At `closing` it sends a GOAWAY, and returns after the last call. A
+    /// client may ignore the GOAWAY and send more calls.
     pub async fn serve<IO, S, F, B>(
         &self,
-        stream: Gathered<IO>,
+        stream: BatchedStream<IO>,
         mut service: S,
         closing: impl Future<Output = ()>,
     ) -> Result<(), h2::Error>
@@ -100,7 +99,7 @@ impl Http2 {
         F: Future<Output = Response<B>> + Send + 'static,
         B: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
     {
-        let (state, room) = (stream.state(), Room::default());
+        let (state, room) = (stream.state(), SendBudget::default());
         let mut closing = pin!(closing.fuse());
         let mut connection: Connection<_, Bytes> = tokio::select! {
             connection = self.builder().handshake(stream) => connection?,
@@ -111,7 +110,7 @@ impl Http2 {
         let mut silence = pin!(silence);
         poll_fn(|cx| {
             if silence.as_mut().poll(cx).is_ready() {
-                tracing::debug!("a client says nothing any more");
+                tracing::debug!("a client stopped responding to pings");
                 return Poll::Ready(Ok(()));
             }
             if closing.as_mut().poll(cx).is_ready() {
@@ -120,12 +119,12 @@ impl Http2 {
             loop {
                 match connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, mut respond)))) => {
-                        // Do no work for a stream that the client reset at once.
+                        // Do no work for a stream that the client has already reset.
                         let mut unwatched = Context::from_waker(Waker::noop());
                         if respond.poll_reset(&mut unwatched).is_ready() {
                             continue;
                         }
-                        let (request, intake) = take_in(request);
+                        let (request, intake) = receive(request);
                         // Boxed here, because a call is large and would be copied twice more.
                         let call = Box::pin(service(request));
                         let exchange = Exchange { call, respond, intake, room: room.clone() };
@@ -164,12 +163,12 @@ impl Http2 {
     }
 }
 
-/// One request and its answer.
+/// One request and its response.
 struct Exchange<F> {
     call: Pin<Box<F>>,
     respond: SendResponse<Bytes>,
-    intake: Option<intake::Intake>,
-    room: Room,
+    intake: Option<request_body::RequestBody>,
+    room: SendBudget,
 }
 
 impl<F, B> Exchange<F>
@@ -180,15 +179,15 @@ where
     async fn run(self) {
         let Self { mut call, mut respond, mut intake, room } = self;
         let answered = poll_fn(|cx| {
-            intake::poll(&mut intake, cx);
+            request_body::poll(&mut intake, cx);
             match call.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
-                // The client does not wait any more, or the connection has ended.
+                // The client has reset the stream, or the connection has ended.
                 Poll::Pending => respond.poll_reset(cx).map(|_| None),
             }
         });
         let Some(response) = answered.await else { return };
-        // Free what the call held, also while its answer waits to be read.
+        // Free what the call holds while its response waits to be read.
         drop(call);
         if let Some(given_up) = intake.as_mut().filter(|intake| intake.is_given_up()) {
             given_up.discard().await;
@@ -197,15 +196,15 @@ where
             Ok(None) => {}
             Ok(Some(mut sending)) => {
                 let sent = poll_fn(|cx| {
-                    intake::poll(&mut intake, cx);
+                    request_body::poll(&mut intake, cx);
                     sending.poll(cx)
                 });
                 if let Err(error) = sent.await {
-                    return tracing::debug!(%error, "an answer was not sent to its end");
+                    return tracing::debug!(%error, "a response was not sent completely");
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "an answer cannot be sent");
+                tracing::debug!(%error, "a response cannot be sent");
                 return respond.send_reset(Reason::INTERNAL_ERROR);
             }
         }

@@ -1,4 +1,4 @@
-//! Opening a port, with an error that says what to do, and taking connections from it.
+//! Listens on a port and accepts connections.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,26 +12,26 @@ use tokio::time::sleep;
 pub async fn bind(address: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
-            "{address} is taken by another program: stop that, or choose another address with --listen"
+            "{address} is already in use: stop the other program, or choose another address with --listen"
         ),
         ErrorKind::PermissionDenied => anyhow!(
-            "{address} may not be opened by this user: choose a port above 1023 with --listen"
+            "this user may not listen on {address}: choose a port above 1023 with --listen"
         ),
-        _ => anyhow!("{address} cannot be opened ({error}): give --listen as HOST:PORT of this machine"),
+        _ => anyhow!("cannot listen on {address} ({error}): give --listen as HOST:PORT of this machine"),
     })
 }
 
-/// The next connection, and who is at its other end.
+/// Accepts the next connection. Returns it with the peer's address.
 pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Without it answers wait for the acknowledgement of others; who is gone shows later.
+                // Otherwise responses wait for ACKs of earlier ones. A closed peer shows later.
                 stream.set_nodelay(true).ok();
                 return (stream, peer);
             }
             Err(error) => {
-                // Out of file descriptors, usually: others must end first.
+                // Usually out of file descriptors: other connections must end first.
                 tracing::warn!(%error, "a connection cannot be accepted");
                 sleep(Duration::from_millis(50)).await;
             }

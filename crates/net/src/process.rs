@@ -1,4 +1,4 @@
-//! A server process from start to end: `.env`, logs, a port, the ready line, and SIGTERM.
+//! The life of a server process: limits, `.env`, the runtime, the ready line and signals.
 
 use std::future::Future;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::settings::DEFAULT_LOG;
 use crate::{Shutdown, telemetry};
 
-/// Runs `program` to its end; its error is one line on stderr and exit code 1.
+/// Runs `program` until it ends. Prints its error as one line on stderr, with exit code 1.
 pub fn run<F, Fut>(program: F) -> ExitCode
 where
     F: FnOnce() -> Fut,
@@ -24,9 +24,9 @@ where
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .context("the system gives no threads")?;
+            .context("the system provides no threads")?;
         let outcome = runtime.block_on(program());
-        // Running tasks had their grace period: a hanging connection must not hold the process.
+        // Running tasks had their grace period: a hanging connection must not delay the exit.
         runtime.shutdown_background();
         outcome
     });
@@ -39,41 +39,41 @@ where
     }
 }
 
-/// Lets the process open as many files as it may: every connection is one, and the limit that processes
-/// begin with (1,024 on many systems) is for programs that cannot count further.
+/// Raises the limit of open files to the allowed maximum. Every connection is a file, and the
+/// initial limit (1,024 on many systems) is meant for programs that cannot handle more.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // A failure is ignored here: the gateway warns if the limit is too low.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Files that the whole suite in one process needs without any client.
+/// Files that the whole suite in one process needs without any clients.
 const LEAST_FILES: u64 = 256;
 
-/// With fewer files, opening one of them fails somewhere, with an error that says nothing of the limit.
+/// Fails if the limit is too low. A later error when opening a file would not mention the limit.
 fn check_file_limit() -> Result<()> {
     match open_files() {
         Some(most) if most < LEAST_FILES => bail!(
-            "this process may open only {most} files and needs {LEAST_FILES}: raise the limit, by \
-             `ulimit -n` in a shell or LimitNOFILE= in a unit of systemd"
+            "this process may open only {most} files and needs {LEAST_FILES}: raise the limit with \
+             `ulimit -n` in a shell or LimitNOFILE= in a systemd unit"
         ),
         Some(_) | None => Ok(()),
     }
 }
 
-/// How many files the process may open; none without a limit.
+/// Returns how many files the process may open, or None without a limit.
 pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Reads `.env` of the working directory into the environment, where there is one. What is set
-/// already stays.
+/// Reads `.env` in the working directory, if it exists, into the environment. Does not override
+/// variables.
 pub fn read_env_file() -> Result<()> {
     LOG_IS_GIVEN.set(std::env::var_os(LOG).is_some() || is_argument("--log")).ok();
     match dotenvy::from_path(ENV_FILE) {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
-        // Do not quote the line: it may hold the password.
+        // Do not quote the line: it may contain a password.
         Err(dotenvy::Error::LineParse(..)) => {
             let text = std::fs::read_to_string(ENV_FILE).unwrap_or_default();
             bail!("line {} of {ENV_FILE} is not of the form NAME=VALUE", broken_line(&text))
@@ -84,7 +84,7 @@ pub fn read_env_file() -> Result<()> {
 
 const ENV_FILE: &str = ".env";
 const LOG: &str = "CLINIC_LOG";
-/// Whether what to log was given by a flag or the environment, and not by `.env`.
+/// Whether the log filter comes from a flag or the environment, and not from `.env`.
 static LOG_IS_GIVEN: OnceLock<bool> = OnceLock::new();
 
 fn is_argument(name: &str) -> bool {
@@ -93,10 +93,10 @@ fn is_argument(name: &str) -> bool {
     std::env::args_os().any(|argument| is_it(argument.as_encoded_bytes()))
 }
 
-/// Logs what `.env` says now, unless a flag or the environment says it.
+/// Reloads the log filter from `.env`, unless it comes from a flag or the environment.
 fn reload_log() -> Result<()> {
     if LOG_IS_GIVEN.get().is_none_or(|is_given| *is_given) {
-        tracing::info!("what to log is set by a flag or the environment, and stays");
+        tracing::info!("the log filter is set by a flag or the environment and was not reloaded");
         return Ok(());
     }
     let lines = match dotenvy::from_path_iter(ENV_FILE) {
@@ -104,17 +104,17 @@ fn reload_log() -> Result<()> {
         Err(error) if error.not_found() => Ok(Vec::new()),
         Err(error) => Err(error),
     };
-    // Without the cause, which quotes the line.
+    // Omit the cause, which quotes the line.
     let lines = lines.ok().with_context(|| format!("{ENV_FILE} cannot be read"))?;
     let filter = lines.into_iter().find(|(name, _)| name == LOG);
     let filter = filter.map_or_else(|| DEFAULT_LOG.to_owned(), |(_, value)| value);
     telemetry::change(&filter)?;
-    tracing::info!(filter, "what to log was read again");
+    tracing::info!(filter, "the log filter was reloaded");
     Ok(())
 }
 
-/// Returns the number of the broken line: the one after all that can be read. An unclosed quote
-/// begins there.
+/// Returns the number of the broken line, the first that cannot be read. An unclosed quote begins
+/// there.
 fn broken_line(text: &str) -> usize {
     let lines: Vec<_> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
     let readable = |&count: &usize| {
@@ -124,24 +124,24 @@ fn broken_line(text: &str) -> usize {
     1 + (0..lines.len()).rev().find(readable).unwrap_or_default()
 }
 
-/// Says on stdout where the process serves; the scheme is `http` or `https`.
+/// Prints the process's URL on stdout. The scheme is `http` or `https`.
 pub fn ready(name: &str, scheme: &str, address: std::net::SocketAddr) {
     say(&format!("{name} ready: {scheme}://{address}"));
 }
 
-/// Prints a line on stdout, and flushes it. A closed stdout is no reason to end.
+/// Prints a line on stdout and flushes it. Ignores a closed stdout.
 pub fn say(line: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}");
     let _ = stdout.flush();
 }
 
-/// Signals within this time are one.
+/// Signals within this time count as one.
 const SAME_SIGNAL: Duration = Duration::from_millis(200);
 
-/// Follows the signals. SIGTERM announces the end, and begins it after `delay`. Ctrl-C begins it at
-/// once. A second signal ends the process without waiting for calls. SIGHUP makes it read again what to
-/// log; the gateway reads its certificate again.
+/// Handles signals. SIGTERM announces the shutdown and begins it after `delay`. Ctrl-C begins it at
+/// once. A second signal ends the process without waiting for calls. SIGHUP reloads the log filter;
+/// the gateway also reloads its certificate.
 pub fn on_signals(delay: Duration) -> Result<Shutdown> {
     let shutdown = Shutdown::default();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -150,7 +150,7 @@ pub fn on_signals(delay: Duration) -> Result<Shutdown> {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             if let Err(error) = reload_log() {
-                tracing::warn!(error = format!("{error:#}"), "what to log stays as it was");
+                tracing::warn!(error = format!("{error:#}"), "the log filter was not changed");
             }
         }
     });
@@ -162,10 +162,10 @@ pub fn on_signals(delay: Duration) -> Result<Shutdown> {
         };
         tracing::info!(
             ?delay,
-            "stopping: readiness is off, and connections are taken for the delay"
+            "stopping: not ready any more, but accepting connections during the delay"
         );
         tokio::spawn(async move { told.begin_after(delay).await });
-        // A supervisor may tell the process and its group.
+        // A supervisor may signal both the process and its group.
         let first = Instant::now();
         while first.elapsed() < SAME_SIGNAL {
             tokio::select! {
@@ -173,7 +173,7 @@ pub fn on_signals(delay: Duration) -> Result<Shutdown> {
                 _ = interrupt.recv() => {}
             }
         }
-        say_error("stopped by a second signal: calls that were running are cut");
+        say_error("stopped by a second signal: running calls were cut off");
         std::process::exit(1);
     });
     Ok(shutdown)

@@ -1,4 +1,4 @@
-//! The settings that every process takes, as flags, environment variables, or lines of `.env`.
+//! Settings of every process: flags, environment variables, or lines of `.env`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use http::Uri;
 use crate::Upstream;
 
 /// The environment variables of all programs. A test compares them with the settings.
-pub const VARIABLES: [&str; 31] = [
+pub const VARIABLES: [&str; 32] = [
     "CLINIC_ACCESS_TTL",
     "CLINIC_API_DOCS",
     "CLINIC_ASSIGNMENT_URL",
@@ -44,13 +44,14 @@ pub const VARIABLES: [&str; 31] = [
     "CLINIC_TLS_KEY",
     "CLINIC_TRUSTED_PROXIES",
     "CLINIC_UNCOUNTED_NETWORKS",
+    "CLINIC_UPSTREAMS",
 ];
 
-/// Returns the variables whose names begin as those of settings do and are none: most likely misspelled.
+/// Returns the variables that begin with `CLINIC_` and are not settings, most likely misspelled.
 pub fn unknown_variables() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     // Kubernetes sets variables for each of its services, such as CLINIC_AUTH_SERVICE_HOST and
-    // CLINIC_AUTH_PORT_50051_TCP. The tests have variables of theirs, and so has docker-compose.yml.
+    // CLINIC_AUTH_PORT_50051_TCP. The tests and docker-compose.yml have variables, too.
     let others = ["CLINIC_TEST_", "_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "CLINIC_TAG"];
     let is_unknown = |name: &String| {
         name.starts_with("CLINIC_")
@@ -60,55 +61,55 @@ pub fn unknown_variables() -> Vec<String> {
     names.filter(is_unknown).collect()
 }
 
-/// What is logged unless the operator says otherwise.
+/// Default log filter.
 pub const DEFAULT_LOG: &str = "info";
 
-/// For every process.
+/// Settings of every process.
 #[derive(Args, Clone, Debug)]
 pub struct Process {
-    /// What to log: a level, or `info,clinic::calls=debug`, which adds a line for every call
+    /// Log filter: a level, or `info,clinic::calls=debug`, which adds a line for every call
     #[arg(long, env = "CLINIC_LOG", default_value = DEFAULT_LOG, global = true)]
     pub log: String,
 }
 
-/// For every server.
+/// Settings of every server.
 #[derive(Args, Clone, Debug)]
 pub struct Serving {
-    /// Time for which the server goes on serving after SIGTERM, such as 2s. Its readiness is off
-    /// meanwhile, so that clients and load balancers turn to other replicas. Ctrl-C skips it
+    /// Time for which the server keeps serving after SIGTERM, such as 2s. It is not ready during
+    /// this time, so clients and load balancers switch to other replicas. Ctrl-C skips it
     #[arg(long, env = "CLINIC_SHUTDOWN_DELAY", default_value = "2s", value_parser = duration)]
     pub shutdown_delay: Duration,
-    /// Time that running calls get to finish after that, such as 10s; then they are cut
+    /// Time for running calls to finish after that, such as 10s; then they are cut off
     #[arg(long, env = "CLINIC_SHUTDOWN_GRACE", default_value = "10s", value_parser = duration)]
     pub shutdown_grace: Duration,
 }
 
-/// Where the keys are.
+/// Location of the keys.
 #[derive(Args, Clone, Debug)]
 pub struct Keys {
-    /// The keys directory, made by `clinic keys init`
+    /// The keys directory, created by `clinic keys init`
     #[arg(long, env = "CLINIC_KEYS_DIR", default_value = "./data/keys")]
     pub keys_dir: PathBuf,
 }
 
 impl Keys {
-    /// The directory.
+    /// Returns the keys directory.
     pub fn open(&self) -> KeyDir {
         KeyDir::new(&self.keys_dir)
     }
 
-    /// Returns the signer of claims under that name.
+    /// Returns a signer of claims for the issuer of that name.
     pub fn signer(&self, name: &str, clock: &Clock) -> Result<ClaimsSigner> {
         Ok(ClaimsSigner::open(&self.open(), name, clock.clone())?)
     }
 }
 
 /// Returns a channel to the service at these [`urls`].
-pub fn upstream(name: &'static str, urls: &str) -> Result<Upstream> {
+pub fn upstream(name: &str, urls: &str) -> Result<Upstream> {
     Upstream::new(name, "", self::urls(name, urls)?)
 }
 
-/// The URLs behind one name: `http://records:50052`, or several separated by commas.
+/// Parses the URLs of a service: `http://records:50052`, or several separated by commas.
 pub fn urls(name: &str, urls: &str) -> Result<Vec<Uri>> {
     urls.split(',')
         .map(|url| {
@@ -125,21 +126,15 @@ fn not_a_url(name: &str, url: &str) -> Error {
     anyhow!("the URL of {name}, {url:?}, is not of the form http://HOST:PORT")
 }
 
-/// A duration as `500ms`, `30s`, `15m`, `12h` or `7d`.
+/// Ten years. Clocks cannot add much longer durations.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Parses a duration: `500ms`, `30s`, `15m`, `12h` or `7d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let explain = || format!("{text:?} is not of the form 500ms, 30s, 15m, 12h or 7d");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(explain)?;
-    let number: u64 = number.parse().map_err(|_| explain())?;
-    let unit = match unit {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        "h" => Duration::from_secs(60 * 60),
-        "d" => Duration::from_secs(24 * 60 * 60),
-        _ => return Err(explain()),
-    };
-    u32::try_from(number).ok().and_then(|n| unit.checked_mul(n)).ok_or_else(explain)
+    let parsed = humantime::parse_duration(text).ok();
+    parsed
+        .filter(|duration| *duration <= MAX_DURATION)
+        .ok_or_else(|| format!("{text:?} is not of the form 500ms, 30s, 15m, 12h or 7d"))
 }
 
 #[cfg(test)]
@@ -150,7 +145,7 @@ mod tests {
     fn durations_are_read_with_their_unit() {
         assert_eq!(duration("15m"), Ok(Duration::from_secs(900)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for text in ["", "15", "m", "-1s", "1.5h", "1 s", "99999999999d"] {
+        for text in ["", "15", "m", "-1s", "1x", "3651d", "99999999999999999999d"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

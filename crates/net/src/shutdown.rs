@@ -1,5 +1,5 @@
-//! How a server ends: first it says so and goes on serving, so that its clients and load balancers
-//! turn to others; then it takes no new connection, and finishes its calls within the grace.
+//! Graceful shutdown. The server announces it while clients and load balancers switch to other
+//! replicas. Then it accepts no new connections, and finishes its calls within the grace period.
 
 use std::time::Duration;
 
@@ -13,36 +13,36 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Announces the end.
+    /// Announces the shutdown.
     pub fn announce(&self) {
         self.announced.cancel();
     }
 
-    /// Begins the end, announced or not.
+    /// Begins the shutdown, announced or not.
     pub fn begin(&self) {
         self.announced.cancel();
         self.begun.cancel();
     }
 
-    /// Announces the end, and begins it after `delay`.
+    /// Announces the shutdown and begins it after `delay`.
     pub async fn begin_after(&self, delay: Duration) {
         self.announce();
         tokio::time::sleep(delay).await;
         self.begin();
     }
 
-    /// Cancelled when the end is announced.
+    /// Returns a token that is cancelled when the shutdown is announced.
     pub fn announced(&self) -> &CancellationToken {
         &self.announced
     }
 
-    /// Cancelled when the end begins.
+    /// Returns a token that is cancelled when the shutdown begins.
     pub fn begun(&self) -> &CancellationToken {
         &self.begun
     }
 }
 
-/// Ends without an announcement.
+/// Creates a shutdown that begins as soon as it is announced.
 impl From<CancellationToken> for Shutdown {
     fn from(token: CancellationToken) -> Self {
         Self { announced: token.clone(), begun: token }
@@ -50,7 +50,7 @@ impl From<CancellationToken> for Shutdown {
 }
 
 /// Waits for `serve`, but no longer than `grace` after `shutdown`: a connection that never ends
-/// would hold it for ever (hyperium/hyper#4170). `None` when time ran out.
+/// would block it forever (hyperium/hyper#4170). Returns None if the time ran out.
 pub async fn drain<F: Future>(
     serve: F,
     shutdown: &CancellationToken,

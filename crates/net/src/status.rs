@@ -11,18 +11,18 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "clinic";
 
-/// `ERROR_REASON_NOT_FOUND` → `NOT_FOUND`, the form that AIP-193 wants.
+/// Converts `ERROR_REASON_NOT_FOUND` to `NOT_FOUND`, the form that AIP-193 requires.
 pub fn reason_text(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }
 
-/// An error with its reason.
+/// Returns an error with its reason.
 pub fn status(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status {
     with_details(code, reason, message, HashMap::new(), |_| {})
 }
 
-/// An error with its reason and further details.
+/// Returns an error with its reason and further details.
 pub fn with_details(
     code: Code,
     reason: ErrorReason,
@@ -36,13 +36,13 @@ pub fn with_details(
     Status::with_error_details(code, message, details)
 }
 
-/// How many violations a status lists. They travel in a header, and one that is too large breaks the
-/// connection for all of its calls.
+/// Maximum number of violations in a status. They are sent in a header, and a header that is too
+/// large breaks the connection for all its calls.
 const MAX_VIOLATIONS: usize = 64;
-/// How many of them its message names.
+/// Maximum number of fields that the message names.
 const MAX_NAMED: usize = 8;
 
-/// INVALID_ARGUMENT with the bad fields: the first 64, and how many more there are.
+/// Returns INVALID_ARGUMENT with the first 64 invalid fields and the number of the others.
 pub(crate) fn invalid_fields(violations: Vec<Violation>) -> Status {
     let count = violations.len();
     let message = match violations.as_slice() {
@@ -65,7 +65,7 @@ pub(crate) fn invalid_fields(violations: Vec<Violation>) -> Status {
             for violation in violations.into_iter().take(MAX_VIOLATIONS) {
                 details.add_bad_request_violation(violation.field, violation.message);
             }
-            // Of the request as a whole, so it names no field.
+            // This concerns the whole request, so it names no field.
             if let more @ 1.. = count.saturating_sub(MAX_VIOLATIONS) {
                 details.add_bad_request_violation("", format!("and {more} more fields"));
             }
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(bad.len(), 65);
         assert_eq!((bad[0].field.as_str(), bad[63].field.as_str()), ("ids[0]", "ids[63]"));
         assert_eq!((bad[64].field.as_str(), &*bad[64].description), ("", "and 436 more fields"));
-        // HTTP/2 clients take headers of 16 KiB and more; the details are a third longer in base64.
+        // HTTP/2 clients accept headers of 16 KiB and more. Base64 adds a third to the details.
         assert!(status.details().len() < 8 * 1024, "{}", status.details().len());
     }
 }

@@ -1,4 +1,4 @@
-//! Logs: to stderr, for people on a terminal and as JSON otherwise, so that stdout stays parseable.
+//! Logs to stderr, as text on a terminal and as JSON otherwise. Stdout stays parseable.
 
 use std::io::{IsTerminal as _, stderr};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -14,8 +14,8 @@ use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use crate::settings::unknown_variables;
 
-/// What PostgreSQL remarks on statements that are as they should be, such as making a table unless
-/// it is there. Before what the operator wants, which may say otherwise.
+/// Hides PostgreSQL's notices about normal statements, such as creating a table if it does not
+/// exist. Comes before the operator's filter, which can override it.
 const QUIET: &str = "sqlx::postgres::notice=warn";
 
 /// The filter of this process.
@@ -26,7 +26,7 @@ pub fn start(filter: &str) -> Result<()> {
     let filter = Filter(Arc::new(RwLock::new(parse(filter)?)));
     let logs = registry().with(filter.clone());
     let lines = fmt::layer().with_writer(stderr);
-    // Someone else may have started logging, in a test: then that is what there is.
+    // In a test, logging may have been started elsewhere: then keep it.
     let started = if stderr().is_terminal() {
         logs.with(lines.with_target(false)).try_init()
     } else {
@@ -35,13 +35,13 @@ pub fn start(filter: &str) -> Result<()> {
     if started.is_ok() {
         FILTER.set(filter).ok();
         for name in unknown_variables() {
-            tracing::warn!(name, "this environment variable is no setting: check its spelling");
+            tracing::warn!(name, "unknown setting in the environment: check its spelling");
         }
     }
     Ok(())
 }
 
-/// Logs by another filter from now on.
+/// Replaces the filter.
 pub fn change(filter: &str) -> Result<()> {
     let parsed = parse(filter)?;
     if let Some(Filter(current)) = FILTER.get() {
@@ -59,17 +59,17 @@ fn parse(filter: &str) -> Result<EnvFilter> {
         )
     };
     for part in filter.split(',') {
-        // The library takes any word for the name of a module, so that `warning` would log nothing.
+        // The library accepts any word as the name of a module, so `warning` would log nothing.
         let is_level = !part.is_empty() && part.trim().parse::<LevelFilter>().is_ok();
         ensure!(is_level || part.contains("::") || part.contains('='), why());
-        // Of a span and its fields, which [`Filter`] does not follow.
+        // A filter on a span and its fields, which [`Filter`] does not support.
         ensure!(!part.contains('['), why());
     }
     EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(why)
 }
 
-/// A filter that can be changed. Each place that logs is asked once, and again after a change, so the
-/// lock is not on the path of calls. (`tracing_subscriber::reload` takes one each time that a span is
+/// A filter that can be replaced. It is evaluated once per log statement, and again after a change,
+/// so calls do not take the lock. (`tracing_subscriber::reload` takes one each time that a span is
 /// entered.)
 #[derive(Clone)]
 struct Filter(Arc<RwLock<EnvFilter>>);

@@ -1,15 +1,15 @@
-//! A channel to a service of any number of processes behind one name.
+//! A load-balanced channel to the replicas of a service.
 //!
-//! The name is resolved again and again, so replicas come and go (`--scale records=3`). Each is asked
-//! for its health every second. Calls go round the replicas that are well; while none is, round those
-//! that can be connected to; otherwise a call fails at once instead of waiting.
+//! Names are resolved repeatedly, so replicas can come and go (`--scale records=3`). Every replica
+//! has a health check every second. Calls go round-robin to the healthy replicas, or if there are
+//! none, to those that accept connections. Without any, a call fails at once instead of waiting.
 //!
-//! An attempt that never reached a replica goes to the next one, whatever the method. A read whose
-//! connection broke is repeated once, a write never.
+//! If an attempt never reached a replica, the call goes to the next one, whatever the method. A
+//! read whose connection broke is retried once, a write never.
 
 mod answer;
 mod connection;
-mod kept;
+mod replayable;
 mod replica;
 mod replicas;
 mod target;
@@ -35,14 +35,14 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tower::Service;
 
 use crate::parse_timeout;
-use connection::{Failed, How};
-use kept::Kept;
+use connection::{Failed, FailureKind};
+use replayable::ReplayableRequest;
 use replicas::Replicas;
 use target::Target;
 
-/// Bytes that a replica may send of one answer before somebody reads it.
+/// Bytes that a replica may send of one response before they are read.
 pub const STREAM_WINDOW: u32 = 128 * 1024;
-/// Attempts of one call at most.
+/// Maximum attempts of one call.
 const MOST_ATTEMPTS: usize = 5;
 
 /// See the module. Clones share everything.
@@ -50,28 +50,28 @@ const MOST_ATTEMPTS: usize = 5;
 pub struct Upstream(Arc<Inner>);
 
 struct Inner {
-    name: &'static str,
+    name: Arc<str>,
     replicas: Arc<Replicas>,
     _background: DropGuard,
 }
 
 impl Upstream {
-    /// Creates a channel to the replicas at these URLs. `health_of` is the gRPC service whose health
-    /// counts; without a name it is the health of the whole process.
-    pub fn new(name: &'static str, health_of: &str, urls: Vec<Uri>) -> Result<Self> {
-        // Read here, and not by the first call.
+    /// Creates a channel to the replicas at these URLs. `health_of` is the gRPC service whose
+    /// health counts; empty for the health of the whole process.
+    pub fn new(name: &str, health_of: &str, urls: Vec<Uri>) -> Result<Self> {
+        // Initialize it here, so that the first call does not.
         LazyLock::force(&REPEATABLE);
         let ended = CancellationToken::new();
-        let replicas = Replicas::new(name, health_of.to_owned(), urls, &ended)?;
+        let name: Arc<str> = name.into();
+        let replicas = Replicas::new(name.clone(), health_of.to_owned(), urls, &ended)?;
         Ok(Self(Arc::new(Inner { name, replicas, _background: ended.drop_guard() })))
     }
 
-    /// Sends a call to a replica. Callers on one thread pass the same number, and share a connection.
-    /// The caller sets the timeout. `is_repeatable` says that the call changes nothing and that its
-    /// answer is no stream.
+    /// Sends a call to a replica. Callers on one thread pass the same number and share a
+    /// connection. The caller sets the timeout. `is_repeatable` means that the call changes nothing
+    /// and that its response is not a stream.
     ///
-    /// A failure on the way is a status without details: [`crate::Error`] turns it into an answer,
-    /// and logs it.
+    /// A transport failure is a status without details, which [`crate::Error`] converts and logs.
     pub async fn send(
         &self,
         caller: usize,
@@ -79,9 +79,10 @@ impl Upstream {
         request: Request<Body>,
     ) -> Result<Response<Body>, Status> {
         let replicas = &self.0.replicas;
-        let mut kept = Kept::new(request).map_err(|failed| self.unavailable(&failed))?;
+        let mut kept =
+            ReplayableRequest::new(request).map_err(|failed| self.unavailable(&failed))?;
         let (mut tried, mut is_lost) = (Vec::new(), false);
-        let mut last = Failed::new(How::Refused, &"no replica is up");
+        let mut last = Failed::new(FailureKind::Refused, &"no replica is available");
         while tried.len() < MOST_ATTEMPTS
             && let Some(replica) = replicas.pick(&tried)
         {
@@ -95,9 +96,9 @@ impl Upstream {
             };
             replicas.failed(&replica, last.how);
             let may_repeat = match last.how {
-                How::Refused | How::NoAnswer | How::NotTaken => true,
-                How::Lost => is_repeatable && !std::mem::replace(&mut is_lost, true),
-                How::Reset | How::Aborted => false,
+                FailureKind::Refused | FailureKind::NoAnswer | FailureKind::NotTaken => true,
+                FailureKind::Lost => is_repeatable && !std::mem::replace(&mut is_lost, true),
+                FailureKind::Reset | FailureKind::Aborted => false,
             };
             if !may_repeat || !kept.is_kept() {
                 break;
@@ -107,12 +108,12 @@ impl Upstream {
         Err(self.unavailable(&last))
     }
 
-    /// The name that it was made with.
-    pub fn name(&self) -> &'static str {
-        self.0.name
+    /// Returns the name from [`Upstream::new`].
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
-    /// Follows its health, which is that of the best replica. None until that is known.
+    /// Returns a watch on the health of the best replica. None until it is known.
     pub fn health(&self) -> watch::Receiver<Option<ServingStatus>> {
         self.0.replicas.health()
     }
@@ -122,10 +123,10 @@ impl Upstream {
     }
 }
 
-/// Asks the server at that URL for its health. On this machine its certificate is not verified.
+/// Asks the server at that URL for its health. Does not verify a certificate on this machine.
 pub(crate) async fn health(url: &Uri) -> Result<ServingStatus> {
     let addresses = lookup_host((replicas::host(url), replicas::port(url))).await;
-    let mut failed = anyhow!("its name stands for no address");
+    let mut failed = anyhow!("its name resolves to no address");
     for address in addresses.context("its name cannot be resolved")? {
         let target = match address.ip().is_loopback() {
             true => Target::local(url, address),
@@ -162,7 +163,7 @@ impl Service<Request<Body>> for Upstream {
             let answer = upstream.send(0, is_repeatable, request);
             match left {
                 Some(left) => timeout(left, answer).await.unwrap_or_else(|_| {
-                    Err(Status::deadline_exceeded("the time of the call is over"))
+                    Err(Status::deadline_exceeded("the deadline of the call has passed"))
                 }),
                 None => answer.await,
             }
@@ -170,7 +171,7 @@ impl Service<Request<Body>> for Upstream {
     }
 }
 
-/// The paths of the suite's methods that may be repeated.
+/// Paths of the suite's methods that may be retried.
 static REPEATABLE: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET);
     // A process whose contract cannot be read does not start.

@@ -1,4 +1,4 @@
-//! `Debug` for messages with private fields: what a log may show of them.
+//! Generates `Debug` for messages with private fields, whose values logs must not show.
 
 use std::fmt::Write as _;
 
@@ -41,7 +41,7 @@ pub(crate) fn generate(messages: &[Message]) -> String {
     code
 }
 
-/// prost leaves `Debug` out for a message's oneofs too.
+/// Generates `Debug` for a oneof: prost's `skip_debug` also applies to the oneofs of a message.
 fn oneof_debug(message: &Message, oneof: &str) -> String {
     let path = names::oneof_path(message, oneof);
     let arm = |field: &Field| {

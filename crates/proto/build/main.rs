@@ -1,7 +1,7 @@
-//! Compiles the contract with protox (no protoc needed) and generates, from the same descriptors,
-//! the messages, the validation of every input, and `Debug` impls that leave private fields out.
+//! Compiles the contract with protox, which needs no protoc, and generates messages, validation,
+//! and `Debug` impls that hide private fields.
 
-#![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
+#![expect(clippy::print_stdout, reason = "cargo reads the output of build scripts")]
 
 mod debug;
 mod names;
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let rules = validation::generate(&messages)? + &validation::generate_look_up(requests);
     write_rust(&out.join("validation.rs"), &rules)?;
     write_rust(&out.join("debug.rs"), &debug::generate(&messages))?;
-    // What every process reads at its start has no comments: they are most of the bytes.
+    // Every process reads `descriptors.bin` at start. Comments would be most of its bytes.
     let plain = compile(&proto, &third_party, false)?;
     for (name, compiler) in [("descriptors.bin", plain), ("documented.bin", compiler)] {
         let bytes = compiler.encode_file_descriptor_set();
@@ -43,13 +43,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The names of what the methods take.
+/// Returns the names of the request messages.
 fn requests(pool: &DescriptorPool) -> HashSet<String> {
     let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     methods.map(|method| method.input().full_name().to_owned()).collect()
 }
 
-/// Every file with its imports.
+/// Compiles every file with its imports.
 fn compile(proto: &Path, third_party: &Path, comments: bool) -> Result<protox::Compiler> {
     let mut compiler = protox::Compiler::new([proto, third_party])?;
     compiler.include_imports(true).include_source_info(comments).open_files(protos(proto)?)?;
@@ -76,7 +76,7 @@ fn generate_messages(
     mut set: prost_types::FileDescriptorSet,
     messages: &[clinic_contract::Message],
 ) -> Result<()> {
-    // Of the imports only what messages are made of: options are not generated.
+    // Removes imports that only declare options: no code is generated for them.
     set.file.retain(|file| {
         file.package().starts_with("clinic.") || file.package() == "google.protobuf"
     });

@@ -1,4 +1,4 @@
-//! What prost calls things.
+//! The names that prost generates.
 
 use clinic_contract::Message;
 

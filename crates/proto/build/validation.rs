@@ -1,4 +1,5 @@
-//! `impl Validate` for every message: calls into `crate::validation`, one a field that has rules.
+//! Generates `impl Validate` for every message: a call into `crate::validation` for each field with
+//! rules.
 
 use std::fmt::Write as _;
 
@@ -26,7 +27,7 @@ pub(crate) fn generate(messages: &[Message]) -> Result<String> {
     Ok(code)
 }
 
-/// `check_of`: the rules of these messages by their full names.
+/// Generates `check_of`, which finds the check of a message by its full name.
 pub(crate) fn generate_look_up<'a>(requests: impl Iterator<Item = &'a Message>) -> String {
     let mut arms = String::new();
     for message in requests {
@@ -116,11 +117,11 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                     field.name
                 );
             }
-            // Lists that only answers hold.
+            // Lists that are only in responses.
             (Type::Message(_) | Type::Enum(..), Shape::Repeated) => {}
             (Type::Message(name), _) if name == "google.protobuf.FieldMask" => {
                 let (resource, paths) = masked_resource(message, all)
-                    .ok_or_else(|| fail("a mask needs a message of the contract beside it"))?;
+                    .ok_or_else(|| fail("a mask needs a resource in the same message"))?;
                 let _ = write!(
                     code,
                     "out.mask({:?}, self.update_mask.as_ref(), &{paths:?}, {resource:?});",
@@ -153,7 +154,7 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                 }
             }
             _ if has_rules(&field.rules) || field.required => {
-                return Err(fail("this kind of field cannot have rules yet").into());
+                return Err(fail("rules are not supported for this type of field").into());
             }
             _ => {}
         }
@@ -168,14 +169,14 @@ fn choice(choice: &Choice, message: &Message) -> Result<String> {
             f.name == *name && matches!((&f.kind, f.shape), (Type::Text, Shape::Implicit))
         };
         message.fields.iter().find(is_text).ok_or_else(|| {
-            format!("{}.{name}: the rule oneof is for text only yet", message.full_name)
+            format!("{}.{name}: the rule oneof supports text only", message.full_name)
         })?;
         let _ = write!(given, "({name:?}, !self.{name}.is_empty()),");
     }
     Ok(format!("out.choice(&[{given}], {});", choice.required))
 }
 
-/// The resource beside an update mask, and the paths that a mask may name.
+/// Returns the resource that an update mask applies to, and the paths that the mask may name.
 fn masked_resource(message: &Message, all: &[Message]) -> Option<(String, Vec<String>)> {
     let (field, name) = message.fields.iter().find_map(|f| match &f.kind {
         Type::Message(name) if name.starts_with("clinic.") => Some((f, name)),
@@ -195,9 +196,10 @@ fn requirement(field: &Field) -> &'static str {
     }
 }
 
-const UNBOUNDED: &str = "a list of a request needs the rule max_items";
+const UNBOUNDED: &str = "a list in a request needs the rule max_items";
 
-/// Whether the items are worth looking at, as code; none when there may be any number of them.
+/// Generates the expression that checks a list and returns whether to check its items. Returns
+/// `None` for a list without a maximum.
 fn repeated(field: &Field) -> Option<String> {
     let max = field.rules.max_items?;
     Some(format!(

@@ -1,12 +1,12 @@
-//! The forms of text that rules name: the standard ones of protovalidate, and those that
-//! `clinic/access/v1/formats.proto` predefines. Each says in CEL there what it says in Rust here.
+//! The text formats of the rules: standard ones of protovalidate, and the predefined ones of
+//! `clinic/access/v1/formats.proto`, where CEL expressions define the same checks.
 
 use std::sync::LazyLock;
 
 use chrono::{Days, NaiveDate, Utc};
 use regex::Regex;
 
-/// A form: what it is called in an error, and the test.
+/// A text format: its error message and its check.
 pub struct Format {
     pub message: &'static str,
     pub is_valid: fn(&str) -> bool,
@@ -24,11 +24,11 @@ pub const PROSE: Format = Format {
 pub const ID_OR_ME: Format =
     Format { message: "must be a UUID, or `me` for your own", is_valid: is_id_or_me };
 pub const BIRTH_DATE: Format = Format {
-    message: "must be a day as YYYY-MM-DD, not in the future and at most 150 years ago",
+    message: "must be a date in the form YYYY-MM-DD, not in the future and at most 150 years ago",
     is_valid: is_birth_date,
 };
 pub const AMOUNT: Format = Format {
-    message: "must be an amount with at most 8 digits and 2 decimals, as 150.50",
+    message: "must be an amount with at most 8 digits and 2 decimals, such as 150.50",
     is_valid: is_amount,
 };
 pub const PHONE: Format = Format {
@@ -60,13 +60,13 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// The longest life known is 122 years.
+/// 150 years. The longest known life is 122 years.
 const MAX_AGE_DAYS: u64 = 54_788;
 
 fn is_birth_date(text: &str) -> bool {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a rule of the contract, without a clock at hand"
+        reason = "a rule of the contract has no access to the clock"
     )]
     let today = Utc::now().date_naive();
     let well_formed = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
@@ -170,13 +170,13 @@ mod tests {
         );
     }
 
-    /// The pattern of a predefined rule, as its CEL text says it.
+    /// Returns the pattern in the CEL expression of a predefined rule.
     fn pattern_in_cel(rule: &str) -> Regex {
         let contract = include_str!("../../../proto/clinic/access/v1/formats.proto");
         let (_, text) = contract.split_once(&format!("optional bool {rule} = ")).unwrap();
         let (_, text) = text.split_once("this.matches('").unwrap();
         let (pattern, _) = text.split_once("')").unwrap();
-        // Escaped twice: as a string of CEL within a string of the contract.
+        // Escaped twice: a CEL string within a protobuf string.
         Regex::new(&pattern.replace(r"\\\\", r"\")).unwrap()
     }
 

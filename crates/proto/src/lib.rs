@@ -1,6 +1,4 @@
-//! The contract as Rust: messages, descriptors, and the validation that the contract states.
-//!
-//! Everything here is generated from `proto/`, except what the generated code calls.
+//! The contract in Rust: messages, descriptors and validation, generated from `proto/`.
 
 pub mod format;
 pub mod mask;
@@ -47,15 +45,15 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/debug.rs"));
 }
 
-/// The `google.protobuf.FileDescriptorSet` of the contract and all that it imports, with every
-/// option. Decode it with prost-reflect: prost-types drops the options silently.
+/// The `google.protobuf.FileDescriptorSet` of the contract and its imports, with all options.
+/// Decode it with prost-reflect: prost-types silently drops the options.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// The same with the comments, which documents are written from.
+/// The same with comments, from which documents are generated.
 pub const DOCUMENTED_FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/documented.bin"));
 
-/// The names of a message's fields, sorted; none for a message that the contract does not have.
+/// Returns the sorted names of a message's fields; empty if the contract has no such message.
 pub fn field_names(message: &str) -> Vec<String> {
     use prost::Message as _;
     let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
@@ -70,7 +68,7 @@ pub fn field_names(message: &str) -> Vec<String> {
     names
 }
 
-/// Stands for a private value in `Debug`.
+/// Replaces a private value in `Debug` output.
 struct Private;
 
 impl std::fmt::Debug for Private {

@@ -1,19 +1,19 @@
-//! Which fields an update changes (AIP-134).
+//! Update masks (AIP-134).
 
 use prost_types::FieldMask;
 
-/// See the module. Paths that are no field have been refused when the request was decoded.
+/// The fields that an update changes. Validation has already refused unknown paths.
 pub enum Mask {
-    /// Those that are given.
+    /// The fields with a value in the request.
     Given,
-    /// All that may change.
+    /// All fields that can change.
     All,
-    /// These.
+    /// These fields.
     Only(Vec<String>),
 }
 
 impl Mask {
-    /// What a request's mask asks for.
+    /// Converts the mask of a request.
     pub fn of(mask: Option<FieldMask>) -> Self {
         match mask {
             None => Self::Given,
@@ -23,7 +23,7 @@ impl Mask {
         }
     }
 
-    /// Whether a field changes; `given` says whether the request holds a value for it.
+    /// Returns whether a field changes. `given` is whether the request has a value for it.
     pub fn selects(&self, field: &str, given: bool) -> bool {
         match self {
             Self::Given => given,

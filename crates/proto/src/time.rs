@@ -1,13 +1,13 @@
-//! Points in time between the contract and the domain.
+//! Converts times to protobuf.
 
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 
-/// The contract's form of a point in time.
+/// Converts a time to a protobuf timestamp.
 pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
     Timestamp {
         seconds: at.timestamp(),
-        // Below 2·10⁹ by chrono's own account (leap seconds), so it always fits.
+        // chrono documents a maximum below 2·10⁹ (leap seconds), so it always fits.
         nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
     }
 }

@@ -1,5 +1,5 @@
-//! The rules of `buf.validate` and `google.api.field_behavior`, as the generated code calls them.
-//! Every violation is reported at once; none quotes the value, which may be private.
+//! The rules of `buf.validate` and `google.api.field_behavior`, called by the generated code. All
+//! violations are reported at once. None quotes the value, which may be private.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -10,21 +10,21 @@ use prost_types::FieldMask;
 
 use crate::format::Format;
 
-/// A message that knows the rules of its contract.
+/// A message with rules.
 pub trait Validate {
-    /// Adds what is wrong with this message to `out`.
+    /// Adds the violations in this message to `out`.
     fn check(&self, presence: Presence<'_>, out: &mut Violations);
 }
 
-/// Lists the rules that an encoded message breaks.
+/// A function that lists the rules that an encoded message breaks.
 pub type Check = fn(&[u8]) -> Vec<Violation>;
 
-/// Finds the rules of a method's request by its full name, for callers that do not know its type.
+/// Finds the check of a request message by its full name, for callers that do not know its type.
 pub fn check_of(message: &str) -> Option<Check> {
     crate::generated::check_of(message)
 }
 
-/// Checks an encoded message as the servers' codec does; bytes that are no such message break no rule.
+/// Checks an encoded message as the servers' codec does. Malformed bytes give no violations.
 pub(crate) fn check<M: Message + Default + Validate>(encoded: &[u8]) -> Vec<Violation> {
     let mut violations = Violations::default();
     if let Ok(message) = M::decode(encoded) {
@@ -33,21 +33,21 @@ pub(crate) fn check<M: Message + Default + Validate>(encoded: &[u8]) -> Vec<Viol
     violations.found
 }
 
-/// Which required fields must be there.
+/// Which required fields must be given.
 #[derive(Clone, Copy)]
 pub enum Presence<'a> {
     /// All of them.
     Create,
-    /// All but those that only a Create takes: the update mask is `*`.
+    /// All except immutable ones: the update mask is `*`.
     Replace,
-    /// None: an update without a mask changes what is given.
+    /// None: an update without a mask changes the given fields only.
     Given,
     /// Those that the update mask names.
     Masked(&'a [String]),
 }
 
 impl<'a> Presence<'a> {
-    /// What an update mask asks for (AIP-134).
+    /// Converts an update mask (AIP-134).
     pub fn of(mask: Option<&'a FieldMask>) -> Self {
         match mask.map(|m| m.paths.as_slice()) {
             None | Some([]) => Self::Given,
@@ -67,11 +67,11 @@ impl<'a> Presence<'a> {
     }
 }
 
-/// When a field may not be empty.
+/// When a field must not be empty.
 #[derive(Clone, Copy)]
 pub enum Required {
     Never,
-    /// An immutable field: updates leave it out.
+    /// For immutable fields, which updates omit.
     OnCreate,
     Always,
 }
@@ -85,12 +85,12 @@ pub struct Text {
     pub formats: &'static [Format],
 }
 
-/// What is wrong with one field.
+/// A rule that a field breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The path from the request, as `patient.first_name` or `ids[3]`.
+    /// The path from the request, such as `patient.first_name` or `ids[3]`.
     pub field: String,
-    /// What it must be.
+    /// What the field must be.
     pub message: String,
 }
 
@@ -100,7 +100,7 @@ impl Violation {
     }
 }
 
-/// What is wrong with a message.
+/// The violations in a message.
 #[derive(Default)]
 pub struct Violations {
     path: String,
@@ -108,14 +108,15 @@ pub struct Violations {
 }
 
 impl Violations {
-    /// Adds a violation that only code can find, with the field's path from here.
+    /// Adds a violation of a rule that is not in the contract. The path of `field` is relative to
+    /// the current message.
     pub fn add(&mut self, field: &str, message: impl Into<String>) {
         let field =
             if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) };
         self.found.push(Violation { field, message: message.into() });
     }
 
-    /// The violations found.
+    /// Returns the violations.
     pub fn into_vec(self) -> Vec<Violation> {
         self.found
     }
@@ -146,7 +147,7 @@ impl Violations {
         }
     }
 
-    /// Fields of which only one may be given.
+    /// Checks that at most one of these fields is given, or exactly one if `required` is set.
     pub(crate) fn choice(&mut self, given: &[(&str, bool)], required: bool) {
         let count = given.iter().filter(|(_, given)| *given).count();
         let rule = match count {
@@ -177,11 +178,11 @@ impl Violations {
 
     pub(crate) fn number(&mut self, field: &str, value: i32, allowed: &[i32]) {
         if !allowed.contains(&value) {
-            self.add(field, "must be one of the values that may be chosen here");
+            self.add(field, "must be one of the allowed values");
         }
     }
 
-    /// The rules of the list itself; false when it is longer than anybody should look at.
+    /// Checks the rules of a list. Returns false if it is too long to check its items.
     pub(crate) fn repeated<T: Eq + Hash>(
         &mut self,
         field: &str,
@@ -199,7 +200,7 @@ impl Violations {
         } else if len > max {
             self.add(field, format!("must have at most {max} items"));
         } else if unique && items.iter().collect::<HashSet<_>>().len() < items.len() {
-            self.add(field, "must not name anything twice");
+            self.add(field, "must not contain duplicates");
         }
         len <= max
     }
@@ -236,10 +237,10 @@ impl Violations {
         let Some(mask) = mask else { return };
         if mask.paths.iter().any(|p| p == "*") {
             if mask.paths.len() > 1 {
-                self.add(field, "`*` must stand alone");
+                self.add(field, "`*` must be the only path");
             }
         } else if mask.paths.iter().any(|path| !paths.contains(&path.as_str())) {
-            // The path itself is not quoted: it is the client's text.
+            // Does not quote the path, which is text from the client.
             self.add(
                 field,
                 format!("must name fields of `{resource}` that can change: {}", paths.join(", ")),

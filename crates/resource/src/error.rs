@@ -1,4 +1,4 @@
-//! Why an operation on a resource fails.
+//! The errors of operations on resources.
 
 use clinic_net::Error as Answer;
 use clinic_store::idempotency::CreateError;
@@ -9,7 +9,7 @@ use crate::field::InvalidDay;
 /// Why an operation on a resource fails.
 #[derive(Debug)]
 pub enum Error {
-    /// There is no such record that the caller may reach, or may do this with.
+    /// The record does not exist, or the caller may not access it in this way.
     NotFound,
     /// The record changed since its etag was read.
     Stale,
@@ -17,16 +17,16 @@ pub enum Error {
     Invalid {
         /// The path from the request.
         field: String,
-        /// What it must be.
+        /// What the field must be.
         message: &'static str,
     },
     /// The page token is damaged or belongs to another query.
     PageToken,
     /// The request id was used for other content.
     RequestIdReused,
-    /// A defect of the service.
+    /// A bug in the service.
     Defect(&'static str),
-    /// The database.
+    /// An error of the database.
     Store(clinic_store::Error),
 }
 
@@ -55,7 +55,7 @@ impl From<CreateError> for Error {
 impl Error {
     pub(crate) fn invalid_day(resource: &str, InvalidDay { field }: InvalidDay) -> Self {
         let field = format!("{resource}.{field}");
-        Self::Invalid { field, message: "must be a day as YYYY-MM-DD" }
+        Self::Invalid { field, message: "must be a date in the form YYYY-MM-DD" }
     }
 }
 

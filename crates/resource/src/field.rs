@@ -1,4 +1,4 @@
-//! Fields of a resource: where each is in its message, and in which column.
+//! Maps fields of a resource's message to columns.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -9,41 +9,41 @@ use clinic_store::{Arg, etag};
 use prost_types::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _};
+use sqlx::{Column as _, FromRow, Row as _};
 use uuid::Uuid;
 
 use crate::text::{fold, name_key};
-use crate::{Found, Resource};
+use crate::{Record, Resource};
 
-/// A field of the message `M`, kept in a column.
+/// A field of the message `M` that is stored in a column.
 pub struct Field<M: 'static> {
     pub(crate) name: &'static str,
     column: &'static str,
     kind: Kind<M>,
-    /// A column with the key by which the field is searched or compared.
+    /// A second column, with a key by which the field is searched or compared.
     key: Option<(&'static str, Key)>,
     pub(crate) is_basic: bool,
 }
 
-/// The fields of a message that are columns.
+/// The fields of a message that are stored in columns.
 pub struct Fields<M: 'static> {
     pub(crate) all: &'static [Field<M>],
-    /// The list of columns: of all fields, and with nothing for those outside of the BASIC view.
+    /// The column lists of the FULL and the BASIC view.
     columns: [OnceLock<&'static str>; 2],
 }
 
 impl<M> Fields<M> {
-    /// The fields of a resource, in the order in which they are read. The first is its id.
+    /// Creates the fields of a resource, in the order of the column list. The first is the id.
     pub const fn new(all: &'static [Field<M>]) -> Self {
         Self { all, columns: [OnceLock::new(), OnceLock::new()] }
     }
 
-    /// The list of columns, for a SELECT or a RETURNING.
+    /// Returns the column list for a SELECT or a RETURNING.
     pub(crate) fn columns(&self, with_full: bool) -> &'static str {
         let [full, basic] = &self.columns;
         let columns = || {
             let columns: Vec<_> = self.all.iter().map(|field| field.column(with_full)).collect();
-            // Once for each resource of the process.
+            // Leaks once for each resource and view.
             &*columns.join(", ").leak()
         };
         (if with_full { full } else { basic }).get_or_init(columns)
@@ -54,20 +54,20 @@ impl<M> Fields<M> {
 enum Kind<M: 'static> {
     /// Text that callers write. Surrounding space is trimmed.
     Text(fn(&mut M) -> &mut String),
-    /// A day that callers write, as YYYY-MM-DD.
+    /// A date that callers write, as YYYY-MM-DD.
     Day(fn(&mut M) -> &mut String),
     /// A number that callers write.
     Int(fn(&mut M) -> &mut i32),
-    /// A yes or no that callers write; the value is that of a field without one.
+    /// A boolean that callers write, with its default.
     Flag(fn(&mut M) -> &mut Option<bool>, bool),
-    /// What only the service sets.
+    /// Only the service sets this one and the following.
     Id(fn(&mut M) -> &mut String),
     Etag(fn(&mut M) -> &mut String),
     Time(fn(&mut M) -> &mut Option<Timestamp>),
     Bool(fn(&mut M) -> &mut bool),
 }
 
-// Derived, they would ask the same of `M`.
+// Derives would also require `M: Clone` and `M: Copy`.
 impl<M> Clone for Kind<M> {
     fn clone(&self) -> Self {
         *self
@@ -76,12 +76,12 @@ impl<M> Clone for Kind<M> {
 
 impl<M> Copy for Kind<M> {}
 
-/// How a key is made of a text.
+/// How a key is computed from text.
 #[derive(Clone, Copy)]
 enum Key {
     /// Bytes that sort by name.
     Name,
-    /// Text that is compared without regard to case.
+    /// Text for case-insensitive comparison.
     Folded,
 }
 
@@ -100,22 +100,22 @@ impl<M> Field<M> {
         Self { name, column: name, kind, key: None, is_basic: false }
     }
 
-    /// Text that callers write.
+    /// Creates a text field that callers write.
     pub const fn text(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
         Self::new(name, Kind::Text(at))
     }
 
-    /// A day that callers write.
+    /// Creates a date field that callers write.
     pub const fn day(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
         Self::new(name, Kind::Day(at))
     }
 
-    /// A number that callers write.
+    /// Creates a number field that callers write.
     pub const fn int(name: &'static str, at: fn(&mut M) -> &mut i32) -> Self {
         Self::new(name, Kind::Int(at))
     }
 
-    /// A yes or no that callers write.
+    /// Creates a boolean field that callers write.
     pub const fn flag(
         name: &'static str,
         at: fn(&mut M) -> &mut Option<bool>,
@@ -124,45 +124,45 @@ impl<M> Field<M> {
         Self::new(name, Kind::Flag(at, default))
     }
 
-    /// An id that the service sets; empty where the column is NULL.
+    /// Creates an id field that the service sets; empty if the column is NULL.
     pub const fn id(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
         Self::new(name, Kind::Id(at))
     }
 
-    /// The etag, which is made of the column `version`.
+    /// Creates the etag field, from the column `version`.
     pub const fn etag(at: fn(&mut M) -> &mut String) -> Self {
         Self { column: "version", ..Self::new("etag", Kind::Etag(at)) }
     }
 
-    /// A time that the service sets.
+    /// Creates a time field that the service sets.
     pub const fn time(name: &'static str, at: fn(&mut M) -> &mut Option<Timestamp>) -> Self {
         Self::new(name, Kind::Time(at))
     }
 
-    /// A yes or no that the service sets.
+    /// Creates a boolean field that the service sets.
     pub const fn bool(name: &'static str, at: fn(&mut M) -> &mut bool) -> Self {
         Self::new(name, Kind::Bool(at))
     }
 
-    /// Also part of the BASIC view.
+    /// Adds the field to the BASIC view.
     #[must_use]
     pub const fn basic(self) -> Self {
         Self { is_basic: true, ..self }
     }
 
-    /// Also kept in a column by which names are searched and sorted.
+    /// Adds a key column by which names are searched and sorted.
     #[must_use]
     pub const fn searched_by(self, column: &'static str) -> Self {
         Self { key: Some((column, Key::Name)), ..self }
     }
 
-    /// Also kept in a column that is compared without regard to case.
+    /// Adds a key column for case-insensitive comparison.
     #[must_use]
     pub const fn compared_by(self, column: &'static str) -> Self {
         Self { key: Some((column, Key::Folded)), ..self }
     }
 
-    /// The column, or nothing of its type for a view that it is not part of.
+    /// Returns the column, or an empty value of its type if the field is not in the view.
     fn column(&self, with_full: bool) -> &'static str {
         match (self.is_basic || with_full, &self.kind) {
             (true, _) => self.column,
@@ -175,7 +175,7 @@ impl<M> Field<M> {
         }
     }
 
-    /// Empties the field if it is not part of the BASIC view.
+    /// Clears the field if it is not in the BASIC view.
     pub(crate) fn hide(&self, message: &mut M) {
         if self.is_basic {
             return;
@@ -189,7 +189,7 @@ impl<M> Field<M> {
         }
     }
 
-    /// The key in that column, of a message that was read.
+    /// Computes the key in this column from a message.
     pub(crate) fn key_in(&self, column: &str, message: &mut M) -> Option<Vec<u8>> {
         match (self.key, self.kind) {
             (Some((own, Key::Name)), Kind::Text(at)) if own == column => {
@@ -199,7 +199,7 @@ impl<M> Field<M> {
         }
     }
 
-    /// Takes what a request writes: the field's own column, and its key's.
+    /// Takes the value that a request writes, for the field's column and its key column.
     pub(crate) fn take(&self, message: &mut M, into: &mut Vec<Value>) -> Result<(), InvalidDay> {
         let Self { name: field, column, .. } = *self;
         let (is_given, value) = match self.kind {
@@ -224,7 +224,7 @@ impl<M> Field<M> {
                 }
             },
             Kind::Int(at) => (*at(message) != 0, (*at(message)).into()),
-            // The default also when a mask names the field and no value is given.
+            // Also uses the default if a mask names the field and no value is given.
             Kind::Flag(at, default) => {
                 let flag = *at(message);
                 (flag.is_some(), flag.unwrap_or(default).into())
@@ -236,16 +236,18 @@ impl<M> Field<M> {
     }
 }
 
-/// Text that is no day. The contract's rules refuse most of them before.
+/// Text that is not a date. The contract's rules already refuse most such texts.
 pub(crate) struct InvalidDay {
     pub(crate) field: &'static str,
 }
 
-/// Reads the columns of [`Fields::columns`], and whether the caller sees the FULL view if that is a
-/// column more.
+/// The column that tells whether the caller sees the FULL view, if that depends on the row.
+pub(crate) const IS_FULL: &str = "is_full";
+
+/// Reads the columns of [`Fields::columns`] and, if it follows them, the column [`IS_FULL`].
 macro_rules! from_row {
     ($row:ty) => {
-        impl<'r, R: Resource> FromRow<'r, $row> for Found<R> {
+        impl<'r, R: Resource> FromRow<'r, $row> for Record<R> {
             fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
                 let mut message = R::Message::default();
                 let fields = R::fields().all;
@@ -273,9 +275,10 @@ macro_rules! from_row {
                         Kind::Bool(to) => *to(&mut message) = row.try_get(at)?,
                     }
                 }
-                let is_full = match row.len() > fields.len() {
-                    true => Some(row.try_get(fields.len())?),
-                    false => None,
+                // Checks the name, because a shared read has the ordinal in this position.
+                let is_full = match row.columns().get(fields.len()) {
+                    Some(column) if column.name() == IS_FULL => Some(row.try_get(fields.len())?),
+                    _ => None,
                 };
                 Ok(Self { id: row.try_get(0)?, is_full, message })
             }

@@ -1,17 +1,17 @@
-//! What all resources have in common: reading within a scope, lists, creating once or by a request
-//! id, updating under an etag with a mask, deleting and undeleting.
+//! The operations of all resources: get, list, create with or without a request id, update with
+//! etag and mask, delete and undelete.
 //!
-//! A service says what is particular to a resource: its table and fields ([`Resource`]), which rows
-//! a caller may reach ([`Scope`]), and which ranges of which indexes make up a list ([`Range`]).
+//! A service defines the table and fields of a resource ([`Resource`]), the rows that a caller may
+//! access ([`Scope`]), and the index ranges that make up a list ([`Range`]).
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`field`] | fields between message and table |
-//! | [`scope`] | rows that a caller may reach |
+//! | [`field`] | mapping of fields to columns |
+//! | [`scope`] | rows that a caller may access |
 //! | [`read`] | get and batch get |
 //! | [`list`] | pages and counts |
 //! | [`write`] | create, update, delete, undelete |
-//! | [`text`] | how names and other texts are compared |
+//! | [`text`] | comparison of names and other texts |
 
 mod error;
 pub mod field;
@@ -32,27 +32,26 @@ pub use write::{New, Requires, Update};
 
 /// A kind of record. Each row of its table has an `id uuid` and a `version bigint`.
 pub trait Resource: Send + Sync + Unpin + 'static {
-    /// Its message in the contract.
+    /// The message in the contract.
     type Message: Message + Default + Unpin + 'static;
 
-    /// Its name, as the contract's messages name the field with it: `patient`.
+    /// The name of the field that holds it in the contract's requests, such as `patient`.
     const NAME: &'static str;
-    /// Its table.
+    /// The table.
     const TABLE: &'static str;
-    /// Fields of the message that follow from others and from the view: [`Resource::complete`].
+    /// Fields of the message that are not columns. [`Resource::complete`] can set them.
     const DERIVED: &'static [&'static str] = &[];
-    /// The condition of rows that are there, where rows can be deleted: `deleted_at IS NULL`.
+    /// The condition of rows that are not deleted (`deleted_at IS NULL`), if rows can be deleted.
     const LIVE: Option<&'static str> = None;
 
-    /// The fields that are columns.
+    /// Returns the fields that are columns.
     fn fields() -> &'static Fields<Self::Message>;
 
-    /// Sets what follows from other fields and from the view.
+    /// Sets the fields that are derived from other fields and from the view.
     fn complete(_message: &mut Self::Message, _view: View) {}
 }
 
-/// The names of all fields that a resource knows, in order. A test compares them with the contract's,
-/// so that no field can be forgotten.
+/// Returns the sorted names of all fields of a resource. Tests compare them with the contract's.
 pub fn field_names<R: Resource>() -> Vec<&'static str> {
     let columns = R::fields().all.iter().map(|field| field.name);
     let mut names: Vec<_> = columns.chain(R::DERIVED.iter().copied()).collect();
@@ -60,21 +59,21 @@ pub fn field_names<R: Resource>() -> Vec<&'static str> {
     names
 }
 
-/// The names of the fields in the BASIC view.
+/// Returns the names of the fields in the BASIC view.
 pub fn basic_field_names<R: Resource>() -> Vec<&'static str> {
     R::fields().all.iter().filter(|field| field.is_basic).map(|field| field.name).collect()
 }
 
 /// A row that was read.
-pub struct Found<R: Resource> {
+pub struct Record<R: Resource> {
     id: Uuid,
-    /// Whether the caller sees the FULL view; none where that does not depend on the row.
+    /// Whether the caller sees the FULL view; `None` if that does not depend on the row.
     is_full: Option<bool>,
     message: R::Message,
 }
 
-impl<R: Resource> Found<R> {
-    /// The message in this view, or in the BASIC view if the caller sees no more of this row.
+impl<R: Resource> Record<R> {
+    /// Returns the message in this view, or in the BASIC view if the caller sees only that.
     fn into_message(self, view: View) -> R::Message {
         let Self { is_full, mut message, .. } = self;
         let view = if is_full == Some(false) { View::Basic } else { view };

@@ -1,5 +1,5 @@
-//! Lists: pages by keyset, and counts. The cost of a page does not grow with the table: each
-//! statement reads ranges of indexes, and stops when the page is full.
+//! Lists: keyset pagination and counts. The cost of a page does not grow with the table: each
+//! statement reads index ranges and stops when the page is full.
 
 use clinic_identity::Principal;
 use clinic_store::page::{self, Cursor};
@@ -7,20 +7,20 @@ use clinic_store::{Db, Query};
 use prost::Message;
 
 use crate::read::select;
-use crate::{Error, Found, Resource, Scope, View};
+use crate::{Error, Record, Resource, Scope, View};
 
-/// Rows that one statement reads at most. A row can have 84 KB, so what does not fit into a page is
-/// not more than 5 MiB. The statements of a page are no snapshot: a record that is renamed meanwhile
-/// can be on it twice, or not at all, as on two pages.
+/// Maximum rows per statement. A row can have 84 KB, so at most 5 MiB are read that do not fit into
+/// the page. The statements of a page do not share a snapshot: a record that is renamed meanwhile
+/// can appear twice or not at all, as it can on two pages.
 const ROWS: i64 = 64;
 
 /// A part of a list. The parts follow one another, each in its own order.
 pub struct Part {
     /// The column that its rows are sorted by before the id.
     pub key: Option<&'static str>,
-    /// Its order, as `last_name_key, id`.
+    /// Its order, such as `last_name_key, id`.
     pub order: &'static str,
-    /// Ranges of indexes whose union it is.
+    /// The index ranges whose union is the part.
     pub ranges: Vec<Range>,
 }
 
@@ -28,17 +28,17 @@ pub struct Part {
 pub struct Range {
     /// The condition of its rows.
     pub condition: Query,
-    /// The columns by which the index sorts them, if they begin with others than the part's order.
+    /// The order of the index, if it does not begin with the columns of the part's order.
     pub order: Option<Query>,
 }
 
-/// Which records a list has, and in which order.
+/// The records of a list and their order.
 pub trait Listing: Sync {
-    /// A part of the list by its number, or the rest of it after a cursor. The numbers are in page
-    /// tokens: they stay the same from release to release.
+    /// Returns a part of the list by its number, or the rest of the part after a cursor. Page
+    /// tokens contain the numbers, so they must stay the same in later releases.
     fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part>;
 
-    /// The condition of all rows of the list.
+    /// Returns the condition of all rows of the list.
     fn condition(&self) -> Query;
 }
 
@@ -52,12 +52,13 @@ pub struct List<'a, L> {
 
 /// A page of a list.
 pub struct Page<R: Resource> {
-    rows: Vec<(Cursor, Found<R>)>,
+    rows: Vec<(Cursor, Record<R>)>,
     next: Option<Cursor>,
     view: View,
 }
 
-/// What a page token belongs to: the method, its filters, and the caller with the caller's roles.
+/// Returns the fingerprint of the query that a page token belongs to: the method, its filters, the
+/// caller and the caller's roles.
 pub fn fingerprint(principal: &Principal, method: &str, filters: &[&[u8]]) -> Vec<u8> {
     let (id, roles) = (principal.id(), principal.roles().bits().to_be_bytes());
     let mut parts = vec![method.as_bytes(), id.as_bytes(), &roles];
@@ -82,18 +83,19 @@ impl<L: Listing> List<'_, L> {
         size: i64,
         after: Option<Cursor>,
     ) -> Result<Page<R>, Error> {
-        // One row more than the page tells whether another page follows.
+        // One extra row tells whether another page follows.
         let mut wanted = size + 1;
         let (mut rows, mut measured, mut bytes, mut is_read) = (Vec::new(), 0, 0, false);
         let mut number = after.as_ref().map_or(0, |cursor| cursor.branch);
         let mut after = after;
+        let _permit = db.long_read().await?;
         while wanted > 0 && bytes <= page::MAX_BYTES {
             let Some(part) = self.listing.part(number, after.as_ref()) else {
                 is_read = true;
                 break;
             };
             let limit = wanted.min(ROWS);
-            let found: Vec<Found<R>> = match self.select::<R>(&part, limit) {
+            let found: Vec<Record<R>> = match self.select::<R>(&part, limit) {
                 Some(query) => db.fetch_all(query).await?,
                 None => Vec::new(),
             };
@@ -129,7 +131,7 @@ impl<L: Listing> List<'_, L> {
         Ok(count)
     }
 
-    /// The statement that reads rows of a part; none when there are none to see.
+    /// Returns the statement that reads rows of a part; `None` if the part has no ranges.
     pub fn select<R: Resource>(&self, part: &Part, limit: i64) -> Option<Query> {
         let mut query = select::<R>(self.scope, self.asked);
         query.push(" WHERE ");
@@ -142,8 +144,8 @@ impl<L: Listing> List<'_, L> {
                 return Some(query);
             }
             ranges => {
-                // A disjunction would be a scan of everybody's rows for a caller who sees few of them.
-                // Each range alone yields as many rows as can be on the page.
+                // An OR would scan all rows for a caller who can see only a few of them. Each range
+                // yields at most `limit` rows.
                 for (at, range) in ranges.iter().enumerate() {
                     query.push(if at == 0 { "id IN (" } else { " UNION " });
                     query.push("SELECT id FROM (SELECT id FROM ").push(R::TABLE).push(" WHERE ");
@@ -159,8 +161,8 @@ impl<L: Listing> List<'_, L> {
         Some(query)
     }
 
-    /// Appends the condition that a row is in the scope, whatever the ranges are. In a form that no
-    /// index serves: which index does is for the ranges to say.
+    /// Appends the condition that a row is in the scope, whatever the ranges are. No index serves
+    /// the condition in this form, so the ranges determine which index the database uses.
     fn push_scope(&self, query: &mut Query) {
         self.scope.push(query);
         query.push(" IS TRUE");
@@ -178,27 +180,27 @@ impl Range {
     }
 }
 
-impl<R: Resource> Found<R> {
-    /// The value of a key column. Without it a cursor would lead to the same rows again.
+impl<R: Resource> Record<R> {
+    /// Returns the value of a key column. A cursor without it would lead to the same rows again.
     fn key(&mut self, column: Option<&str>) -> Result<Vec<u8>, Error> {
         let Some(column) = column else { return Ok(Vec::new()) };
         let key = R::fields().all.iter().find_map(|field| field.key_in(column, &mut self.message));
-        key.ok_or(Error::Defect("a list is sorted by a column that is no key of a name"))
+        key.ok_or(Error::Defect("a list is sorted by a column that is not a name key"))
     }
 }
 
 impl<R: Resource> Page<R> {
-    /// The messages, for looking up what belongs to them.
+    /// Returns the messages, so that the caller can look up related records.
     pub fn messages(&self) -> impl Iterator<Item = &R::Message> {
         self.rows.iter().map(|(_, row)| &row.message)
     }
 
-    /// Where the next page begins.
+    /// Returns the position of the next page.
     pub fn next(&self) -> Option<&Cursor> {
         self.next.as_ref()
     }
 
-    /// The items of the response, as many as fit, and the token of the next page.
+    /// Returns the items of the response, as many as fit, and the token of the next page.
     pub fn into_items<T: Message>(
         self,
         tokens: &page::Tokens,

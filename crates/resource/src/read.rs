@@ -5,28 +5,29 @@ use std::collections::{HashMap, HashSet};
 use clinic_store::{Db, Query};
 use uuid::Uuid;
 
-use crate::{Error, Found, Resource, Scope, View};
+use crate::field::IS_FULL;
+use crate::{Error, Record, Resource, Scope, View};
 
-/// The condition that selects a record by its id.
+/// Returns the condition that selects a record by its id.
 pub fn by_id(id: Uuid) -> Query {
     let mut condition = Query::new("id = ");
     condition.push_bind(id);
     condition
 }
 
-/// Reads the record of this condition that is not deleted.
+/// Reads the record that matches this condition and is not deleted.
 pub async fn get<R: Resource>(
     db: &Db,
     which: &Query,
     scope: &Scope,
     asked: View,
 ) -> Result<R::Message, Error> {
-    let found: Option<Found<R>> = db.find(live::<R>(which, scope, asked)).await?;
+    let found: Option<Record<R>> = db.find(live::<R>(which, scope, asked)).await?;
     Ok(found.ok_or(Error::NotFound)?.into_message(scope.view(asked).unwrap_or(asked)))
 }
 
-/// Reads the records with these ids, in the order of the ids. One that is not there is an error, or
-/// left out when it may be missing.
+/// Reads the records with these ids, in the order of the ids. A missing record is an error unless
+/// `allow_missing` is set.
 pub async fn batch_get<R: Resource>(
     db: &Db,
     ids: &[String],
@@ -35,16 +36,16 @@ pub async fn batch_get<R: Resource>(
     allow_missing: bool,
 ) -> Result<Vec<R::Message>, Error> {
     let ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
-    // The contract compares texts, so it lets the same id in upper and lower case through.
+    // The contract's rule compares text, so it accepts the same id in upper and lower case.
     if ids.iter().collect::<HashSet<_>>().len() < ids.len() {
-        let message = "must not name anything twice";
+        let message = "must not contain duplicates";
         return Err(Error::Invalid { field: "ids".to_owned(), message });
     }
     let mut which = Query::new("id IN ");
     which.push_list(ids.iter().copied());
-    let found: Vec<Found<R>> = db.fetch_all(live::<R>(&which, scope, asked)).await?;
-    let mut found: HashMap<Uuid, Found<R>> = found.into_iter().map(|row| (row.id, row)).collect();
-    let rows: Vec<Found<R>> = ids.iter().filter_map(|id| found.remove(id)).collect();
+    let found: Vec<Record<R>> = db.fetch_all(live::<R>(&which, scope, asked)).await?;
+    let mut found: HashMap<Uuid, Record<R>> = found.into_iter().map(|row| (row.id, row)).collect();
+    let rows: Vec<Record<R>> = ids.iter().filter_map(|id| found.remove(id)).collect();
     if rows.len() < ids.len() && !allow_missing {
         return Err(Error::NotFound);
     }
@@ -52,7 +53,7 @@ pub async fn batch_get<R: Resource>(
     Ok(rows.into_iter().map(|row| row.into_message(view)).collect())
 }
 
-/// Selects the rows of this condition and this scope that are not deleted.
+/// Selects the rows that match this condition, are in this scope and are not deleted.
 pub(crate) fn live<R: Resource>(which: &Query, scope: &Scope, asked: View) -> Query {
     let mut query = select::<R>(scope, asked);
     query.push(" WHERE (").append(which).push(") AND ");
@@ -60,7 +61,7 @@ pub(crate) fn live<R: Resource>(which: &Query, scope: &Scope, asked: View) -> Qu
     query
 }
 
-/// `SELECT … FROM table`, with what the caller may see and has asked for.
+/// Returns `SELECT … FROM table` with the columns that the caller asked for and may see.
 pub(crate) fn select<R: Resource>(scope: &Scope, asked: View) -> Query {
     let view = scope.view(asked);
     let mut query = Query::new("SELECT ");
@@ -68,12 +69,13 @@ pub(crate) fn select<R: Resource>(scope: &Scope, asked: View) -> Query {
     if view.is_none() {
         query.push(", ");
         scope.push_is_full(&mut query);
+        query.push(" AS ").push(IS_FULL);
     }
     query.push(" FROM ").push(R::TABLE);
     query
 }
 
-/// What a write returns: everything.
+/// Returns the column list of a RETURNING: all columns.
 pub(crate) fn returning<R: Resource>() -> Query {
     Query::new(R::fields().columns(true))
 }

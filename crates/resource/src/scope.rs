@@ -1,4 +1,4 @@
-//! Rows that a caller may reach.
+//! The rows that a caller may access.
 
 use clinic_store::{Arg, Query};
 
@@ -11,7 +11,7 @@ pub enum View {
     Full,
 }
 
-/// Rows that a caller may reach on one ground. An index serves the condition.
+/// Rows that a caller may access for one reason. An index serves the condition.
 #[derive(Clone)]
 pub struct Arm {
     condition: Query,
@@ -20,52 +20,53 @@ pub struct Arm {
 }
 
 impl Arm {
-    /// Rows of this condition, in the FULL view, deleted ones only to undelete them.
+    /// Returns an arm with the rows that match this condition, in the FULL view. Deleted rows are
+    /// not shown, but can be undeleted.
     pub fn new(condition: Query) -> Self {
         Self { condition, view: View::Full, shows_deleted: false }
     }
 
-    /// All rows.
+    /// Returns an arm with all rows.
     pub fn all() -> Self {
         Self::new(Query::new("TRUE"))
     }
 
-    /// Rows with this value in a column; `column` ends with ` = `.
+    /// Returns an arm with the rows that have this value in a column; `column` ends with ` = `.
     pub fn of(column: &'static str, value: impl Into<Arg>) -> Self {
         let mut condition = Query::new(column);
         condition.push_bind(value);
         Self::new(condition)
     }
 
-    /// In the BASIC view.
+    /// Restricts the arm to the BASIC view.
     #[must_use]
     pub fn basic(self) -> Self {
         Self { view: View::Basic, ..self }
     }
 
-    /// Deleted rows are shown on demand: the caller may undelete them.
+    /// Shows deleted rows on demand, so that the caller can undelete them.
     #[must_use]
     pub fn with_deleted(self) -> Self {
         Self { shows_deleted: true, ..self }
     }
 }
 
-/// The rows that a caller may reach by one method: a union of arms.
+/// The rows that a caller may access with one method: a union of arms.
 #[derive(Clone, Default)]
 pub struct Scope(Vec<Arm>);
 
 impl Scope {
-    /// The arms, each of which an index serves.
+    /// Returns each arm as a scope, because each is served by an index.
     pub fn arms(&self) -> impl ExactSizeIterator<Item = Self> {
         self.0.iter().map(|arm| Self(vec![arm.clone()]))
     }
 
-    /// Whether there is nothing to reach.
+    /// Returns whether the scope has no rows.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The view in which the caller sees all rows that are asked for in a view; none if that depends
+    /// Returns the view in which the caller sees rows when asking for `asked`; `None` if it depends
     /// on the row.
     pub fn view(&self, asked: View) -> Option<View> {
         let is_full = |arm: &Arm| arm.view == View::Full;
@@ -81,7 +82,7 @@ impl Scope {
         self.push_arms(query, |_| true, |_, _| ());
     }
 
-    /// Appends the condition that a row is in the scope and to be shown. `live` is the condition of
+    /// Appends the condition that a row is in the scope and is shown. `live` is the condition of
     /// rows that are not deleted.
     pub fn push_shown(&self, query: &mut Query, live: Option<&'static str>, with_deleted: bool) {
         let Some(live) = live else { return self.push(query) };
@@ -99,10 +100,10 @@ impl Scope {
         );
     }
 
-    /// Appends the condition that a row of the scope is seen in the FULL view.
+    /// Appends the condition that the caller sees a row of the scope in the FULL view.
     pub(crate) fn push_is_full(&self, query: &mut Query) {
-        // NULL where a column of the condition is.
         self.push_arms(query, |arm| arm.view == View::Full, |_, _| ());
+        // The condition is NULL if one of its columns is.
         query.push(" IS TRUE");
     }
 

@@ -1,15 +1,15 @@
-//! How texts are compared: without regard to case, names by their beginning.
+//! Case-insensitive comparison of text and prefix search of names.
 
-/// The key by which a name is sorted and found.
+/// Returns the key by which a name is sorted and searched.
 pub fn name_key(name: &str) -> Vec<u8> {
     fold(name).into_bytes()
 }
 
-/// Text for comparing without regard to case.
+/// Folds case for comparison.
 ///
-/// Character by character, unlike `str::to_lowercase`, which looks at the neighbours of a Σ: the key
-/// of a prefix must be a prefix of the key. By way of the upper case, because some lower-case letters
-/// share theirs: ς and σ, or ß and ss.
+/// Converts each character separately, so that the key of a prefix is a prefix of the key;
+/// `str::to_lowercase` looks at the neighbours of a Σ. Converts to upper case first, because some
+/// lower-case letters share an upper case: ς and σ, or ß and ss.
 pub fn fold(text: &str) -> String {
     text.trim().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
@@ -19,17 +19,17 @@ pub fn fold(text: &str) -> String {
 pub struct Prefix(Vec<u8>);
 
 impl Prefix {
-    /// None when there is nothing to search for.
+    /// Returns `None` if the query is blank.
     pub fn new(query: &str) -> Option<Self> {
         Some(name_key(query)).filter(|key| !key.is_empty()).map(Self)
     }
 
-    /// The first key with this prefix.
+    /// Returns the first key with this prefix.
     pub fn low(&self) -> Vec<u8> {
         self.0.clone()
     }
 
-    /// What every key with this prefix comes before: 0xFF is in no UTF-8.
+    /// Returns an upper bound of the keys with this prefix: 0xFF is never in UTF-8.
     pub fn high(&self) -> Vec<u8> {
         let mut high = self.0.clone();
         high.push(0xff);

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::field::Value;
 use crate::read::{by_id, live, returning};
-use crate::{Error, Found, Resource, Scope, View};
+use crate::{Error, Record, Resource, Scope, View};
 
-/// A record to be made.
+/// A record to create.
 pub struct New<R: Resource> {
     pub id: Uuid,
     /// The fields that callers write.
@@ -24,7 +24,8 @@ pub struct New<R: Resource> {
     pub request: Option<Request>,
 }
 
-/// Makes a record, or finds the one that the same request made before if it is still in the scope.
+/// Creates a record, or returns the one that the same request created before. Fails if that one is
+/// no longer in the scope.
 pub async fn create<R: Resource>(
     db: &Db,
     origin: &Origin,
@@ -43,23 +44,23 @@ pub async fn create<R: Resource>(
     let returning = returning::<R>();
     let insert = Insert { record: R::NAME, table: R::TABLE, id, values, returning };
     let find = |id| live::<R>(&by_id(id), scope, View::Full);
-    let made: Found<R> = idempotency::create(db, origin, request.as_ref(), insert, find).await?;
+    let made: Record<R> = idempotency::create(db, origin, request.as_ref(), insert, find).await?;
     Ok(made.into_message(scope.view(View::Full).unwrap_or(View::Full)))
 }
 
-/// Finds the record that the same request made before, if it is still in the scope.
+/// Finds the record that the same request created before. Fails if it is no longer in the scope.
 pub async fn find_made<R: Resource>(
     db: &Db,
     request: &Request,
     scope: &Scope,
 ) -> Result<Option<R::Message>, Error> {
     let find = |id| live::<R>(&by_id(id), scope, View::Full);
-    let found: Option<Found<R>> = request.find(db, find).await?;
+    let found: Option<Record<R>> = request.find(db, find).await?;
     let view = scope.view(View::Full).unwrap_or(View::Full);
     Ok(found.map(|row| row.into_message(view)))
 }
 
-/// What a request writes.
+/// Returns the columns that a request writes.
 fn written<R: Resource>(mut message: R::Message) -> Result<Vec<Value>, Error> {
     let mut values = Vec::new();
     for field in R::fields().all {
@@ -70,7 +71,7 @@ fn written<R: Resource>(mut message: R::Message) -> Result<Vec<Value>, Error> {
     Ok(values)
 }
 
-/// The columns of the fields that an update's mask selects.
+/// Returns the columns of the fields that an update's mask selects.
 pub fn changes<R: Resource>(mask: &Mask, message: R::Message) -> Result<Changes, Error> {
     let values = written::<R>(message)?.into_iter();
     let selected = values.filter(|value| mask.selects(value.field, value.is_given));
@@ -97,8 +98,8 @@ pub struct Update<'a, E> {
 }
 
 impl<E: From<Error>> Update<'_, E> {
-    /// Makes these changes. `also` appends `, column = expression` for what follows from them. A
-    /// record that already has all of the values stays as it is.
+    /// Writes these changes. `also` appends `, column = expression` for columns that depend on
+    /// them. A record that already has all of the values does not change.
     pub async fn update<R: Resource>(
         self,
         db: &Db,
@@ -114,7 +115,7 @@ impl<E: From<Error>> Update<'_, E> {
         self.write::<R>(db, ChangeKind::Delete, &deleted, |_| ()).await
     }
 
-    /// Brings a deleted record back.
+    /// Undeletes the record.
     pub async fn undelete<R: Resource>(self, db: &Db) -> Result<R::Message, E> {
         let undeleted = Changes::default().set("deleted_at", None::<DateTime<Utc>>);
         self.write::<R>(db, ChangeKind::Undelete, &undeleted, |_| ()).await
@@ -136,16 +137,15 @@ impl<E: From<Error>> Update<'_, E> {
         query.push(" AND ");
         etag::push_current(&mut query, self.etag);
         let write = Write::new(R::NAME, kind, query, returning::<R>());
-        let written: Option<Found<R>> = db.save(&self.origin, write).await.map_err(Error::from)?;
+        let written: Option<Record<R>> = db.save(&self.origin, write).await.map_err(Error::from)?;
         match written {
             Some(row) => Ok(row.into_message(View::Full)),
             None => self.untouched::<R>(db, changes).await,
         }
     }
 
-    /// Returns the record that the statement did not touch if there was nothing to change, and
-    /// otherwise the reason why it was not changed. Without a record that the caller may change it is
-    /// always "not found".
+    /// Returns the record if there was nothing to change, and otherwise the reason why it was not
+    /// changed. If the caller may not change the record, the reason is always "not found".
     async fn untouched<R: Resource>(self, db: &Db, changes: &Changes) -> Result<R::Message, E> {
         let mut query = Query::new("SELECT ");
         query.append(&returning::<R>());
@@ -159,7 +159,7 @@ impl<E: From<Error>> Update<'_, E> {
         query.push(" FROM ").push(R::TABLE).push(" WHERE (").append(&self.which).push(") AND ");
         self.scope.push(&mut query);
         if let Some(live) = R::LIVE {
-            // Of several records of one account the one that is not deleted counts.
+            // If an account has several records, the one that is not deleted counts.
             query.push(" ORDER BY NOT (").push(live).push(")");
         }
         query.push(" LIMIT 1");
@@ -180,10 +180,10 @@ impl<E: From<Error>> Update<'_, E> {
     }
 }
 
-/// A row that a change did not touch, and the facts that tell why: for each requirement whether it
-/// is met, whether the etag is current, and whether the row has all of the new values.
+/// A row that an update did not change, and the facts that tell why: whether each requirement is
+/// met, whether the etag is current, and whether the row already has all of the new values.
 struct Untouched<R: Resource> {
-    row: Found<R>,
+    row: Record<R>,
     facts: Vec<bool>,
 }
 
@@ -193,7 +193,7 @@ macro_rules! from_row {
             fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
                 let facts = (R::fields().all.len()..row.len()).map(|at| row.try_get(at));
                 let facts = facts.collect::<Result<_, _>>()?;
-                Ok(Self { row: Found { is_full: None, ..Found::from_row(row)? }, facts })
+                Ok(Self { row: Record { is_full: None, ..Record::from_row(row)? }, facts })
             }
         }
     };

@@ -1,34 +1,34 @@
-//! From a method's response to an answer of HTTP.
+//! Converts a method's response to an HTTP response.
 
 use std::fmt::Write as _;
 
 use crate::json::write;
 use crate::routes::Matched;
 
-/// An answer, apart from headers that every answer has.
+/// An HTTP response, without the headers that every response has.
 pub struct Answer {
     pub status: u16,
-    /// Where that which was made can be read.
+    /// URL of the created resource.
     pub location: Option<String>,
     pub etag: Option<String>,
-    /// The query of the next page of a list.
+    /// Query string of the next page of a list.
     pub next_page: Option<String>,
-    /// JSON; none where the answer is empty.
+    /// JSON; `None` if the response is empty.
     pub body: Option<Vec<u8>>,
 }
 
-/// The response is not what the contract says.
+/// The response does not match the contract.
 #[derive(Debug)]
 pub struct Damaged;
 
-/// JSON is longer than protobuf by the names of the fields: reserving for them saves most copies.
+/// Bytes reserved for field names, which protobuf does not have. Avoids most reallocations.
 const ROOM: usize = 512;
 
 impl Matched<'_> {
-    /// What to answer when the method's response is this message.
+    /// Converts the encoded response message of the method.
     ///
     /// # Errors
-    /// When it is not such a message.
+    /// When the bytes are not that message.
     pub fn answer(&self, query: Option<&str>, response: &[u8]) -> Result<Answer, Damaged> {
         let output = &self.binding.output;
         let location = match &output.created {
@@ -52,7 +52,7 @@ impl Matched<'_> {
                 field.text(message).map(|text| (!text.is_empty()).then(|| text.to_owned()))
             }
         };
-        // An etag is of what can be read afterwards.
+        // After a DELETE there is nothing to read with the etag.
         let etag = if output.empty { None } else { text(&output.etag)? };
         let next_page = text(&output.next_page)?.map(|token| next_page(query, &token));
         let mut body = None;
@@ -70,7 +70,7 @@ impl Matched<'_> {
     }
 }
 
-/// The same query with another page.
+/// Returns the query with this page token.
 fn next_page(query: Option<&str>, token: &str) -> String {
     let same = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .filter(|(name, _)| name != "page_token");

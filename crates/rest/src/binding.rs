@@ -1,5 +1,4 @@
-//! One path of one method: where the fields of the request come from, and how the response is
-//! written.
+//! One REST path of an RPC: where the request fields come from and how the response is written.
 
 use clinic_contract::{Body, Path, Paths, Result, Verb};
 use clinic_proto::validation::{Check, check_of};
@@ -11,21 +10,21 @@ use crate::request::from_text;
 use crate::schema::{MessageId, Schema, Type};
 use crate::wire::FieldPath;
 
-/// See the module.
+/// One REST path of an RPC.
 pub struct Binding {
     pub(crate) method: Method,
-    /// As in the contract, without a slash at the end.
+    /// Path template from the contract, without a trailing slash.
     pub(crate) path: String,
     pub(crate) rpc: PathAndQuery,
     pub(crate) only: Vec<i32>,
     pub(crate) input: MessageId,
-    /// The rules of the contract for the request; none for a message that is not the contract's.
+    /// Validates the request; `None` if the message is not defined in a `clinic.*` package.
     pub(crate) check: Option<Check>,
     pub(crate) body: Source,
     pub(crate) captures: Vec<(String, FieldPath)>,
-    /// The fields that the path fixes, as they are added to every request.
+    /// Encoded fields with fixed values, appended to every request.
     pub(crate) fixed: Vec<u8>,
-    /// The names of the fields of the request that the path gives.
+    /// Names of the request fields that the path sets.
     pub(crate) of_path: Vec<String>,
     pub(crate) etag: Option<FieldPath>,
     pub(crate) request_id: Option<FieldPath>,
@@ -40,43 +39,43 @@ pub(crate) enum Source {
     Field { name: String, number: u32, message: MessageId },
 }
 
-/// Where an update says what it changes.
+/// The update mask of a method.
 pub(crate) struct Update {
     pub(crate) mask: FieldPath,
-    /// PUT: everything that can change. Otherwise what the body names.
+    /// Whether the mask defaults to `*` (PUT). Otherwise it defaults to the fields in the body.
     pub(crate) replace: bool,
 }
 
 /// How the response is written.
 pub(crate) struct Output {
     pub(crate) message: MessageId,
-    /// The field that is the answer, instead of all of it.
+    /// The response field that becomes the HTTP body, instead of the whole message.
     pub(crate) part: Option<FieldPath>,
-    /// URL of the created resource: text and fields in turn.
+    /// URL of the created resource: alternating text and response fields.
     pub(crate) created: Option<Vec<(String, Option<FieldPath>)>>,
     pub(crate) etag: Option<FieldPath>,
     pub(crate) next_page: Option<FieldPath>,
-    /// DELETE: the answer is empty.
+    /// Whether the HTTP response is empty (DELETE).
     pub(crate) empty: bool,
 }
 
 impl Binding {
-    /// The method that it leads to, as `/package.Service/Method`.
+    /// Returns the RPC, as `/package.Service/Method`.
     pub fn rpc(&self) -> &PathAndQuery {
         &self.rpc
     }
 
-    /// The path as it stands in the contract, such as `/api/patients/{id}`.
+    /// Returns the path template, such as `/api/patients/{id}`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Numbers of the roles that this path requires; empty if it requires none.
+    /// Returns the numbers of the roles that the path is restricted to; empty if it is not.
     pub fn only(&self) -> &[i32] {
         &self.only
     }
 
-    /// Whether a body belongs to it.
+    /// Returns whether requests have a body.
     pub fn has_body(&self) -> bool {
         !matches!(self.body, Source::Nothing)
     }
@@ -88,7 +87,7 @@ impl Binding {
         path: &Path,
     ) -> Result<Self> {
         if method.is_client_streaming() || method.is_server_streaming() {
-            return Err("a stream has no form over JSON here yet".into());
+            return Err("streams are not supported over JSON".into());
         }
         let input = schema.add(&method.input())?;
         let output = schema.add(&method.output())?;
@@ -104,7 +103,7 @@ impl Binding {
                     Type::Message(message) => {
                         Source::Field { name: name.clone(), number: field.number, message }
                     }
-                    _ => return Err(format!("the body {name} is no message").into()),
+                    _ => return Err(format!("the body {name} is not a message").into()),
                 },
                 _ => return Err(format!("there is no field {name} for the body").into()),
             },
@@ -117,7 +116,7 @@ impl Binding {
         for name in path.captures() {
             let field = find(name)?;
             if field.repeated || matches!(field.kind, Type::Message(_)) {
-                return Err(format!("{name} cannot stand in a path").into());
+                return Err(format!("{name} cannot be a path parameter").into());
             }
             captures.push((name.to_owned(), field));
         }
@@ -125,13 +124,13 @@ impl Binding {
         for clinic_contract::Fixed { field: name, value } in &path.fixed {
             let field = find(name)?;
             let value = from_text(schema, field.kind, value);
-            field.write(value.ok_or_else(|| format!("{name} does not fit"))?, &mut fixed);
+            field.write(value.ok_or_else(|| format!("{name} has an invalid value"))?, &mut fixed);
         }
         let of_path = captures.iter().map(|(name, _)| name);
         let of_path = of_path.chain(path.fixed.iter().map(|fixed| &fixed.field)).cloned().collect();
         let update =
             optional("update_mask").map(|mask| Update { mask, replace: path.verb == Verb::Put });
-        // What is made has no etag yet.
+        // The etag in the body counts in updates only: a new resource has none.
         let etag = optional("etag").or_else(|| update.as_ref().and_then(|_| of_body("etag")));
         Ok(Self {
             method: verb(path.verb),
@@ -163,7 +162,7 @@ fn output(schema: &Schema, whole: MessageId, paths: &Paths, path: &Path) -> Resu
     let message = match &part {
         None => whole,
         Some(FieldPath { kind: Type::Message(part), repeated: false, .. }) => *part,
-        Some(_) => return Err("the response_body is no message".into()),
+        Some(_) => return Err("the response_body is not a message".into()),
     };
     let created = match &paths.created {
         None => None,
@@ -179,7 +178,7 @@ fn output(schema: &Schema, whole: MessageId, paths: &Paths, path: &Path) -> Resu
     })
 }
 
-/// `/api/users/{user.id}/` as text and fields in turn.
+/// Splits a template such as `/api/users/{user.id}/` into alternating text and fields.
 fn location(
     schema: &Schema,
     message: MessageId,

@@ -1,15 +1,14 @@
-//! JSON over HTTP from the contract: which path leads to which method, requests from JSON to
-//! protobuf, answers from protobuf to JSON, and the documents that describe it all.
+//! The REST API of the contract: routes paths to RPCs, converts requests and responses between JSON
+//! and protobuf, and generates the OpenAPI document.
 //!
-//! Everything is read from the descriptors once, when a process starts; a call then goes by tables,
-//! straight from one form to the other. Knows no transport, no caller and no service.
+//! The descriptors are read once, when a process starts; calls use the tables made from them. This
+//! crate knows nothing of transports, callers and services.
 
 mod answer;
 mod binding;
 mod json;
 mod naming;
 pub mod openapi;
-pub mod postman;
 mod request;
 mod routes;
 mod schema;

@@ -1,32 +1,31 @@
-//! What a client calls a field of a method's request: as it stands in the body, the query, the path or
-//! a header, which is where the client can change it.
+//! Maps request fields to the names by which clients send them in body, query, path or headers.
 
 use clinic_proto::validation::Violation;
 
 use crate::binding::{Binding, Source};
 
-/// Which fields of a request came in a header.
+/// Which request fields came in a header.
 #[derive(Clone, Copy, Default)]
 pub struct Given {
-    /// By `If-Match`.
+    /// In `If-Match`.
     pub etag: bool,
-    /// By `Idempotency-Key`.
+    /// In `Idempotency-Key`.
     pub request_id: bool,
 }
 
-/// Where a client gives a field of a request.
+/// Where a client sends a request field.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
-    /// With its name there; `body` is all of it.
+    /// With its name in the body; `body` is the whole body.
     Body(&'a str),
     Path,
-    /// In the query, or in a header that stands for it.
+    /// In the query or a header.
     Elsewhere,
 }
 
 impl Binding {
-    /// Names a violation's field as the client sent it. For a part of the path, the message shows
-    /// the path.
+    /// Names a violation's field as the client sent it. For a path parameter, the message shows the
+    /// path.
     pub fn as_given(&self, violation: Violation, headers: Given) -> Violation {
         let Violation { field, message } = violation;
         let name = match self.place(&field) {
@@ -56,14 +55,14 @@ impl Binding {
         within.map_or(Place::Elsewhere, Place::Body)
     }
 
-    /// A violation of what stands in the path for this field.
+    /// Returns a violation of a path parameter.
     pub(crate) fn in_path(&self, field: &str, message: &str) -> Violation {
         let path = shown(&self.path);
         Violation::new(last_name(field), format!("{message} (in the path {path})"))
     }
 }
 
-/// `/api/patient-profile/{patient.user_id}` as `/api/patient-profile/{user_id}/`.
+/// Returns `/api/patient-profile/{user_id}/` for `/api/patient-profile/{patient.user_id}`.
 pub(crate) fn shown(path: &str) -> String {
     let segments = path.split('/').map(|segment| match segment.strip_prefix('{') {
         Some(field) => format!("{{{}", last_name(field)),
@@ -72,17 +71,17 @@ pub(crate) fn shown(path: &str) -> String {
     segments.chain([String::new()]).collect::<Vec<_>>().join("/")
 }
 
-/// `user_id` for `patient.user_id`.
+/// Returns `user_id` for `patient.user_id`.
 pub(crate) fn last_name(field: &str) -> &str {
     field.rsplit('.').next().unwrap_or(field)
 }
 
-/// `roles` for `roles[1]`.
+/// Returns `roles` for `roles[1]`.
 pub(crate) fn list_of(field: &str) -> &str {
     field.split('[').next().unwrap_or(field)
 }
 
-/// Whether a field is the outer one, or a part of it.
+/// Returns whether a field is `outer` or a part of it.
 pub(crate) fn is_within(field: &str, outer: &str) -> bool {
     field.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

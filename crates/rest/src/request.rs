@@ -1,4 +1,4 @@
-//! From a request of HTTP to the message of its method.
+//! Converts an HTTP request to the request message of its method.
 
 use clinic_proto::validation::Violation;
 use percent_encoding::percent_decode_str;
@@ -12,30 +12,30 @@ use crate::routes::Matched;
 use crate::schema::{Schema, Type};
 use crate::wire::{self, FieldPath, Scalar};
 
-/// The parts of a request apart from its path.
+/// The parts of a request other than its path.
 #[derive(Default)]
 pub struct Input<'a> {
     pub query: Option<&'a str>,
-    /// Empty where there is none, which is the same as `{}`.
+    /// An empty body is the same as `{}`.
     pub body: &'a [u8],
-    /// Of `If-Match`: the etag without its quotes.
+    /// Etag from `If-Match`, without quotes.
     pub etag: Option<&'a str>,
-    /// Of `Idempotency-Key`.
+    /// Value of `Idempotency-Key`.
     pub idempotency_key: Option<&'a str>,
-    /// Headers that cannot be what they should.
+    /// Violations found in headers.
     pub bad_headers: &'a [Violation],
 }
 
-/// Bytes before a message of gRPC: a flag and the length.
+/// Bytes before a gRPC message: a flag and the length.
 const PREFIX: usize = 5;
 const NOT_UTF8: &str = "must be UTF-8";
 
 impl Matched<'_> {
-    /// The message as a frame of gRPC: a flag, four bytes of length, and protobuf.
+    /// Returns the message as a gRPC frame: a flag, four bytes of length, and protobuf.
     ///
     /// # Errors
-    /// With everything that is wrong: what cannot be read, and which rules of the contract the rest
-    /// breaks. A message that can be read is not held to the rules here: its service does that.
+    /// All violations: values that cannot be read, and rules of the contract that the other fields
+    /// break. If everything can be read, only the service checks the rules.
     pub fn request(&self, input: &Input<'_>) -> Result<Vec<u8>, Vec<Violation>> {
         let binding = self.binding;
         let mut frame = vec![0; PREFIX];
@@ -74,8 +74,8 @@ impl Matched<'_> {
         Ok(frame)
     }
 
-    /// Adds the rules of the contract that the message breaks, so that one answer names everything.
-    /// Only for a request that is refused anyway: all others are checked by their service.
+    /// Adds the rules of the contract that the message breaks, so one response names all
+    /// violations. Only for a request that is refused anyway: the service checks all others.
     fn add_broken_rules(
         &self,
         message: &[u8],
@@ -92,20 +92,20 @@ impl Matched<'_> {
             if problems.len() >= read::MAX_PROBLEMS {
                 break;
             }
-            // Nothing is missing from a body that was not read.
+            // The body could not be read, so it is unknown which fields are missing.
             if !body_is_read && matches!(binding.place(&violation.field), Place::Body(_)) {
                 continue;
             }
             let violation = binding.as_given(violation, headers);
-            // What was not read is not there, or in another place of its list.
+            // A value that was not read is missing, and shifts the items after it in a list.
             if !named.iter().any(|named| is_within(&violation.field, named)) {
                 problems.push(violation);
             }
         }
     }
 
-    /// What the body gives to the message; of a PATCH also the names of what it changes. None when
-    /// the body cannot be read.
+    /// Appends the fields of the body. Returns the names of the fields that a PATCH changes, or
+    /// `None` if the body cannot be read.
     fn read_body(
         &self,
         body: &[u8],
@@ -133,7 +133,7 @@ impl Matched<'_> {
         for field in read.given.iter().filter_map(|place| fields.get(*place)) {
             let mut problem = |message| problems.push(Violation::new(field.name.as_str(), message));
             if matches!(binding.body, Source::Everything) && binding.of_path.contains(&field.name) {
-                problem("is given by the path already");
+                problem("is already set by the path");
             } else if patch && field.changeable {
                 changed.push(field.name.clone());
             }
@@ -145,7 +145,7 @@ impl Matched<'_> {
         Some(changed)
     }
 
-    /// What the path gives. It comes last, and the last value of a field counts.
+    /// Appends the fields of the path. They come last because the last value of a field counts.
     fn read_path(&self, out: &mut Vec<u8>, problems: &mut Vec<Violation>) {
         let Self { binding, schema, .. } = self;
         for ((name, field), text) in binding.captures.iter().zip(&self.captured) {
@@ -153,12 +153,12 @@ impl Matched<'_> {
                 problems.push(binding.in_path(name, NOT_UTF8));
                 continue;
             };
-            // Ids are written in small letters or capitals. A body that is all of the request has none.
+            // Ids may be in upper or lower case. `Source::Everything` refuses them in the body.
             let within = matches!(binding.body, Source::Field { .. });
             let other = out.get(PREFIX..).filter(|_| within);
             let other = other.and_then(|message| field.text(message).ok());
             if other.is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text)) {
-                problems.push(Violation::new(last_name(name), "is not what the path says"));
+                problems.push(Violation::new(last_name(name), "must be the same as in the path"));
             }
             if !write_text(schema, field, &text, out) {
                 problems.push(binding.in_path(name, &expected(schema, field.kind)));
@@ -166,7 +166,7 @@ impl Matched<'_> {
         }
     }
 
-    /// What the query gives; whether that is also what an update changes.
+    /// Appends the fields of the query. Returns whether it has an update mask.
     fn read_query(
         &self,
         query: Option<&str>,
@@ -176,7 +176,7 @@ impl Matched<'_> {
         let Self { binding, schema, .. } = self;
         let query = query.unwrap_or_default();
         let (mut seen, mut masked) = (Vec::new(), false);
-        // The parser puts something else where it finds no UTF-8, so that is looked for beside it.
+        // The parser replaces invalid UTF-8, so the undecoded pair is checked as well.
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         for (pair, (name, text)) in pairs.zip(form_urlencoded::parse(query.as_bytes())) {
             if problems.len() >= read::MAX_PROBLEMS {
@@ -186,10 +186,10 @@ impl Matched<'_> {
                 problems.push(Violation::new(shortened(&name), message));
             };
             let Some(field) = binding.in_query(schema, &name) else {
-                problem("is not a parameter here".into());
+                problem("is not a known parameter".into());
                 continue;
             };
-            // A form that was not filled in sends empty text.
+            // HTML forms send empty text for inputs that are not filled in.
             if text.is_empty() {
                 continue;
             }
@@ -212,7 +212,7 @@ impl Matched<'_> {
 }
 
 impl Binding {
-    /// The field that a parameter of the query stands for.
+    /// Returns the field of a query parameter.
     pub(crate) fn in_query(&self, schema: &Schema, name: &str) -> Option<FieldPath> {
         let outermost = name.split('.').next().unwrap_or_default();
         let elsewhere = match &self.body {
@@ -228,7 +228,7 @@ impl Binding {
     }
 }
 
-/// Adds what the text of a path or a query stands for; false when it cannot be that.
+/// Appends a value from the path or query. Returns false if it is not of the field's type.
 fn write_text(schema: &Schema, field: &FieldPath, text: &str, out: &mut Vec<u8>) -> bool {
     if let Type::Message(_) = field.kind {
         field.write_message(&mask(text).encode_to_vec(), out);
@@ -241,10 +241,10 @@ fn write_text(schema: &Schema, field: &FieldPath, text: &str, out: &mut Vec<u8>)
     value.is_some()
 }
 
-/// The value that the text stands for.
+/// Parses a value from the path, the query or the contract.
 pub(crate) fn from_text<'a>(schema: &Schema, kind: Type, text: &'a str) -> Option<Scalar<'a>> {
     let found = match kind {
-        // As Python writes it too.
+        // Also accepts `True` and `False`, as Python writes them.
         Type::Bool if text.eq_ignore_ascii_case("true") || text == "1" => Found::Bool(true),
         Type::Bool if text.eq_ignore_ascii_case("false") || text == "0" => Found::Bool(false),
         _ => Found::Text(text),

@@ -1,4 +1,4 @@
-//! Which path leads to which method.
+//! Routes paths to RPCs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,25 +12,25 @@ use crate::schema::{Schema, pool};
 pub struct Routes {
     pub(crate) schema: Schema,
     bindings: Vec<Binding>,
-    /// For each path the bindings of its methods of HTTP, by place.
+    /// For each path, the indexes of its bindings, one per HTTP method.
     paths: matchit::Router<Vec<usize>>,
-    /// What the first segments of paths are.
+    /// The first segments of the paths.
     roots: HashSet<String>,
 }
 
-/// What is at a path.
+/// The result of routing a request.
 pub enum Found<'a> {
     Method(Matched<'a>),
-    /// Something, but not for this method of HTTP: for these.
+    /// The path exists, but only for these HTTP methods.
     Other(Vec<&'a Method>),
     Nothing,
 }
 
-/// A request's method, with what its path says.
+/// The route of a request, with the values of its path parameters.
 pub struct Matched<'a> {
     pub binding: &'a Binding,
     pub(crate) schema: &'a Schema,
-    /// As they stand in the path.
+    /// Percent-encoded, as in the path.
     pub(crate) captured: Vec<&'a str>,
 }
 
@@ -38,7 +38,7 @@ impl Routes {
     /// Reads the paths from an encoded `FileDescriptorSet`.
     ///
     /// # Errors
-    /// When a path cannot be served as the contract says it.
+    /// When a path cannot be served as the contract declares it.
     pub fn from_descriptors(descriptors: &[u8]) -> Result<Self> {
         let pool = pool(descriptors)?;
         let (mut schema, mut bindings) = (Schema::default(), Vec::new());
@@ -67,7 +67,7 @@ impl Routes {
         Ok(Self { schema, bindings, paths, roots })
     }
 
-    /// What a request is for; with and without a slash at the end of the path.
+    /// Routes a request. A trailing slash is optional.
     pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Found<'a> {
         let path = path.strip_suffix('/').unwrap_or(path);
         let Ok(matched) = self.paths.at(path) else { return Found::Nothing };
@@ -84,24 +84,24 @@ impl Routes {
         }
     }
 
-    /// Whether the path begins as one of them does, so that whoever asks means the API.
+    /// Returns whether the first segment of the path is one of the API's.
     pub fn is_under(&self, path: &str) -> bool {
         self.roots.contains(root(path))
     }
 
-    /// All of them, in the order of the contract.
+    /// Returns all bindings, in the order of the contract.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         self.bindings.iter()
     }
 }
 
-/// The first segment of a path.
+/// Returns the first segment of a path.
 fn root(path: &str) -> &str {
     path.split('/').nth(1).unwrap_or_default()
 }
 
-/// `/api/patients/{id}` as `/api/patients/{0}`: the same place may have several names, one for each
-/// method of HTTP.
+/// Returns `/api/patients/{0}` for `/api/patients/{id}`: a parameter may have another name for each
+/// HTTP method.
 pub(crate) fn anonymous(path: &str) -> String {
     let mut place = 0..;
     let segments = path.split('/').map(|segment| match segment.starts_with('{') {

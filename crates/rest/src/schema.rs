@@ -1,11 +1,11 @@
-//! The contract's types as tables: what a field is called and how it travels.
+//! The contract's types as tables: the names and encodings of their fields.
 
 use std::collections::HashMap;
 
 use clinic_contract::Result;
 use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, Kind, MessageDescriptor};
 
-/// All types that methods with a path use.
+/// All types used by RPCs with a path.
 #[derive(Default)]
 pub(crate) struct Schema {
     messages: Vec<Message>,
@@ -13,17 +13,17 @@ pub(crate) struct Schema {
     known: HashMap<String, usize>,
 }
 
-/// Where a message stands in the schema.
+/// Index of a message in the schema.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageId(usize);
 
-/// Where an enum stands in the schema.
+/// Index of an enum in the schema.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EnumId(usize);
 
 pub(crate) struct Message {
     pub(crate) form: Form,
-    /// In the order of their numbers.
+    /// Sorted by number.
     pub(crate) fields: Vec<Field>,
     by_name: HashMap<String, usize>,
 }
@@ -32,27 +32,27 @@ pub(crate) struct Message {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Object,
-    /// Text as in RFC 3339.
+    /// A string in RFC 3339 format.
     Timestamp,
-    /// Text: the paths with commas between.
+    /// A string of comma-separated paths.
     FieldMask,
 }
 
 pub(crate) struct Field {
     pub(crate) name: String,
-    /// The name as a key of JSON, with its colon.
+    /// The name as a JSON key, with quotes and colon.
     pub(crate) key: String,
     pub(crate) number: u32,
     pub(crate) kind: Type,
     pub(crate) repeated: bool,
-    /// Whether the answer leaves it out when it is not set: messages, fields with presence, and
-    /// text, which in a partial view is not empty but not shown.
+    /// Whether JSON omits the field if it is not set: messages, fields with presence, and text,
+    /// because a partial view clears the text fields that it hides.
     pub(crate) optional: bool,
-    /// Which of the message's oneofs it is a member of.
+    /// Index of the oneof that it belongs to.
     pub(crate) oneof: Option<usize>,
     /// Whether an update can change it.
     pub(crate) changeable: bool,
-    /// Whether only the suite writes it: a request may hold it, and it counts for nothing (AIP-203).
+    /// Whether only the server sets it; a value in a request is ignored (AIP-203).
     pub(crate) output_only: bool,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Enum {
 }
 
 impl Schema {
-    /// The message, and all that it holds.
+    /// Adds a message and all types that it contains.
     pub(crate) fn add(&mut self, descriptor: &MessageDescriptor) -> Result<MessageId> {
         if let Some(known) = self.known.get(descriptor.full_name()) {
             return Ok(MessageId(*known));
@@ -80,7 +80,7 @@ impl Schema {
             "google.protobuf.Timestamp" => Form::Timestamp,
             "google.protobuf.FieldMask" => Form::FieldMask,
             name if name.starts_with("google.") => {
-                return Err(format!("{name} has no form in JSON here yet").into());
+                return Err(format!("{name} is not supported in JSON").into());
             }
             _ => Form::Object,
         };
@@ -111,7 +111,7 @@ impl Schema {
                 Kind::Message(message) if !field.is_map() => Type::Message(self.add(&message)?),
                 kind => {
                     let name = field.full_name();
-                    return Err(format!("{name}: {kind:?} has no form in JSON here yet").into());
+                    return Err(format!("{name}: {kind:?} is not supported in JSON").into());
                 }
             };
             let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
@@ -152,13 +152,13 @@ impl Schema {
 }
 
 impl Message {
-    /// The field of that name, and its place.
+    /// Finds a field by name. Returns its index too.
     pub(crate) fn named(&self, name: &str) -> Option<(usize, &Field)> {
         let at = *self.by_name.get(name)?;
         Some((at, self.fields.get(at)?))
     }
 
-    /// The place of the field with that number.
+    /// Returns the index of the field with this number.
     pub(crate) fn place(&self, number: u32) -> Option<usize> {
         self.fields.binary_search_by_key(&number, |field| field.number).ok()
     }
@@ -173,13 +173,13 @@ impl Enum {
         self.values.iter().find(|(_, n)| n == name).map(|(number, _)| *number)
     }
 
-    /// All names but the one that means nothing.
+    /// Returns all names except that of the zero value.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.values.iter().filter(|(number, _)| *number != 0).map(|(_, name)| name.as_str())
     }
 }
 
-/// The pool of an encoded `FileDescriptorSet`.
+/// Decodes a `FileDescriptorSet`.
 pub(crate) fn pool(descriptors: &[u8]) -> Result<DescriptorPool> {
     Ok(DescriptorPool::decode(descriptors)?)
 }

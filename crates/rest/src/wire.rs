@@ -1,19 +1,19 @@
-//! Protobuf as bytes: fields one after the other, each with its number.
+//! The protobuf wire format: a sequence of fields, each with its number.
 
 use prost::encoding::{self, DecodeContext, WireType, decode_key, decode_varint};
 
 use crate::answer::Damaged;
 use crate::schema::{Field, MessageId, Schema, Type};
 
-/// What stands in a field.
+/// The value of a field.
 #[derive(Clone, Copy)]
 pub(crate) enum Value<'a> {
     Number(u64),
-    /// Text, a message, or several numbers in one.
+    /// Text, a message, or packed numbers.
     Bytes(&'a [u8]),
 }
 
-/// The fields of a message as they come.
+/// An iterator over the fields of an encoded message.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
@@ -36,7 +36,7 @@ impl<'a> Fields<'a> {
                     self.0 = rest;
                     return Ok(Some((number, Value::Bytes(value))));
                 }
-                // No field of the schema travels so.
+                // No field of the schema has this wire type.
                 other => encoding::skip_field(other, number, &mut self.0, DecodeContext::default())
                     .map_err(|_| Damaged)?,
             }
@@ -49,10 +49,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A field within a field and so on, as `patient.user_id`.
+/// The path of a nested field, such as `patient.user_id`.
 #[derive(Clone)]
 pub(crate) struct FieldPath {
-    /// The numbers of the messages on the way.
+    /// Field numbers of the enclosing messages.
     outer: Vec<u32>,
     number: u32,
     pub(crate) kind: Type,
@@ -60,7 +60,7 @@ pub(crate) struct FieldPath {
 }
 
 impl FieldPath {
-    /// The field of that name, with points between the names of messages and their fields.
+    /// Finds a field by its dotted name.
     pub(crate) fn find(schema: &Schema, message: MessageId, name: &str) -> Option<Self> {
         let mut message = schema.message(message);
         let (mut outer, mut names) = (Vec::new(), name.split('.').peekable());
@@ -78,7 +78,7 @@ impl FieldPath {
         None
     }
 
-    /// The last value of it in a message.
+    /// Returns the last value of the field in a message.
     pub(crate) fn read<'a>(&self, message: &'a [u8]) -> Result<Option<&'a [u8]>, Damaged> {
         let mut found = Some(message);
         for number in self.outer.iter().chain([&self.number]) {
@@ -94,26 +94,26 @@ impl FieldPath {
         Ok(found)
     }
 
-    /// The same as text; empty where there is none.
+    /// Returns the last value of the field as text; empty if there is none.
     pub(crate) fn text<'a>(&self, message: &'a [u8]) -> Result<&'a str, Damaged> {
         std::str::from_utf8(self.read(message)?.unwrap_or_default()).map_err(|_| Damaged)
     }
 
-    /// Adds it to a message, where the last value of a field counts and messages are merged.
+    /// Appends a value to a message. Decoders use the last value of a field, and merge messages.
     pub(crate) fn write(&self, value: Scalar<'_>, out: &mut Vec<u8>) {
         let mut field = Vec::new();
         value.write(self.number, &mut field);
         self.put(field, out);
     }
 
-    /// The same for a message.
+    /// Appends an encoded message to a message.
     pub(crate) fn write_message(&self, message: &[u8], out: &mut Vec<u8>) {
         let mut field = Vec::new();
         bytes(self.number, message, &mut field);
         self.put(field, out);
     }
 
-    /// Adds the field within the messages on the way to it.
+    /// Appends an encoded field, wrapped in its enclosing messages.
     fn put(&self, mut field: Vec<u8>, out: &mut Vec<u8>) {
         for number in self.outer.iter().rev() {
             let within = std::mem::take(&mut field);
@@ -143,13 +143,13 @@ impl Scalar<'_> {
 }
 
 impl From<i64> for Scalar<'_> {
-    /// Negative numbers of any width travel as 64 bits in two's complement.
+    /// Encodes negative numbers of any width as 64 bits in two's complement, as protobuf does.
     fn from(number: i64) -> Self {
         Self::Number(number.cast_unsigned())
     }
 }
 
-/// Text, or a message that is written already, as a field.
+/// Appends text or an encoded message as a field.
 pub(crate) fn bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
     encoding::encode_key(number, WireType::LengthDelimited, out);
     encoding::encode_varint(u64::try_from(value.len()).unwrap_or(u64::MAX), out);

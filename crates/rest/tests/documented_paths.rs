@@ -1,5 +1,5 @@
-//! The table of all paths in `docs/rest.md`, which is written from the contract. A difference fails;
-//! `cargo xtask test --update-docs` writes it.
+//! Compares the table of all paths in `docs/rest.md` with the contract. To rewrite the table, run
+//! `cargo xtask test --update-docs`.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clinic_contract::{Body, Path, Verb};
-use clinic_identity::{Access, Policy, Roles};
+use clinic_identity::{AllowedCallers, Policy, Roles};
 use clinic_proto::FILE_DESCRIPTOR_SET;
 use clinic_proto::access::v1::Role;
 use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
@@ -15,8 +15,8 @@ use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
 /// The last section of the document.
 const HEADING: &str = "\n## All paths\n";
 const INTRODUCTION: &str = "
-Generated from the contract by a test; to update it: `cargo xtask test --update-docs`. The roles may call the path;
-which records they see is in the [access matrix](access-matrix.md).
+A test compares this section with the contract; `cargo xtask test --update-docs` rewrites it. The tables list the roles
+that may call a path. The [access matrix](access-matrix.md) lists the records that each role can see.
 ";
 
 #[test]
@@ -50,7 +50,7 @@ fn table() -> String {
         if !rows.is_empty() {
             write!(text, "\n### {}\n\n", service.full_name()).unwrap();
             text.push_str(
-                "| method | path | RPC | who may call | in the query |\n|---|---|---|---|---|\n",
+                "| method | path | RPC | allowed callers | query parameters |\n|---|---|---|---|---|\n",
             );
             text.push_str(&rows);
         }
@@ -68,7 +68,7 @@ fn verb(verb: Verb) -> &'static str {
     }
 }
 
-/// `/api/patient-profile/{patient.user_id}` as `/api/patient-profile/{user_id}/`, as in OpenAPI.
+/// Returns `/api/profile/{user_id}/` for `/api/profile/{patient.user_id}`, as in OpenAPI.
 fn shown(path: &str) -> String {
     let segments = path.split('/').map(|segment| match segment.split_once('.') {
         Some((_, field)) if segment.starts_with('{') => format!("{{{field}"),
@@ -77,17 +77,17 @@ fn shown(path: &str) -> String {
     segments.chain([String::new()]).collect::<Vec<_>>().join("/")
 }
 
-/// The fields that the path fixes.
+/// Lists the fields that the path fixes.
 fn fixed(path: &Path) -> String {
     path.fixed.iter().map(|fixed| format!(", `{}` is `{}`", fixed.field, fixed.value)).collect()
 }
 
-fn who(rule: Access, path: &Path) -> String {
+fn who(rule: AllowedCallers, path: &Path) -> String {
     let only: Roles = path.only.iter().filter_map(|role| Role::try_from(*role).ok()).collect();
     match rule {
-        Access::Public => "anybody".to_owned(),
-        Access::SignedIn => "signed in".to_owned(),
-        Access::AnyOf(roles) => {
+        AllowedCallers::Public => "anybody".to_owned(),
+        AllowedCallers::SignedIn => "signed in".to_owned(),
+        AllowedCallers::AnyOf(roles) => {
             // Services do not call the gateway.
             let roles = roles.without(Role::Service).iter();
             let roles = roles.filter(|role| only.is_empty() || only.has(*role));
@@ -97,7 +97,7 @@ fn who(rule: Access, path: &Path) -> String {
     }
 }
 
-/// The fields of the request that are neither in the path nor in the body.
+/// Returns the request fields that are neither in the path nor in the body.
 fn query(method: &MethodDescriptor, path: &Path) -> Vec<String> {
     let said = |name: &str| {
         path.captures().any(|field| field == name)

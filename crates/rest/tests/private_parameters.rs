@@ -1,6 +1,5 @@
-//! What is private stays out of URLs, which proxies log. Page tokens are encrypted. One parameter is
-//! an exception: a search by name is a GET, so the beginning of a name is in its URL
-//! (`docs/rest.md`).
+//! Private fields stay out of URLs, because proxies log them. The exceptions are page tokens, which
+//! are encrypted, and the name in a search, because the search is a GET (`docs/rest.md`).
 
 use clinic_contract::{Body, Path};
 use clinic_proto::FILE_DESCRIPTOR_SET;
@@ -31,7 +30,7 @@ fn no_private_field_is_in_a_url_but_the_query_of_a_search() {
     );
 }
 
-/// The fields of the request that are not in the body.
+/// Returns the request fields that are not in the body.
 fn in_the_url(method: &MethodDescriptor, path: &Path) -> Vec<String> {
     let input = method.input();
     let fields = input.fields().map(|field| field.name().to_owned());

@@ -1,10 +1,10 @@
-//! The connections of a service, over [`clinic_net::http2`].
+//! Accepts the connections of a service and serves them with [`clinic_net::http2`].
 
 use std::convert::Infallible;
 use std::pin::pin;
 
 use clinic_net::http2::{BLOCKED, Http2};
-use clinic_net::{accept, gathered};
+use clinic_net::{accept, batched};
 use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -13,15 +13,15 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
 const HTTP2: Http2 = Http2 {
-    // A gateway sends the calls of all its clients over a few connections.
+    // Unlimited: a gateway sends the calls of all its clients over a few connections.
     max_streams: None,
-    // The metadata that the gateway lets through, and the claims.
+    // Fits the metadata that the gateway forwards, and the claims.
     max_head: 32 * 1024,
     stream_window: 256 * 1024,
     connection_window: 16 * 1024 * 1024,
 };
 
-/// Serves until `shutdown`, and then until the last call is answered.
+/// Serves until `shutdown`, then finishes the running calls.
 pub(crate) async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -35,7 +35,7 @@ where
             Some(_) = open.join_next() => continue,
             () = shutdown.cancelled() => break,
         };
-        // A child token, because each poll of a connection locks the token that it waits for.
+        // A child token, because each poll of a connection locks the token that it awaits.
         let connection = speak(stream, service.clone(), shutdown.child_token());
         open.spawn(async move {
             if let Err(error) = connection.await {
@@ -57,16 +57,16 @@ where
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    let (stream, outgoing) = gathered(stream);
+    let (stream, outgoing) = batched(stream);
     let answer = move |request| {
         let service = service.clone();
         async move { service.oneshot(request).await.unwrap_or_else(|never| match never {}) }
     };
     let serve = pin!(HTTP2.serve(stream, answer, shutdown.cancelled()));
-    // What is left ends with the connection.
+    // Calls that still run end with the connection.
     match outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await {
-        // A call that the client sends meanwhile would reset the connection, and take the goodbye along:
-        // the client could not know that the call was not taken.
+        // Closing while the client still sends a call would reset the connection and lose the
+        // GOAWAY, and the client could not know that the call was not processed.
         Some(Ok(())) => outgoing.linger().await,
         Some(Err(error)) => return Err(error),
         None => {}

@@ -1,16 +1,16 @@
-//! Between calls and the database.
+//! Connects calls to the database: the origin of writes, and the conversion of errors.
 
 use std::error::Error as _;
 
 use clinic_net::{Context, Error};
 use clinic_store::Origin;
 
-/// Who writes what a call writes.
+/// Returns the origin of a call's writes.
 pub fn origin(ctx: &Context) -> Origin {
     Origin { actor: ctx.principal().id(), method: ctx.method().clone(), at: ctx.now() }
 }
 
-/// What an error of the database means to a client.
+/// Converts a database error to the error for the client.
 pub fn database_error(error: clinic_store::Error) -> Error {
     match error {
         clinic_store::Error::Conflict => Error::conflict(),
@@ -18,9 +18,9 @@ pub fn database_error(error: clinic_store::Error) -> Error {
             Error::unavailable("the service is busy: try again soon", error)
         }
         clinic_store::Error::Unavailable(cause) => {
-            Error::unavailable("the database cannot be used now: try again soon", cause)
+            Error::unavailable("the database is unavailable: try again soon", cause)
         }
-        // A violation of a unique index that no caller has mapped is a defect too.
+        // A unique violation that no caller has mapped is a defect too.
         error @ (clinic_store::Error::Unique { .. } | clinic_store::Error::Internal(_)) => {
             Error::internal(error.source().map_or_else(|| error.to_string(), ToString::to_string))
         }

@@ -1,8 +1,8 @@
 //! Authenticates forwarded claims and enforces the method's access rule.
 //!
-//! A call without claims that verify is UNAUTHENTICATED, also where the method is public: only the
-//! gateway and services with a trusted key reach a service at all. Health and reflection are
-//! exempt, since they reveal nothing about people.
+//! A call without valid claims is UNAUTHENTICATED even if the method is public: only the gateway
+//! and services with a trusted key may call a service. Health and reflection are exempt, because
+//! they reveal no personal data.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use clinic_clock::Clock;
 use clinic_identity::{CLAIMS_HEADER, Claims, ClaimsVerifier, Denied, Policy};
-use clinic_net::frames::{self, Expected};
-use clinic_net::holdings::{Account, Holdings};
 use clinic_net::http2::Bounds;
-use clinic_net::{Context, Error, MAX_MESSAGE, REQUEST_ID_HEADER, asked_timeout, logged, reworded};
+use clinic_net::memory_quota::{Account, MemoryQuota};
+use clinic_net::message_limit::{self, Expected};
+use clinic_net::{
+    Context, Error, MAX_MESSAGE, REQUEST_ID_HEADER, asked_timeout, logged, replace_tonic_error,
+};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::{Instant, timeout_at};
@@ -27,7 +29,7 @@ use tracing::Instrument as _;
 
 use crate::compression;
 
-/// What the guard knows.
+/// A layer that adds the guard to a service.
 #[derive(Clone)]
 pub struct GuardLayer {
     guard: Arc<Inner>,
@@ -39,7 +41,7 @@ struct Inner {
     verifier: ClaimsVerifier,
     clock: Clock,
     calls: AtomicU64,
-    holdings: Holdings,
+    quota: MemoryQuota,
 }
 
 impl GuardLayer {
@@ -50,19 +52,19 @@ impl GuardLayer {
             verifier,
             clock,
             calls: AtomicU64::new(0),
-            holdings: Holdings::leaked(),
+            quota: MemoryQuota::leaked(),
         });
         Self { guard, compress_over: None }
     }
 
-    /// Compresses answers of more than `over` bytes, where the contract allows it and the client
-    /// accepts it; none without a size.
+    /// Compresses responses of more than `over` bytes if the contract allows it and the client
+    /// accepts it. None turns compression off.
     pub fn compressing(mut self, over: Option<usize>) -> Self {
         self.compress_over = over;
         self
     }
 
-    /// Number of admitted calls.
+    /// Returns the number of admitted calls.
     pub fn calls(&self) -> u64 {
         self.guard.calls.load(Ordering::Relaxed)
     }
@@ -119,7 +121,7 @@ where
         let compress_over = self.compress_over.filter(|_| compressible);
         request.extensions_mut().insert(ctx);
         let (head, body) = request.into_parts();
-        let (body, fault) = frames::checked(body, expected, Some(account));
+        let (body, fault) = message_limit::limited(body, expected, Some(account));
         let answer = self.inner.call(Request::from_parts(head, body));
         let answer = while_admitted(answer, is_read.then_some(account));
         let answer = async move {
@@ -131,7 +133,7 @@ where
             };
             let answer = match fault.error(expected.limit) {
                 Some(error) => Status::from(error).into_http(),
-                None => reworded(answer, MAX_MESSAGE),
+                None => replace_tonic_error(answer, MAX_MESSAGE),
             };
             let mut answer = match compress_over {
                 Some(over) => compression::compressed(answer, over),
@@ -145,8 +147,8 @@ where
     }
 }
 
-/// Cancels a waiting read when its caller holds too much: reads that were admitted before it may
-/// have filled the account.
+/// Cancels a waiting read when its caller holds too much. Reads that were admitted earlier may have
+/// filled the account.
 async fn while_admitted<E>(
     answer: impl Future<Output = Result<Response<Body>, E>>,
     account: Option<Account>,
@@ -179,7 +181,7 @@ impl Inner {
             Denied::Unauthenticated => Error::invalid_token(),
             Denied::RoleRequired => Error::role_required(),
         })?;
-        let account = self.holdings.of(&claims.principal, claims.client_ip);
+        let account = self.quota.of(&claims.principal, claims.client_ip);
         account.check()?;
         let ctx = Context::new(claims, token, self.clock.now()).of_call(
             method.clone(),
@@ -213,15 +215,15 @@ impl Inner {
     }
 }
 
-/// Browsers' gRPC-Web clients cannot set `user-agent` and send `x-user-agent` instead.
+/// Returns `user-agent`, or the `x-user-agent` of gRPC-Web in browsers, which cannot set the other.
 fn user_agent(headers: &HeaderMap) -> Option<HeaderValue> {
     let text = |value: &&HeaderValue| value.to_str().is_ok();
     let agent = headers.get(http::header::USER_AGENT).filter(text);
     agent.or_else(|| headers.get("x-user-agent")).cloned()
 }
 
-/// A little before the client gives up, so that the answer still says what happened. Nothing else
-/// ends a call whose time is over.
+/// Returns the deadline of the call. It is slightly earlier than the client's, so that the client
+/// still receives the status. Nothing else ends a call at its deadline.
 fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Error> {
     let Some(left) = asked_timeout(headers)? else { return Ok(None) };
     let early = left.saturating_sub(Duration::from_millis(3)).max(left / 2);

@@ -1,10 +1,9 @@
 //! The gRPC server of a service: guard, health, reflection, readiness that follows the database,
-//! background work, and an end within bounds.
+//! background work and bounded shutdown.
 //!
-//! Every service is put together in the same way: `config.rs` flattens the parts of [`settings`] and
-//! of `clinic_net::settings` beside its own flags, `open` in `lib.rs` connects to what the service
-//! needs and returns a [`Server`], and `main.rs` gives that to [`serve_until_signal`].
-//! `services/records` is one to learn from.
+//! Every service has the same structure. `config.rs` combines [`settings`] and
+//! `clinic_net::settings` with its own flags. `open` in `lib.rs` connects to databases and other
+//! services and returns a [`Server`]. `main.rs` passes it to [`serve_until_signal`].
 
 mod compression;
 mod connections;

@@ -1,5 +1,4 @@
-//! A gRPC server with what all of them have: the guard, health, reflection, readiness that follows
-//! the database, background work, and an end within bounds.
+//! The server that runs a service.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -31,7 +30,7 @@ use crate::connections::serve;
 /// Interval of readiness checks.
 const READINESS_EVERY: Duration = Duration::from_secs(1);
 
-/// A service that can be run.
+/// A gRPC server that is ready to run.
 pub struct Server {
     name: &'static str,
     routes: RoutesBuilder,
@@ -43,7 +42,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of that name behind that guard, which gives running calls `grace` to finish.
+    /// Creates a server behind a guard. On shutdown, running calls get `grace` to finish.
     pub fn new(name: &'static str, guard: GuardLayer, grace: Duration) -> Self {
         Self {
             name,
@@ -56,7 +55,7 @@ impl Server {
         }
     }
 
-    /// The process's name.
+    /// Returns the name of the process.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -68,19 +67,19 @@ impl Server {
         self
     }
 
-    /// Ready only while this database answers and takes writes; closed at the end.
+    /// Reports ready only while this database responds and accepts writes. Closes it on shutdown.
     pub fn database(mut self, db: Db) -> Self {
         self.db = Some(db);
         self
     }
 
-    /// Work that goes on while the server runs, and is dropped at its end.
+    /// Adds background work, which is dropped when the server stops.
     pub fn background(mut self, work: impl Future<Output = ()> + Send + 'static) -> Self {
         self.background.push(Box::pin(work));
         self
     }
 
-    /// Serves until `shutdown` begins, then lets running calls finish within the grace.
+    /// Serves until `shutdown` begins, then lets running calls finish within the grace period.
     pub async fn run(mut self, listener: TcpListener, shutdown: impl Into<Shutdown>) -> Result<()> {
         let shutdown = shutdown.into();
         let health = Health::default();
@@ -108,7 +107,7 @@ impl Server {
         tasks.close();
         tasks.wait().await;
         if let Some(db) = &self.db {
-            // A statement that hangs must not hold the process either.
+            // A hanging statement must not delay the exit.
             let _ = tokio::time::timeout(self.grace, db.close()).await;
         }
         tracing::info!(name = self.name, calls = self.guard.calls(), "stopped");
@@ -116,15 +115,14 @@ impl Server {
     }
 }
 
-/// Opens a server and lets it serve until SIGTERM or Ctrl-C, after printing
-/// `<name> ready: http://ADDRESS`. Either ends the opening too: the first process of a container
-/// would not be ended by them otherwise.
+/// Opens a server, prints `<name> ready: http://ADDRESS`, and serves until SIGTERM or Ctrl-C. Both
+/// signals also end the opening. Without this handler, PID 1 of a container would ignore them.
 pub async fn serve_until_signal(
     opening: impl Future<Output = Result<Server>>,
     address: &str,
     serving: &Serving,
 ) -> Result<()> {
-    // Before the ready line is printed: a supervisor may stop the process at once.
+    // Before the ready line is printed, because a supervisor may stop the process right after it.
     let shutdown = on_signals(serving.shutdown_delay)?;
     let server = tokio::select! {
         server = opening => server?,
@@ -152,29 +150,29 @@ async fn watch_readiness(health: Health, services: Vec<&'static str>, db: Option
         serving = checked.is_ok();
         set(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
         match checked {
-            Ok(()) => tracing::info!("the database answers and takes writes again"),
+            Ok(()) => tracing::info!("the database accepts writes again"),
             Err(error) => {
                 let cause = error.source().map(tracing::field::display);
-                tracing::warn!(cause, "the database does not answer, or takes no writes");
+                tracing::warn!(cause, "the database does not respond or accepts no writes");
             }
         }
     }
 }
 
-/// Reflection of these services, in v1 and in v1alpha for older tools.
+/// Returns the reflection services: v1, and v1alpha for older tools.
 fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable)> {
     let builder = || {
         let mut builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(clinic_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that tools can show what the details of an error say.
+            // Lets tools decode the details of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
         for service in services.iter().chain(&INFRASTRUCTURE) {
             builder = builder.with_service_name(*service);
         }
         builder
     };
-    let why = "the contract cannot be reflected";
+    let why = "the reflection service cannot be built";
     let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
     let gzip = CompressionEncoding::Gzip;
     Ok((v1.context(why)?.accept_compressed(gzip), v1alpha.context(why)?.accept_compressed(gzip)))
@@ -182,7 +180,7 @@ fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable
 
 const INFRASTRUCTURE: [&str; 2] = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
 
-/// A service that [`RoutesBuilder`] takes.
+/// A service that [`RoutesBuilder`] accepts.
 pub trait Routable:
     Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
     + NamedService

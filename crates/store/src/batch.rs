@@ -1,6 +1,6 @@
-//! One statement of PostgreSQL for many that have the same text and each its own values.
+//! One PostgreSQL statement for many queries with the same text and different values.
 //!
-//! `SELECT x FROM t WHERE id = $1 AND owner = $2`, for many:
+//! `SELECT x FROM t WHERE id = $1 AND owner = $2` becomes:
 //! ```sql
 //! SELECT found.*, member.ordinal
 //! FROM unnest((SELECT $1), (SELECT $2)) WITH ORDINALITY AS member (v1, v2, ordinal)
@@ -8,7 +8,7 @@
 //!     SELECT x FROM t WHERE id = member.v1 AND owner = member.v2
 //! ) AS one LIMIT 1) AS found
 //! ```
-//! Each member's conditions stay as they are, with its own values; the ordinal says whose a row is.
+//! Each member keeps its conditions and values. The ordinal identifies the member of a row.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -21,25 +21,25 @@ use crate::lease::Lease;
 use crate::postgres::Manager;
 use crate::query::{Arg, Query};
 
-/// The statement for many of one text.
+/// The statement for all queries of one text.
 pub(crate) struct Batch {
     sql: SqlStr,
     types: Vec<Discriminant<Arg>>,
 }
 
 impl Batch {
-    /// For queries of this text and these types of values.
+    /// Builds the statement for queries with this text and these argument types.
     pub(crate) fn of(query: &Query) -> Self {
-        Self { sql: text(&query.sql(), query.args.len()), types: types(query).collect() }
+        Self { sql: batch_sql(&query.sql(), query.args.len()), types: types(query).collect() }
     }
 
-    /// Whether that query can be a member. The same text with values of other types is another
-    /// statement; without values there is nothing to tell members by.
-    pub(crate) fn takes(&self, query: &Query) -> bool {
+    /// Whether the query can be a member: it needs the same argument types, and at least one
+    /// argument, because `unnest` makes a row per member from the arguments.
+    pub(crate) fn accepts(&self, query: &Query) -> bool {
         !self.types.is_empty() && types(query).eq(self.types.iter().copied())
     }
 
-    /// Runs the statement; gives each member the first row that it finds.
+    /// Runs the statement. Returns each member's first row, in the order of the members.
     pub(crate) async fn read<'q>(
         &self,
         mut lease: Lease<Manager>,
@@ -52,51 +52,51 @@ impl Batch {
             add_array(values, &mut args).map_err(sqlx::Error::Encode)?;
         }
         let found = query_with(self.sql.clone(), args).fetch_all(lease.connection()?).await;
-        share_out(lease.seen(found)?, count)
+        rows_by_member(lease.finish_read(found)?, count)
     }
 }
 
-/// Gives each member its row, if there is one. A row that is nobody's fails all of them: it would
-/// be a defect, and no row is given away on a guess.
-fn share_out(rows: Vec<PgRow>, members: usize) -> Result<Vec<Option<PgRow>>, Error> {
-    let mut shares: Vec<Option<PgRow>> = Vec::new();
-    shares.resize_with(members, || None);
+/// Assigns each row to its member. A row with an unknown or repeated ordinal is a defect and fails
+/// the whole batch: a guess could give a caller the row of another one.
+fn rows_by_member(rows: Vec<PgRow>, members: usize) -> Result<Vec<Option<PgRow>>, Error> {
+    let mut by_member: Vec<Option<PgRow>> = Vec::new();
+    by_member.resize_with(members, || None);
     for row in rows {
-        // The last column, so that a tuple reads the others from the first one on.
+        // The ordinal is the last column, because tuples read columns from the first one on.
         let ordinal: i64 = row.try_get(row.len().saturating_sub(1))?;
         let at = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1));
-        match at.and_then(|at| shares.get_mut(at)) {
-            Some(share @ None) => *share = Some(row),
-            _ => return Err(Error::Internal(Cause::new("a row of a batch that is nobody's"))),
+        match at.and_then(|at| by_member.get_mut(at)) {
+            Some(slot @ None) => *slot = Some(row),
+            _ => return Err(Error::Internal(Cause::new("a batch row has a wrong ordinal"))),
         }
     }
-    Ok(shares)
+    Ok(by_member)
 }
 
 fn types(query: &Query) -> impl Iterator<Item = Discriminant<Arg>> {
     query.args.iter().map(discriminant)
 }
 
-fn text(sql: &str, values: usize) -> SqlStr {
+fn batch_sql(sql: &str, values: usize) -> SqlStr {
     let join =
         |piece: &dyn Fn(usize) -> String| (1..=values).map(piece).collect::<Vec<_>>().join(", ");
-    // `(SELECT $1)` keeps the length of the array from the planner. Else it would find each short
-    // batch cheaper with a plan of its own, and plan it every time.
+    // `(SELECT $1)` hides the length of the array from the planner. Otherwise a custom plan would
+    // look cheaper for each short batch, and PostgreSQL would plan every execution.
     let arrays = join(&|n| format!("(SELECT ${n})"));
     let columns = join(&|n| format!("v{n}"));
     let one = with_columns(sql);
-    // LIMIT keeps the statement a whole, which is planned and run for each member as it would be
-    // alone: never a join that reads the table.
+    // LIMIT keeps the planner from turning the subquery into a join that scans the table. It runs
+    // once per member, with the plan of a single query.
     let sql = format!(
         "SELECT found.*, member.ordinal \
          FROM unnest({arrays}) WITH ORDINALITY AS member ({columns}, ordinal) \
          CROSS JOIN LATERAL (SELECT * FROM ({one}) AS one LIMIT 1) AS found"
     );
-    // Safe: a query's text is made of `&'static str` pieces and numbers of placeholders.
+    // Safe: a query's text consists of `&'static str` pieces and placeholder numbers.
     AssertSqlSafe(sql).into_sql_str()
 }
 
-/// `member.v1` for `$1`, wherever it does not stand in quotes.
+/// Replaces `$1` with `member.v1` outside of quotes.
 fn with_columns(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() * 2);
     for (at, part) in sql.split('\'').enumerate() {
@@ -112,7 +112,7 @@ fn with_columns(sql: &str) -> String {
     text
 }
 
-/// Adds one placeholder's values as an array, with the type of the first one.
+/// Adds the values of one placeholder as an array of the first value's type.
 fn add_array<'q>(
     values: impl Iterator<Item = Option<&'q Arg>> + Clone,
     to: &mut PgArguments,
@@ -123,11 +123,11 @@ fn add_array<'q>(
                 $(Some(Arg::$variant(_)) => {
                     let array = values.map(|value| match value {
                         Some(Arg::$variant(value)) => Ok(value.as_ref()),
-                        _ => Err("a batch of several types"),
+                        _ => Err("a batch with mixed argument types"),
                     });
                     to.add(array.collect::<Result<Vec<_>, _>>()?)
                 })*
-                None => Err("a batch of nobody".into()),
+                None => Err("a batch without members".into()),
             }
         };
     }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_placeholder_becomes_a_column_and_nothing_else_does() {
+    fn placeholders_outside_of_quotes_become_columns() {
         let sql = "SELECT '$1 it''s', $1 FROM t WHERE a = $10 AND b IN ($2, $1)";
         let text = "SELECT '$1 it''s', member.v1 FROM t \
                     WHERE a = member.v10 AND b IN (member.v2, member.v1)";
@@ -147,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_types_in_the_same_order_are_a_batch() {
+    fn a_batch_accepts_only_the_same_types_in_the_same_order() {
         let query = || Query::new("SELECT $1, $2");
         let batch = Batch::of(&query().bind(1_i64).bind("a"));
-        assert!(batch.takes(&query().bind(2_i64).bind(None::<String>)));
-        assert!(!batch.takes(&query().bind("a").bind(1_i64)));
-        assert!(!batch.takes(&query().bind(1_i64)));
-        assert!(!batch.takes(&query().bind(1_i64).bind("a").bind("b")));
-        assert!(!Batch::of(&query()).takes(&query()));
+        assert!(batch.accepts(&query().bind(2_i64).bind(None::<String>)));
+        assert!(!batch.accepts(&query().bind("a").bind(1_i64)));
+        assert!(!batch.accepts(&query().bind(1_i64)));
+        assert!(!batch.accepts(&query().bind(1_i64).bind("a").bind("b")));
+        assert!(!Batch::of(&query()).accepts(&query()));
     }
 }

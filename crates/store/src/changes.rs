@@ -1,31 +1,30 @@
-//! The one way to change a row of a table with etags.
+//! The only way to update rows of a table with etags.
 
 use chrono::{DateTime, Utc};
 
 use crate::query::{Arg, Query};
 
-/// New values of a row: columns, each with its value.
+/// New column values of a row.
 ///
-/// An update that changes nothing writes nothing: the statement skips a row that already has all of
-/// the values, so its etag and `updated_at` stay.
+/// The update skips a row that already has all of these values, so its etag and `updated_at` stay.
 #[derive(Clone, Default)]
 pub struct Changes(Vec<(&'static str, Arg)>);
 
 impl Changes {
-    /// Adds a column.
+    /// Adds a column and its new value.
     pub fn set(mut self, column: &'static str, value: impl Into<Arg>) -> Self {
         self.0.push((column, value.into()));
         self
     }
 
-    /// The new value of a column; none when it stays as it is.
+    /// Returns the new value of a column, or `None` if the column stays as it is.
     pub fn get(&self, column: &str) -> Option<&Arg> {
         self.0.iter().find(|(name, _)| *name == column).map(|(_, value)| value)
     }
 
     /// Begins `UPDATE table SET … WHERE …` for rows that differ, and raises their version. `also`
-    /// appends `, column = expression` for what follows from the change. The caller appends ` AND …`
-    /// for the row that is meant.
+    /// appends `, column = expression` for columns that depend on the change. The caller appends
+    /// ` AND …` to select the row.
     pub fn update(
         &self,
         table: &'static str,
@@ -52,7 +51,7 @@ impl Changes {
         query
     }
 
-    /// Appends the condition that a row has all of the values.
+    /// Appends the condition that a row has all of these values.
     pub fn push_are_there(&self, query: &mut Query) {
         query.push("(TRUE");
         for (column, value) in &self.0 {
@@ -63,7 +62,6 @@ impl Changes {
     }
 }
 
-/// Columns with their values.
 impl FromIterator<(&'static str, Arg)> for Changes {
     fn from_iter<I: IntoIterator<Item = (&'static str, Arg)>>(columns: I) -> Self {
         Self(columns.into_iter().collect())
@@ -87,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_of_no_column_touches_no_row() {
+    fn an_update_without_columns_matches_no_row() {
         let query = Changes::default().update("t", DateTime::UNIX_EPOCH, |_| ());
         assert!(query.sql().ends_with(" WHERE (FALSE)"));
     }

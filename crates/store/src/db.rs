@@ -1,4 +1,4 @@
-//! The pools, and statements outside of transactions.
+//! A database, and statements outside of transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,20 +6,24 @@ use std::time::Duration;
 use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Cause, Error};
+use crate::health::WriteState;
 use crate::postgres::Postgres;
 use crate::query::Query;
-use crate::signs::Writes;
+use crate::shared_commits::Job;
 use crate::sqlite::Sqlite;
-use crate::work::{Transaction, Work, write_parts};
-use crate::write::{Journal, MOST_JOURNALS, Origin, Write};
+use crate::work::{Transaction, Work, read_rows};
+use crate::write::{Journal, MAX_JOURNALS, Origin, Write};
 
-/// A database. Cheap to clone; all clones share the connections.
+/// A database. Clones are cheap and share the connections.
 #[derive(Clone)]
 pub struct Db {
     pub(crate) pools: Pools,
     journals: Arc<[Arc<dyn Journal>]>,
+    /// Permits for reads of several statements, as many as connections.
+    long_reads: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
@@ -28,36 +32,40 @@ pub(crate) enum Pools {
     Sqlite(Sqlite),
 }
 
-/// Which database it is. For what operators are told, never for choosing between two SQL texts.
+/// The kind of a database. For messages to operators, never to choose between two SQL texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// PostgreSQL.
     Postgres,
-    /// SQLite.
     Sqlite,
 }
 
-/// What rows can be read into: everything with `#[derive(sqlx::FromRow)]`, and tuples.
+/// Types that rows decode into: every type with `#[derive(sqlx::FromRow)]`, and tuples.
 pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 
 impl<T> Row for T where T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin
 {}
 
-/// How long [`Db::check`] waits: shorter than any probe's own timeout.
+/// Time limit of [`Db::check`]: shorter than the timeout of any probe.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a committed write counts as proof that the database takes writes.
-const BEAT_EVERY: Duration = Duration::from_secs(10);
-/// How long a database may be busy without committing anything.
-const BUSY_FOR: Duration = Duration::from_secs(30);
+/// Time limit for the permit of [`Db::long_read`].
+const LONG_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a committed write proves that the database accepts writes.
+const RECENT_WRITE: Duration = Duration::from_secs(10);
+/// How long a database may be busy without committing a write.
+const MAX_BUSY: Duration = Duration::from_secs(30);
 
 impl From<Pools> for Db {
     fn from(pools: Pools) -> Self {
-        Self { pools, journals: Arc::new([]) }
+        let permits = match &pools {
+            Pools::Postgres(pool) => pool.max_size(),
+            Pools::Sqlite(pool) => pool.max_readers(),
+        };
+        Self { pools, journals: Arc::new([]), long_reads: Semaphore::new(permits).into() }
     }
 }
 
 impl Db {
-    /// Which database it is.
+    /// Returns the kind of the database.
     pub fn backend(&self) -> Backend {
         match self.pools {
             Pools::Postgres(_) => Backend::Postgres,
@@ -65,40 +73,53 @@ impl Db {
         }
     }
 
-    /// The first row that a SELECT finds, if any.
+    /// Returns the first row of a SELECT, if any.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
-        let query = query.must_read()?;
+        let query = query.require_select()?;
         match &self.pools {
             Pools::Postgres(pool) => pool.read(|lease| lease.fetch_optional(&query)).await,
             Pools::Sqlite(pool) => pool.reader().await?.fetch_optional(query).await,
         }
     }
 
-    /// [`Db::fetch_optional`] for what an index finds at once, and many ask for. On PostgreSQL
-    /// those who ask for the same with other values at the same time share a statement, and each
-    /// waits for the slowest of them.
+    /// Like [`Db::fetch_optional`], for frequent lookups by index. On PostgreSQL, concurrent
+    /// lookups with the same text share a statement, and each waits for the slowest of them.
     pub async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.pools {
-            Pools::Postgres(pool) => pool.find(query.must_read()?).await,
+            Pools::Postgres(pool) => pool.find(query.require_select()?).await,
             Pools::Sqlite(_) => self.fetch_optional(query).await,
         }
     }
 
-    /// The row of a SELECT that always finds one, such as a COUNT.
+    /// Returns the row of a SELECT that always finds one, such as a COUNT.
     pub async fn fetch_one<T: Row>(&self, query: Query) -> Result<T, Error> {
         self.fetch_optional(query).await?.ok_or_else(no_row)
     }
 
-    /// All rows that a SELECT finds.
+    /// Returns all rows of a SELECT.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
-        let query = query.must_read()?;
+        let query = query.require_select()?;
         match &self.pools {
             Pools::Postgres(pool) => pool.read(|lease| lease.fetch_all(&query)).await,
             Pools::Sqlite(pool) => pool.reader().await?.fetch_all(query).await,
         }
     }
 
-    /// Commits a write; gives the row that it touched, if any.
+    /// Waits for a permit for a read of several statements. Callers that hold rows while they wait
+    /// for a connection would fill the memory, so each holds a permit from its first statement to
+    /// its last.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if none is free in time.
+    pub async fn long_read(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = self.long_reads.clone().acquire_owned();
+        match tokio::time::timeout(LONG_READ_TIMEOUT, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Error::Busy),
+        }
+    }
+
+    /// Commits a write. Returns the row that it touched, if any.
     pub async fn save<T: Row>(
         &self,
         origin: &Origin,
@@ -107,22 +128,18 @@ impl Db {
         Ok(self.save_all(origin, write.into()).await?.into_iter().next())
     }
 
-    /// Commits a write; gives all rows that it touched.
+    /// Commits a write. Returns all rows that it touched.
     pub async fn save_all<T: Row>(&self, origin: &Origin, write: Write) -> Result<Vec<T>, Error> {
         match &self.pools {
             Pools::Postgres(pool) => {
-                let statement = write.whole(&self.journals, origin);
+                let statement = write.combined(&self.journals, origin);
                 pool.lease().await?.write_all(&statement).await
             }
-            Pools::Sqlite(pool) if write.is_alone(&self.journals) => {
-                pool.writer().await?.write_all(write.statement(Backend::Sqlite)).await
-            }
             Pools::Sqlite(pool) => {
-                let mut lease = pool.writer().await?;
-                lease.begin().await?;
-                let rows = write_parts(&mut lease, &write, &self.journals, origin).await?;
-                lease.commit().await?;
-                Ok(rows)
+                let (journals, origin) = (self.journals.clone(), origin.clone());
+                let rows =
+                    pool.commits().save(pool, Box::new(Job { write, journals, origin })).await?;
+                read_rows(&rows)
             }
         }
     }
@@ -140,71 +157,71 @@ impl Db {
         Ok(Work::new(transaction, self.journals.clone(), origin.clone()))
     }
 
-    /// Writes without journal entries: to tables that hold no records (request ids, cursors,
-    /// outboxes), and the clean-up of what has long ended. Tests and benchmarks fill tables with it.
+    /// Returns a handle for writes without journal entries: to tables that hold no records (request
+    /// ids, cursors, outboxes), and to clean up old rows. Tests and benchmarks fill tables with it.
     pub fn untracked(&self) -> Untracked<'_> {
         Untracked(self)
     }
 
-    /// The same database, whose writes also get an entry in this journal.
+    /// Adds a journal, in which every write gets an entry.
     ///
     /// # Panics
-    /// With more than two journals.
+    /// If there are more than two journals.
     pub fn with_journal(self, journal: impl Journal) -> Self {
         let journal: Arc<dyn Journal> = Arc::new(journal);
         let journals: Arc<[_]> = self.journals.iter().cloned().chain([journal]).collect();
-        assert!(journals.len() <= MOST_JOURNALS, "too many journals");
+        assert!(journals.len() <= MAX_JOURNALS, "too many journals");
         Self { journals, ..self }
     }
 
-    /// Whether the database answers and takes writes, for readiness probes. Takes at most two seconds.
-    /// The schema must have the table `heartbeat`.
+    /// Checks that the database answers and accepts writes, for readiness probes. Takes at most two
+    /// seconds. The schema must have the table `heartbeat`.
     ///
-    /// Real writes say whether it takes them. When there was none for a while, or one failed, this
-    /// makes a small one. A database that is busy writing takes writes.
+    /// A recent successful write is proof enough. If there was none, or one has failed since, this
+    /// makes a small write, the heartbeat. A database that is busy with writes passes.
     pub async fn check(&self) -> Result<(), Error> {
         let unanswered = || Err(Error::Unavailable(Cause::new("no answer in time")));
         tokio::time::timeout(CHECK_TIMEOUT, self.check_now()).await.unwrap_or_else(|_| unanswered())
     }
 
     async fn check_now(&self) -> Result<(), Error> {
-        // Once more, because the first connection may be one that is dead or leads to a standby.
+        // Retry, because the first connection may be dead or lead to a standby.
         if self.ping().await.is_err() {
             self.ping().await?;
         }
-        let signs = match &self.pools {
-            Pools::Postgres(pool) => pool.signs(),
-            Pools::Sqlite(pool) => pool.signs(),
+        let health = match &self.pools {
+            Pools::Postgres(pool) => pool.health(),
+            Pools::Sqlite(pool) => pool.health(),
         };
-        match signs.writes(BEAT_EVERY) {
-            Writes::Taken => return Ok(()),
-            Writes::Refused => {
+        match health.write_state(RECENT_WRITE) {
+            WriteState::Accepted => return Ok(()),
+            WriteState::Refused => {
                 return Err(Error::Unavailable(Cause::new("there is no space for writes")));
             }
-            Writes::Unknown => {}
+            WriteState::Unknown => {}
         }
-        let beat = match self.beat().await {
-            Err(Error::Unavailable(_)) => self.beat().await,
-            beat => beat,
+        let heartbeat = match self.heartbeat().await {
+            Err(Error::Unavailable(_)) => self.heartbeat().await,
+            done => done,
         };
-        match beat {
+        match heartbeat {
             Ok(_) => {
-                signs.note_beat();
+                health.note_heartbeat();
                 Ok(())
             }
-            Err(Error::Busy) if !signs.has_written(BUSY_FOR) => {
-                Err(Error::Unavailable(Cause::new("no write was committed for a while")))
+            Err(Error::Busy) if !health.has_written_within(MAX_BUSY) => {
+                Err(Error::Unavailable(Cause::new("no write was committed recently")))
             }
             Err(Error::Busy | Error::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    async fn beat(&self) -> Result<u64, Error> {
-        let beat = Query::new("UPDATE heartbeat SET beats = beats + 1");
+    async fn heartbeat(&self) -> Result<u64, Error> {
+        let query = Query::new("UPDATE heartbeat SET beats = beats + 1");
         match &self.pools {
-            Pools::Postgres(pool) => pool.beat(&beat).await,
-            Pools::Sqlite(pool) => pool.writer_now().await?.beat(beat).await,
+            Pools::Postgres(pool) => pool.heartbeat(&query).await,
+            Pools::Sqlite(pool) => pool.writer_now().await?.heartbeat(query).await,
         }
     }
 
@@ -213,14 +230,14 @@ impl Db {
             Pools::Postgres(pool) => pool.ping().await,
             Pools::Sqlite(pool) => match pool.reader_now().await {
                 Ok(lease) => lease.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop),
-                // Those that read get answers.
+                // All readers are in use, so reads work.
                 Err(Error::Busy) => Ok(()),
                 Err(error) => Err(error),
             },
         }
     }
 
-    /// Waits until every statement under way is done and closes all connections.
+    /// Waits a bounded time until the statements under way are done, and closes all connections.
     pub async fn close(&self) {
         match &self.pools {
             Pools::Postgres(pool) => pool.close().await,
@@ -234,7 +251,7 @@ impl Db {
 pub struct Untracked<'a>(&'a Db);
 
 impl Untracked<'_> {
-    /// Commits a statement; gives the number of rows touched.
+    /// Commits a statement. Returns the number of rows touched.
     pub async fn execute(self, query: Query) -> Result<u64, Error> {
         match &self.0.pools {
             Pools::Postgres(pool) => pool.lease().await?.execute(&query).await,
@@ -242,7 +259,7 @@ impl Untracked<'_> {
         }
     }
 
-    /// Commits a statement with RETURNING; gives all rows that it touched.
+    /// Commits a statement with RETURNING. Returns all rows that it touched.
     pub async fn fetch_all<T: Row>(self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0.pools {
             Pools::Postgres(pool) => pool.lease().await?.write_all(&query).await,
@@ -252,5 +269,5 @@ impl Untracked<'_> {
 }
 
 fn no_row() -> Error {
-    Error::Internal(Cause::new("a statement that always gives a row gave none"))
+    Error::Internal(Cause::new("a statement that always returns a row returned none"))
 }

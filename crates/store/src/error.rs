@@ -1,5 +1,5 @@
-//! What can go wrong with a database, in the terms that callers act on. The drivers' errors are
-//! classified here, in one function per driver, and nowhere else.
+//! Errors of a database, in the terms that callers act on. The drivers' errors are classified only
+//! here, in one function per driver.
 
 use std::fmt;
 
@@ -7,44 +7,41 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqliteError;
 
-/// Why a statement failed. No variant's text carries a value of a row.
+/// Why a statement failed. No text contains a value of a row.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// Something unique is taken. `key` is the name of the index, which must follow
-    /// `<table>_<column>_<column>_key`: PostgreSQL says the name, SQLite says only the table and
-    /// the columns, and the name is put together from these.
-    #[error("the unique index {key} has this value already")]
-    Unique {
-        /// The name of the unique index.
-        key: String,
-    },
-    /// Two writes met (serialization failure, deadlock, locked file). The same may succeed now.
-    #[error("two writes met")]
+    /// A unique index already contains the value. `key` is the name of the index, which must follow
+    /// `<table>_<column>_<column>_key`: PostgreSQL reports the name, and SQLite only the table and
+    /// the columns, from which the name is built.
+    #[error("the unique index {key} already contains this value")]
+    Unique { key: String },
+    /// Two writes conflict (serialization failure, deadlock, locked file). A retry may succeed now.
+    #[error("the write conflicts with another one")]
     Conflict,
-    /// All connections were at work for as long as one waits. The same may succeed later.
-    #[error("all connections to the database are at work")]
+    /// No connection became free in time. A retry may succeed later.
+    #[error("all connections to the database are in use")]
     Busy,
-    /// The database cannot be reached or takes no more work. The same may succeed later.
+    /// The database cannot be reached or accepts no more work. A retry may succeed later.
     #[error("the database is not available")]
     Unavailable(#[source] Cause),
-    /// A defect: of the statement, the schema or the program.
+    /// A defect of the statement, the schema or the program.
     #[error("the database refused a statement")]
     Internal(#[source] Cause),
 }
 
 impl Error {
-    /// Whether it is a violation of this unique index.
+    /// Whether this is a violation of the unique index `key`.
     pub fn is_unique(&self, key: &str) -> bool {
         matches!(self, Self::Unique { key: violated } if violated == key)
     }
 }
 
-/// What the driver said, for the log only: without PostgreSQL's DETAIL, which quotes rows.
+/// The driver's message, for the log only. Omits PostgreSQL's DETAIL, which quotes rows.
 #[derive(Clone)]
 pub struct Cause {
     text: String,
-    /// Whether it is the connection that failed, and not the statement.
-    is_of_connection: bool,
+    /// Whether the connection failed, not the statement.
+    is_connection_error: bool,
 }
 
 impl fmt::Debug for Cause {
@@ -62,14 +59,14 @@ impl fmt::Display for Cause {
 impl std::error::Error for Cause {}
 
 impl Error {
-    /// Whether the connection failed, so that the statement may succeed over another one.
-    pub(crate) fn is_of_connection(&self) -> bool {
-        matches!(self, Self::Unavailable(cause) if cause.is_of_connection)
+    /// Whether the connection failed. The statement may then succeed over another one.
+    pub(crate) fn is_connection_error(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.is_connection_error)
     }
 
-    /// The same of an attempt to connect: whatever is wrong, the database cannot be used now. A proxy
-    /// whose server is away answers with something other than PostgreSQL's protocol.
-    pub(crate) fn of_connecting(error: sqlx::Error) -> Self {
+    /// Classifies an error of connecting, which always means that the database is not available. A
+    /// proxy whose server is away may answer with something other than PostgreSQL's protocol.
+    pub(crate) fn from_connecting(error: sqlx::Error) -> Self {
         match Self::from(error) {
             Self::Internal(cause) => Self::Unavailable(cause),
             error => error,
@@ -79,11 +76,11 @@ impl Error {
 
 impl Cause {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_of_connection: false }
+        Self { text: text.into(), is_connection_error: false }
     }
 
-    pub(crate) fn of_connection(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_of_connection: true }
+    pub(crate) fn connection(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_connection_error: true }
     }
 }
 
@@ -102,9 +99,7 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => {
-                Self::Unavailable(Cause::of_connection(error.to_string()))
-            }
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(Cause::connection(error.to_string())),
             _ => Self::Internal(Cause::new(error.to_string())),
         }
     }
@@ -119,14 +114,14 @@ fn from_postgres(error: &PgDatabaseError) -> Error {
     } else {
         Cause::new(format!("SQLSTATE {code}: {}", error.message()))
     };
-    let cause = Cause { is_of_connection: ends_session(error), ..cause };
+    let cause = Cause { is_connection_error: ends_session(error), ..cause };
     match code {
         "23505" => Error::Unique { key: error.constraint().unwrap_or_default().to_owned() },
         // serialization_failure, deadlock_detected, lock_not_available
         "40001" | "40P01" | "55P03" => Error::Conflict,
         // query_canceled, idle_in_transaction_session_timeout, transaction_timeout
         READ_ONLY | "57014" | "25P03" | "25P04" => Error::Unavailable(cause),
-        // connection exceptions, insufficient resources, the operator's and the server's own ends
+        // connection exceptions, insufficient resources, operator intervention
         _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => {
             Error::Unavailable(cause)
         }
@@ -134,30 +129,30 @@ fn from_postgres(error: &PgDatabaseError) -> Error {
     }
 }
 
-/// Whether a PostgreSQL connection is of no use after this: the server closes it, or it leads to a
-/// server that takes no writes (a standby after a failover) while another one may lead to one that does.
+/// Whether a PostgreSQL connection is unusable after this error: the server closes it, or it leads
+/// to a read-only server (a standby after a failover) while another one may lead to the primary.
 pub(crate) fn ends_session(error: &dyn DatabaseError) -> bool {
     let ends = |severity| matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
     let error = error.try_downcast_ref::<PgDatabaseError>();
     error.is_some_and(|error| ends(error.severity()) || error.code() == READ_ONLY)
 }
 
-/// Whether the database says that it takes no writes.
+/// Whether the database reports that it is read-only.
 pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(READ_ONLY))
 }
 
-/// Whether there was no space for a write: disk_full, SQLITE_FULL.
+/// Whether there was no space for a write (disk_full, SQLITE_FULL).
 pub(crate) fn is_full(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("53100" | "13"))
 }
 
-/// read_only_sql_transaction.
+/// SQLSTATE read_only_sql_transaction.
 const READ_ONLY: &str = "25006";
 
-/// Whether an SQLite connection is of no use after this. SQLite may have rolled back, and the cause may
-/// be a file that is not there any more.
+/// Whether an SQLite connection is unusable after this error. SQLite may have rolled back, or the
+/// file may no longer exist.
 pub(crate) fn ends_connection(error: &dyn DatabaseError) -> bool {
     let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
     // SQLITE_NOMEM, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN,
@@ -165,7 +160,7 @@ pub(crate) fn ends_connection(error: &dyn DatabaseError) -> bool {
     code.is_none_or(|code| matches!(code & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26))
 }
 
-/// Whether the file is no SQLite database, or a damaged one.
+/// Whether the file is damaged, or is not an SQLite database.
 pub(crate) fn is_damaged(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
     // SQLITE_CORRUPT, SQLITE_NOTADB
@@ -188,7 +183,7 @@ fn from_sqlite(error: &SqliteError) -> Error {
 }
 
 /// `UNIQUE constraint failed: users.email_key, users.tenant` → `users_email_key_tenant_key`.
-/// An index over an expression is named by SQLite: `UNIQUE constraint failed: index 'users_x_key'`.
+/// SQLite names an index over an expression: `UNIQUE constraint failed: index 'users_x_key'`.
 fn sqlite_key(message: &str) -> String {
     let columns = message.split_once(": ").map_or(message, |(_, columns)| columns);
     if let Some(name) = columns.strip_prefix("index ") {
@@ -212,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sqlites_message_becomes_the_name_of_the_index() {
+    fn an_sqlite_message_gives_the_name_of_the_index() {
         for (message, key) in [
             ("UNIQUE constraint failed: users.email_key", "users_email_key_key"),
             ("UNIQUE constraint failed: patients.user_id", "patients_user_id_key"),

@@ -1,21 +1,20 @@
-//! Etags: a row's version, as an opaque text. A table that has them has a column
-//! `version bigint` that every change raises.
+//! Etags: a row's version as opaque text. A table with etags has a column `version bigint`, which
+//! every change raises.
 
 use crate::Query;
 
-/// The etag of a version.
+/// Returns the etag of a version.
 pub fn etag(version: i64) -> String {
     format!("v{version:x}")
 }
 
-/// Whether a row of this version still is as it was when the etag was read. An empty etag is no
-/// condition.
+/// Whether the etag is that of this version. An empty etag matches every version.
 pub fn is_current(text: &str, version: i64) -> bool {
     text.is_empty() || text == etag(version)
 }
 
-/// Appends the condition that the row still is as it was when the etag was read. An empty etag is no
-/// condition; one that was never given out holds for no row.
+/// Appends the condition that the row has this etag. An empty etag matches every row; one that was
+/// never issued matches none.
 pub fn push_current(query: &mut Query, text: &str) {
     match text {
         "" => query.push("TRUE"),
@@ -25,7 +24,7 @@ pub fn push_current(query: &mut Query, text: &str) {
 
 fn version(text: &str) -> Option<i64> {
     let version = i64::from_str_radix(text.strip_prefix('v')?, 16).ok()?;
-    // One text for each version: not `v+1`, not `v01`.
+    // Each version has only one text: `v+1` and `v01` are invalid.
     (etag(version) == text).then_some(version)
 }
 
@@ -34,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_etag_as_it_was_given_out_is_a_version() {
+    fn only_an_issued_etag_has_a_version() {
         assert_eq!(version(&etag(300)), Some(300));
         for text in ["", "v", "12c", "v+12c", "v012c", "V12C", "v12C", "v12c ", "v-1x"] {
             assert_eq!(version(text), None, "{text}");

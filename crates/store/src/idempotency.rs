@@ -1,6 +1,6 @@
-//! Creates that may be sent twice: the same request id and content again makes nothing, and gives
-//! what the first one made, as it is now and as far as the caller may still see it. The first answer
-//! itself is not kept: it would be a copy of private data that outlives a deletion and a lost right.
+//! Idempotent Creates. A second request with the same id and content creates nothing, and returns
+//! the resource of the first one as it is now, if the caller may still see it. The first response
+//! is not stored: a copy of private data would outlive a deletion or a revoked permission.
 //!
 //! Each service with Creates has this table in its migrations:
 //! ```sql
@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::query::Query;
 use crate::write::{Insert, Origin};
 
-/// A request that may be sent twice: one caller's, for one method, by the id that he chose.
+/// A request that may be sent twice. Its id is chosen by the caller, for one method.
 #[derive(Clone, Debug)]
 pub struct Request {
     caller: Uuid,
@@ -38,8 +38,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// The account or service that calls, the method's short name (`CreatePatient`), the request's
-    /// id, and its encoding with the id cleared. None when there is no id.
+    /// Takes the calling account or service, the method's short name (`CreatePatient`), the request
+    /// id, and the encoded request with the id cleared. Returns `None` if the id is not a UUID.
     pub fn of(
         caller: Uuid,
         method: &'static str,
@@ -51,21 +51,22 @@ impl Request {
         Some(Self { caller, method, request_id, payload_hash })
     }
 
-    /// What the request made before, if it was here: as `get` finds it, which names the resource
-    /// and holds the caller's rights. New ones must still be claimed: another may come in between.
+    /// Returns the resource of an earlier request with this id, if any. `get` selects it by its id,
+    /// if the caller may see it. A new id must still be claimed, because another request may use it
+    /// meanwhile.
     pub async fn find<T: Row>(
         &self,
         db: &Db,
         get: impl FnOnce(Uuid) -> Query,
     ) -> Result<Option<T>, CreateError> {
-        let Some(id) = self.judge(db.find(self.first()).await?)? else {
+        let Some(id) = self.earlier_id(db.find(self.first()).await?)? else {
             return Ok(None);
         };
         db.find(get(id)).await?.map(Some).ok_or(CreateError::Gone)
     }
 
-    /// The INSERT that claims the id for a new resource. It makes no row when the id was claimed
-    /// before. Of two at the same time the second waits until the first has committed.
+    /// Returns the INSERT that claims the id for a new resource. It inserts no row if the id is
+    /// already claimed. Of two concurrent ones, the second waits until the first has committed.
     pub(crate) fn claim(&self, resource_id: Uuid, now: DateTime<Utc>) -> Query {
         Query::new(
             "INSERT INTO requests \
@@ -81,7 +82,7 @@ impl Request {
         .bind(now)
     }
 
-    /// The request that had this id first.
+    /// Returns the SELECT of the first request with this id.
     fn first(&self) -> Query {
         Query::new(
             "SELECT payload_hash, resource_id FROM requests \
@@ -92,7 +93,8 @@ impl Request {
         .bind(self.request_id)
     }
 
-    fn judge(&self, first: Option<(Vec<u8>, Uuid)>) -> Result<Option<Uuid>, CreateError> {
+    /// Returns the resource id of the first request, which must have the same content.
+    fn earlier_id(&self, first: Option<(Vec<u8>, Uuid)>) -> Result<Option<Uuid>, CreateError> {
         match first {
             None => Ok(None),
             Some((hash, id)) if hash == self.payload_hash => Ok(Some(id)),
@@ -101,14 +103,13 @@ impl Request {
     }
 }
 
-/// Why a Create gives no row.
+/// Why a Create returns no resource.
 #[derive(Debug)]
 pub enum CreateError {
-    /// What the request made before is not there, or not for this caller, any more.
+    /// The resource of the earlier request no longer exists, or the caller may no longer see it.
     Gone,
     /// The id was used for a request with other content.
     Reused,
-    /// The database.
     Store(Error),
 }
 
@@ -118,7 +119,7 @@ impl From<Error> for CreateError {
     }
 }
 
-/// Makes the resource, or gives what the same request made before, as [`Request::find`] does.
+/// Creates the resource, or returns that of an earlier request, as [`Request::find`] does.
 pub async fn create<T: Row>(
     db: &Db,
     origin: &Origin,
@@ -126,36 +127,36 @@ pub async fn create<T: Row>(
     insert: Insert,
     get: impl FnOnce(Uuid) -> Query,
 ) -> Result<T, CreateError> {
-    if let Some(made) = db.save(origin, insert.once(request)).await? {
+    if let Some(made) = db.save(origin, insert.with_request(request)).await? {
         return Ok(made);
     }
     let found = match request {
         Some(request) => request.find(db, get).await?,
         None => None,
     };
-    // Without a request something is made always; with one it was forgotten between the statements.
+    // Without a request there is always a row. With one, its id was deleted in between.
     found.ok_or(CreateError::Store(Error::Conflict))
 }
 
-/// Forgets the request ids claimed before `time`; gives how many.
+/// Deletes the request ids claimed before `time`. Returns their number.
 pub async fn forget_before(db: &Db, time: DateTime<Utc>) -> Result<u64, Error> {
     let forget = Query::new("DELETE FROM requests WHERE created_at < $1").bind(time);
     db.untracked().execute(forget).await
 }
 
-/// How long a request id is remembered: longer than any client goes on trying.
-const MEMORY: TimeDelta = TimeDelta::hours(24);
-const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How long a request id is kept: longer than any client retries.
+const RETENTION: TimeDelta = TimeDelta::hours(24);
+const DELETE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Forgets old request ids, every hour; never ends.
+/// Deletes old request ids every hour. Never returns.
 pub async fn keep_forgetting(db: Db, clock: Clock) {
-    let mut hourly = tokio::time::interval(FORGET_EVERY);
+    let mut hourly = tokio::time::interval(DELETE_INTERVAL);
     loop {
         hourly.tick().await;
-        match forget_before(&db, clock.now() - MEMORY).await {
+        match forget_before(&db, clock.now() - RETENTION).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "old request ids forgotten"),
-            Err(error) => tracing::warn!(%error, "old request ids are still there"),
+            Ok(count) => tracing::info!(count, "deleted old request ids"),
+            Err(error) => tracing::warn!(%error, "cannot delete old request ids"),
         }
     }
 }

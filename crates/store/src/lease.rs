@@ -1,13 +1,13 @@
-//! A connection for the time of some statements.
+//! Leases a pooled connection for some statements.
 //!
-//! sqlx's own pool asks the server for a sign of life each time a connection comes back: a second
-//! round trip for every query, which costs a third of PostgreSQL's reads per second. Here a connection
-//! that ended its work in order goes back as it is; one whose work was given up (the client went away)
-//! is put in order first, in the background.
+//! sqlx's own pool pings the server each time a connection is returned. This second round trip for
+//! every query costs a third of PostgreSQL's reads per second. Here, a connection is returned as it
+//! is if its work is done. If its work was cancelled (the client disconnected), it is first cleaned
+//! up in the background.
 //!
-//! Transactions are begun and ended by plain statements. sqlx counts open transactions, and its count
-//! is wrong after SQLite has rolled back by itself, as it does when the disk is full: the one connection
-//! for writing would then refuse to begin another transaction.
+//! Transactions begin and end by plain statements. sqlx counts open transactions, and its count is
+//! wrong after SQLite rolls back by itself, as it does when the disk is full. The only connection
+//! for writes would then refuse to begin another transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::error::{Cause, Error};
-use crate::signs::Signs;
+use crate::health::Health;
 
-/// Time for putting a connection in order.
+/// Time limit for cleaning up a connection.
 pub(crate) const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A database whose connections can be leased.
@@ -28,53 +28,50 @@ pub(crate) trait Leased: Manager<Type: Connection, Error = sqlx::Error> {
     /// Begins a transaction that may write.
     const BEGIN: &'static str;
 
-    /// Runs a statement.
     fn run(
         connection: &mut Self::Type,
         sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Whether a connection is of no use after this error of the database.
-    fn is_last(error: &dyn sqlx::error::DatabaseError) -> bool;
+    /// Whether a connection is unusable after this error of the database.
+    fn breaks_connection(error: &dyn sqlx::error::DatabaseError) -> bool;
 }
 
-/// What must happen to a connection before it is used again.
+/// The state of a connection, which determines what must happen before its reuse.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing.
-    InOrder,
-    /// A statement was begun, and its outcome is unknown.
+    Clean,
+    /// A statement has begun, and its outcome is unknown.
     Busy,
-    /// A transaction is open.
     InTransaction,
-    /// It cannot be used again.
     Broken,
 }
 
-/// See the module.
+/// A leased connection, which is returned to the pool on drop.
 pub(crate) struct Lease<M: Leased + 'static> {
-    /// Taken when it is dropped.
+    /// `None` only during drop.
     connection: Option<Object<M>>,
-    signs: Arc<Signs>,
+    health: Arc<Health>,
     state: State,
     /// Whether the transaction has written.
     has_written: bool,
 }
 
 impl<M: Leased> Lease<M> {
-    pub(crate) fn new(connection: Object<M>, signs: Arc<Signs>) -> Self {
-        let state = State::InOrder;
-        Self { connection: Some(connection), signs, state, has_written: false }
+    pub(crate) fn new(connection: Object<M>, health: Arc<Health>) -> Self {
+        let state = State::Clean;
+        Self { connection: Some(connection), health, state, has_written: false }
     }
 
-    /// The connection, for one statement, whose outcome goes to [`Lease::seen`] or one of its kind.
+    /// Returns the connection for one statement. Its outcome goes to [`Lease::finish_read`] or
+    /// another of the `finish_` methods.
     pub(crate) fn connection(&mut self) -> Result<&mut M::Type, Error> {
         match self.state {
-            State::InOrder => self.state = State::Busy,
+            State::Clean => self.state = State::Busy,
             State::Busy | State::InTransaction => {}
-            // The transaction is over: another statement would run outside of it.
+            // A transaction is over, and another statement would run outside of it.
             State::Broken => {
-                return Err(Error::Unavailable(Cause::new("the connection has failed before")));
+                return Err(Error::Unavailable(Cause::new("the connection has already failed")));
             }
         }
         self.connection
@@ -82,38 +79,38 @@ impl<M: Leased> Lease<M> {
             .ok_or(Error::Internal(Cause::new("a lease without connection")))
     }
 
-    /// Takes the outcome of a read outside of a transaction.
-    pub(crate) fn seen<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
-        self.note(outcome, State::InOrder)
+    /// Records the outcome of a read outside of a transaction.
+    pub(crate) fn finish_read<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
+        self.note(outcome, State::Clean)
     }
 
-    /// Takes the outcome of a write outside of a transaction.
-    pub(crate) fn written<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
-        let outcome = self.note(outcome, State::InOrder);
-        self.signs.note_write(outcome.as_ref().map(drop));
+    /// Records the outcome of a write outside of a transaction.
+    pub(crate) fn finish_write<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
+        let outcome = self.note(outcome, State::Clean);
+        self.health.note_write(outcome.as_ref().map(drop));
         outcome
     }
 
-    /// Takes the outcome of a check's write, which only counts if it failed.
-    pub(crate) fn beaten<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
-        let outcome = self.note(outcome, State::InOrder);
+    /// Records the outcome of a heartbeat. For [`Health`], it counts as a write only if it failed.
+    pub(crate) fn finish_check<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
+        let outcome = self.note(outcome, State::Clean);
         if let Err(error) = &outcome {
-            self.signs.note_write(Err(error));
+            self.health.note_write(Err(error));
         }
         outcome
     }
 
-    /// Begins a transaction, which ends by [`Lease::commit`] or is rolled back when this is dropped.
+    /// Begins a transaction. Dropping the lease without [`Lease::commit`] rolls it back.
     pub(crate) async fn begin(&mut self) -> Result<(), Error> {
         self.connection()?;
-        // From here on it may be open, also when this is given up half-way.
+        // From here on it may be open, even if this future is cancelled.
         self.state = State::InTransaction;
         let begun = M::run(self.connection()?, M::BEGIN).await;
         self.note(begun, State::InTransaction)
     }
 
-    /// Takes the outcome of a statement within a transaction.
-    pub(crate) fn seen_within<T>(
+    /// Records the outcome of a statement within a transaction.
+    pub(crate) fn finish_in_transaction<T>(
         &mut self,
         is_write: bool,
         outcome: Result<T, sqlx::Error>,
@@ -121,27 +118,33 @@ impl<M: Leased> Lease<M> {
         let outcome = self.note(outcome, State::InTransaction);
         self.has_written |= is_write;
         if is_write && let Err(error) = &outcome {
-            self.signs.note_write(Err(error));
+            self.health.note_write(Err(error));
         }
         outcome
+    }
+
+    /// Runs a statement of the transaction that does not write, such as SAVEPOINT.
+    pub(crate) async fn run_in_transaction(&mut self, sql: &'static str) -> Result<(), Error> {
+        let done = M::run(self.connection()?, sql).await;
+        self.note(done, State::InTransaction)
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         let outcome = self.end().await;
         if self.has_written {
-            self.signs.note_write(outcome.as_ref().copied());
+            self.health.note_write(outcome.as_ref().copied());
         }
         outcome
     }
 
     async fn end(&mut self) -> Result<(), Error> {
         let ended = M::run(self.connection()?, "COMMIT").await;
-        // A transaction that cannot be ended is still there.
+        // If COMMIT fails and the connection works, the transaction is still open.
         let is_open = matches!(&ended, Err(error) if !self.breaks(error));
-        self.note(ended, if is_open { State::InTransaction } else { State::InOrder })
+        self.note(ended, if is_open { State::InTransaction } else { State::Clean })
     }
 
-    /// Closes the connection.
+    /// Closes the connection instead of returning it to the pool.
     pub(crate) fn discard(mut self) {
         self.state = State::Broken;
     }
@@ -155,13 +158,13 @@ impl<M: Leased> Lease<M> {
             Err(error) => error,
         };
         self.state = if self.breaks(&error) { State::Broken } else { then };
-        Err(self.signs.raise(error))
+        Err(self.health.classify(error))
     }
 
     fn breaks(&self, error: &sqlx::Error) -> bool {
         match error {
-            sqlx::Error::Database(error) => M::is_last(&**error),
-            // What cannot be written or read as a value ends in order too.
+            sqlx::Error::Database(error) => M::breaks_connection(&**error),
+            // After a value that cannot be encoded or decoded, the connection is usable.
             sqlx::Error::RowNotFound
             | sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::ColumnNotFound(_)
@@ -177,18 +180,18 @@ impl<M: Leased> Drop for Lease<M> {
         let Some(connection) = self.connection.take() else { return };
         let in_transaction = self.state == State::InTransaction;
         match (self.state, Handle::try_current()) {
-            (State::InOrder, _) => drop(connection),
+            (State::Clean, _) => drop(connection),
             (State::Broken, _) | (_, Err(_)) => drop(Object::take(connection)),
             (State::Busy | State::InTransaction, Ok(runtime)) => {
-                runtime.spawn(put_in_order(connection, in_transaction));
+                runtime.spawn(clean_up(connection, in_transaction));
             }
         }
     }
 }
 
-/// Reads what is still to come, and ends what is still open. It is not leased until then. A connection
-/// that cannot be put in order is closed.
-async fn put_in_order<M: Leased>(mut connection: Object<M>, in_transaction: bool) {
+/// Reads pending responses and rolls back an open transaction, and then returns the connection to
+/// the pool. Closes it if that fails.
+async fn clean_up<M: Leased>(mut connection: Object<M>, in_transaction: bool) {
     let work = async {
         connection.ping().await?;
         if in_transaction {

@@ -1,12 +1,12 @@
-//! How services keep data: pools, queries, transactions and migrations over PostgreSQL and SQLite,
-//! from one SQL text, but for [`Write::for_share`]. Knows no table but those of [`idempotency`] and
-//! [`page`], and nothing of gRPC.
+//! Storage of the services: pools, queries, transactions and migrations for PostgreSQL and SQLite.
+//! Both run the same SQL text, except for [`Write::for_share`]. The crate knows no tables but those
+//! of [`idempotency`], [`page`] and [`Db::check`], and nothing of gRPC.
 //!
-//! The subset of SQL that both databases take from the same text: `$1` placeholders, `RETURNING`,
-//! `ON CONFLICT`, partial unique indexes, row values, and the column types `uuid`, `text`,
-//! `boolean`, `bigint`, `date`, `timestamptz` and `bytea` (SQLite keeps `uuid` and `bytea` as blobs,
-//! `date` and `timestamptz` as text that sorts by time). Every number is a `bigint`. Unique indexes
-//! are named `<table>_<column>_<column>_key`: see [`Error::Unique`].
+//! The subset of SQL for both databases: `$1` placeholders, `RETURNING`, `ON CONFLICT`, partial
+//! unique indexes, row values, and the column types `uuid`, `text`, `boolean`, `bigint`, `date`,
+//! `timestamptz` and `bytea` (SQLite stores `uuid` and `bytea` as blobs, `date` and `timestamptz`
+//! as text that sorts by time). Every number is a `bigint`. Unique indexes are named
+//! `<table>_<column>_<column>_key`: see [`Error::Unique`].
 
 mod batch;
 mod changes;
@@ -14,7 +14,7 @@ mod connect;
 mod db;
 mod error;
 pub mod etag;
-mod gather;
+mod health;
 pub mod idempotency;
 mod lease;
 mod migrate;
@@ -22,7 +22,8 @@ pub mod page;
 mod postgres;
 mod query;
 mod server;
-mod signs;
+mod shared_commits;
+mod shared_reads;
 mod sqlite;
 mod url;
 mod work;

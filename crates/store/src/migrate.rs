@@ -1,4 +1,4 @@
-//! The schema: bringing it up to date, and refusing to run on one that is not.
+//! Migrates the schema, and checks that it is up to date.
 
 use std::collections::BTreeMap;
 
@@ -9,59 +9,56 @@ use crate::db::{Backend, Db, Pools};
 use crate::error::{Cause, Error};
 use crate::query::Query;
 
-/// Why the schema cannot be used: one sentence that says what to do.
+/// Why the schema cannot be used. Each text says in one sentence what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// Migrations are missing.
     #[error("the database's schema is older than this program: run `clinic migrate`")]
     Older,
-    /// A later version of Clinic was here.
+    /// A newer version of Clinic has migrated the database.
     #[error("the database's schema is newer than this program: upgrade Clinic")]
     Newer,
     /// A migration was edited after it had been applied.
     #[error(
-        "migration {0} was applied to the database in another form than this program knows: use \
-         the release that made the database, or restore a backup"
+        "migration {0} differs from the one that was applied to the database: use the release that \
+         made the database, or restore a backup"
     )]
     Changed(i64),
-    /// The user may not change the schema.
     #[error(
-        "the user of the database URL may not change the schema: make it the owner of the database, \
-         with `ALTER DATABASE … OWNER TO …`"
+        "the user of the database URL may not change the schema: make it the owner of the \
+         database, with `ALTER DATABASE … OWNER TO …`"
     )]
     NotAllowed,
-    /// A migration does not run.
     #[error("a migration failed and was rolled back: keep the log, and report it")]
     Failed(#[source] Cause),
-    /// The database does not answer.
-    #[error("the database did not answer while its schema was looked at: try again")]
+    #[error("the database did not answer while its schema was checked: try again")]
     Database(#[source] Error),
 }
 
-/// Applies the migrations that are missing. Safe to run in several processes at once: one does the
-/// work, the others wait for it.
+/// Applies the missing migrations. Safe to run in several processes at once: one migrates, and the
+/// others wait for it.
 ///
-/// One history serves both databases; a file named `0002_what.postgres.sql` or `0002_what.sqlite.sql`
-/// is for that database only.
+/// Both databases share one history. A file named `0002_name.postgres.sql` or
+/// `0002_name.sqlite.sql` applies to that database only.
 pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     let migrator = Migrator::with_migrations(applicable(db, migrator).cloned().collect());
     let done = match &db.pools {
         Pools::Postgres(pool) => {
             let mut lease = pool.lease().await.map_err(SchemaError::Database)?;
             let connection = lease.connection().map_err(SchemaError::Database)?;
-            // A migration takes as long as it takes, and so does waiting for another process's.
+            // No limit for a migration, nor for waiting until another process has migrated.
             connection.execute("SET statement_timeout = 0").await.map_err(database)?;
             let done = migrator.run(connection).await;
-            // The setting ends with the session, and so does sqlx's advisory lock, which it does
-            // not give back after an error.
+            // Closing the session resets the timeout, and releases sqlx's advisory lock, which sqlx
+            // keeps after an error.
             lease.discard();
             done
         }
         Pools::Sqlite(pool) => {
             let mut lease = pool.writer().await.map_err(SchemaError::Database)?;
             let connection = lease.connection().map_err(SchemaError::Database)?;
-            // sqlx takes no lock here. An immediate transaction around it all is one, and makes
-            // the whole migration atomic. It must be sqlx's own, since the migrator begins others.
+            // sqlx takes no lock on SQLite. An immediate transaction around all migrations is one,
+            // and makes them atomic. It must be sqlx's own, because the migrator begins others.
             let done = async {
                 let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
                 migrator.run(&mut *tx).await?;
@@ -87,7 +84,7 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     })
 }
 
-/// Whether the schema is the one that this program knows.
+/// Checks that the schema is the one that this program knows.
 pub async fn check_schema(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     let applied: BTreeMap<i64, Vec<u8>> = applied(db).await?.into_iter().collect();
     let known: BTreeMap<i64, &Migration> =
@@ -115,9 +112,9 @@ fn applicable<'m>(db: &Db, migrator: &'m Migrator) -> impl Iterator<Item = &'m M
     migrator.iter().filter(move |migration| !migration.description.ends_with(other))
 }
 
-/// Versions and checksums; none when no migration ever ran.
+/// Returns versions and checksums of the applied migrations; none if no migration ever ran.
 async fn applied(db: &Db) -> Result<Vec<(i64, Vec<u8>)>, SchemaError> {
-    // Where the drivers keep the history, and how each database says whether a table is there.
+    // The table in which sqlx keeps the history. Each database has its own check for a table.
     let exists = match db.backend() {
         Backend::Postgres => {
             "SELECT CAST(1 AS bigint) WHERE to_regclass('_sqlx_migrations') IS NOT NULL"
@@ -134,7 +131,7 @@ async fn applied(db: &Db) -> Result<Vec<(i64, Vec<u8>)>, SchemaError> {
         .map_err(SchemaError::Database)
 }
 
-/// insufficient_privilege.
+/// SQLSTATE insufficient_privilege.
 fn is_privilege(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501"))
 }

@@ -1,10 +1,10 @@
-//! Pages of lists: sizes, and tokens that say where the next page begins.
+//! Pages of lists: their sizes, and tokens for the next page.
 //!
-//! Tokens are in URLs, and proxies log URLs. The position where the next page begins can be a name,
-//! so tokens are encrypted (AES-256-GCM-SIV). The key is in the service's database, next to the
-//! names: all processes of the service share it, and restarts keep it. A token belongs to the query
-//! that it came from, whose fingerprint is authenticated with it. The statement, not the token,
-//! decides what a caller may see.
+//! Tokens appear in URLs, and proxies log URLs. A token contains the position of the next page,
+//! which can be a person's name, so tokens are encrypted (AES-256-GCM-SIV). The key is in the
+//! service's database, next to the names: all processes of the service share it, and it survives
+//! restarts. A token is valid only for the query that it came from, whose fingerprint is
+//! authenticated with it. The statement, not the token, decides what a caller may see.
 //!
 //! Each service with lists has this table in its migrations:
 //! ```sql
@@ -29,30 +29,28 @@ use crate::query::Query;
 
 const DEFAULT_SIZE: i64 = 50;
 const MAX_SIZE: i64 = 500;
-/// Bytes that the items of a page may have: clients of gRPC take 4 MiB unless they are told
-/// otherwise.
+/// Maximum size of a page's items in bytes: gRPC clients accept 4 MiB by default.
 pub const MAX_BYTES: usize = 3 << 20;
 
-/// How many rows a page has: the wish of the request, 50 without one, at most 500.
-pub fn size(wish: i32) -> i64 {
-    match i64::from(wish) {
+/// Returns the number of rows on a page: the requested one, at most 500; 50 if none is requested.
+pub fn size(requested: i32) -> i64 {
+    match i64::from(requested) {
         ..=0 => DEFAULT_SIZE,
-        wish => wish.min(MAX_SIZE),
+        requested => requested.min(MAX_SIZE),
     }
 }
 
-/// The last row of a page, as far as it takes to find the next one.
+/// The position of a page's last row, from which the next page continues.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which part of the list, where a list is several index ranges, one after the other.
+    /// The index range, if a list consists of several that follow one another.
     pub branch: u8,
-    /// The row's id.
     pub id: Uuid,
-    /// The value that the rows are sorted by before the id; empty when it is the id alone.
+    /// The value that rows are sorted by before the id; empty if they are sorted by id alone.
     pub key: Vec<u8>,
 }
 
-/// Without the key, which may be somebody's name.
+/// Omits the key, which may be a person's name.
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cursor")
@@ -62,29 +60,28 @@ impl fmt::Debug for Cursor {
     }
 }
 
-/// The token is damaged, or belongs to another query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the page token is damaged or belongs to another query")]
 pub struct InvalidPageToken;
 
-/// Describes a query: its method, the filters and who asks. The page size is not part of it, so
-/// that it may change between pages.
+/// Returns a hash that identifies a query by its method, its filters and its caller. The page size
+/// is not part of it, because it may change between pages.
 pub fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     for part in parts {
-        // With its length, so that ("ab", "c") is not ("a", "bc").
+        // The length distinguishes ("ab", "c") from ("a", "bc").
         context.update(&part.len().to_be_bytes());
         context.update(part);
     }
     context.finish().as_ref().to_vec()
 }
 
-/// Makes the tokens of a service's pages, and reads them. Clones share the key.
+/// Encrypts and decrypts the page tokens of a service. Clones share the key.
 #[derive(Clone)]
 pub struct Tokens(Arc<RandomizedNonceKey>);
 
 impl Tokens {
-    /// Reads the database's key, which the first start creates.
+    /// Reads the key from the database. The first start creates it.
     pub async fn open(db: &Db) -> Result<Self, Error> {
         let find = || Query::new("SELECT key FROM page_keys WHERE id = 1");
         let mut found: Option<(Vec<u8>,)> = db.fetch_optional(find()).await?;
@@ -96,8 +93,7 @@ impl Tokens {
             db.untracked().execute(insert.bind(clinic_random::bytes::<32>().to_vec())).await?;
             found = db.fetch_optional(find()).await?;
         }
-        let (key,) =
-            found.ok_or_else(|| Error::Internal(Cause::new("the page key is not there")))?;
+        let (key,) = found.ok_or_else(|| Error::Internal(Cause::new("the page key is missing")))?;
         Self::new(&key)
     }
 
@@ -107,16 +103,16 @@ impl Tokens {
         Ok(Self(Arc::new(key)))
     }
 
-    /// The token for what comes after this row; empty when nothing does.
+    /// Returns the token for the page after this cursor; empty if there is none.
     pub fn token(&self, next: Option<&Cursor>, fingerprint: &[u8]) -> Result<String, Error> {
         let Some(Cursor { branch, id, key }) = next else { return Ok(String::new()) };
         let mut sealed = [&[*branch], id.as_bytes().as_slice(), key].concat();
         let nonce = self.0.seal_in_place_append_tag(Aad::from(fingerprint), &mut sealed);
-        let nonce = nonce.map_err(|_| Error::Internal(Cause::new("a page token was not made")))?;
+        let nonce = nonce.map_err(|_| Error::Internal(Cause::new("encrypting a token failed")))?;
         Ok(URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &sealed].concat()))
     }
 
-    /// Reads a request's `page_token`, which is empty for the first page.
+    /// Returns the cursor of a request's `page_token`, which is empty for the first page.
     pub fn after(
         &self,
         token: &str,
@@ -136,7 +132,7 @@ impl Tokens {
     }
 }
 
-/// From `size + 1` rows makes the page, and the cursor of its last row when more follow.
+/// Turns up to `size + 1` rows into a page. Returns the cursor of its last row if more rows follow.
 pub fn cut<T>(
     mut rows: Vec<T>,
     size: i64,
@@ -151,7 +147,7 @@ pub fn cut<T>(
     (rows, next)
 }
 
-/// As much of a page as fits into an answer, at least one item; the others come on the next one.
+/// Returns the items that fit into one response, at least one. The others move to the next page.
 pub fn fit<T>(
     mut items: Vec<T>,
     next: Option<Cursor>,
@@ -189,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_leads_back_to_its_row() {
+    fn a_token_decodes_to_its_cursor() {
         assert_eq!(tokens().after(&token(), b"list"), Ok(Some(cursor())));
         assert_eq!(tokens().after("", b"list"), Ok(None));
         assert_eq!(tokens().token(None, b"list").unwrap(), "");
     }
 
     #[test]
-    fn a_token_does_not_show_where_the_next_page_begins() {
+    fn a_token_does_not_reveal_its_cursor() {
         let bytes = URL_SAFE_NO_PAD.decode(token()).unwrap();
         let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
         assert!(!holds(b"smi") && !holds(b"ith") && !holds(&cursor().id.as_bytes()[..8]));
@@ -212,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mangled_token_is_refused_whichever_character_changes() {
+    fn a_token_with_any_changed_character_is_refused() {
         let (tokens, token) = (tokens(), token());
         let refused = |token: &str| tokens.after(token, b"list") == Err(InvalidPageToken);
         for at in 0..token.len() {
@@ -231,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn one_row_more_than_the_page_tells_that_more_follow() {
+    fn a_page_has_a_cursor_if_more_rows_follow() {
         let to_cursor = |n: &u8| Cursor { branch: *n, id: Uuid::nil(), key: Vec::new() };
         assert_eq!(cut(vec![1, 2], 2, to_cursor), (vec![1, 2], None));
         assert_eq!(cut(vec![1, 2, 3], 2, to_cursor), (vec![1, 2], Some(to_cursor(&2))));
     }
 
     #[test]
-    fn what_does_not_fit_into_an_answer_comes_on_the_next_page() {
+    fn items_beyond_the_byte_limit_move_to_the_next_page() {
         let to_cursor =
             |n: &usize| Cursor { branch: 0, id: Uuid::from_u128(*n as u128), key: vec![] };
         let fit = |items: &[usize]| {

@@ -1,4 +1,4 @@
-//! A statement and its values, before it is known which database runs it.
+//! SQL statements with their values, independent of the database that runs them.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -19,8 +19,8 @@ use crate::error::{Cause, Error};
 
 /// One SQL statement, or a part of one, with its values.
 ///
-/// Its text is made of `&'static str` pieces only, so that no value can ever become SQL. There is
-/// no `Debug`: the values are private data.
+/// The text consists of `&'static str` pieces only, so a value can never become SQL. There is no
+/// `Debug`, because the values are private data.
 #[derive(Clone)]
 #[must_use = "a query does nothing until it is given to a database"]
 pub struct Query {
@@ -28,7 +28,7 @@ pub struct Query {
     pub(crate) args: Vec<Arg>,
 }
 
-/// Texts by their pieces. Most are used again and again; those of rare masks may be forgotten.
+/// Texts by their pieces. Most are used repeatedly; those of rare update masks may be evicted.
 static TEXTS: LazyLock<Cache<Box<[Piece]>, SqlStr, UnitWeighter, RandomState>> =
     LazyLock::new(|| {
         Cache::with(1000, 1000, UnitWeighter, RandomState::default(), Default::default())
@@ -37,22 +37,20 @@ static TEXTS: LazyLock<Cache<Box<[Piece]>, SqlStr, UnitWeighter, RandomState>> =
 /// A piece of a statement's text.
 #[derive(Clone, Copy)]
 pub(crate) enum Piece {
-    /// Text in which `$1` stands for the first value after the first `base`. Appending a query
-    /// raises its bases.
+    /// Text in which `$1` is the first value after `base` others. Appending raises the base.
     Text { text: &'static str, base: u16 },
-    /// The placeholder of a value, by its number from 1.
+    /// The placeholder of a value, numbered from 1.
     Value(u16),
 }
 
-/// A text without values.
 impl From<&'static str> for Query {
     fn from(sql: &'static str) -> Self {
         Self::new(sql)
     }
 }
 
-/// Texts are equal if they are the same constant: statements are looked up by their pieces, and a
-/// comparison of addresses is enough for that.
+/// Compares texts by address. This suffices to look up statements by their pieces, which are
+/// constants.
 impl PartialEq for Piece {
     fn eq(&self, other: &Self) -> bool {
         match (*self, *other) {
@@ -80,23 +78,23 @@ impl Hash for Piece {
 }
 
 impl Query {
-    /// A statement, with `$1`, `$2` … where [`Query::bind`] gives the values in that order.
+    /// Creates a statement with placeholders `$1`, `$2` … for the values of [`Query::bind`].
     pub fn new(sql: &'static str) -> Self {
         let pieces = vec![Piece::Text { text: sql, base: 0 }];
         Self { pieces, args: Vec::new() }
     }
 
-    /// Nothing yet.
+    /// Creates an empty query.
     pub fn empty() -> Self {
         Self { pieces: Vec::new(), args: Vec::new() }
     }
 
-    /// Nothing yet, with room for a whole statement.
+    /// Creates an empty query with the capacity for a whole statement.
     pub(crate) fn statement() -> Self {
         Self { pieces: Vec::with_capacity(96), args: Vec::with_capacity(24) }
     }
 
-    /// The value of the next placeholder.
+    /// Adds the value of the next placeholder.
     pub fn bind(mut self, value: impl Into<Arg>) -> Self {
         self.args.push(value.into());
         self
@@ -108,13 +106,13 @@ impl Query {
         self
     }
 
-    /// Appends the next placeholder to the text, with its value.
+    /// Appends the next placeholder to the text, and adds its value.
     pub fn push_bind(&mut self, value: impl Into<Arg>) -> &mut Self {
         self.args.push(value.into());
         self.push_again(self.count())
     }
 
-    /// Appends the placeholder of a value that has one already, by its number.
+    /// Appends the placeholder of an earlier value, by its number.
     pub(crate) fn push_again(&mut self, number: u16) -> &mut Self {
         self.pieces.push(Piece::Value(number));
         self
@@ -131,9 +129,9 @@ impl Query {
         self
     }
 
-    /// Appends `(v, v, …)` for `IN`, filled up by repeating the last value to a power of two: the
-    /// statement caches then hold ten texts for 500 values, and not one for each length. Without
-    /// values it appends `(NULL)`, which nothing is in.
+    /// Appends `(v, v, …)` for `IN`. Repeats the last value up to a power of two: the statement
+    /// caches then hold ten texts for up to 500 values instead of one per length. Without values,
+    /// appends `(NULL)`, which matches nothing.
     pub fn push_list(&mut self, values: impl IntoIterator<Item = impl Into<Arg>>) -> &mut Self {
         let mut values: Vec<Arg> = values.into_iter().map(Into::into).collect();
         let Some(last) = values.last().cloned() else {
@@ -147,17 +145,16 @@ impl Query {
         self.push(")")
     }
 
-    /// How many values it has. Databases take fewer than 65,536.
+    /// Returns the number of values. Databases accept fewer than 65,536.
     pub(crate) fn count(&self) -> u16 {
         u16::try_from(self.args.len()).unwrap_or(u16::MAX)
     }
 
-    /// What the text is made of.
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
-    /// The text, for a driver. A text that was used lately is not written again.
+    /// Returns the text for a driver, from the cache if it was used recently.
     fn text(&self) -> SqlStr {
         if let [Piece::Text { text, base: 0 }] = *self.pieces {
             return text.into_sql_str();
@@ -165,13 +162,13 @@ impl Query {
         if let Some(text) = TEXTS.get(&*self.pieces) {
             return text;
         }
-        // Safe: `Query` only ever joins `&'static str` pieces and placeholder numbers.
+        // Safe: `Query` joins only `&'static str` pieces and placeholder numbers.
         let text = AssertSqlSafe(Arc::<str>::from(self.sql())).into_sql_str();
         TEXTS.insert(self.pieces.as_slice().into(), text.clone());
         text
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn sql(&self) -> String {
         let mut sql = String::with_capacity(512);
         for piece in &self.pieces {
@@ -183,9 +180,9 @@ impl Query {
         sql
     }
 
-    /// Refuses everything that may change something. `EXPLAIN ANALYZE` runs what it explains, so it
-    /// is refused as well.
-    pub(crate) fn must_read(self) -> Result<Self, Error> {
+    /// Rejects everything but SELECT and its EXPLAIN. `EXPLAIN ANALYZE` is rejected too, because it
+    /// runs the statement.
+    pub(crate) fn require_select(self) -> Result<Self, Error> {
         let mut texts = self.pieces.iter().map_while(|piece| match *piece {
             Piece::Text { text, .. } => Some(text),
             Piece::Value(_) => None,
@@ -199,11 +196,11 @@ impl Query {
         }
         match begin.starts_with("SELECT ") {
             true => Ok(self),
-            false => Err(Error::Internal(Cause::new("what is read must be a SELECT"))),
+            false => Err(Error::Internal(Cause::new("a read must be a SELECT"))),
         }
     }
 
-    /// For PostgreSQL. A reference, because a read may be repeated.
+    /// Returns text and arguments for PostgreSQL. Takes a reference, because a read may be retried.
     pub(crate) fn postgres(&self) -> Result<(SqlStr, PgArguments), Error> {
         let mut arguments = PgArguments::default();
         for arg in &self.args {
@@ -212,7 +209,7 @@ impl Query {
         Ok((self.text(), arguments))
     }
 
-    /// For SQLite.
+    /// Returns text and arguments for SQLite.
     pub(crate) fn sqlite(self) -> Result<(SqlStr, SqliteArguments), Error> {
         let text = self.text();
         let mut arguments = SqliteArguments::default();
@@ -243,7 +240,7 @@ fn push_text(sql: &mut String, text: &str, base: u16) {
     }
 }
 
-/// A value for a placeholder. `None` is NULL, of a known type: PostgreSQL wants to know it.
+/// A value for a placeholder. `None` is NULL of a known type, which PostgreSQL requires.
 #[derive(Clone)]
 pub enum Arg {
     /// For a `uuid` column.
@@ -281,8 +278,8 @@ impl Arg {
             Self::Text(value) => to.add(value.map(Cow::into_owned)),
             Self::Bool(value) => to.add(value),
             Self::BigInt(value) => to.add(value),
-            // Always six digits and `Z`: sqlx writes as few digits as there are, and texts of
-            // different lengths are not equal when the times are.
+            // Always six digits and `Z`, so equal times are equal texts. sqlx varies the number of
+            // digits.
             Self::Time(value) => {
                 to.add(value.map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true)))
             }
@@ -333,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_values_of_an_appended_query_come_after_those_before() {
+    fn appending_a_query_renumbers_its_placeholders() {
         let mut part = Query::new("b = $1 OR b = $1 + $2").bind(2_i64).bind(3_i64);
         part.push(" OR c = ").push_bind("x");
         let mut query = Query::new("a = $1").bind(1_i64);
@@ -347,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_holds_nothing() {
+    fn an_empty_list_matches_nothing() {
         let mut query = Query::new("SELECT 1 WHERE 1 IN ");
         query.push_list(Vec::<i64>::new());
         assert_eq!(query.sql(), "SELECT 1 WHERE 1 IN (NULL)");

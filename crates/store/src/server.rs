@@ -1,4 +1,4 @@
-//! One PostgreSQL server with a database for each service.
+//! A PostgreSQL server with a database for each service.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::connect::{ConnectError, try_postgres};
 use crate::url::{check_server_url, parse_postgres};
 
-/// The URL of one database of a server: `postgres://host/?sslmode=require` and `clinic_auth` give
-/// `postgres://host/clinic_auth?sslmode=require`. A database in the server's URL is replaced.
+/// Returns the URL of a database of a server: `postgres://host/clinic_auth?sslmode=require` for
+/// `postgres://host/?sslmode=require` and `clinic_auth`. Replaces a database in the server's URL.
 pub fn database_url(server_url: &SecretString, name: &str) -> SecretString {
     let url = server_url.expose_secret();
     let (base, query) = match url.split_once('?') {
@@ -28,7 +28,7 @@ pub fn database_url(server_url: &SecretString, name: &str) -> SecretString {
     derived.into()
 }
 
-/// Creates a database on a PostgreSQL server, unless it is there. `name` holds only lower-case
+/// Creates a database on a PostgreSQL server if it is missing. `name` must consist of lower-case
 /// letters, digits and `_`.
 pub async fn create_database_if_missing(
     server_url: &SecretString,
@@ -39,7 +39,7 @@ pub async fn create_database_if_missing(
     }
     check_server_url(server_url)?;
     let options = parse_postgres(server_url.expose_secret())?;
-    // Asking for the database itself needs no right on any other one.
+    // Connecting to the database itself needs no privilege on another one.
     match try_postgres(&options.clone().database(name)).await {
         Ok(connection) => {
             connection.close().await.ok();
@@ -54,7 +54,7 @@ pub async fn create_database_if_missing(
     connection.close().await.ok();
     match created {
         Ok(_) => Ok(()),
-        // duplicate_database, or its unique index when two create it in the same instant
+        // duplicate_database, or its unique index if two processes create it at the same time
         Err(sqlx::Error::Database(error))
             if matches!(error.code().as_deref(), Some("42P04" | "23505")) =>
         {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_servers_url_gives_the_url_of_each_database() {
+    fn a_database_url_is_derived_from_the_server_url() {
         for (server, url) in [
             ("postgres://u:p@host:5432/", "postgres://u:p@host:5432/clinic_auth"),
             ("postgres://host", "postgres://host/clinic_auth"),

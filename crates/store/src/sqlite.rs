@@ -1,7 +1,7 @@
-//! Connections to an SQLite file.
+//! Connections to an SQLite file: several for reads and one for writes.
 //!
-//! SQLite lets many read while one writes. With a single connection for writing, writers queue here, in
-//! order, instead of polling for the file's lock.
+//! SQLite allows many readers beside one writer. With a single connection for writes, writers queue
+//! here, in order, instead of polling for the file's lock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,23 +15,25 @@ use sqlx::{Connection as _, Executor as _, SqliteConnection, query_as_with, quer
 
 use crate::db::Row;
 use crate::error::{Cause, Error, ends_connection};
+use crate::health::Health;
 use crate::lease::{CLEAN_UP_TIMEOUT, Lease, Leased};
 use crate::query::Query;
-use crate::signs::Signs;
+use crate::shared_commits::SharedCommits;
 
-/// How long a statement waits for a connection. Longer than for PostgreSQL, because all writes queue for
-/// one.
+/// How long a statement waits for a connection. Longer than for PostgreSQL, because all writes
+/// share one.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
-const NOW: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
-/// How long a reader is kept that nobody uses: each is a thread with a page cache.
-const KEEP: Duration = Duration::from_secs(60);
+const NO_WAIT: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
+/// How long an idle reader is kept. Each is a thread with a page cache.
+const MAX_IDLE: Duration = Duration::from_secs(60);
 
-/// The connections. Cheap to clone; all clones share them.
+/// The connections. Clones are cheap and share them.
 #[derive(Clone)]
 pub(crate) struct Sqlite {
     readers: Pool<Manager>,
     writer: Pool<Manager>,
-    signs: Arc<Signs>,
+    health: Arc<Health>,
+    commits: Arc<SharedCommits>,
 }
 
 pub(crate) struct Manager(SqliteConnectOptions);
@@ -50,54 +52,63 @@ impl managed::Manager for Manager {
 }
 
 impl Sqlite {
-    /// Opens the file for writing, and for at most so many readers at once.
+    /// Opens the file with one writer and at most `max_readers` readers.
     pub(crate) async fn open(
         reading: SqliteConnectOptions,
         writing: SqliteConnectOptions,
-        most_readers: u32,
+        max_readers: u32,
     ) -> Result<Self, sqlx::Error> {
-        let most_readers = usize::try_from(most_readers.max(1)).unwrap_or(usize::MAX);
+        let max_readers = usize::try_from(max_readers.max(1)).unwrap_or(usize::MAX);
         let this = Self {
-            readers: pool(reading, most_readers),
+            readers: pool(reading, max_readers),
             writer: pool(writing, 1),
-            signs: Arc::default(),
+            health: Arc::default(),
+            commits: Arc::default(),
         };
-        tokio::spawn(give_back(this.readers.weak()));
-        // Open from now on, because that keeps the WAL there that readers need.
+        tokio::spawn(close_idle(this.readers.weak()));
+        // Open the writer now: while it is open, the WAL that readers need exists.
         match this.writer.get().await {
             Err(PoolError::Backend(error)) => Err(error),
             Ok(_) | Err(_) => Ok(this),
         }
     }
 
-    /// A connection that can only read.
+    /// Leases a connection that can only read.
     pub(crate) async fn reader(&self) -> Result<Lease<Manager>, Error> {
         self.lease(&self.readers, &self.readers.timeouts()).await
     }
 
-    /// The connection that can write.
+    /// Leases the connection that can write.
     pub(crate) async fn writer(&self) -> Result<Lease<Manager>, Error> {
         self.lease(&self.writer, &self.writer.timeouts()).await
     }
 
-    /// A connection that can only read, if one is free now.
+    pub(crate) fn max_readers(&self) -> usize {
+        self.readers.status().max_size
+    }
+
+    /// Returns the queue of writes.
+    pub(crate) fn commits(&self) -> &SharedCommits {
+        &self.commits
+    }
+
+    /// Leases a connection that can only read, if one is free now.
     pub(crate) async fn reader_now(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.readers, &NOW).await
+        self.lease(&self.readers, &NO_WAIT).await
     }
 
-    /// The connection that can write, if it is free now.
+    /// Leases the connection that can write, if it is free now.
     pub(crate) async fn writer_now(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.writer, &NOW).await
+        self.lease(&self.writer, &NO_WAIT).await
     }
 
-    /// What statements have shown lately.
-    pub(crate) fn signs(&self) -> &Signs {
-        &self.signs
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
     }
 
-    /// Waits until the statements under way are done, for a bounded time, and closes all connections.
-    /// The writer last: only it may write, and the connection that is closed last folds the WAL back
-    /// into the file.
+    /// Waits a bounded time until the statements under way are done, and closes all connections.
+    /// The writer is last: the last connection to close writes the WAL back into the file, and only
+    /// the writer may write.
     pub(crate) async fn close(&self) {
         for pool in [&self.readers, &self.writer] {
             let until = Instant::now() + CLEAN_UP_TIMEOUT;
@@ -117,88 +128,88 @@ impl Sqlite {
         timeouts: &Timeouts,
     ) -> Result<Lease<Manager>, Error> {
         let connection = pool.timeout_get(timeouts).await.map_err(|error| match error {
-            PoolError::Backend(error) => Error::of_connecting(error),
+            PoolError::Backend(error) => Error::from_connecting(error),
             PoolError::Timeout(_) => Error::Busy,
             PoolError::Closed => sqlx::Error::PoolClosed.into(),
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 Error::Internal(Cause::new("the pool is not set up"))
             }
         })?;
-        Ok(Lease::new(connection, self.signs.clone()))
+        Ok(Lease::new(connection, self.health.clone()))
     }
 }
 
-fn pool(options: SqliteConnectOptions, most: usize) -> Pool<Manager> {
+fn pool(options: SqliteConnectOptions, max_size: usize) -> Pool<Manager> {
     let pool = Pool::builder(Manager(options))
-        .max_size(most)
+        .max_size(max_size)
         .wait_timeout(Some(QUEUE_TIMEOUT))
-        // The connections used last are used again: the others may be given back.
+        // Reuses the most recent connections, so the others can be closed.
         .queue_mode(QueueMode::Lifo)
         .runtime(deadpool::Runtime::Tokio1)
         .build();
-    // Only timeouts without a runtime cannot be built.
+    // Building fails only for timeouts without a runtime.
     #[expect(clippy::expect_used, reason = "a runtime is given in the line above")]
     pool.expect("a pool with a runtime")
 }
 
 impl Lease<Manager> {
-    /// The first row of a SELECT, if any.
+    /// Returns the first row of a SELECT, if any.
     pub(crate) async fn fetch_optional<T: Row>(mut self, query: Query) -> Result<Option<T>, Error> {
         let (sql, args) = query.sqlite()?;
         let found = query_as_with(sql, args).fetch_optional(self.connection()?).await;
-        self.seen(found)
+        self.finish_read(found)
     }
 
-    /// All rows of a SELECT.
+    /// Returns all rows of a SELECT.
     pub(crate) async fn fetch_all<T: Row>(mut self, query: Query) -> Result<Vec<T>, Error> {
         let (sql, args) = query.sqlite()?;
         let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
-        self.seen(found)
+        self.finish_read(found)
     }
 
-    /// All rows that a write with RETURNING touched. Never `fetch_optional`: sqlx hands out the first
-    /// row before SQLite has stepped to the end of the statement, which is where it commits.
+    /// Runs a write with RETURNING. Returns all rows touched. Not by `fetch_optional`: sqlx returns
+    /// the first row before SQLite reaches the end of the statement, where it commits.
     pub(crate) async fn write_all<T: Row>(mut self, query: Query) -> Result<Vec<T>, Error> {
         let (sql, args) = query.sqlite()?;
         let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
-        self.written(found)
+        self.finish_write(found)
     }
 
-    /// Runs the small write of a check.
-    pub(crate) async fn beat(mut self, query: Query) -> Result<u64, Error> {
+    /// Runs the heartbeat of a check.
+    pub(crate) async fn heartbeat(mut self, query: Query) -> Result<u64, Error> {
         let (sql, args) = query.sqlite()?;
         let done = query_with(sql, args).execute(self.connection()?).await;
-        Ok(self.beaten(done)?.rows_affected())
+        Ok(self.finish_check(done)?.rows_affected())
     }
 
-    /// Runs a write without RETURNING; gives the number of rows touched.
+    /// Runs a write without RETURNING. Returns the number of rows touched.
     pub(crate) async fn execute(mut self, query: Query) -> Result<u64, Error> {
         let (sql, args) = query.sqlite()?;
         let done = query_with(sql, args).execute(self.connection()?).await;
-        Ok(self.written(done)?.rows_affected())
+        Ok(self.finish_write(done)?.rows_affected())
     }
 }
 
 impl Leased for Manager {
-    // A deferred transaction that reads first and writes later fails at once with SQLITE_BUSY when
-    // another process wrote in between; an immediate one waits its turn.
+    // A deferred transaction that reads first and writes later fails at once with SQLITE_BUSY if
+    // another process wrote in between. An immediate one waits its turn.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
 
     async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
         connection.execute(sql).await.map(drop)
     }
 
-    fn is_last(error: &dyn DatabaseError) -> bool {
+    fn breaks_connection(error: &dyn DatabaseError) -> bool {
         ends_connection(error)
     }
 }
 
-/// Closes readers that nobody uses, as long as there is a pool.
-async fn give_back(pool: WeakPool<Manager>) {
+/// Closes idle readers until the pool is dropped.
+async fn close_idle(pool: WeakPool<Manager>) {
     loop {
-        tokio::time::sleep(KEEP).await;
+        tokio::time::sleep(MAX_IDLE).await;
         let Some(pool) = pool.upgrade() else { return };
-        let idle = pool.retain(|_, metrics| metrics.last_used() < KEEP).removed;
+        let idle = pool.retain(|_, metrics| metrics.last_used() < MAX_IDLE).removed;
         drop(pool);
         for reader in idle {
             reader.close().await.ok();
@@ -212,7 +223,7 @@ mod tests {
     use crate::db::{Db, Pools};
     use crate::write::Origin;
 
-    /// A database of at most so many pages, which is full then as on a full disk.
+    /// Opens a database of at most `pages` pages, which then fails like a full disk.
     async fn small(folder: &tempfile::TempDir, pages: &'static str) -> Db {
         let options = SqliteConnectOptions::new().filename(folder.path().join("small.db"));
         let options = options.create_if_missing(true);
@@ -234,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_ends_one_write_and_not_all_that_follow() {
+    async fn writes_succeed_again_after_the_disk_was_full() {
         let folder = tempfile::tempdir().unwrap();
         let db = small(&folder, "20").await;
         for _ in 0..3 {
@@ -242,7 +253,7 @@ mod tests {
             work.untracked(insert(1)).await.unwrap();
             let refused = work.untracked(insert(1_000_000)).await;
             assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-            // The transaction is over: this must not run outside of it.
+            // The transaction is over, and this must not run outside of it.
             work.untracked(insert(1)).await.unwrap_err();
             work.save().await.unwrap_err();
             let refused = db.untracked().execute(insert(1_000_000)).await;
@@ -257,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_are_answered_after_the_connection_for_writing_was_closed() {
+    async fn reads_succeed_after_the_write_connection_was_closed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("clinic.db");
         let options = crate::Options::new(format!("sqlite:{}", file.display()));

@@ -1,4 +1,4 @@
-//! URLs of PostgreSQL: what the driver would read in another way than it is meant is refused.
+//! Parses PostgreSQL URLs, and rejects those that the driver would misread.
 
 use std::str::FromStr as _;
 
@@ -14,7 +14,7 @@ pub(crate) fn is_postgres(url: &str) -> bool {
 pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError> {
     check_postgres(url)?;
     let options = PgConnectOptions::from_str(url).map_err(|_| ConnectError::Malformed)?;
-    // The driver takes what the URL leaves out from the environment.
+    // The driver reads what the URL omits from the environment.
     if options.get_host().contains(',') {
         return Err(ConnectError::SeveralHosts);
     }
@@ -24,7 +24,7 @@ pub(crate) fn parse_postgres(url: &str) -> Result<PgConnectOptions, ConnectError
     Ok(options.application_name("clinic"))
 }
 
-/// The parameters that sqlx knows. It ignores others, so that a misspelled `sslmode` would mean a
+/// The parameters that sqlx knows. It ignores others, so a misspelled `sslmode` would mean a
 /// connection without TLS.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
@@ -48,10 +48,10 @@ const PARAMETERS: [&str; 18] = [
 ];
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// Finds what the driver would read in another way than it is meant.
+/// Rejects URLs that the driver would misread.
 fn check_postgres(url: &str) -> Result<(), ConnectError> {
     let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
-    // Characters of the password that end it: what follows is part of it, and not to be shown.
+    // An unescaped `?`, `@` or `#` ends the password early. The rest of it must not reach an error.
     let is_cut = !address.contains('@') && parameters.contains('@');
     if is_cut || address.matches('@').count() > 1 || url.contains('#') {
         return Err(ConnectError::Malformed);
@@ -94,13 +94,13 @@ fn check_ssl_mode(name: &'static str, mode: &str) -> Result<(), ConnectError> {
 /// Checks the URL of a PostgreSQL server without connecting.
 pub fn check_server_url(url: &SecretString) -> Result<(), ConnectError> {
     let url = url.expose_secret();
-    // The driver takes any scheme for its own.
+    // The driver accepts any scheme.
     if !is_postgres(url) {
         return Err(ConnectError::NotAServer);
     }
     let options = parse_postgres(url)?;
     match options.get_database() {
-        // The one that every server has.
+        // Every server has the database `postgres`.
         None | Some("postgres") => Ok(()),
         Some(name) => Err(ConnectError::NamesADatabase { name: name.to_owned() }),
     }

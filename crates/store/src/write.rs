@@ -1,8 +1,8 @@
-//! The one way to write to a table of records.
+//! The only way to write to tables of records.
 //!
-//! A [`Write`] is a value: a statement, the kind of its records, and what it does to them. It is
+//! A [`Write`] consists of a statement, the kind of its records, and the kind of the change. It is
 //! committed together with an entry in each [`Journal`] of the database: on PostgreSQL as one
-//! statement with data-modifying CTEs, so in one round trip; on SQLite as a local transaction.
+//! statement with data-modifying CTEs, in one round trip; on SQLite as a local transaction.
 
 use std::sync::Arc;
 
@@ -13,45 +13,43 @@ use crate::db::Backend;
 use crate::idempotency::Request;
 use crate::query::{Arg, Query};
 
-/// What a write does to its records.
+/// How a write changes its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// Makes them.
     Create,
-    /// Changes them.
     Update,
-    /// Deletes or ends them. Their rows stay.
+    /// Deletes or ends records. Their rows stay.
     Delete,
     /// Undoes a delete.
     Undelete,
 }
 
-/// Who writes, by which method, and when.
+/// The caller, the method and the time of a write.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The account or service.
+    /// The account or service; nil for an operator's command.
     pub actor: Uuid,
     /// The RPC, as `/package.Service/Method`; empty for an operator's command.
     pub method: Arc<str>,
-    /// One time for everything that a call writes.
+    /// The same time for all writes of a call.
     pub at: DateTime<Utc>,
 }
 
 impl Origin {
-    /// A command of the operator, who has no account.
+    /// Returns the origin of an operator's command.
     pub fn operator(at: DateTime<Utc>) -> Self {
         Self { actor: Uuid::nil(), method: "".into(), at }
     }
 }
 
-/// Something that gets an entry for every change of a record, such as a change log.
+/// A log of changes, with an entry for every change of a record.
 pub trait Journal: Send + Sync + 'static {
-    /// Returns the INSERT of the entries. It reads the changed records from `written (id, version)`.
+    /// Returns the INSERT of the entries, which reads the records from `written (id, version)`.
     fn entry(&self, record: &'static str, change: ChangeKind, origin: &Origin) -> Query;
 }
 
 /// A statement that changes records. Every table of records has the columns `id uuid` and
-/// `version bigint`, and each change that a reader can see raises the version.
+/// `version bigint`. Each change that a reader can see raises the version.
 #[must_use = "a write does nothing until it is saved"]
 pub struct Write {
     record: &'static str,
@@ -72,21 +70,21 @@ pub struct Insert {
     pub record: &'static str,
     pub table: &'static str,
     pub id: Uuid,
-    /// All columns with their values, the id among them.
+    /// All columns with their values, including the id.
     pub values: Vec<(&'static str, Arg)>,
-    /// What is read of the new row, `id` and `version` among it.
+    /// The columns of the new row to return, including `id` and `version`.
     pub returning: Query,
 }
 
 impl From<Insert> for Write {
     fn from(insert: Insert) -> Self {
-        insert.once(None)
+        insert.with_request(None)
     }
 }
 
 impl Insert {
-    /// Makes the record only if this is the first request with its id.
-    pub(crate) fn once(mut self, request: Option<&Request>) -> Write {
+    /// Inserts the record only if this is the first request with its id.
+    pub(crate) fn with_request(mut self, request: Option<&Request>) -> Write {
         let (record, change) = (self.record, ChangeKind::Create);
         let returning = std::mem::replace(&mut self.returning, Query::empty());
         let statement = Statement::Insert { insert: self, request: request.cloned() };
@@ -95,8 +93,8 @@ impl Insert {
 }
 
 impl Write {
-    /// A write of records of a kind (`patient`), without its RETURNING. `returning` lists the
-    /// columns that are read of the rows that it touched, `id` and `version` among them.
+    /// Creates a write of records of a kind (`patient`). `query` has no RETURNING; `returning`
+    /// lists the columns of the touched rows to return, including `id` and `version`.
     pub fn new(
         record: &'static str,
         change: ChangeKind,
@@ -107,8 +105,8 @@ impl Write {
         Self { record, change, statement, returning: returning.into() }
     }
 
-    /// Locks the rows that an INSERT … SELECT reads until the transaction ends. PostgreSQL has
-    /// `FOR SHARE` for it; SQLite needs nothing, since there is one writer at a time.
+    /// Locks the rows that an INSERT … SELECT reads until the transaction ends. PostgreSQL does so
+    /// by `FOR SHARE`; SQLite needs no lock, because it has one writer at a time.
     pub fn for_share(mut self) -> Self {
         if let Statement::Other { for_share, .. } = &mut self.statement {
             *for_share = true;
@@ -116,13 +114,13 @@ impl Write {
         self
     }
 
-    /// Whether nothing else belongs to it.
-    pub(crate) fn is_alone(&self, journals: &[Arc<dyn Journal>]) -> bool {
+    /// Whether the write has neither a claim nor journal entries.
+    pub(crate) fn is_single_statement(&self, journals: &[Arc<dyn Journal>]) -> bool {
         journals.is_empty()
             && !matches!(&self.statement, Statement::Insert { request: Some(_), .. })
     }
 
-    /// Claims the request's id, if there is one.
+    /// Returns the INSERT that claims the request id, if there is one.
     pub(crate) fn claim(&self, origin: &Origin) -> Option<Query> {
         match &self.statement {
             Statement::Insert { insert, request } => {
@@ -132,9 +130,9 @@ impl Write {
         }
     }
 
-    /// The write with its claim and its entries as one statement, for PostgreSQL.
-    pub(crate) fn whole(&self, journals: &[Arc<dyn Journal>], origin: &Origin) -> Query {
-        if self.is_alone(journals) {
+    /// Returns the write with its claim and its journal entries as one statement, for PostgreSQL.
+    pub(crate) fn combined(&self, journals: &[Arc<dyn Journal>], origin: &Origin) -> Query {
+        if self.is_single_statement(journals) {
             return self.statement(Backend::Postgres);
         }
         let mut query = Query::statement();
@@ -147,7 +145,7 @@ impl Write {
         query.push("written AS (");
         self.push(&mut query, source, Backend::Postgres);
         query.push(")");
-        for (journal, begin) in journals.iter().zip(ENTRIES) {
+        for (journal, begin) in journals.iter().zip(ENTRY_CTES) {
             query.push(begin);
             query.append(&journal.entry(self.record, self.change, origin)).push(")");
         }
@@ -155,15 +153,15 @@ impl Write {
         query
     }
 
-    /// The statement alone.
+    /// Returns the statement without claim and journal entries.
     pub(crate) fn statement(&self, backend: Backend) -> Query {
         let mut query = Query::statement();
         self.push(&mut query, Source::Values, backend);
         query
     }
 
-    /// The entry of a journal for rows that the statement touched. For SQLite, where a CTE cannot
-    /// write.
+    /// Returns the INSERT of a journal's entries for the touched rows. For SQLite, where a CTE
+    /// cannot write.
     pub(crate) fn entry(
         &self,
         touched: &[(Uuid, i64)],
@@ -209,10 +207,10 @@ impl Write {
     }
 }
 
-/// Begins the CTE of each journal's entry.
-const ENTRIES: [&str; MOST_JOURNALS] = [", entry AS (", ", second_entry AS ("];
-/// How many journals a database can have.
-pub(crate) const MOST_JOURNALS: usize = 2;
+/// The beginning of each journal's CTE.
+const ENTRY_CTES: [&str; MAX_JOURNALS] = [", entry AS (", ", second_entry AS ("];
+/// Maximum number of journals of a database.
+pub(crate) const MAX_JOURNALS: usize = 2;
 
 /// Where the values of an INSERT come from.
 #[derive(Clone, Copy)]

@@ -1,5 +1,5 @@
-//! Readers of SQLite whose caller goes away. In a program of its own, because a read without end goes
-//! on until that ends.
+//! SQLite readers whose caller is cancelled. In a separate program, because an endless read runs
+//! until the program ends.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ mod sqlite {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_waits_behind_a_read_that_was_given_up() {
+    async fn a_cancelled_read_does_not_block_later_reads() {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("test.db").display());
         let options = Options { max_connections: 2, ..Options::new(url) };
@@ -21,8 +21,8 @@ mod sqlite {
         let read = async || db.fetch_one::<(i64,)>(Query::new("SELECT 1")).await.unwrap();
         read().await;
         let endless = db.fetch_one::<(i64,)>(Query::new(ENDLESS));
-        assert!(timeout(Duration::from_millis(200), endless).await.is_err(), "it has no end");
-        // Each time the reader that was used last, if it is free.
+        assert!(timeout(Duration::from_millis(200), endless).await.is_err(), "an endless read");
+        // Each time the pool returns the reader that was used last, if it is free.
         for _ in 0..3 {
             timeout(Duration::from_secs(30), read()).await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! The trait that a service implements, and the server trait of tonic on top of it.
+//! Generates the trait that a service implements, and tonic's server trait on top of it.
 
 use prost_types::{MethodDescriptorProto, ServiceDescriptorProto};
 
@@ -10,7 +10,7 @@ pub(crate) fn generate(package: &str, service: &ServiceDescriptorProto) -> Resul
     if let Some(method) =
         service.method.iter().find(|m| m.client_streaming() || m.server_streaming())
     {
-        return Err(format!("{}: streams need a handler of their own", method.name()).into());
+        return Err(format!("{}: streams are not supported", method.name()).into());
     }
     let name = service.name();
     let server = format!("{}_server", snake_case(name));

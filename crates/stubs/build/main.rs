@@ -1,7 +1,7 @@
-//! Generates, for each service in the descriptors that clinic-proto compiled: a client, a server whose
-//! codec validates requests, and the trait that a service implements.
+//! Generates a client, a server whose codec validates requests, and the trait that a service
+//! implements, for each service in the descriptors that clinic-proto compiled.
 
-#![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
+#![expect(clippy::print_stdout, reason = "cargo reads the output of build scripts")]
 
 mod handlers;
 mod names;
@@ -19,7 +19,7 @@ use crate::names::{rust_type, snake_case};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Clients take responses as they come.
+/// Clients do not validate responses.
 const CLIENT_CODEC: &str = "tonic_prost::ProstCodec";
 const SERVER_CODEC: &str = "crate::codec::ValidatingCodec";
 
@@ -48,7 +48,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The client or the server of a service.
+/// Generates the client or the server of a service.
 fn stub(
     out: &Path,
     builder: manual::Builder,

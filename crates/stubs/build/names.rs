@@ -1,4 +1,4 @@
-//! Names of the contract in Rust.
+//! Converts names of the contract to Rust.
 
 /// `PatientService` → `patient_service`.
 pub(crate) fn snake_case(name: &str) -> String {

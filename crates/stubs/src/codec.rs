@@ -1,5 +1,5 @@
-//! The servers' codec. It validates what it decodes, so that no handler gets a message that breaks
-//! the contract. Clients take responses as they come.
+//! The servers' codec. It validates requests, so handlers only get messages that obey the contract.
+//! Clients do not validate responses.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Encodes answers of type `T`, decodes and validates requests of type `U`.
+/// A codec that encodes responses of type `T`, and decodes and validates requests of type `U`.
 pub struct ValidatingCodec<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for ValidatingCodec<T, U> {
@@ -38,7 +38,7 @@ where
     }
 }
 
-/// See [`ValidatingCodec`].
+/// The decoder of [`ValidatingCodec`].
 pub struct ValidatingDecoder<U>(ProstDecoder<U>);
 
 impl<U: Message + Validate + Default> Decoder for ValidatingDecoder<U> {
@@ -46,7 +46,7 @@ impl<U: Message + Validate + Default> Decoder for ValidatingDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // The decoder's own text may quote the input.
+        // The text of the decoder's error may quote the input.
         let message = self.0.decode(buf).map_err(|_| Error::malformed_message())?;
         if let Some(message) = &message {
             let mut violations = Violations::default();

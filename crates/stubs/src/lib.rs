@@ -6,7 +6,7 @@
 
 pub mod codec;
 
-/// Serves a service that implements the generated `…Handler` trait.
+/// Makes a tonic service of a type that implements a generated `…Handler` trait.
 #[derive(Clone)]
 pub struct Handler<H>(pub H);
 

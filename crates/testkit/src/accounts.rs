@@ -1,4 +1,4 @@
-//! Accounts of every kind, registered through the gateway as anyone would.
+//! Registers accounts of every kind through the gateway.
 
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::register_request::Profile;
@@ -18,12 +18,12 @@ pub struct Account {
     pub tokens: Tokens,
     /// Clients at the gateway with the account's token.
     pub clients: Clients,
-    /// The id of the patient or doctor record, for those that have one.
+    /// The id of the account's patient or doctor record, if it has one.
     pub profile_id: String,
 }
 
 impl Suite {
-    /// The administrator whom the first start made.
+    /// Signs in as the administrator that the first start created.
     pub async fn admin(&self) -> Account {
         let request = LoginRequest {
             email: "admin@clinic.local".to_owned(),
@@ -34,12 +34,12 @@ impl Suite {
         self.account(answer.user.unwrap(), answer.tokens.unwrap())
     }
 
-    /// A new account with the default role.
+    /// Registers an account with the default role.
     pub async fn staff(&self) -> Account {
         self.register(Role::Staff, None).await
     }
 
-    /// A new patient with a record.
+    /// Registers a patient with a record.
     pub async fn patient(&self) -> Account {
         let mut account = self.register(Role::Patient, Some(Profile::Patient(patient()))).await;
         let request = GetPatientRequest { id: "me".to_owned(), ..GetPatientRequest::default() };
@@ -48,7 +48,7 @@ impl Suite {
         account
     }
 
-    /// A new doctor whom nobody has verified.
+    /// Registers a doctor, who is not verified.
     pub async fn unverified_doctor(&self) -> Account {
         let mut account = self.register(Role::Doctor, Some(Profile::Doctor(doctor()))).await;
         let request = GetDoctorRequest { id: "me".to_owned() };
@@ -58,7 +58,7 @@ impl Suite {
         account
     }
 
-    /// A new doctor whom an administrator has verified.
+    /// Registers a doctor and verifies them as an administrator.
     pub async fn verified_doctor(&self) -> Account {
         let account = self.unverified_doctor().await;
         let request = VerifyDoctorRequest { id: account.profile_id.clone(), etag: String::new() };
@@ -79,7 +79,7 @@ impl Suite {
         self.account(answer.user.unwrap(), answer.tokens.unwrap())
     }
 
-    /// An account with these tokens.
+    /// Returns the account with these tokens.
     pub fn account(&self, user: User, tokens: Tokens) -> Account {
         let clients = self.with_token(&tokens.access);
         Account { user, tokens, clients, profile_id: String::new() }

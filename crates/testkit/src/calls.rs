@@ -1,4 +1,4 @@
-//! The calls that most tests begin with, and clients to make the others with.
+//! The calls that most tests begin with, and clients for other calls.
 
 use clinic_proto::access::v1::Role;
 use clinic_proto::assignment::v1::{Assignment, CreateAssignmentRequest};
@@ -11,28 +11,28 @@ use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
 use crate::{Account, Client, Suite, assignment};
 
 impl Account {
-    /// A client with the account's token.
+    /// Returns a client with the account's token.
     pub fn patients(&self) -> PatientServiceClient<Client> {
         self.clients.patients.clone()
     }
 
-    /// A client with the account's token.
+    /// Returns a client with the account's token.
     pub fn doctors(&self) -> DoctorServiceClient<Client> {
         self.clients.doctors.clone()
     }
 
-    /// A client with the account's token.
+    /// Returns a client with the account's token.
     pub fn assignments(&self) -> AssignmentServiceClient<Client> {
         self.clients.assignments.clone()
     }
 
-    /// Makes a patient, who is the account's.
+    /// Creates a patient that the account owns.
     pub async fn create_patient(&self, patient: Patient) -> Patient {
         let request = CreatePatientRequest { patient: Some(patient), ..Default::default() };
         self.patients().create_patient(request).await.unwrap().into_inner()
     }
 
-    /// Makes a doctor, who is the account's.
+    /// Creates a doctor that the account owns.
     pub async fn create_doctor(&self, doctor: Doctor) -> Doctor {
         let request = CreateDoctorRequest { doctor: Some(doctor), ..Default::default() };
         self.doctors().create_doctor(request).await.unwrap().into_inner()
@@ -47,7 +47,7 @@ impl Account {
 }
 
 impl Suite {
-    /// The account with these roles instead of its own, as it is after its next refresh.
+    /// Replaces the account's roles, and returns it with refreshed tokens.
     pub async fn give_roles(&self, account: &Account, roles: &[Role]) -> Account {
         let request = SetUserRolesRequest {
             id: account.user.id.clone(),

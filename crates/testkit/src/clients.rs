@@ -1,4 +1,4 @@
-//! Clients of every service, through the gateway or straight at a service.
+//! Clients of every service, through the gateway or direct.
 
 use std::net::SocketAddr;
 
@@ -18,10 +18,10 @@ use tonic::{Request, Status};
 
 use crate::Suite;
 
-/// What a client's calls go through.
+/// The transport of a client.
 pub type Client = InterceptedService<Channel, Metadata>;
 
-/// A client of each service, which all send the same metadata.
+/// A client of each service. All send the same metadata.
 #[derive(Clone)]
 pub struct Clients {
     pub auth: AuthServiceClient<Client>,
@@ -32,7 +32,7 @@ pub struct Clients {
     pub assignments: AssignmentServiceClient<Client>,
 }
 
-/// Adds metadata to every call.
+/// An interceptor that adds metadata to every call.
 #[derive(Clone, Default)]
 pub struct Metadata(MetadataMap);
 
@@ -48,7 +48,7 @@ impl Interceptor for Metadata {
 }
 
 impl Clients {
-    /// Clients that call these addresses (of auth, records and assignment) with this metadata.
+    /// Creates clients of these addresses (auth, records and assignment) with this metadata.
     pub fn new(addresses: [SocketAddr; 3], metadata: &[(&'static str, &str)]) -> Self {
         let mut map = MetadataMap::new();
         for (key, value) in metadata {
@@ -71,32 +71,32 @@ impl Clients {
 }
 
 impl Suite {
-    /// Clients at the gateway that send this metadata.
+    /// Returns clients of the gateway that send this metadata.
     pub fn at_gateway(&self, metadata: &[(&'static str, &str)]) -> Clients {
         Clients::new([self.gateway; 3], metadata)
     }
 
-    /// Clients straight at the services, past the gateway, that send this metadata.
+    /// Returns clients that bypass the gateway and send this metadata.
     pub fn at_services(&self, metadata: &[(&'static str, &str)]) -> Clients {
         Clients::new([self.auth, self.records, self.assignment], metadata)
     }
 
-    /// Clients straight at the services that call as an internal service of that name.
+    /// Returns clients that bypass the gateway and call as the internal service of this name.
     pub fn as_service(&self, name: &str) -> Clients {
         self.keys().add_issuer(name, ActsFor::Itself, &self.clock).unwrap();
-        // Verifiers look for new keys once a second at most.
+        // Verifiers look for new keys at most once a second.
         self.clock.advance(TimeDelta::seconds(2));
         let signer = ClaimsSigner::open(&self.keys(), name, self.clock.clone()).unwrap();
         let claims = signer.as_service().unwrap();
         self.at_services(&[(CLAIMS_HEADER, claims.to_str().unwrap())])
     }
 
-    /// Clients at the gateway without a token.
+    /// Returns clients of the gateway without a token.
     pub fn anonymous(&self) -> Clients {
         self.at_gateway(&[])
     }
 
-    /// Clients at the gateway with this access token.
+    /// Returns clients of the gateway with this access token.
     pub fn with_token(&self, access: &str) -> Clients {
         self.at_gateway(&[("authorization", &format!("Bearer {access}"))])
     }

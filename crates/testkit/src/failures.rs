@@ -1,25 +1,25 @@
-//! What a test asks of a refusal.
+//! Functions that inspect failed calls.
 
 use std::fmt::Debug;
 
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
-/// A refusal, taken apart.
+/// The parts of an error.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     pub code: Code,
-    /// The `reason` of the `ErrorInfo`, which every refusal has.
+    /// The `reason` of the `ErrorInfo`, which every error has.
     pub reason: String,
-    /// The fields of the `BadRequest`, in its order.
+    /// The fields of the `BadRequest`, in order.
     pub fields: Vec<String>,
 }
 
-/// The refusal that an answer must be.
+/// Returns the error of a call that must fail.
 pub fn failure<T: Debug>(answer: Result<Response<T>, Status>) -> Failure {
     let status = answer.expect_err("this must be refused");
     let details = status.get_error_details();
-    let info = details.error_info().expect("every error says its reason");
+    let info = details.error_info().expect("every error has a reason");
     assert_eq!(info.domain, "clinic");
     let fields = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
     Failure {
@@ -29,15 +29,15 @@ pub fn failure<T: Debug>(answer: Result<Response<T>, Status>) -> Failure {
     }
 }
 
-/// The bad fields that an INVALID_ARGUMENT names.
+/// Returns the bad fields of a call that must fail with INVALID_ARGUMENT.
 pub fn fields<T: Debug>(answer: Result<Response<T>, Status>) -> Vec<String> {
     let failure = failure(answer);
     assert_eq!(failure.code, Code::InvalidArgument, "{failure:?}");
     failure.fields
 }
 
-/// All that a client can see of the refusal that an answer must be: code, message and the bytes of
-/// the details.
+/// Returns everything that the client of a failed call can see: code, message and the bytes of the
+/// details.
 pub fn refusal<T: Debug>(answer: Result<Response<T>, Status>) -> (Code, String, Vec<u8>) {
     let status = answer.expect_err("this must be refused");
     (status.code(), status.message().to_owned(), status.details().to_vec())

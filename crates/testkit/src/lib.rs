@@ -1,6 +1,5 @@
-//! A whole suite for a test: on free ports, over a database of its own, with a clock that can be
-//! moved and clients for each kind of caller. A behaviour test is written once, with [`on_both!`],
-//! and runs on SQLite and on PostgreSQL.
+//! Runs a whole suite for a test, with free ports, an empty database, a clock that tests can move,
+//! and clients for each kind of caller. Tests in [`on_both!`] run on SQLite and PostgreSQL.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
 
@@ -17,8 +16,8 @@ pub use failures::{Failure, failure, fields, refusal};
 pub use samples::{assignment, doctor, email, mask, patient};
 pub use suite::{Backend, Suite, run, run_with};
 
-/// A test that runs on both databases: `on_both! { async fn the_rule(suite: &Suite) { … } }`. One
-/// that needs other settings starts its suite itself: `async fn the_rule(backend: Backend) { … }`.
+/// Defines tests for both databases: `on_both! { async fn the_rule(suite: &Suite) { … } }`. A test
+/// that needs other settings starts its suite: `async fn the_rule(backend: Backend) { … }`.
 #[macro_export]
 macro_rules! on_both {
     ($($(#[$meta:meta])* async fn $name:ident($suite:ident: &Suite) $body:block)+) => {$(

@@ -1,4 +1,4 @@
-//! Resources that pass every rule, for tests that care about something else.
+//! Valid resources for tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,12 +12,12 @@ fn next() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// An address that no other account of this test run has.
+/// Returns an e-mail address that is unique in this process.
 pub fn email() -> String {
     format!("someone{}@example.com", next())
 }
 
-/// A patient with every field.
+/// Returns a patient with every field.
 pub fn patient() -> Patient {
     Patient {
         first_name: "Ada".to_owned(),
@@ -32,7 +32,7 @@ pub fn patient() -> Patient {
     }
 }
 
-/// A doctor with every field and a license of his own.
+/// Returns a doctor with every field and a unique license number.
 pub fn doctor() -> Doctor {
     Doctor {
         first_name: "Gregory".to_owned(),
@@ -49,7 +49,7 @@ pub fn doctor() -> Doctor {
     }
 }
 
-/// An assignment of these two.
+/// Returns an assignment of this doctor to this patient.
 pub fn assignment(patient_id: &str, doctor_id: &str) -> Assignment {
     Assignment {
         patient_id: patient_id.to_owned(),
@@ -60,7 +60,7 @@ pub fn assignment(patient_id: &str, doctor_id: &str) -> Assignment {
     }
 }
 
-/// An update mask.
+/// Returns an update mask.
 pub fn mask(paths: &[&str]) -> Option<FieldMask> {
     Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
 }

@@ -1,32 +1,35 @@
-//! Starting and stopping a suite for one test.
+//! Starts and stops the suite of a test.
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser;
-use clinic::{Config, Databases};
+use clinic::{Config, Databases, SERVICES};
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
+use clinic_net::settings::{Keys, Serving};
+use clinic_server::settings::{Answers, Common, Database};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Which database a test runs on.
+/// The database that a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     Sqlite,
     Postgres,
 }
 
-/// A suite that serves until it is stopped.
+/// A running suite.
 pub struct Suite {
     pub backend: Backend,
-    /// Moves the time of every server.
+    /// The clock of all servers.
     pub clock: Clock,
     pub gateway: SocketAddr,
-    /// The services themselves, for what only they should refuse.
+    /// The services, for calls that bypass the gateway.
     pub auth: SocketAddr,
     pub records: SocketAddr,
     pub assignment: SocketAddr,
@@ -43,12 +46,12 @@ struct Defaults {
     config: Config,
 }
 
-/// Runs a test on a suite of its own.
+/// Runs a test on a new suite.
 pub async fn run(backend: Backend, test: impl AsyncFnOnce(&Suite)) {
     run_with(backend, |_| {}, test).await;
 }
 
-/// The same with other settings.
+/// Runs a test on a new suite with other settings.
 pub async fn run_with(
     backend: Backend,
     configure: impl FnOnce(&mut Config),
@@ -60,14 +63,14 @@ pub async fn run_with(
 }
 
 impl Suite {
-    /// Starts a suite on free ports over an empty database.
+    /// Starts a suite on free ports with an empty database.
     pub async fn start(backend: Backend, configure: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::movable();
         let mut config = Defaults::parse_from(["clinic"]).config;
         config.listen = "127.0.0.1:0".to_owned();
         config.databases.data_dir = dir.path().join("data");
-        // What the tests run in must not change what they say.
+        // Environment variables must not change the results of tests.
         config.databases.database_url = match backend {
             Backend::Sqlite => None,
             Backend::Postgres => Some(postgres_server()),
@@ -79,12 +82,13 @@ impl Suite {
         running.until_serving().await.expect("the suite serves");
         let admin = running.new_admin.as_ref().expect("an empty database gets an administrator");
         let shutdown = CancellationToken::new();
-        let (gateway, auth) = (running.gateway, running.auth);
-        let (records, assignment) = (running.records, running.assignment);
+        let gateway = running.gateway;
+        let [auth, records, assignment] = ["auth", "records", "assignment"]
+            .map(|name| *running.services.get(name).expect("every service runs"));
         let admin_password = admin.password.clone();
         let told = shutdown.clone();
         let server =
-            tokio::spawn(async move { running.run(told).await.expect("the suite ends in order") });
+            tokio::spawn(async move { running.run(told).await.expect("the suite stops cleanly") });
         Self {
             backend,
             clock,
@@ -100,13 +104,13 @@ impl Suite {
         }
     }
 
-    /// Ends it, and drops its databases.
+    /// Stops the suite and drops its databases.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.server.await.unwrap();
         if let Some(server) = &self.databases.database_url {
             let mut connection = PgConnection::connect(server.expose_secret()).await.unwrap();
-            for service in ["auth", "records", "assignment"] {
+            for (service, _) in SERVICES {
                 let name = format!("{}{service}", self.databases.database_prefix);
                 let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
                 connection.execute(AssertSqlSafe(drop)).await.unwrap();
@@ -114,24 +118,40 @@ impl Suite {
         }
     }
 
-    /// The suite's keys.
+    /// Returns settings for another replica of a service.
+    pub fn replica_settings(&self, service: &str) -> Common {
+        Common {
+            serving: Serving {
+                shutdown_delay: Duration::ZERO,
+                shutdown_grace: Duration::from_millis(200),
+            },
+            answers: Answers { compress_over: 0 },
+            keys: Keys { keys_dir: self.keys().path().to_owned() },
+            database: Database {
+                database_url: self.databases.url(service),
+                database_connections: 2,
+            },
+        }
+    }
+
+    /// Returns the suite's keys.
     pub fn keys(&self) -> KeyDir {
         KeyDir::new(self.databases.data_dir.join("keys"))
     }
 
-    /// A folder that ends with the suite.
+    /// Returns a directory that is removed with the suite.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 }
 
-/// The server that `cargo xtask test` starts.
+/// Returns the URL of the server that `cargo xtask test` starts.
 fn postgres_server() -> SecretString {
     match std::env::var("CLINIC_TEST_POSTGRES_URL") {
         Ok(url) => url.into(),
         Err(_) => panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts a \
-             PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
+            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
+             or skip these tests with `cargo xtask test --sqlite-only`"
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway's certificate, which is read again when its files change and at SIGHUP.
+//! The gateway's TLS certificate. Reloaded on SIGHUP and when its files change.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,43 +12,44 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::Edge;
+use crate::config::PublicSettings;
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// See the module. Clones share everything.
+/// The current certificate. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Certificates(Arc<Inner>);
 
 struct Inner {
     cert: PathBuf,
     key: PathBuf,
-    /// Of the files when they were read first.
+    /// State of the files when they were first read.
     first: Stamps,
     current: RwLock<TlsAcceptor>,
 }
 
-/// What changes when a file does, also when it is a link to another one.
+/// Modification time and size of the two files. Symbolic links are followed.
 type Stamps = [Option<(SystemTime, u64)>; 2];
 
 impl Certificates {
-    /// Reads the certificate and its key, when there are any.
-    pub(crate) fn open(edge: &Edge) -> Result<Option<Self>> {
-        let (Some(cert), Some(key)) = (&edge.tls_cert, &edge.tls_key) else { return Ok(None) };
-        // Before they are read, so that no change is missed.
+    /// Reads the certificate and its key. Returns None if none is configured.
+    pub(crate) fn open(settings: &PublicSettings) -> Result<Option<Self>> {
+        let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
+            return Ok(None);
+        };
+        // Taken before the files are read, so that no change is missed.
         let first = [cert, key].map(|path| stamp(path));
         let current = RwLock::new(read(cert, key)?);
         Ok(Some(Self(Arc::new(Inner { cert: cert.clone(), key: key.clone(), first, current }))))
     }
 
-    /// Returns what accepts a connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files again when they have changed, and at SIGHUP. Connections that are open keep
-    /// the old certificate, and so do new ones while the new files cannot be used.
+    /// Reloads the files when they change and on SIGHUP. Open connections keep the old certificate.
+    /// New connections use it too while the new files are unusable.
     pub(crate) async fn follow(self) {
         let mut hangup = signal(SignalKind::hangup()).ok();
         let mut seen = self.0.first;
@@ -68,12 +69,12 @@ impl Certificates {
                 Ok(new) => {
                     *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = new;
                     seen = stamps;
-                    tracing::info!("the certificate was read again");
+                    tracing::info!("certificate reloaded");
                 }
-                // Perhaps one of the files is still to come.
+                // One of the two files may not have been replaced yet.
                 Err(error) => {
                     let error = format!("{error:#}");
-                    tracing::warn!(error, "the new certificate cannot be used: the old one stays");
+                    tracing::warn!(error, "cannot use the new certificate: keeping the old one");
                 }
             }
         }
@@ -92,16 +93,16 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
 fn read(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
-        .with_context(|| format!("the certificate {} cannot be read as PEM", cert.display()))?;
+        .with_context(|| format!("cannot read the certificate {} as PEM", cert.display()))?;
     if chain.is_empty() {
-        bail!("{} holds no certificate", cert.display());
+        bail!("{} contains no certificate", cert.display());
     }
     let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("the private key {} cannot be read as PEM", key.display()))?;
+        .with_context(|| format!("cannot read the private key {} as PEM", key.display()))?;
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .context("the certificate and the private key do not go together")?;
+        .context("the certificate and the private key do not match")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

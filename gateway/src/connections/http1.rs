@@ -1,6 +1,6 @@
 //! Serves HTTP/1.1 with hyper, and handles what hyper does not: early responses, unread responses
-//! and ambiguous heads. A conflict between two headers counts for the whole connection: an earlier
-//! request that was pipelined with it gets 400 too.
+//! and ambiguous heads. A header conflict applies to the whole connection: an earlier request that
+//! was pipelined with the faulty one gets 400 too.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use clinic_net::holdings::Held;
 use clinic_net::http2::Bounds;
+use clinic_net::memory_quota::Reservation;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
@@ -20,12 +20,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::heads::Heads;
-use super::{MAX_HEAD, Serving, leftover};
-use crate::activity::Sending;
+use super::framing::FramingInspector;
+use super::{MAX_HEAD, Serving, unread_body};
+use crate::idle_timeout::Sending;
 
-/// Keep-alive timeout: longer than the minute of most proxies, so that the proxy closes the
-/// connection, and no request meets a closing one.
+/// Keep-alive timeout. Most proxies use one minute; with a longer timeout here the proxy closes the
+/// connection, and never sends a request on one that the gateway is closing.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 static HTTP1: LazyLock<http1::Builder> = LazyLock::new(|| {
@@ -43,27 +43,28 @@ struct Current {
     unread: AtomicBool,
 }
 
-/// The bounds of the response, and what counts for it.
+/// The response's bounds, and its bytes that count for the account.
 #[derive(Default)]
 struct Noted {
     bounds: Option<Bounds>,
-    held: Option<Held>,
+    held: Option<Reservation>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
     pub(super) async fn http1(self) -> Result<()> {
         let current = Arc::<Current>::default();
-        let (stream, conflict) = Heads::new(self.stream);
+        let (stream, conflict) = FramingInspector::new(self.stream);
         let service = service_fn(|request| {
             let (current, conflict) = (current.clone(), conflict.clone());
-            let (edge, peer, running) = (self.edge.clone(), self.peer, self.place.activity.begin());
+            let (service, peer, running) =
+                (self.service.clone(), self.peer, self.place.activity.begin());
             async move {
                 current.note(None);
                 let malformed = malformed(&request, &conflict);
-                let (request, leftover) = leftover::track(request);
+                let (request, leftover) = unread_body::track(request);
                 let mut response = match malformed {
-                    Some(why) => edge.refuse(request.headers(), why),
-                    None => edge.answer(request, peer).await,
+                    Some(why) => service.refuse(request.headers(), why),
+                    None => service.answer(request, peer).await,
                 };
                 let is_clear = match leftover {
                     Some(leftover) => leftover.read().await,
@@ -94,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
         }
         match served {
             Some(outcome) => Ok(outcome?),
-            // The client takes nothing of an answer whose time is over.
+            // The client was not reading when the response's deadline passed.
             None => Ok(()),
         }
     }
@@ -105,8 +106,8 @@ impl Current {
         *self.lock() = Noted { bounds, held: None };
     }
 
-    /// Returns the deadline of a blocked response, and counts its bytes while it is blocked. Too
-    /// many bytes end it at once.
+    /// Returns the deadline of a blocked response, and counts its bytes while it is blocked. The
+    /// deadline is now if the account would hold too many bytes.
     fn ends_at(&self, is_blocked: bool) -> Option<Instant> {
         let mut noted = self.lock();
         if !is_blocked {
@@ -147,13 +148,13 @@ fn malformed(request: &Request<Incoming>, conflict: &AtomicBool) -> Option<&'sta
 #[cfg(test)]
 mod tests {
     use clinic_identity::Principal;
-    use clinic_net::holdings::Holdings;
+    use clinic_net::memory_quota::MemoryQuota;
 
     use super::*;
 
     #[test]
     fn an_answer_counts_only_while_its_client_takes_nothing() {
-        let account = Holdings::leaked().of(&Principal::Anonymous, None);
+        let account = MemoryQuota::leaked().of(&Principal::Anonymous, None);
         let ends_at = Some(Instant::now());
         let current = Current::default();
         current.note(Some(Bounds { ends_at, account, behind: 30 * 1024 * 1024 }));

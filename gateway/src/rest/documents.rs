@@ -1,5 +1,5 @@
-//! The REST API for those who write clients: its OpenAPI document, and two pages that show it. All
-//! of it is in the binary, and nothing on the pages is asked of another host.
+//! Serves the documentation of the REST API: the OpenAPI document, Swagger UI and ReDoc. All files
+//! are in the binary, and the pages load nothing from other hosts.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, OnceLock};
@@ -10,25 +10,25 @@ use http::{Method, Request, Response, StatusCode};
 use tonic::body::Body;
 
 use super::JSON;
-use crate::plain::{HTML, PAGE, TEXT, other_method, respond};
+use crate::static_pages::{HTML, PAGE, TEXT, other_method, respond};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-/// Scripts of the page's own files only. The libraries write styles into the page, and ReDoc
-/// searches in a worker that it makes of its own text.
+/// Allows only scripts from the same origin. The libraries write inline styles, and ReDoc creates
+/// its search worker from a blob.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
-/// A file of the pages' libraries.
+/// Includes a file of the pages' libraries.
 macro_rules! web {
     ($file:literal) => {
         include_bytes!(concat!("../../../third_party/web/", $file)).as_slice()
     };
 }
 
-/// Where the document is.
+/// Path of the OpenAPI document.
 const DOCUMENT: &str = "/openapi.json";
 
 /// Files with their paths and media types.
@@ -41,7 +41,7 @@ const FILES: [(&str, &str, &[u8]); 14] = [
     ("/redoc/", HTML, include_bytes!("pages/redoc.html")),
     ("/redoc/start.js", SCRIPT, include_bytes!("pages/redoc.js")),
     ("/redoc/redoc.standalone.js", SCRIPT, web!("redoc/redoc.standalone.js")),
-    // What they are licensed under goes where they go.
+    // The licenses are served with the libraries.
     ("/swagger/LICENSE", TEXT, web!("swagger-ui/LICENSE")),
     ("/swagger/NOTICE", TEXT, web!("swagger-ui/NOTICE")),
     (
@@ -58,7 +58,7 @@ const FILES: [(&str, &str, &[u8]); 14] = [
     ),
 ];
 
-/// See the module. Clones share everything.
+/// The documentation. Clones share everything.
 #[derive(Clone, Default)]
 pub(crate) struct Documents(Arc<OnceLock<Vec<File>>>);
 
@@ -70,7 +70,7 @@ struct File {
 }
 
 impl Documents {
-    /// Answers what is for it.
+    /// Answers requests for the documentation. Returns None for other paths.
     pub(crate) fn answer(&self, request: &Request<Body>) -> Option<Response<Body>> {
         let path = request.uri().path();
         let bare = matches!(path, "/swagger" | "/redoc");
@@ -83,7 +83,7 @@ impl Documents {
         if bare {
             return Some(to_folder(path));
         }
-        // Most processes are never asked for any of it.
+        // Created at the first request: most processes get none.
         let file = self.0.get_or_init(files).iter().find(|file| file.path == path)?;
         Some(file.answer(request.headers()))
     }
@@ -105,8 +105,8 @@ impl File {
         Self { path, kind, bytes, etag: format!("\"{:x}\"", hasher.finish()) }
     }
 
-    /// The file, or that the client has it already. It is asked for again each time, so that what a
-    /// page is made of always fits together.
+    /// Returns the file, or 304 if the client has this version. Browsers revalidate at each use, to
+    /// never mix the files of two versions.
     fn answer(&self, asked: &HeaderMap) -> Response<Body> {
         let known = asked.get_all(header::IF_NONE_MATCH).iter();
         let mut known = known.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
@@ -128,11 +128,11 @@ impl File {
     }
 }
 
-/// To the same with a slash, which is what the page's own addresses begin with.
+/// Redirects to the path with a slash, which the page's relative URLs need.
 fn to_folder(path: &str) -> Response<Body> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    // Relative, so that it also holds behind a proxy that adds a prefix.
+    // Relative, to work behind a proxy that adds a prefix.
     let folder = path.trim_start_matches('/').to_owned() + "/";
     if let Ok(folder) = HeaderValue::try_from(folder) {
         response.headers_mut().insert(header::LOCATION, folder);

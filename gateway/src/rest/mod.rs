@@ -1,17 +1,17 @@
-//! The REST API: JSON over HTTP in front of the same methods. A request is admitted as a gRPC call
-//! is, by [`Proxy`], then becomes one; a service cannot tell the difference. Which path is which
-//! method, and all that is particular to one, stands in the contract and is read by clinic-rest.
+//! The REST API: JSON over HTTP for the same methods. [`Proxy`] admits a request like a gRPC call.
+//! It is then transcoded into one; a service cannot tell the difference. The paths and all rules
+//! of single methods are in the contract, which clinic-rest reads.
 
 mod documents;
-mod refusal;
+mod errors;
 
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use bytes::{Buf as _, Bytes, BytesMut};
 use clinic_identity::Roles;
-use clinic_net::holdings::{Account, Held};
 use clinic_net::http2::Bounds;
+use clinic_net::memory_quota::{Account, Reservation};
 use clinic_net::{Error, log_call};
 use clinic_proto::access::v1::Role;
 use clinic_proto::validation::Violation;
@@ -32,47 +32,47 @@ use tracing::field::display;
 use crate::metadata;
 use crate::proxy::{Call, Origin, Proxy};
 pub(crate) use documents::Documents;
-use refusal::{Refusals, Refused};
+use errors::{ErrorResponse, ErrorWriter};
 
 const JSON: &str = "application/json";
-/// Headers that are passed to the service as metadata.
+/// Headers that are forwarded to the service as metadata.
 const METADATA: [HeaderName; 3] = [
     header::USER_AGENT,
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
 ];
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Bytes of a body: twice what the longest texts of the contract are with every character escaped.
-/// A body is held here until it is complete, also one without a token.
+/// Maximum bytes of a body: twice the contract's longest texts with every character escaped. A body
+/// is buffered until it is complete, also without a token.
 const MAX_BODY: u32 = 512 * 1024;
-/// Bytes of an answer that are handed out at a time.
+/// Maximum bytes of one frame of a response.
 const SLICE: usize = 64 * 1024;
 
-/// See the module. Clones share everything.
+/// The REST API. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Api(Arc<Inner>);
 
 struct Inner {
     proxy: Proxy,
     routes: Routes,
-    refusals: Refusals,
+    refusals: ErrorWriter,
 }
 
 impl Api {
     pub(crate) fn new(proxy: Proxy) -> Result<Self> {
         let routes = Routes::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET);
-        let routes = routes.map_err(|error| anyhow!("the paths of the REST API: {error}"))?;
-        Ok(Self(Arc::new(Inner { proxy, routes, refusals: Refusals::new()? })))
+        let routes = routes.map_err(|error| anyhow!("invalid REST paths: {error}"))?;
+        Ok(Self(Arc::new(Inner { proxy, routes, refusals: ErrorWriter::new()? })))
     }
 
-    /// Answers requests for the API, and returns all others.
+    /// Answers requests for the API. Returns other requests as the error.
     pub(crate) async fn answer(
         &self,
         request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
         let this = &*self.0;
         let (mut head, body) = request.into_parts();
-        // A deadline is for gRPC's clients to set: a REST call has the gateway's own.
+        // Only gRPC clients can set a deadline; REST calls have the default one.
         head.headers.remove("grpc-timeout");
         let path = head.uri.path();
         let found = match this.routes.find(&head.method, path) {
@@ -84,7 +84,7 @@ impl Api {
             Found::Nothing => return Err(Request::from_parts(head, body)),
         };
         let (began, binding) = (Instant::now(), found.binding);
-        // The template from the contract: values in the path must not be logged.
+        // The contract's template, because values in the path must not be logged.
         Span::current()
             .record("method", display(format_args!("{} {}", head.method, binding.path())))
             .record("rpc", binding.rpc().as_str());
@@ -101,7 +101,7 @@ impl Inner {
         head: &Parts,
         body: Body,
         found: &Matched<'_>,
-    ) -> Result<Response<Body>, Refused> {
+    ) -> Result<Response<Body>, ErrorResponse> {
         let Matched { binding, .. } = found;
         let origin = head.extensions.get::<Origin>();
         let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
@@ -110,7 +110,7 @@ impl Inner {
             call.only(roles(binding.only()))?;
         }
         let (deadline, account) = (call.deadline, call.answers_for());
-        // The body's bytes count until the answer is there.
+        // The body's bytes count until the response arrives.
         let (body, _held) = match binding.has_body() {
             true => read(head, body, &call).await?,
             false => (Bytes::new(), call.account.nothing()),
@@ -130,11 +130,11 @@ impl Inner {
         let answer = call.send(request).await.map_err(Status::from)?;
         let response = response(answer)
             .await
-            .map_err(|status| refusal::named_by_client(status, binding, &head.headers))?;
+            .map_err(|status| errors::named_by_client(status, binding, &head.headers))?;
         let answer = found.answer(query, &response);
         let answer =
-            answer.map_err(|_| Error::internal("a response that is not the contract's"))?;
-        // Every slice of the body keeps the whole.
+            answer.map_err(|_| Error::internal("a response that violates the contract"))?;
+        // Every slice keeps the whole body in memory.
         let behind = answer.body.as_ref().map_or(0, |json| json.len());
         let mut response = write(head.uri.path(), answer);
         let bounds = Bounds { ends_at: deadline, account, behind };
@@ -143,8 +143,12 @@ impl Inner {
     }
 }
 
-/// The body of a request, which must be JSON where there is any.
-async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<(Bytes, Held), Refused> {
+/// Reads the body of a request, which must be JSON unless it is empty.
+async fn read(
+    head: &Parts,
+    body: Body,
+    call: &Call<'_>,
+) -> Result<(Bytes, Reservation), ErrorResponse> {
     if body.is_end_stream() {
         return Ok((Bytes::new(), call.account.nothing()));
     }
@@ -156,16 +160,20 @@ async fn read(head: &Parts, body: Body, call: &Call<'_>) -> Result<(Bytes, Held)
     let reading = collect(body, limit, call.account);
     let read = match call.deadline {
         Some(deadline) => timeout_at(deadline, reading).await.map_err(|_| {
-            // It is the client that was late.
-            Refused::with(StatusCode::REQUEST_TIMEOUT, Error::deadline_exceeded())
+            // 408, because the client was too slow.
+            ErrorResponse::with(StatusCode::REQUEST_TIMEOUT, Error::deadline_exceeded())
         })?,
         None => reading.await,
     };
     Ok(read?)
 }
 
-/// The whole body, and what counts for it.
-async fn collect(mut body: Body, limit: u32, account: Account) -> Result<(Bytes, Held), Error> {
+/// Returns the whole body, and the hold on the caller's account.
+async fn collect(
+    mut body: Body,
+    limit: u32,
+    account: Account,
+) -> Result<(Bytes, Reservation), Error> {
     let (mut whole, mut held) = (BytesMut::new(), account.nothing());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Error::malformed_call())?.into_data() else { continue };
@@ -181,12 +189,12 @@ async fn collect(mut body: Body, limit: u32, account: Account) -> Result<(Bytes,
     Ok((whole.freeze(), held))
 }
 
-/// Checks that a body is declared as JSON, in UTF-8 and not compressed. A PATCH is a merge
-/// patch (RFC 7396) that knows no objects within objects, as the contract has none to change.
-fn check_json(headers: &HeaderMap) -> Result<(), Refused> {
+/// Checks that a body is declared as JSON, in UTF-8 and not compressed. A PATCH is a merge patch
+/// (RFC 7396) without nested objects, because the contract has none that can be changed.
+fn check_json(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let refuse = |name: &HeaderName, message| {
         let error = Error::invalid_field(name.as_str(), message);
-        Err(Refused::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+        Err(ErrorResponse::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
     };
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let (kind, rest) = kind.map_or(("", ""), |kind| kind.split_once(';').unwrap_or((kind, "")));
@@ -207,13 +215,17 @@ fn check_json(headers: &HeaderMap) -> Result<(), Refused> {
     }
     let coding = headers.get(header::CONTENT_ENCODING);
     if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return refuse(&header::CONTENT_ENCODING, "must not be set: the body is taken as it is");
+        return refuse(&header::CONTENT_ENCODING, "must not be set: compression is not supported");
     }
     Ok(())
 }
 
-/// The gRPC call that carries the message, with what of the head is for the service.
-fn to_grpc(head: &Parts, rpc: &PathAndQuery, message: Vec<u8>) -> Result<Request<Body>, Refused> {
+/// Returns the gRPC request for a message, with the headers that are for the service.
+fn to_grpc(
+    head: &Parts,
+    rpc: &PathAndQuery,
+    message: Vec<u8>,
+) -> Result<Request<Body>, ErrorResponse> {
     let mut request = Request::new(Body::new(Full::new(Bytes::from(message))));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from(rpc.clone());
@@ -225,39 +237,39 @@ fn to_grpc(head: &Parts, rpc: &PathAndQuery, message: Vec<u8>) -> Result<Request
         }
     }
     metadata::check_size(headers)
-        .map_err(|error| Refused::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))?;
+        .map_err(|error| ErrorResponse::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))?;
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     Ok(request)
 }
 
-/// The message that a service answered.
+/// Returns the message of a service's response.
 async fn response(answer: Response<Body>) -> Result<Bytes, Status> {
     let (parts, body) = answer.into_parts();
     ok(&parts.headers)?;
     let collected = body.collect().await?;
     match collected.trailers() {
         Some(trailers) => ok(trailers)?,
-        None => return Err(Error::internal("an answer without its end").into()),
+        None => return Err(Error::internal("a response without trailers").into()),
     }
     let mut frame = collected.to_bytes();
     // A flag, four bytes of length, and the message.
     if frame.len() < 5 || frame.get_u8() != 0 {
-        return Err(Error::internal("an answer without a message that can be read").into());
+        return Err(Error::internal("a response without a readable message").into());
     }
     let len = usize::try_from(frame.get_u32()).unwrap_or(usize::MAX);
     match frame.len() == len {
         true => Ok(frame),
-        false => Err(Error::internal("an answer that is not one message").into()),
+        false => Err(Error::internal("a response that is not one message").into()),
     }
 }
 
-/// The error that these headers or trailers tell of, if they do.
+/// Returns the error in these headers or trailers, if there is one.
 fn ok(headers: &HeaderMap) -> Result<(), Status> {
     match headers.get("grpc-status") {
         None => Ok(()),
         Some(code) if code.as_bytes() == b"0" => Ok(()),
         Some(_) => Err(Status::from_header_map(headers)
-            .unwrap_or_else(|| Error::internal("a status that cannot be read").into())),
+            .unwrap_or_else(|| Error::internal("an unreadable status").into())),
     }
 }
 
@@ -282,7 +294,7 @@ fn write(path: &str, answer: clinic_rest::Answer) -> Response<Body> {
     response.map(|_| slices(json.into()))
 }
 
-/// A long answer in slices: a connection is busy until the last one is asked for.
+/// Splits a long response into slices: a connection counts as active until the last one is sent.
 fn slices(mut json: Bytes) -> Body {
     if json.len() <= SLICE {
         return Body::new(Full::new(json));
@@ -294,21 +306,21 @@ fn slices(mut json: Bytes) -> Body {
     Body::new(StreamBody::new(slices))
 }
 
-/// Returns the etag that must be the current one (RFC 9110, 13.1.1); None for `*`.
+/// Returns the etag of `If-Match` (RFC 9110, 13.1.1). None without the header or for `*`.
 fn etag(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     let Some(asked) = text(headers, &header::IF_MATCH)? else { return Ok(None) };
     match unquoted(asked) {
         // An empty etag would be no condition.
-        "" => Err(Violation::new("If-Match", "must be the etag that was answered, or *")),
+        "" => Err(Violation::new("If-Match", "must be an etag from a response, or *")),
         _ if asked.contains(',') => {
-            Err(Violation::new("If-Match", "must be one etag, as it was answered"))
+            Err(Violation::new("If-Match", "must be a single etag from a response"))
         }
         "*" if asked == "*" => Ok(None),
         etag => Ok(Some(etag)),
     }
 }
 
-/// Returns the request id. An empty one is an error, because it would count as none.
+/// Returns the `Idempotency-Key`. An empty key is an error, because it would count as none.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     match text(headers, &IDEMPOTENCY_KEY)?.map(unquoted) {
         Some("") => Err(Violation::new("Idempotency-Key", "must be a UUID")),
@@ -316,14 +328,14 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
     }
 }
 
-/// The tag within its quotes. Proxies that compress answers mark etags as weak (`W/`); these name the
-/// version of a record, not bytes, so the mark does not matter.
+/// Strips the quotes and the weak mark (`W/`), which proxies add when they compress a response. It
+/// does not matter here: an etag names the version of a resource, not bytes.
 fn unquoted(text: &str) -> &str {
     let text = text.strip_prefix("W/").unwrap_or(text);
     text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
 }
 
-/// The one value of a header, where there is any.
+/// Returns the single value of a header, if it has one.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Violation> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -336,7 +348,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     }
 }
 
-/// As people write it.
+/// Returns a header's name in its usual spelling.
 fn shown(name: &HeaderName) -> &str {
     if *name == IDEMPOTENCY_KEY { "Idempotency-Key" } else { "If-Match" }
 }

@@ -1,25 +1,25 @@
-//! What is at `/`: which server this is, and where to go from here. A page for browsers, the same as
-//! text for everything else.
+//! The start page at `/`, which names the server and links to its APIs. Browsers get HTML, other
+//! clients plain text.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use tonic::body::Body;
 
-use crate::plain::{HTML, TEXT, respond};
+use crate::static_pages::{HTML, TEXT, respond};
 
-/// No scripts, and nothing of any other host; the styles are in the page.
+/// Allows no scripts and nothing from other hosts; the styles are inline.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// See the module.
+/// The start page.
 pub(crate) struct Welcome {
     page: Bytes,
     text: Bytes,
 }
 
 impl Welcome {
-    /// `api_docs`: whether there are documents of the REST API to link to.
+    /// Creates the page, with links to the documentation of the REST API if `api_docs`.
     pub(crate) fn new(api_docs: bool) -> Self {
         let with = |template: &str, links: &str| {
             Bytes::from(template.replace("{api_docs}\n", if api_docs { links } else { "" }))
@@ -45,7 +45,7 @@ impl Welcome {
     }
 }
 
-/// Whether the client asks for HTML by name, as browsers do; `*/*` is everything else.
+/// Returns whether the client accepts `text/html` by name, as browsers do. `*/*` does not count.
 fn takes_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges = accepted.flat_map(|value| value.split(','));

@@ -1,24 +1,24 @@
-//! Why a call to this service fails.
+//! The errors of this service.
 
 use clinic_net::Error as Answer;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_resource::Error as ResourceError;
 use tonic::{Code, Status};
 
-/// Why a call fails. The conversion says what each means to a client.
+/// Why a call fails. The conversion to [`Answer`] defines what a client sees.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// What every resource has in common.
+    /// An error that all resources have in common.
     Resource(ResourceError),
-    /// The assignment has ended, and stays as it is.
+    /// The assignment has ended and cannot change.
     Ended,
-    /// The doctor treats the patient already.
+    /// The doctor already treats the patient.
     AlreadyAssigned,
-    /// Nobody has confirmed yet that the self-registered doctor is one.
+    /// No administrator has verified the self-registered doctor.
     DoctorNotVerified,
-    /// What records answered instead of a patient or a doctor.
+    /// The error that records returned.
     Records(Status),
-    /// Records answered what its contract does not allow.
+    /// The response of records breaks its contract.
     RecordsMalformed(&'static str),
 }
 
@@ -47,8 +47,8 @@ impl From<ResourceError> for Error {
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
-        // Not passed on: whatever the release of records, it is the answer that this service gives
-        // for an assignment, to the byte.
+        // Replaced, so that the response is the same to the byte as for a missing assignment,
+        // whatever the release of records.
         match status.code() {
             Code::NotFound => Self::not_found(),
             _ => Self::Records(status),
@@ -62,10 +62,10 @@ impl From<Error> for Answer {
             Error::Resource(error) => error.into(),
             Error::Ended => Self::failed_precondition(
                 ErrorReason::AssignmentEnded,
-                "the assignment has ended and cannot change any more",
+                "the assignment has ended and can no longer change",
             ),
             Error::AlreadyAssigned => {
-                Self::already_exists_resource("the doctor is assigned to the patient already")
+                Self::already_exists_resource("the doctor is already assigned to the patient")
             }
             Error::DoctorNotVerified => Self::failed_precondition(
                 ErrorReason::DoctorNotVerified,

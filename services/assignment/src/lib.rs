@@ -1,49 +1,45 @@
-//! Assignment: which doctor treats which patient, and why. Owns the table of assignments and who may
-//! see and change which row. Knows patients and doctors by their ids only, and asks records for
-//! them on the caller's behalf: so nobody can assign, or list, what he may not see there.
+//! Assignment: which doctor treats which patient, and why. Owns the table of assignments and
+//! decides which rows a caller may see and change. Knows patients and doctors by id only. Reads
+//! them on behalf of the caller, so callers can only assign and list records that they may see.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`access`] | which rows a caller may see and change |
-//! | [`people`] | patients and doctors, as records answers them to the caller |
+//! | [`scopes`] | which rows a caller may see and change |
+//! | [`records_client`] | patients and doctors, as the caller sees them in records |
 //! | [`assignments`] | fields, lists (`listing`), RPCs (`service`) |
 
-mod access;
 mod assignments;
 mod config;
 mod error;
-mod people;
+mod records_client;
+mod scopes;
 
 use clinic_clock::Clock;
 use clinic_net::settings;
 use clinic_server::Server;
-use clinic_server::settings::guard;
-use clinic_store::{check_schema, idempotency, page};
+use clinic_store::{idempotency, page};
 use clinic_stubs::Handler;
 use clinic_stubs::assignment::v1::assignment_service_server::AssignmentServiceServer;
 use sqlx::migrate::Migrator;
 use tonic::codec::CompressionEncoding::Gzip;
 
 use assignments::Assignments;
-use people::People;
+use records_client::RecordsClient;
 
 pub use config::Config;
 
-/// The schema.
+/// The migrations of the schema.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/assignment");
 
-/// Connects to the database and puts the service together; `Server::run` serves. Records need not
-/// be there yet: until it is, what needs it is `UNAVAILABLE`.
+/// Opens the database and creates the server. Records can start later: until then, calls that need
+/// it fail with `UNAVAILABLE`.
 pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
-    // First what makes nothing: opening a database may make its file.
-    let people = People::new(&settings::upstream("records", &config.records_url)?);
-    let db = config.database.open().await?;
-    check_schema(&db, &MIGRATIONS).await?;
-    let guard = guard(&config.keys, &config.answers, &clock)?;
+    // Before the database, because opening it may create its file.
+    let records = RecordsClient::new(&settings::upstream("records", &config.records_url)?);
+    let (server, db) = config.common.open("clinic-assignment", &MIGRATIONS, &clock).await?;
     let pages = page::Tokens::open(&db).await?;
-    let assignments = Assignments::new(db.clone(), pages, clock.clone(), people);
-    Ok(Server::new("clinic-assignment", guard, config.serving.shutdown_grace)
+    let assignments = Assignments::new(db.clone(), pages, clock.clone(), records);
+    Ok(server
         .service(AssignmentServiceServer::new(Handler(assignments)).accept_compressed(Gzip))
-        .background(idempotency::keep_forgetting(db.clone(), clock))
-        .database(db))
+        .background(idempotency::keep_forgetting(db, clock)))
 }

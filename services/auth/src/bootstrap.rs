@@ -1,4 +1,4 @@
-//! What an operator does without a running service: the first administrator.
+//! Creates the first administrator, without a running service.
 
 use anyhow::{Result, bail};
 use clinic_clock::Clock;
@@ -16,20 +16,20 @@ use crate::error::Error;
 use crate::password::{Hasher, Person, problems};
 use crate::users::{User, store};
 
-/// Whether there is an active administrator.
+/// Returns whether there is an active administrator.
 ///
 /// # Errors
-/// When the database cannot be asked.
+/// When the query fails.
 pub async fn admins_exist(db: &Db) -> Result<bool, clinic_store::Error> {
     store::admins_exist(db).await
 }
 
-/// Makes an administrator, whose address counts as verified since the operator says so. Returns the
-/// account's id.
+/// Creates an administrator and returns the account's id. The e-mail address counts as verified,
+/// because the operator vouches for it.
 ///
 /// # Errors
-/// One sentence that says what is wrong: with the e-mail address, the name or the password, or that
-/// the account exists.
+/// A sentence that names what is wrong with the e-mail address, the name or the password, or says
+/// that the account exists.
 pub async fn create_admin(
     db: &Db,
     clock: &Clock,
@@ -60,13 +60,13 @@ pub async fn create_admin(
     Ok(user.id)
 }
 
-/// The rules of the contract and those of passwords.
+/// Checks the rules of the contract and those of passwords.
 fn check(email: &str, name: &str, password: &str) -> Result<()> {
     let mut found = Violations::default();
     let request = RegisterRequest {
         email: email.to_owned(),
         name: name.to_owned(),
-        // Passwords have their own rules below; this one only keeps the contract content.
+        // A placeholder that the contract accepts. The password is checked below.
         password: "not looked at".to_owned(),
         ..RegisterRequest::default()
     };
@@ -79,11 +79,11 @@ fn check(email: &str, name: &str, password: &str) -> Result<()> {
     if found.is_empty() { Ok(()) } else { bail!("{}", found.join(", and ")) }
 }
 
-/// What a client would be told, as an operator is told it.
+/// Converts an error to the message that a client would get.
 fn said(error: Error) -> anyhow::Error {
     let status = Status::from(Answer::from(error));
     match status.code() {
-        Code::Internal => anyhow::anyhow!("an internal error: the log says which"),
+        Code::Internal => anyhow::anyhow!("internal error: see the log"),
         _ => anyhow::anyhow!("{}", status.message()),
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of auth.
+//! Settings.
 
 use std::time::Duration;
 
@@ -6,38 +6,29 @@ use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use clinic_identity::role_from_name;
-use clinic_net::settings::{Keys, Serving, duration};
+use clinic_net::settings::duration;
 use clinic_proto::access::v1::Role;
-use clinic_server::settings::{Answers, Database};
+use clinic_server::settings::Common;
 
-/// Everything that auth is told.
+/// The settings of auth.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// For every server.
+    /// Settings of every service.
     #[command(flatten)]
-    pub serving: Serving,
-    /// For every service.
-    #[command(flatten)]
-    pub answers: Answers,
-    /// Where the keys are.
-    #[command(flatten)]
-    pub keys: Keys,
-    /// Where the accounts are.
-    #[command(flatten)]
-    pub database: Database,
-    /// Where records answers: http://HOST:PORT, or several separated by commas
+    pub common: Common,
+    /// URL of records, as http://HOST:PORT; several are separated by commas
     #[arg(long, env = "CLINIC_RECORDS_URL", default_value = "http://127.0.0.1:50052")]
     pub records_url: String,
-    /// What only auth is told.
+    /// Settings of auth only.
     #[command(flatten)]
     pub settings: Settings,
 }
 
-/// What only auth is told.
+/// Settings of auth only.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// Issuer (`iss`) of access tokens, such as https://clinic.example; must equal the gateway's
-    /// `--issuer`. Suites with different issuers refuse one another's tokens
+    /// `--issuer`. Suites with different issuers refuse each other's tokens
     #[arg(
         long,
         env = "CLINIC_ISSUER",
@@ -45,13 +36,13 @@ pub struct Settings {
         value_parser = NonEmptyStringValueParser::new()
     )]
     pub issuer: String,
-    /// How long an access token is valid, such as 15m
+    /// Lifetime of an access token, such as 15m
     #[arg(long, env = "CLINIC_ACCESS_TTL", default_value = "15m", value_parser = life)]
     pub access_ttl: Duration,
-    /// How long a session lives without being refreshed, such as 7d
+    /// Lifetime of a session that is not refreshed, such as 7d
     #[arg(long, env = "CLINIC_REFRESH_TTL", default_value = "7d", value_parser = life)]
     pub refresh_ttl: Duration,
-    /// The roles with which anyone may register, separated by commas; ADMIN cannot be one
+    /// Roles with which anyone may register, separated by commas; ADMIN is not allowed
     #[arg(
         long,
         env = "CLINIC_REGISTRATION_ROLES",
@@ -76,10 +67,10 @@ fn time_delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::days(MAX_DAYS))
 }
 
-/// A token that lives longer is one that nobody can take back.
+/// Maximum lifetime of a token in days, because issued access tokens cannot be revoked.
 const MAX_DAYS: i64 = 366;
 
-/// A duration in which a token can be used: seconds are what tokens count.
+/// Parses the lifetime of a token. The minimum is a second, which is the resolution of tokens.
 fn life(text: &str) -> Result<Duration, String> {
     let life = duration(text)?;
     let most = Duration::from_secs(MAX_DAYS.unsigned_abs() * 24 * 60 * 60);

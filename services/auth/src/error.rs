@@ -1,4 +1,4 @@
-//! Why a call to this service fails.
+//! The errors of this service.
 
 use std::error::Error as StdError;
 
@@ -9,14 +9,14 @@ use clinic_proto::validation::Violation;
 use clinic_store::page::InvalidPageToken;
 use tonic::{Code, Status};
 
-/// Why a call fails. The conversion says what each means to a client.
+/// Why a call fails. The conversion to [`Answer`] defines what a client sees.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// There is no such account or session that the caller may see.
+    /// The account or session does not exist, or the caller may not see it.
     NotFound,
     /// The account changed since its etag was read.
     Stale,
-    /// Another write came in between.
+    /// A concurrent write came first.
     Conflict,
     /// Another account has the e-mail address.
     EmailTaken,
@@ -24,31 +24,31 @@ pub(crate) enum Error {
     UsernameTaken,
     /// Another doctor has the license number.
     LicenseTaken,
-    /// Fields that are not what they must be.
+    /// Fields are invalid.
     Invalid(Vec<Violation>),
     /// The page token is damaged or belongs to another query.
     PageToken,
-    /// Nobody can register with that role here.
+    /// Registration with this role is closed.
     RegistrationClosed(Role),
     /// The account is the last active administrator.
     LastAdmin,
-    /// No such account, another password, or an account that is not active.
+    /// The account does not exist, the password is wrong, or the account is not active.
     WrongCredentials,
-    /// The refresh token is not valid, for whatever reason.
+    /// The refresh token is not valid, for any reason.
     RefreshToken,
     /// The caller has no valid access token, or the account is closed.
     InvalidToken,
-    /// The caller's roles do not allow it.
+    /// The caller's roles do not allow the call.
     RoleRequired,
-    /// Too many sign-ins of one address are under way.
+    /// Too many sign-ins from one address, or for one account, are in progress.
     TooManySignIns,
-    /// All memory for hashing passwords is in use.
+    /// The queue for hashing passwords is full.
     HashersBusy,
-    /// What records answered.
+    /// The error that records returned.
     Records(Status),
-    /// A defect.
+    /// An internal error.
     Internal(Box<dyn StdError + Send + Sync>),
-    /// The database.
+    /// An error of the database.
     Store(clinic_store::Error),
 }
 
@@ -57,7 +57,8 @@ impl Error {
         Self::Internal(cause.into())
     }
 
-    /// Whether records has said that it did not make a profile. Any other error says nothing.
+    /// Returns whether records refused to create a profile. After any other error, the profile may
+    /// exist.
     pub(crate) fn is_refusal_of_records(&self) -> bool {
         match self {
             Self::LicenseTaken => true,
@@ -94,14 +95,14 @@ impl From<Error> for Answer {
             Error::Stale => Self::stale_etag(),
             Error::Conflict => Self::conflict(),
             Error::EmailTaken => {
-                Self::already_exists("email", "an account with this e-mail address exists already")
+                Self::already_exists("email", "an account with this e-mail address already exists")
             }
             Error::UsernameTaken => {
                 Self::already_exists("username", "this username is taken: choose another one")
             }
             Error::LicenseTaken => Self::already_exists(
                 "doctor.license_number",
-                "a doctor with this license number is registered already",
+                "a doctor with this license number is already registered",
             ),
             Error::Invalid(violations) => Self::invalid_fields(violations),
             Error::PageToken => Self::invalid_page_token(),
@@ -109,21 +110,21 @@ impl From<Error> for Answer {
                 let role = role_name(role);
                 Self::permission_denied(
                     ErrorReason::RegistrationClosed,
-                    format!("nobody can register with the role {role} here: ask an administrator"),
+                    format!("registration with the role {role} is closed: ask an administrator"),
                 )
             }
             Error::LastAdmin => Self::failed_precondition(
                 ErrorReason::LastAdmin,
-                "this is the last active administrator: make another one first",
+                "this is the last active administrator: create another one first",
             ),
-            // One answer, so that nobody learns which of them it was.
+            // One message for all causes, so that it does not tell which accounts exist.
             Error::WrongCredentials => Self::unauthenticated(
                 ErrorReason::InvalidCredentials,
                 "e-mail address, username or password is wrong, or the account is not active",
             ),
             Error::RefreshToken => Self::unauthenticated(
                 ErrorReason::InvalidToken,
-                "the refresh token is not valid any more: sign in again",
+                "the refresh token is no longer valid: sign in again",
             ),
             Error::InvalidToken => Self::invalid_token(),
             Error::RoleRequired => Self::role_required(),

@@ -1,4 +1,4 @@
-//! The services of the contract. They only delegate: what an RPC does is a function of its noun.
+//! Implements the gRPC services. Each RPC delegates to a method of [`Auth`].
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use clinic_stubs::auth::v1::{AuthServiceHandler, TokenServiceHandler, UserAdminS
 use crate::Auth;
 use crate::error::Error;
 
-/// Answers the calls.
+/// The handler of all three services.
 #[derive(Clone)]
 pub(crate) struct Grpc(pub(crate) Arc<Auth>);
 

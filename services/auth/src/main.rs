@@ -1,4 +1,4 @@
-//! The auth service as a process of its own.
+//! The process `clinic-auth`.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Accounts, sessions, tokens and signing keys of Clinic.
+/// Clinic's auth service: accounts, sessions, tokens and signing keys
 #[derive(Parser)]
 #[command(version, about)]
 struct Args {
@@ -31,6 +31,6 @@ fn main() -> ExitCode {
         let args = Args::parse();
         telemetry::start(&args.process.log)?;
         let opening = clinic_auth::open(&args.config, Clock::system());
-        serve_until_signal(opening, &args.listen, &args.config.serving).await
+        serve_until_signal(opening, &args.listen, &args.config.common.serving).await
     })
 }

@@ -1,23 +1,16 @@
-//! What an operator may set.
+//! Settings.
 
 use clap::Args;
-use clinic_net::settings::{Keys, Serving};
-use clinic_server::settings::{Answers, Database};
+use clinic_server::settings::Common;
 
-use crate::access::DoctorPatientView;
+use crate::scopes::DoctorPatientView;
 
 /// The settings of records.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     #[command(flatten)]
-    pub serving: Serving,
-    #[command(flatten)]
-    pub answers: Answers,
-    #[command(flatten)]
-    pub keys: Keys,
-    #[command(flatten)]
-    pub database: Database,
-    /// What verified doctors see of patients who are not theirs
+    pub common: Common,
+    /// What verified doctors see of patients
     #[arg(long, env = "CLINIC_DOCTOR_PATIENT_VIEW", value_enum, default_value = "basic")]
     pub doctor_patient_view: DoctorPatientView,
 }

@@ -1,20 +1,20 @@
-//! Why a call to this service fails.
+//! The errors of this service.
 
 use clinic_net::Error as Answer;
 use clinic_resource::Error as ResourceError;
 
-/// Why a call fails. The conversion says what each means to a client.
+/// Why a call fails. The conversion to [`Answer`] defines what a client sees.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// What every resource has in common.
+    /// An error that all resources have in common.
     Resource(ResourceError),
     /// An undelete of a record that is not deleted.
     NotDeleted,
-    /// The account has a record already.
+    /// The account already has a record.
     UserTaken,
     /// Another doctor has the license number.
     LicenseTaken,
-    /// A service that makes no records.
+    /// The caller is a service that may not create records.
     RoleRequired,
 }
 
@@ -50,10 +50,10 @@ impl From<Error> for Answer {
         match error {
             Error::Resource(error) => error.into(),
             Error::NotDeleted => {
-                Self::already_exists_resource("the resource is there: it is not deleted")
+                Self::already_exists_resource("nothing to undelete: the resource is not deleted")
             }
             Error::UserTaken => {
-                Self::already_exists("user_id", "the account has such a record already")
+                Self::already_exists("user_id", "the account already has a record of this kind")
             }
             Error::LicenseTaken => {
                 Self::already_exists("license_number", "another doctor has this license number")

@@ -1,4 +1,4 @@
-//! Lists of patients and doctors: in the order in which they were made, or by name.
+//! Lists of patients and doctors, in order of creation or by name.
 
 use clinic_resource::text::Prefix;
 use clinic_resource::{List, Listing, Part, Range, Scope, View};
@@ -8,13 +8,13 @@ use clinic_store::page::Cursor;
 /// The condition of rows that are not deleted.
 pub(crate) const LIVE: &str = "deleted_at IS NULL";
 
-/// What a list is restricted to.
+/// The records that a list is restricted to.
 pub(crate) struct Filter<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) show_deleted: bool,
-    /// The beginning of the first or last name.
+    /// Prefix of the first or last name.
     pub(crate) prefix: Option<Prefix>,
-    /// ` AND …` for everything else.
+    /// Other conditions, as ` AND …`.
     pub(crate) also: Query,
 }
 
@@ -23,13 +23,13 @@ const NAMES: [(&str, &str); 2] =
     [("last_name_key", "last_name_key, id"), ("first_name_key", "first_name_key, id")];
 
 impl<'a> Filter<'a> {
-    /// The records that it lets through.
+    /// Returns the list of the matching records.
     pub(crate) fn list(self, asked: View) -> List<'a, Self> {
         List { scope: self.scope, asked, listing: self }
     }
 
-    /// The rows of an arm of the scope, after a cursor: all of them, or those of the names at this
-    /// place in [`NAMES`].
+    /// Returns the condition of the rows of an arm after a cursor: all of them, or those that match
+    /// by the column with this index in [`NAMES`] and by none before it.
     fn range(&self, arm: &Scope, names: Option<usize>, after: Option<&Cursor>) -> Query {
         let mut query = Query::empty();
         arm.push_shown(&mut query, Some(LIVE), self.show_deleted);
@@ -55,7 +55,7 @@ impl<'a> Filter<'a> {
                 };
                 query.push(" AND ").push(column).push(" < ").push_bind(prefix.high());
             } else {
-                // Listed before.
+                // Already listed.
                 query.push(" AND NOT (").push(column).push(" >= ").push_bind(prefix.low());
                 query.push(" AND ").push(column).push(" < ").push_bind(prefix.high()).push(")");
             }
@@ -65,12 +65,12 @@ impl<'a> Filter<'a> {
 }
 
 impl Listing for Filter<'_> {
-    // 0 is the order of ids, 1 last names, 2 first names.
+    // Part 0 is in order of ids, 1 by last name, 2 by first name.
     fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part> {
         let names = usize::from(number).checked_sub(1);
         let (key, order) = match (&self.prefix, names) {
             (None, None) => (None, "id"),
-            // By name there is nothing in the order of ids.
+            // A search by name has no rows in part 0.
             (Some(_), None) => return Some(Part { key: None, order: "id", ranges: Vec::new() }),
             (None, Some(_)) => return None,
             (Some(_), Some(at)) => {

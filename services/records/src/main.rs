@@ -13,7 +13,7 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Clinic's records: patients and doctors
+/// Clinic's records service: patients and doctors
 #[derive(Parser)]
 #[command(version, about)]
 struct Args {
@@ -31,6 +31,6 @@ fn main() -> ExitCode {
         let args = Args::parse();
         telemetry::start(&args.process.log)?;
         let opening = clinic_records::open(&args.config, Clock::system());
-        serve_until_signal(opening, &args.listen, &args.config.serving).await
+        serve_until_signal(opening, &args.listen, &args.config.common.serving).await
     })
 }

@@ -66,7 +66,7 @@ async fn matrix(suite: &clinic_testkit::Suite) -> String {
         let (of, method) = case.path.trim_start_matches('/').split_once('/').unwrap();
         if of != service {
             service = of;
-            let _ = write!(text, "\n## {service}\n\n| RPC | of what |");
+            let _ = write!(text, "\n## {service}\n\n| RPC | target |");
             for kind in Kind::ALL {
                 let _ = write!(text, " {} |", kind.title());
             }
@@ -104,13 +104,13 @@ pub(crate) fn code(status: &Status) -> String {
 const INTRODUCTION: &str = "\
 # Access matrix
 
-What each RPC answers to each kind of caller. A test writes this file by calling all of them
-(`tests/suite/access_matrix`), and fails when the suite answers differently or when an
-RPC is missing here. To accept a change: `cargo xtask test --update-docs`.
+Outcome of each RPC for each kind of caller. A test (`tests/suite/access_matrix`) calls every RPC to
+generate this file. It fails if an outcome differs or an RPC is missing here. To accept a change:
+`cargo xtask test --update-docs`.
 
-The patients, doctors and assignments in question are those of the *STAFF owner*, unless it says
-otherwise; the assignment is to the *verified DOCTOR*. `yes` means that it is done, `FULL` and `BASIC`
-name the view of a patient, `sees it` and `sees nothing` what a list shows. SERVICE and *auth* call
-the services directly, past the gateway; auth is the service that makes the records of accounts, and
-SERVICE is any other.
+Unless stated otherwise, patients and doctors belong to the *STAFF owner*, and assignments are of
+those patients to the *verified DOCTOR*. `yes` means success. `FULL` and `BASIC` are the view of the
+patient in the response, `listed` and `not listed` tell whether a list contains the target. *auth* is
+the service that creates the records of accounts, and SERVICE is any other service; both call the
+services directly, not through the gateway. For ADMIN, ChangePassword gets a wrong password.
 ";

@@ -1,4 +1,4 @@
-//! Who is assigned to whom, by whom.
+//! Creating assignments: which callers may assign which patients to which doctors.
 
 use clinic_proto::access::v1::Role;
 use clinic_proto::assignment::v1::{
@@ -8,12 +8,12 @@ use clinic_proto::records::v1::{DeleteDoctorRequest, DeletePatientRequest};
 use clinic_testkit::{assignment, doctor, failure, on_both, patient, refusal};
 use tonic::Code;
 
-use super::{a_pair, create, list};
+use super::{create, create_pair, list};
 
 on_both! {
-    async fn an_assignment_says_who_made_it_and_since_when(suite: &Suite) {
+    async fn a_new_assignment_has_its_creator_and_start_time(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let given = Assignment {
             id: p.clone(),
             assigned_by: p.clone(),
@@ -38,9 +38,9 @@ on_both! {
         assert!(made.id != p && made.created_at.is_some() && !made.etag.is_empty());
     }
 
-    async fn a_pair_is_assigned_once_whoever_asks(suite: &Suite) {
+    async fn a_patient_and_a_doctor_have_at_most_one_active_assignment(suite: &Suite) {
         let (staff, admin) = (suite.staff().await, suite.admin().await);
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = create(&staff, [&p, &d]).await.unwrap().into_inner();
         for account in [&staff, &admin] {
             let refused = failure(create(account, [&p, &d]).await);
@@ -50,27 +50,27 @@ on_both! {
         assert_eq!(list(&admin, ListAssignmentsRequest::default()).await, [made]);
     }
 
-    async fn staff_cannot_assign_somebody_elses_patient(suite: &Suite) {
+    async fn staff_cannot_assign_another_owners_patient(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let never = suite.clock.new_id().to_string();
         let not_found = refusal(create(&other, [&never, &d]).await);
         assert_eq!(not_found.0, Code::NotFound);
         assert_eq!(refusal(create(&other, [&p, &d]).await), not_found);
-        // Not even whether the doctor is verified can be learnt from another's patient.
+        // Nor does the response reveal whether the doctor is verified.
         let house = suite.unverified_doctor().await;
         assert_eq!(refusal(create(&other, [&p, &house.profile_id]).await), not_found);
         let ann = suite.patient().await;
         assert_eq!(refusal(create(&other, [&ann.profile_id, &d]).await), not_found);
         assert!(list(&suite.admin().await, ListAssignmentsRequest::default()).await.is_empty());
-        // Any doctor will do for the own patient.
+        // Staff may assign their own patient to any doctor.
         let mine = other.create_patient(patient()).await;
         create(&other, [&mine.id, &d]).await.unwrap();
     }
 
-    async fn seeing_a_patient_as_a_doctor_or_being_him_is_not_owning_him(suite: &Suite) {
+    async fn doctors_and_patients_with_role_staff_assign_only_patients_they_own(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let house = suite.verified_doctor().await;
         let house = suite.give_roles(&house, &[Role::Doctor, Role::Staff]).await;
         let ann = suite.patient().await;
@@ -84,18 +84,18 @@ on_both! {
         create(&house, [&mine.id, &house.profile_id]).await.unwrap();
     }
 
-    async fn an_administrator_assigns_everybody(suite: &Suite) {
+    async fn an_administrator_may_assign_any_patient(suite: &Suite) {
         let (staff, admin) = (suite.staff().await, suite.admin().await);
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = create(&admin, [&p, &d]).await.unwrap().into_inner();
         assert_eq!(made.assigned_by, admin.user.id);
-        // It is the owner's all the same.
+        // The patient's owner sees it too.
         assert_eq!(list(&staff, ListAssignmentsRequest::default()).await, [made]);
         let ann = suite.patient().await;
         create(&admin, [&ann.profile_id, &d]).await.unwrap();
     }
 
-    async fn a_self_registered_doctor_takes_patients_once_verified(suite: &Suite) {
+    async fn a_self_registered_doctor_gets_no_patients_until_verified(suite: &Suite) {
         let (staff, house) = (suite.staff().await, suite.unverified_doctor().await);
         let p = staff.create_patient(patient()).await.id;
         for account in [&staff, &suite.admin().await] {
@@ -107,9 +107,9 @@ on_both! {
         create(&staff, [&p, &suite.verified_doctor().await.profile_id]).await.unwrap();
     }
 
-    async fn whom_records_has_deleted_is_not_assigned(suite: &Suite) {
+    async fn deleted_patients_and_doctors_cannot_be_assigned(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let never = suite.clock.new_id().to_string();
         let not_found = refusal(create(&staff, [&p, &never]).await);
         let gone = staff.create_doctor(doctor()).await.id;
@@ -119,7 +119,7 @@ on_both! {
         let request = DeletePatientRequest { id: p.clone(), ..Default::default() };
         staff.patients().delete_patient(request).await.unwrap();
         assert_eq!(refusal(create(&staff, [&p, &d]).await), not_found);
-        // A patient where a doctor belongs is none.
+        // The id of a patient is not the id of a doctor.
         assert_eq!(refusal(create(&staff, [&d, &p]).await), not_found);
     }
 }

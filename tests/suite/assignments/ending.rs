@@ -1,4 +1,4 @@
-//! Ending, and beginning again.
+//! Ending assignments.
 
 use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{
@@ -7,12 +7,12 @@ use clinic_proto::assignment::v1::{
 use clinic_testkit::{failure, on_both};
 use tonic::Code;
 
-use super::{a_pair, create, end, list};
+use super::{create, create_pair, end, list};
 
 on_both! {
     async fn an_ended_assignment_is_kept_and_the_pair_can_be_assigned_again(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let first = create(&staff, [&p, &d]).await.unwrap().into_inner();
         suite.clock.advance(TimeDelta::minutes(1));
         let ended = staff.assignments().end_assignment(end(&first.id)).await.unwrap().into_inner();
@@ -36,9 +36,9 @@ on_both! {
         create(&staff, [&p, &d]).await.unwrap();
     }
 
-    async fn ending_an_ended_assignment_gives_it_as_it_is(suite: &Suite) {
+    async fn ending_an_ended_assignment_changes_nothing(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = create(&staff, [&p, &d]).await.unwrap().into_inner();
         let ended = staff.assignments().end_assignment(end(&made.id)).await.unwrap().into_inner();
         suite.clock.advance(TimeDelta::minutes(1));
@@ -51,7 +51,7 @@ on_both! {
 
     async fn ending_with_a_stale_etag_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = create(&staff, [&p, &d]).await.unwrap().into_inner();
         for etag in ["v7", "x", " "] {
             let request = EndAssignmentRequest { id: made.id.clone(), etag: etag.into() };

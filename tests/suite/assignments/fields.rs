@@ -1,4 +1,4 @@
-//! What an assignment may be made of.
+//! Validation of the fields of assignments.
 
 use clinic_proto::assignment::v1::{
     Assignment, CreateAssignmentRequest, EndAssignmentRequest, GetAssignmentRequest,
@@ -7,13 +7,13 @@ use clinic_proto::assignment::v1::{
 };
 use clinic_testkit::{assignment, fields, on_both};
 
-use super::{a_pair, list, update};
+use super::{create_pair, list, update};
 
-/// A field, and what spoils it.
+/// A field, and a function that makes it invalid.
 type Bad = (&'static str, fn(&mut Assignment));
 
 on_both! {
-    async fn every_bad_field_is_named_at_once_and_nothing_is_written(suite: &Suite) {
+    async fn all_invalid_fields_are_reported_together_and_nothing_is_written(suite: &Suite) {
         let staff = suite.staff().await;
         let bad = Assignment {
             etag: "e".repeat(65),
@@ -36,16 +36,16 @@ on_both! {
         assert_eq!(fields(answer), [&named[..], &["request_id"]].concat());
         assert!(list(&staff, ListAssignmentsRequest::default()).await.is_empty());
 
-        let [patient, doctor] = a_pair(&staff).await;
+        let [patient, doctor] = create_pair(&staff).await;
         let made = staff.assign(&patient, &doctor).await;
         let answer = staff.assignments().update_assignment(update(&made.id, bad, &["*"])).await;
         assert_eq!(fields(answer), named);
         assert_eq!(list(&staff, ListAssignmentsRequest::default()).await, [made]);
     }
 
-    async fn each_text_is_judged_by_itself(suite: &Suite) {
+    async fn each_invalid_field_is_reported(suite: &Suite) {
         let staff = suite.staff().await;
-        let [patient, doctor] = a_pair(&staff).await;
+        let [patient, doctor] = create_pair(&staff).await;
         let bad: [Bad; 9] = [
             ("patient_id", |a| a.patient_id.clear()),
             ("doctor_id", |a| a.doctor_id.clear()),
@@ -68,9 +68,9 @@ on_both! {
         assert!(list(&staff, ListAssignmentsRequest::default()).await.is_empty());
     }
 
-    async fn text_is_stored_as_it_was_given_but_for_the_space_around_it(suite: &Suite) {
+    async fn text_is_stored_unchanged_except_for_surrounding_whitespace(suite: &Suite) {
         let staff = suite.staff().await;
-        let [patient, doctor] = a_pair(&staff).await;
+        let [patient, doctor] = create_pair(&staff).await;
         let given = Assignment {
             reason_for_visit: "  BP <120 & 'Zoë'\n".into(),
             notes: format!("\n{}\t", "\u{1FA7A}".repeat(4998)),
@@ -85,7 +85,7 @@ on_both! {
         assert_eq!(read.notes, "\u{1FA7A}".repeat(4998));
     }
 
-    async fn what_is_missing_or_malformed_around_the_assignment_is_named(suite: &Suite) {
+    async fn missing_or_malformed_request_fields_are_reported(suite: &Suite) {
         let staff = suite.staff().await;
         let mut client = staff.assignments();
         let request = CreateAssignmentRequest::default();

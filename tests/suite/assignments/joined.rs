@@ -1,4 +1,4 @@
-//! A patient's doctors and a doctor's patients, with their own data.
+//! ListPatientDoctors and ListDoctorPatients, which join assignments with records.
 
 use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{
@@ -12,7 +12,7 @@ use clinic_proto::records::v1::{
 use clinic_testkit::{Account, doctor, failure, on_both, patient};
 use tonic::{Code, Response, Status};
 
-use super::{a_pair, end};
+use super::{create_pair, end};
 
 async fn doctors_of(
     by: &Account,
@@ -46,12 +46,12 @@ async fn patients_of(
     Ok(page.patients)
 }
 
-async fn the_doctor(by: &Account, id: &str) -> Doctor {
+async fn get_doctor(by: &Account, id: &str) -> Doctor {
     let request = GetDoctorRequest { id: id.into() };
     by.doctors().get_doctor(request).await.unwrap().into_inner()
 }
 
-async fn the_patient(by: &Account, id: &str) -> Patient {
+async fn get_patient(by: &Account, id: &str) -> Patient {
     let request = GetPatientRequest { id: id.into(), ..Default::default() };
     by.patients().get_patient(request).await.unwrap().into_inner()
 }
@@ -59,7 +59,7 @@ async fn the_patient(by: &Account, id: &str) -> Patient {
 const ANY: AssignmentStatus = AssignmentStatus::Unspecified;
 
 on_both! {
-    async fn a_patients_doctors_come_with_their_records(suite: &Suite) {
+    async fn list_patient_doctors_includes_the_doctors_records(suite: &Suite) {
         let (staff, ann) = (suite.staff().await, suite.patient().await);
         let admin = suite.admin().await;
         let (one, two) = (staff.create_doctor(doctor()).await, staff.create_doctor(doctor()).await);
@@ -73,7 +73,7 @@ on_both! {
         assert_eq!(doctors_of(&admin, &ann.profile_id, ANY).await.unwrap(), expected);
     }
 
-    async fn a_doctors_patients_come_as_far_as_the_caller_may_see_them(suite: &Suite) {
+    async fn list_doctor_patients_returns_only_what_the_caller_may_see(suite: &Suite) {
         let (staff, house, ann) =
             (suite.staff().await, suite.verified_doctor().await, suite.patient().await);
         let admin = suite.admin().await;
@@ -91,22 +91,22 @@ on_both! {
         for seen in seen {
             let patient = seen.patient.unwrap();
             assert_eq!(patient.view(), PatientView::Basic);
-            assert_eq!(the_patient(&house, &patient.id).await, patient);
+            assert_eq!(get_patient(&house, &patient.id).await, patient);
         }
         let all = patients_of(&admin, &house.profile_id, ANY).await.unwrap();
         assert_eq!(all.len(), 2);
         assert!(all.iter().all(|seen| seen.patient.as_ref().unwrap().view() == PatientView::Full));
-        // Who may see the doctor but none of the patients sees an empty list.
+        // A caller who may see the doctor but none of the patients gets an empty list.
         assert!(
             patients_of(&suite.staff().await, &house.profile_id, ANY).await.unwrap().is_empty()
         );
     }
 
-    async fn lists_hold_active_assignments_unless_the_status_says_otherwise(suite: &Suite) {
+    async fn joined_lists_default_to_active_assignments(suite: &Suite) {
         use AssignmentStatus::{Active, Ended};
 
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let old = staff.assign(&p, &d).await;
         let old = staff.assignments().end_assignment(end(&old.id)).await.unwrap().into_inner();
         suite.clock.advance(TimeDelta::milliseconds(2));
@@ -114,7 +114,7 @@ on_both! {
         let older = staff.assignments().end_assignment(end(&older.id)).await.unwrap().into_inner();
         suite.clock.advance(TimeDelta::milliseconds(2));
         let new = staff.assign(&p, &d).await;
-        let (pat, doc) = (the_patient(&staff, &p).await, the_doctor(&staff, &d).await);
+        let (pat, doc) = (get_patient(&staff, &p).await, get_doctor(&staff, &d).await);
         for (status, expected) in
             [(ANY, vec![&new]), (Active, vec![&new]), (Ended, vec![&old, &older])]
         {
@@ -134,9 +134,9 @@ on_both! {
         }
     }
 
-    async fn a_deleted_doctor_leaves_an_entry_without_the_record(suite: &Suite) {
+    async fn the_entry_of_a_deleted_doctor_has_no_record(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
         let request = DeleteDoctorRequest { id: d.clone(), ..Default::default() };
         staff.doctors().delete_doctor(request).await.unwrap();
@@ -146,9 +146,9 @@ on_both! {
         assert_eq!(failure(gone).code, Code::NotFound);
     }
 
-    async fn a_deleted_patient_leaves_an_entry_without_the_record(suite: &Suite) {
+    async fn the_entry_of_a_deleted_patient_has_no_record(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
         let request = DeletePatientRequest { id: p.clone(), ..Default::default() };
         staff.patients().delete_patient(request).await.unwrap();
@@ -163,9 +163,9 @@ on_both! {
         assert_eq!(patients_of(&staff, &d, ANY).await.unwrap(), [entry]);
     }
 
-    async fn a_verified_doctor_sees_among_a_patients_doctors_himself(suite: &Suite) {
+    async fn a_verified_doctor_sees_only_themselves_among_a_patients_doctors(suite: &Suite) {
         let (staff, house) = (suite.staff().await, suite.verified_doctor().await);
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         staff.assign(&p, &d).await;
         assert!(doctors_of(&house, &p, ANY).await.unwrap().is_empty());
         let mine = staff.assign(&p, &house.profile_id).await;
@@ -174,7 +174,7 @@ on_both! {
         assert_eq!(found[0].assignment.as_ref(), Some(&mine));
     }
 
-    async fn patients_do_not_list_a_doctors_patients(suite: &Suite) {
+    async fn patients_may_not_list_a_doctors_patients(suite: &Suite) {
         let (ann, house) = (suite.patient().await, suite.verified_doctor().await);
         suite.admin().await.assign(&ann.profile_id, &house.profile_id).await;
         let answer = patients_of(&ann, &house.profile_id, ANY).await.map(Response::new);

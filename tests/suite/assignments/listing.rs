@@ -1,4 +1,4 @@
-//! Which assignments whom sees.
+//! Which assignments each caller lists and reads.
 
 use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{
@@ -9,16 +9,16 @@ use tonic::Code;
 
 use super::{end, list};
 
-/// Who is in the clinic, and who treats whom.
+/// Accounts of a clinic, with patients, doctors and assignments.
 struct Clinic {
     staff: Account,
     admin: Account,
     ann: Account,
     house: Account,
-    /// The patient of the staff, and the doctor whom the staff entered.
+    /// Ids of the patient and the doctor that `staff` created.
     pat: String,
     grey: String,
-    /// House treats Ann and Pat, Grey treats Pat and has treated Ann, in this order.
+    /// In order: House with Ann, House with Pat, Grey with Pat, and the ended one of Grey with Ann.
     made: [Assignment; 4],
 }
 
@@ -41,13 +41,13 @@ impl Clinic {
         Self { staff, admin, ann, house, pat, grey, made: [first, second, third, fourth] }
     }
 
-    /// The numbers of the assignments that a request finds; the total must agree.
+    /// Returns the indexes in `made` of the assignments on the page. Asserts the total.
     async fn find(&self, by: &Account, request: ListAssignmentsRequest) -> Vec<usize> {
         let request = ListAssignmentsRequest { include_total_size: true, ..request };
         let page = by.assignments().list_assignments(request).await.unwrap().into_inner();
         assert_eq!(page.total_size, i64::try_from(page.assignments.len()).ok());
         let number = |found: &Assignment| self.made.iter().position(|made| made == found);
-        page.assignments.iter().map(|found| number(found).expect("as it was made")).collect()
+        page.assignments.iter().map(|found| number(found).expect("not in `made`")).collect()
     }
 }
 
@@ -61,7 +61,7 @@ fn of(patient_id: &str, doctor_id: &str, status: AssignmentStatus) -> ListAssign
 }
 
 on_both! {
-    async fn everybody_lists_the_own_and_the_filters_narrow_it(suite: &Suite) {
+    async fn callers_list_their_own_assignments_and_filters_narrow_the_list(suite: &Suite) {
         use AssignmentStatus::{Active, Ended, Unspecified as Any};
 
         let clinic = Clinic::new(suite).await;
@@ -98,7 +98,7 @@ on_both! {
         }
     }
 
-    async fn who_lists_an_assignment_gets_it_and_nobody_else(suite: &Suite) {
+    async fn only_callers_who_list_an_assignment_can_get_it(suite: &Suite) {
         let clinic = Clinic::new(suite).await;
         let other = suite.staff().await;
         for account in [&clinic.staff, &clinic.admin, &clinic.ann, &clinic.house, &other] {

@@ -14,7 +14,7 @@ use clinic_proto::assignment::v1::{
 use clinic_testkit::{Account, assignment, doctor, mask, patient};
 use tonic::{Response, Status};
 
-async fn a_pair(staff: &Account) -> [String; 2] {
+async fn create_pair(staff: &Account) -> [String; 2] {
     let patient = staff.create_patient(patient()).await;
     [patient.id, staff.create_doctor(doctor()).await.id]
 }
@@ -34,7 +34,7 @@ fn end(id: &str) -> EndAssignmentRequest {
     EndAssignmentRequest { id: id.into(), ..Default::default() }
 }
 
-/// All on the first page.
+/// Returns the first page.
 async fn list(by: &Account, request: ListAssignmentsRequest) -> Vec<Assignment> {
     by.assignments().list_assignments(request).await.unwrap().into_inner().assignments
 }

@@ -1,11 +1,11 @@
-//! What an update changes, and what it does not.
+//! Updating assignments.
 
 use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{Assignment, GetAssignmentRequest, UpdateAssignmentRequest};
 use clinic_testkit::{Account, failure, fields, on_both};
 use tonic::Code;
 
-use super::{a_pair, end, update};
+use super::{create_pair, end, update};
 
 fn texts(reason_for_visit: &str, notes: &str) -> Assignment {
     Assignment {
@@ -21,12 +21,12 @@ async fn change(by: &Account, request: UpdateAssignmentRequest) -> [String; 2] {
 }
 
 on_both! {
-    async fn the_mask_says_what_changes(suite: &Suite) {
+    async fn the_update_mask_selects_the_fields_that_change(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
         let id = made.id.as_str();
-        // No mask: what is given.
+        // Without a mask, only fields with a value change.
         let request =
             UpdateAssignmentRequest { update_mask: None, ..update(id, texts("A", ""), &[]) };
         assert_eq!(change(&staff, request).await, ["A", "fasting"]);
@@ -41,9 +41,9 @@ on_both! {
         assert_eq!(change(&staff, update(id, texts("C", "O"), &paths)).await, ["C", "O"]);
     }
 
-    async fn a_mask_names_only_fields_that_can_change(suite: &Suite) {
+    async fn an_update_mask_with_an_immutable_or_unknown_field_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
         for path in [
             "id",
@@ -71,11 +71,11 @@ on_both! {
         assert_eq!(read, made);
     }
 
-    async fn patient_doctor_and_status_stay(suite: &Suite) {
+    async fn an_update_cannot_change_patient_doctor_or_status(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
-        let [other_patient, other_doctor] = a_pair(&staff).await;
+        let [other_patient, other_doctor] = create_pair(&staff).await;
         let foreign = Assignment {
             patient_id: made.patient_id.to_uppercase(),
             doctor_id: made.doctor_id.clone(),
@@ -97,7 +97,7 @@ on_both! {
             };
             assert_eq!(changed, expected);
         }
-        // Whoever means somebody else is told, rather than left to believe that it was done.
+        // Another patient or doctor is refused rather than ignored.
         let patient = Assignment { patient_id: other_patient, ..texts("B", "") };
         let doctor = Assignment { doctor_id: other_doctor, ..texts("B", "") };
         for (foreign, field) in [(patient, "patient_id"), (doctor, "doctor_id")] {
@@ -114,7 +114,7 @@ on_both! {
 
     async fn an_update_that_changes_nothing_writes_nothing(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
         suite.clock.advance(TimeDelta::minutes(1));
         for (etag, paths) in
@@ -133,9 +133,9 @@ on_both! {
         assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
     }
 
-    async fn a_stale_etag_is_refused(suite: &Suite) {
+    async fn an_update_with_a_stale_etag_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
         let request =
             |etag: &str| update(&made.id, Assignment { etag: etag.into(), ..texts("A", "N") }, &[]);
@@ -146,9 +146,9 @@ on_both! {
         }
     }
 
-    async fn an_ended_assignment_stays_as_it_is(suite: &Suite) {
+    async fn an_ended_assignment_cannot_be_updated(suite: &Suite) {
         let staff = suite.staff().await;
-        let [p, d] = a_pair(&staff).await;
+        let [p, d] = create_pair(&staff).await;
         let made = staff.assign(&p, &d).await;
         let ended = staff.assignments().end_assignment(end(&made.id)).await.unwrap().into_inner();
         for account in [&staff, &suite.admin().await] {

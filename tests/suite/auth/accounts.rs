@@ -1,4 +1,4 @@
-//! An account as its owner and others see it.
+//! Reading and updating accounts.
 
 use chrono::TimeDelta;
 use clinic_proto::auth::v1::{
@@ -7,13 +7,13 @@ use clinic_proto::auth::v1::{
 use clinic_testkit::{failure, fields, mask, on_both, refusal};
 use tonic::Code;
 
-fn named(id: &str, name: &str, etag: &str) -> UpdateUserRequest {
+fn rename(id: &str, name: &str, etag: &str) -> UpdateUserRequest {
     let user = User { name: name.to_owned(), etag: etag.to_owned(), ..User::default() };
     UpdateUserRequest { id: id.to_owned(), user: Some(user), update_mask: None }
 }
 
 on_both! {
-    async fn an_account_is_seen_by_its_owner_and_by_administrators_only(suite: &Suite) {
+    async fn an_account_is_visible_only_to_its_owner_and_administrators(suite: &Suite) {
         let (mine, other, admin) = (suite.staff().await, suite.staff().await, suite.admin().await);
         let request = GetUserRequest { id: mine.user.id.clone() };
         for account in [&mine, &admin] {
@@ -29,21 +29,21 @@ on_both! {
         assert_eq!(refusal(admin.clients.auth.clone().get_user(request).await), never);
     }
 
-    async fn a_name_is_changed_by_its_owner_and_by_administrators_only(suite: &Suite) {
+    async fn only_the_owner_and_administrators_may_rename_an_account(suite: &Suite) {
         let (mine, other, admin) = (suite.staff().await, suite.staff().await, suite.admin().await);
         let mut auth = mine.clients.auth.clone();
-        let changed = auth.update_user(named("me", " New Name ", "")).await.unwrap().into_inner();
+        let changed = auth.update_user(rename("me", " New Name ", "")).await.unwrap().into_inner();
         assert_eq!(changed.name, "New Name");
         assert_ne!(changed.etag, mine.user.etag);
         assert_eq!(User { name: mine.user.name.clone(), etag: mine.user.etag.clone(),
             updated_at: mine.user.updated_at, ..changed.clone() }, mine.user);
 
-        let by_admin = named(&mine.user.id, "Given Name", &changed.etag);
+        let by_admin = rename(&mine.user.id, "Given Name", &changed.etag);
         let changed = admin.clients.auth.clone().update_user(by_admin).await.unwrap().into_inner();
         assert_eq!(changed.name, "Given Name");
 
-        let foreign = refusal(other.clients.auth.clone().update_user(named(&mine.user.id, "x", "")).await);
-        let never = named(&suite.clock.new_id().to_string(), "x", "");
+        let foreign = refusal(other.clients.auth.clone().update_user(rename(&mine.user.id, "x", "")).await);
+        let never = rename(&suite.clock.new_id().to_string(), "x", "");
         assert_eq!(foreign, refusal(other.clients.auth.clone().update_user(never).await));
         assert_eq!(foreign.0, Code::NotFound);
     }
@@ -54,7 +54,7 @@ on_both! {
         suite.clock.advance(TimeDelta::minutes(1));
         let (id, roles) = (account.user.id.clone(), account.user.roles.clone());
         for etag in [String::new(), account.user.etag.clone()] {
-            let named = auth.update_user(named("me", &account.user.name, &etag)).await.unwrap();
+            let named = auth.update_user(rename("me", &account.user.name, &etag)).await.unwrap();
             let id = || id.clone();
             let request = SetUserRolesRequest { id: id(), roles: roles.clone(), etag: etag.clone() };
             let given = users.set_user_roles(request).await.unwrap();
@@ -64,51 +64,51 @@ on_both! {
                 assert_eq!(same.into_inner(), account.user);
             }
         }
-        let stale = failure(auth.update_user(named("me", &account.user.name, "v77")).await);
+        let stale = failure(auth.update_user(rename("me", &account.user.name, "v77")).await);
         assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
         let request = SetUserRolesRequest { id, roles, etag: "v77".into() };
         assert_eq!(failure(users.set_user_roles(request).await), stale);
     }
 
-    async fn a_stale_etag_changes_nothing(suite: &Suite) {
+    async fn an_account_update_with_a_stale_etag_is_refused(suite: &Suite) {
         let account = suite.staff().await;
         let mut auth = account.clients.auth.clone();
-        auth.update_user(named("me", "First", &account.user.etag)).await.unwrap();
-        let stale = failure(auth.update_user(named("me", "Second", &account.user.etag)).await);
+        auth.update_user(rename("me", "First", &account.user.etag)).await.unwrap();
+        let stale = failure(auth.update_user(rename("me", "Second", &account.user.etag)).await);
         assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
         let now = auth.get_user(GetUserRequest { id: "me".into() }).await.unwrap().into_inner();
         assert_eq!(now.name, "First");
     }
 
-    async fn of_two_updates_at_once_with_one_etag_one_wins(suite: &Suite) {
+    async fn of_two_concurrent_account_updates_with_one_etag_one_wins(suite: &Suite) {
         let account = suite.staff().await;
         let (mut one, mut two) = (account.clients.auth.clone(), account.clients.auth.clone());
         let (one, two) = tokio::join!(
-            one.update_user(named("me", "One", &account.user.etag)),
-            two.update_user(named("me", "Two", &account.user.etag)),
+            one.update_user(rename("me", "One", &account.user.etag)),
+            two.update_user(rename("me", "Two", &account.user.etag)),
         );
         let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
         won.unwrap();
         assert_eq!(failure(lost).code, Code::Aborted);
     }
 
-    async fn an_update_mask_says_what_changes(suite: &Suite) {
+    async fn the_update_mask_selects_the_fields_that_change(suite: &Suite) {
         let mut auth = suite.staff().await.clients.auth;
         let with = |paths: &[&str], name: &str| UpdateUserRequest {
             update_mask: mask(paths),
-            ..named("me", name, "")
+            ..rename("me", name, "")
         };
         let changed = auth.update_user(with(&["name"], "By Mask")).await.unwrap().into_inner();
         assert_eq!(changed.name, "By Mask");
         let changed = auth.update_user(with(&["*"], "By Star")).await.unwrap().into_inner();
         assert_eq!(changed.name, "By Star");
-        let nothing = auth.update_user(named("me", "", "")).await.unwrap().into_inner();
+        let nothing = auth.update_user(rename("me", "", "")).await.unwrap().into_inner();
         assert_eq!(nothing, changed);
-        // Neither a name that is not there, nor one that is output only, nor an empty name.
+        // Unknown and output-only paths, empty and malformed names, and malformed ids are refused.
         assert_eq!(fields(auth.update_user(with(&["nonsense"], "x")).await), ["update_mask"]);
         assert_eq!(fields(auth.update_user(with(&["roles"], "x")).await), ["update_mask"]);
         assert_eq!(fields(auth.update_user(with(&["name"], "")).await), ["user.name"]);
-        assert_eq!(fields(auth.update_user(named("me", "a\u{0}b", "")).await), ["user.name"]);
-        assert_eq!(fields(auth.update_user(named("you", "x", "")).await), ["id"]);
+        assert_eq!(fields(auth.update_user(rename("me", "a\u{0}b", "")).await), ["user.name"]);
+        assert_eq!(fields(auth.update_user(rename("you", "x", "")).await), ["id"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What administrators do with accounts.
+//! UserAdminService: roles, deactivation, and the list of accounts.
 
 use chrono::TimeDelta;
 use clinic_proto::access::v1::Role;
@@ -19,7 +19,7 @@ fn roles(account: &Account, roles: &[Role]) -> SetUserRolesRequest {
     }
 }
 
-fn close(account: &Account) -> DeactivateUserRequest {
+fn deactivate(account: &Account) -> DeactivateUserRequest {
     DeactivateUserRequest { id: account.user.id.clone(), ..Default::default() }
 }
 
@@ -38,7 +38,7 @@ async fn second_admin(suite: &Suite) -> Account {
 }
 
 on_both! {
-    async fn new_roles_come_with_the_next_refresh(suite: &Suite) {
+    async fn new_roles_take_effect_at_the_next_refresh(suite: &Suite) {
         let account = suite.staff().await;
         let mut users = account.clients.users.clone();
         let list = ListUsersRequest::default();
@@ -62,26 +62,27 @@ on_both! {
         }
     }
 
-    async fn the_last_active_administrator_stays(suite: &Suite) {
+    async fn the_last_active_administrator_cannot_be_removed(suite: &Suite) {
         let admin = suite.admin().await;
         let mut users = admin.clients.users.clone();
         let demoted = failure(users.set_user_roles(roles(&admin, &[Role::Staff])).await);
         assert_eq!((demoted.code, demoted.reason.as_str()), (Code::FailedPrecondition, "LAST_ADMIN"));
-        assert_eq!(failure(users.deactivate_user(close(&admin)).await), demoted);
+        assert_eq!(failure(users.deactivate_user(deactivate(&admin)).await), demoted);
 
-        // With another one it can go; and then that one is the last, the closed one does not count.
+        // With a second administrator the first can go. Then the second is the last, because a
+        // deactivated administrator does not count.
         let second = second_admin(suite).await;
-        users.deactivate_user(close(&admin)).await.unwrap();
+        users.deactivate_user(deactivate(&admin)).await.unwrap();
         let mut users = second.clients.users.clone();
-        assert_eq!(failure(users.deactivate_user(close(&second)).await), demoted);
+        assert_eq!(failure(users.deactivate_user(deactivate(&second)).await), demoted);
         users.set_user_roles(roles(&second, &[Role::Admin, Role::Staff])).await.unwrap();
     }
 
-    async fn of_two_administrators_who_remove_each_other_at_once_one_stays(suite: &Suite) {
+    async fn of_two_administrators_who_remove_each_other_at_once_one_remains(suite: &Suite) {
         let (one, two) = (suite.admin().await, second_admin(suite).await);
         let (mut by_one, mut by_two) = (one.clients.users.clone(), two.clients.users.clone());
         let (first, second) = tokio::join!(
-            by_one.deactivate_user(close(&two)),
+            by_one.deactivate_user(deactivate(&two)),
             by_two.set_user_roles(roles(&one, &[Role::Staff])),
         );
         assert_ne!(first.is_ok(), second.is_ok(), "exactly one must fail");
@@ -89,13 +90,13 @@ on_both! {
         assert_eq!(refused.reason, "ROLE_REQUIRED");
     }
 
-    async fn who_was_demoted_or_closed_cannot_undo_it_with_an_old_token(suite: &Suite) {
+    async fn an_old_access_token_of_a_former_administrator_has_no_admin_rights(suite: &Suite) {
         let mut users = suite.admin().await.clients.users;
-        for close_it in [false, true] {
+        for deactivates in [false, true] {
             let former = second_admin(suite).await;
-            let changed = match close_it {
+            let changed = match deactivates {
                 false => users.set_user_roles(roles(&former, &[Role::Staff])).await,
-                true => users.deactivate_user(close(&former)).await,
+                true => users.deactivate_user(deactivate(&former)).await,
             };
             let changed = changed.unwrap().into_inner();
             let victim = suite.staff().await;
@@ -106,18 +107,18 @@ on_both! {
                 failure(old.set_user_roles(roles(&former, &[Role::Admin])).await),
                 failure(old.set_user_roles(roles(&victim, &[Role::Admin])).await),
                 failure(old.reactivate_user(reopen).await),
-                failure(old.deactivate_user(close(&victim)).await),
+                failure(old.deactivate_user(deactivate(&victim)).await),
                 failure(old.list_users(ListUsersRequest::default()).await),
             ] {
                 assert_eq!(refused.code, Code::PermissionDenied);
                 assert_eq!(refused.reason, "ROLE_REQUIRED");
             }
-            // Nor see or rename others by the other service.
-            let code = if close_it { Code::Unauthenticated } else { Code::NotFound };
+            // AuthService does not let them read or rename other accounts either.
+            let code = if deactivates { Code::Unauthenticated } else { Code::NotFound };
             let mut auth = former.clients.auth.clone();
             assert_eq!(failure(auth.get_user(get(&victim)).await).code, code);
             assert_eq!(failure(auth.update_user(rename(&victim)).await).code, code);
-            // Nothing has changed.
+            // Neither account has changed.
             let admin = suite.admin().await.clients.auth;
             for (account, expected) in [(&former, &changed), (&victim, &victim.user)] {
                 assert_eq!(admin.clone().get_user(get(account)).await.unwrap().get_ref(), expected);
@@ -125,10 +126,10 @@ on_both! {
         }
     }
 
-    async fn a_closed_account_changes_nothing_with_its_old_token(suite: &Suite) {
+    async fn an_old_access_token_of_a_deactivated_account_is_refused(suite: &Suite) {
         let account = suite.staff().await;
         let mut admin = suite.admin().await.clients;
-        let closed = admin.users.deactivate_user(close(&account)).await.unwrap().into_inner();
+        let deactivated = admin.users.deactivate_user(deactivate(&account)).await.unwrap().into_inner();
         let password = ChangePasswordRequest {
             current_password: PASSWORD.into(),
             new_password: "another-word-77".into(),
@@ -142,17 +143,17 @@ on_both! {
             assert_eq!(refused.code, Code::Unauthenticated);
             assert_eq!(refused.reason, "INVALID_TOKEN");
         }
-        assert_eq!(admin.auth.get_user(get(&account)).await.unwrap().into_inner(), closed);
-        let reopen = ReactivateUserRequest { id: closed.id, ..Default::default() };
+        assert_eq!(admin.auth.get_user(get(&account)).await.unwrap().into_inner(), deactivated);
+        let reopen = ReactivateUserRequest { id: deactivated.id, ..Default::default() };
         admin.users.reactivate_user(reopen).await.unwrap();
         login(suite, &account.user.email, PASSWORD).await.unwrap();
     }
 
-    async fn a_closed_account_cannot_go_on_until_it_is_opened_again(suite: &Suite) {
+    async fn a_deactivated_account_cannot_sign_in_until_reactivated(suite: &Suite) {
         let account = suite.staff().await;
         let mut users = suite.admin().await.clients.users;
-        let closed = users.deactivate_user(close(&account)).await.unwrap().into_inner();
-        assert!(!closed.active);
+        let deactivated = users.deactivate_user(deactivate(&account)).await.unwrap().into_inner();
+        assert!(!deactivated.active);
         assert!(refresh(suite, &account.tokens.refresh).await.is_err());
         assert!(login(suite, &account.user.email, PASSWORD).await.is_err());
 
@@ -160,21 +161,21 @@ on_both! {
         assert!(users.reactivate_user(request).await.unwrap().into_inner().active);
         let again = login(suite, &account.user.email, PASSWORD).await.unwrap();
         refresh(suite, &again.tokens.refresh).await.unwrap();
-        // The sessions of before stay ended.
+        // Sessions from before the deactivation stay ended.
         assert!(refresh(suite, &account.tokens.refresh).await.is_err());
     }
 
-    async fn the_access_token_of_a_closed_account_ends_with_its_life(suite: &Suite) {
+    async fn the_access_token_of_a_deactivated_account_expires(suite: &Suite) {
         let account = suite.staff().await;
-        suite.admin().await.clients.users.deactivate_user(close(&account)).await.unwrap();
-        // And the minute by which clocks may differ.
+        suite.admin().await.clients.users.deactivate_user(deactivate(&account)).await.unwrap();
+        // The lifetime of 15 minutes and the clock tolerance of one minute.
         suite.clock.advance(TimeDelta::minutes(16));
         let request = GetUserRequest { id: "me".into() };
         let answer = account.clients.auth.clone().get_user(request).await;
         assert_eq!(failure(answer).code, Code::Unauthenticated);
     }
 
-    async fn a_stale_etag_changes_no_standing(suite: &Suite) {
+    async fn administrative_changes_with_a_stale_etag_are_refused(suite: &Suite) {
         let account = suite.staff().await;
         let mut users = suite.admin().await.clients.users;
         let etag = account.user.etag.clone();
@@ -182,13 +183,13 @@ on_both! {
         users.set_user_roles(request.clone()).await.unwrap();
         let again = SetUserRolesRequest { etag: etag.clone(), ..roles(&account, &[Role::Staff]) };
         assert_eq!(failure(users.set_user_roles(again).await).reason, "STALE_ETAG");
-        let request = DeactivateUserRequest { etag: etag.clone(), ..close(&account) };
+        let request = DeactivateUserRequest { etag: etag.clone(), ..deactivate(&account) };
         assert_eq!(failure(users.deactivate_user(request).await).reason, "STALE_ETAG");
         let request = ReactivateUserRequest { id: account.user.id.clone(), etag };
         assert_eq!(failure(users.reactivate_user(request).await).reason, "STALE_ETAG");
     }
 
-    async fn accounts_are_listed_in_pages_in_the_order_in_which_they_were_made(suite: &Suite) {
+    async fn accounts_are_listed_page_by_page_in_order_of_creation(suite: &Suite) {
         let mut made = vec![suite.admin().await.user.id];
         for _ in 0..4 {
             made.push(suite.staff().await.user.id);

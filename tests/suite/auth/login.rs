@@ -9,7 +9,7 @@ use tonic::Code;
 use super::{login, registration};
 
 on_both! {
-    async fn an_account_signs_in_by_email_or_username_whatever_the_case(suite: &Suite) {
+    async fn sign_in_by_email_or_username_ignores_case(suite: &Suite) {
         let request = RegisterRequest { username: "Front.Desk".into(), ..registration() };
         let made = suite.anonymous().auth.register(request.clone()).await.unwrap().into_inner();
         let by_email = |email: String| LoginRequest { email, ..Default::default() };
@@ -20,7 +20,7 @@ on_both! {
             by_email(format!(" {} ", request.email)),
             by_name("Front.Desk".into()),
             by_name("fRONT.dESK".into()),
-            // What is typed into the one field of a form.
+            // A sign-in form with a single field may send the email as `username`.
             by_name(request.email.to_uppercase()),
         ] {
             let request = LoginRequest { password: PASSWORD.into(), ..request };
@@ -33,9 +33,9 @@ on_both! {
         }
     }
 
-    async fn nobody_learns_why_a_sign_in_was_refused(suite: &Suite) {
-        let (known, closed) = (suite.staff().await, suite.staff().await);
-        let request = DeactivateUserRequest { id: closed.user.id.clone(), ..Default::default() };
+    async fn every_refused_sign_in_gets_the_same_response(suite: &Suite) {
+        let (known, deactivated) = (suite.staff().await, suite.staff().await);
+        let request = DeactivateUserRequest { id: deactivated.user.id.clone(), ..Default::default() };
         suite.admin().await.clients.users.deactivate_user(request).await.unwrap();
 
         let mut auth = suite.anonymous().auth;
@@ -44,8 +44,8 @@ on_both! {
             (known.user.email.as_str(), "wrong-password-7"),
             (known.user.email.as_str(), "x"),
             ("nobody-at-all@example.com", PASSWORD),
-            (closed.user.email.as_str(), PASSWORD),
-            (closed.user.email.as_str(), "wrong-password-7"),
+            (deactivated.user.email.as_str(), PASSWORD),
+            (deactivated.user.email.as_str(), "wrong-password-7"),
         ] {
             let request = LoginRequest {
                 email: email.into(),
@@ -65,7 +65,7 @@ on_both! {
         assert_eq!(failure(auth.login(request).await).reason, "INVALID_CREDENTIALS");
     }
 
-    async fn a_sign_in_names_one_account(suite: &Suite) {
+    async fn a_sign_in_must_name_exactly_one_account(suite: &Suite) {
         let mut auth = suite.anonymous().auth;
         let neither = LoginRequest { password: PASSWORD.into(), ..Default::default() };
         assert_eq!(fields(auth.login(neither).await), ["email", "username"]);
@@ -87,7 +87,7 @@ on_both! {
         assert_eq!(fields(auth.login(nothing).await), ["email", "username", "password"]);
     }
 
-    async fn what_no_database_takes_is_refused_before_it(suite: &Suite) {
+    async fn control_characters_are_refused_before_they_reach_the_database(suite: &Suite) {
         let mut auth = suite.anonymous().auth;
         for (email, username, bad) in
             [("a\0@example.com", "", "email"), ("", "a\0", "username"), ("", " \u{1b}", "username")]
@@ -106,7 +106,7 @@ on_both! {
         ] {
             assert_eq!(fields(auth.register(change).await), [bad]);
         }
-        // These never get there: a password is hashed and a token decoded before.
+        // Passwords are hashed and refresh tokens decoded, so the text never reaches a database.
         let password = "correct\0horse".to_owned();
         let request = RegisterRequest { password: password.clone(), ..registration() };
         auth.register(request.clone()).await.unwrap();
@@ -117,7 +117,7 @@ on_both! {
         auth.logout(LogoutRequest { refresh: "a\0".into() }).await.unwrap();
     }
 
-    async fn the_administrator_of_the_first_start_signs_in(suite: &Suite) {
+    async fn the_administrator_created_at_the_first_start_can_sign_in(suite: &Suite) {
         let admin = suite.admin().await;
         assert_eq!(admin.user.email, "admin@clinic.local");
         assert!(admin.user.email_verified);

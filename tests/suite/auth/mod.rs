@@ -1,4 +1,4 @@
-//! Accounts, sessions and tokens, as a client sees them.
+//! Accounts, sessions and tokens.
 
 mod accounts;
 mod administration;
@@ -16,7 +16,7 @@ use clinic_testkit::{Account, PASSWORD, Suite, email};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
-/// A registration that passes every rule.
+/// Returns a valid registration.
 fn registration() -> RegisterRequest {
     RegisterRequest {
         email: email(),
@@ -26,8 +26,8 @@ fn registration() -> RegisterRequest {
     }
 }
 
-/// The field that an ALREADY_EXISTS names.
-fn taken<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> String {
+/// Returns the field that an ALREADY_EXISTS error names.
+fn taken_field<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> String {
     let status = answer.unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists, "{status:?}");
     let info = status.get_details_error_info().unwrap();

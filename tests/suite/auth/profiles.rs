@@ -1,13 +1,11 @@
-//! The patient or doctor record that comes with an account: both are made, or neither.
+//! Registration with a patient or doctor record: either both are created, or neither.
 
 use clinic_auth::Config;
 use clinic_identity::{Authenticated, CLAIMS_HEADER, ClaimsSigner};
-use clinic_net::settings::{Keys, Serving};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::auth::v1::register_request::Profile;
 use clinic_proto::records::v1::{Doctor, GetDoctorRequest, GetPatientRequest, ListDoctorsRequest};
-use clinic_server::settings::{Answers, Database};
 use clinic_testkit::{Clients, PASSWORD, Suite, doctor, failure, on_both, patient};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,10 +14,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::{login, registration, taken};
+use super::{login, registration, taken_field};
 use crate::ports::Port;
 
-fn with(profile: Profile) -> RegisterRequest {
+fn with_profile(profile: Profile) -> RegisterRequest {
     let role = match &profile {
         Profile::Patient(_) => Role::Patient,
         Profile::Doctor(_) => Role::Doctor,
@@ -27,14 +25,11 @@ fn with(profile: Profile) -> RegisterRequest {
     RegisterRequest { role: role.into(), profile: Some(profile), ..registration() }
 }
 
-/// Another auth over the suite's database, which looks for records at that port; calls to it come
-/// from nobody that is known.
+/// Starts another auth service on the suite's database, which calls records at this port. The
+/// clients call it directly, with the claims of an anonymous caller.
 async fn auth_with_records_at(suite: &Suite, records: &Port) -> (Clients, CancellationToken) {
     let config = Config {
-        serving: Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::from_secs(1) },
-        answers: Answers { compress_over: 0 },
-        keys: Keys { keys_dir: suite.keys().path().to_owned() },
-        database: Database { database_url: suite.databases.url("auth"), database_connections: 2 },
+        common: suite.replica_settings("auth"),
         records_url: records.url(),
         settings: clinic_auth::Settings {
             issuer: "clinic".into(),
@@ -55,7 +50,7 @@ async fn auth_with_records_at(suite: &Suite, records: &Port) -> (Clients, Cancel
 }
 
 on_both! {
-    async fn a_patient_or_doctor_registers_with_a_record_of_his_own(suite: &Suite) {
+    async fn registering_as_a_patient_or_doctor_creates_a_record(suite: &Suite) {
         let account = suite.patient().await;
         let request = GetPatientRequest { id: "me".into(), ..Default::default() };
         let record = account.clients.patients.clone().get_patient(request).await.unwrap().into_inner();
@@ -69,7 +64,7 @@ on_both! {
         assert!(!record.verified);
     }
 
-    async fn a_patient_without_details_gets_a_record_by_name_and_email(suite: &Suite) {
+    async fn registering_a_patient_without_details_uses_name_and_email(suite: &Suite) {
         let request = RegisterRequest {
             role: Role::Patient.into(),
             name: "Anna Maria Weiss".into(),
@@ -83,12 +78,12 @@ on_both! {
         assert_eq!(record.email, request.email);
     }
 
-    async fn a_license_that_is_taken_is_named_and_leaves_no_account(suite: &Suite) {
+    async fn a_taken_license_number_is_reported_and_creates_no_account(suite: &Suite) {
         let first = doctor();
         let mut auth = suite.anonymous().auth;
-        auth.register(with(Profile::Doctor(first.clone()))).await.unwrap();
-        let second = with(Profile::Doctor(Doctor { ..first }));
-        assert_eq!(taken(auth.register(second.clone()).await), "doctor.license_number");
+        auth.register(with_profile(Profile::Doctor(first.clone()))).await.unwrap();
+        let second = with_profile(Profile::Doctor(Doctor { ..first }));
+        assert_eq!(taken_field(auth.register(second.clone()).await), "doctor.license_number");
 
         assert!(login(suite, &second.email, PASSWORD).await.is_err());
         let again = RegisterRequest { profile: Some(Profile::Doctor(doctor())), ..second };
@@ -96,36 +91,36 @@ on_both! {
         login(suite, &again.email, PASSWORD).await.unwrap();
     }
 
-    async fn an_email_that_is_taken_leaves_no_record(suite: &Suite) {
-        let request = with(Profile::Doctor(doctor()));
+    async fn a_taken_email_creates_no_record(suite: &Suite) {
+        let request = with_profile(Profile::Doctor(doctor()));
         let mut auth = suite.anonymous().auth;
         auth.register(registration_of(&request)).await.unwrap();
-        assert_eq!(taken(auth.register(request.clone()).await), "email");
-        // The license is free still.
+        assert_eq!(taken_field(auth.register(request.clone()).await), "email");
+        // The license number is still free.
         let again = RegisterRequest { email: clinic_testkit::email(), ..request };
         auth.register(again).await.unwrap();
     }
 
-    async fn without_records_a_registration_fails_and_leaves_nothing(suite: &Suite) {
+    async fn registering_a_profile_while_records_is_down_creates_nothing(suite: &Suite) {
         let port = Port::reserve();
         let (clients, shutdown) = auth_with_records_at(suite, &port).await;
         let mut auth = clients.auth.clone();
-        for request in [with(Profile::Patient(patient())), with(Profile::Doctor(doctor()))] {
+        for request in [with_profile(Profile::Patient(patient())), with_profile(Profile::Doctor(doctor()))] {
             let refused = failure(auth.register(request.clone()).await);
             assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "UNAVAILABLE"));
             assert!(login(suite, &request.email, PASSWORD).await.is_err());
         }
-        // Who needs no record is not held up.
+        // An account without a record does not need records.
         auth.register(registration()).await.unwrap();
 
-        let request = with(Profile::Doctor(doctor()));
+        let request = with_profile(Profile::Doctor(doctor()));
         assert_eq!(failure(auth.register(request.clone()).await).code, Code::Unavailable);
-        // The same again, once records is there.
+        // The same request succeeds once records is up.
         let records = crate::ports::records_at(suite, &port).await;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while let Err(status) = auth.register(request.clone()).await {
             assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-            assert!(tokio::time::Instant::now() < deadline, "records is not seen");
+            assert!(tokio::time::Instant::now() < deadline, "records is still unavailable");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let account = login(suite, &request.email, PASSWORD).await.unwrap();
@@ -135,22 +130,22 @@ on_both! {
         shutdown.cancel();
     }
 
-    async fn a_profile_whose_answer_was_lost_is_taken_back_and_the_same_request_succeeds(suite: &Suite) {
+    async fn a_registration_succeeds_on_retry_after_records_response_was_lost(suite: &Suite) {
         let port = Port::reserve();
-        let lossy = tokio::spawn(swallow_answers(port.listen(), suite.records));
+        let lossy = tokio::spawn(discard_responses(port.listen(), suite.records));
         let (clients, shutdown) = auth_with_records_at(suite, &port).await;
         let mut auth = clients.auth.clone();
         let given = doctor();
-        let request = with(Profile::Doctor(given.clone()));
+        let request = with_profile(Profile::Doctor(given.clone()));
         let mut hasty = tonic::Request::new(request.clone());
         hasty.set_timeout(Duration::from_secs(2));
-        // It may be the client's own clock that says so.
+        // The client's own timeout may come first.
         let late = auth.register(hasty).await.unwrap_err().code();
         assert!(matches!(late, Code::DeadlineExceeded | Code::Cancelled), "{late:?}");
         let mut doctors = suite.admin().await.clients.doctors;
         let everyone = ListDoctorsRequest { show_deleted: true, ..Default::default() };
         let made = doctors.list_doctors(everyone.clone()).await.unwrap().into_inner().doctors;
-        assert_eq!(made.len(), 1, "records has done what nobody knows of");
+        assert_eq!(made.len(), 1, "records created the profile");
 
         lossy.abort();
         let _ = lossy.await;
@@ -158,7 +153,7 @@ on_both! {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while let Err(status) = auth.register(request.clone()).await {
             assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-            assert!(tokio::time::Instant::now() < deadline, "records is not seen");
+            assert!(tokio::time::Instant::now() < deadline, "records is still unavailable");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let account = login(suite, &request.email, PASSWORD).await.unwrap();
@@ -171,8 +166,8 @@ on_both! {
     }
 }
 
-/// Passes what comes in on to that service, and nothing back; its connections end with it.
-async fn swallow_answers(listener: TcpListener, service: SocketAddr) {
+/// Forwards requests to `service` and discards its responses. Connections close when it ends.
+async fn discard_responses(listener: TcpListener, service: SocketAddr) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         connections.spawn(async move {
@@ -188,7 +183,7 @@ async fn swallow_answers(listener: TcpListener, service: SocketAddr) {
     }
 }
 
-/// The same address without a record.
+/// Returns a registration with the same email and no record.
 fn registration_of(request: &RegisterRequest) -> RegisterRequest {
     RegisterRequest { email: request.email.clone(), ..registration() }
 }

@@ -1,4 +1,4 @@
-//! Going on with a refresh token.
+//! Refresh tokens.
 
 use chrono::TimeDelta;
 use clinic_proto::auth::v1::GetUserRequest;
@@ -26,7 +26,7 @@ on_both! {
         refresh(suite, &second.refresh).await.unwrap();
     }
 
-    async fn twenty_tabs_that_refresh_at_once_get_one_and_the_same_successor(suite: &Suite) {
+    async fn concurrent_refreshes_with_one_token_get_the_same_successor(suite: &Suite) {
         let account = suite.staff().await;
         let tabs = (0..20).map(|_| refresh(suite, &account.tokens.refresh));
         let tabs: Vec<_> = join_all(tabs).await.into_iter().map(Result::unwrap).collect();
@@ -47,7 +47,7 @@ on_both! {
         assert_eq!(again.refresh, second.refresh);
     }
 
-    async fn a_tab_that_presents_an_old_token_gets_the_newest_and_goes_on_with_it(suite: &Suite) {
+    async fn a_recently_used_refresh_token_gives_the_newest_token(suite: &Suite) {
         let first = suite.staff().await.tokens;
         let second = refresh(suite, &first.refresh).await.unwrap();
         suite.clock.advance(TimeDelta::seconds(1));
@@ -57,7 +57,7 @@ on_both! {
         assert_eq!(late.refresh, third.refresh);
         suite.clock.advance(TimeDelta::seconds(11));
         let fourth = refresh(suite, &late.refresh).await.unwrap();
-        // The tab that has the third, too, is as late as the window allows.
+        // The third was used eight seconds ago, so it still gives the fourth.
         suite.clock.advance(TimeDelta::seconds(8));
         assert_eq!(refresh(suite, &third.refresh).await.unwrap().refresh, fourth.refresh);
         refresh(suite, &fourth.refresh).await.unwrap();
@@ -77,7 +77,7 @@ on_both! {
         refresh(suite, &elsewhere.tokens.refresh).await.unwrap();
     }
 
-    async fn a_refresh_token_expires(suite: &Suite) {
+    async fn a_refresh_token_expires_seven_days_after_it_was_issued(suite: &Suite) {
         let account = suite.staff().await;
         suite.clock.advance(TimeDelta::days(6));
         let second = refresh(suite, &account.tokens.refresh).await.unwrap();
@@ -87,7 +87,7 @@ on_both! {
         assert_refused(suite, &third.refresh).await;
     }
 
-    async fn what_is_no_refresh_token_is_refused(suite: &Suite) {
+    async fn unknown_and_malformed_refresh_tokens_are_refused(suite: &Suite) {
         let tokens = suite.staff().await.tokens;
         let cut = &tokens.refresh[1..];
         let longer = format!("{}A", tokens.refresh);
@@ -98,9 +98,9 @@ on_both! {
         refresh(suite, &tokens.refresh).await.unwrap();
     }
 
-    async fn an_expired_access_token_does_not_hinder_the_refresh(suite: &Suite) {
+    async fn a_refresh_succeeds_with_an_expired_access_token(suite: &Suite) {
         let account = suite.staff().await;
-        // Its life, and the minute by which clocks may differ.
+        // The lifetime of 15 minutes and the clock tolerance of one minute.
         suite.clock.advance(TimeDelta::minutes(16));
         let expired = account.clients.auth.clone().get_user(GetUserRequest { id: "me".into() }).await;
         assert_eq!(failure(expired).code, Code::Unauthenticated);

@@ -1,4 +1,4 @@
-//! Who can register, with what.
+//! Registering accounts.
 
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{GetUserRequest, ListUsersRequest, RegisterRequest};
@@ -6,10 +6,10 @@ use clinic_testkit::{PASSWORD, Suite, email, failure, fields, on_both, patient, 
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::{login, registration, taken};
+use super::{login, registration, taken_field};
 
 on_both! {
-    async fn a_new_account_is_staff_and_signed_in(suite: &Suite) {
+    async fn registering_creates_a_staff_account_and_signs_in(suite: &Suite) {
         let request = RegisterRequest {
             email: "New.Person@Example.com".into(),
             name: "  New Person ".into(),
@@ -29,27 +29,27 @@ on_both! {
         assert_eq!(me, account.user);
     }
 
-    async fn an_email_and_a_username_are_taken_whatever_their_case(suite: &Suite) {
+    async fn emails_and_usernames_are_unique_regardless_of_case(suite: &Suite) {
         let first = RegisterRequest { username: "Robin_M".into(), ..registration() };
         let mut auth = suite.anonymous().auth;
         auth.register(first.clone()).await.unwrap();
 
         let same_email = RegisterRequest { email: first.email.to_uppercase(), ..registration() };
-        assert_eq!(taken(auth.register(same_email).await), "email");
+        assert_eq!(taken_field(auth.register(same_email).await), "email");
         let same_name = RegisterRequest { username: "rOBIN_m".into(), ..registration() };
-        assert_eq!(taken(auth.register(same_name).await), "username");
+        assert_eq!(taken_field(auth.register(same_name).await), "username");
     }
 
-    async fn of_two_registrations_at_once_with_one_email_one_succeeds(suite: &Suite) {
+    async fn of_two_concurrent_registrations_with_one_email_one_succeeds(suite: &Suite) {
         let request = registration();
         let (mut one, mut two) = (suite.anonymous().auth, suite.anonymous().auth);
         let (one, two) = tokio::join!(one.register(request.clone()), two.register(request));
         let (made, refused) = if one.is_ok() { (one, two) } else { (two, one) };
         made.unwrap();
-        assert_eq!(taken(refused), "email");
+        assert_eq!(taken_field(refused), "email");
     }
 
-    async fn a_password_is_refused_for_every_rule_that_it_breaks(suite: &Suite) {
+    async fn a_refused_password_reports_every_rule_that_it_breaks(suite: &Suite) {
         let mut auth = suite.anonymous().auth;
         for (password, rules) in [
             ("short1x", &["8 to 128"][..]),
@@ -71,17 +71,17 @@ on_both! {
             let bad = status.get_details_bad_request().unwrap().field_violations;
             assert!(bad.iter().all(|violation| violation.field == "password"), "{bad:?}");
             for rule in rules {
-                let said = bad.iter().any(|violation| violation.description.contains(rule));
-                assert!(said, "{password}: {rule} is not in {bad:?}");
+                let reported = bad.iter().any(|violation| violation.description.contains(rule));
+                assert!(reported, "{password}: {rule} is not in {bad:?}");
             }
-            assert!(!format!("{status:?}").contains(password), "{password} is repeated");
+            assert!(!format!("{status:?}").contains(password), "the error quotes {password}");
         }
-        // Nothing of it was written.
+        // No account was created.
         let request = RegisterRequest { email: "somebody77@example.com".into(), ..registration() };
         auth.register(request).await.unwrap();
     }
 
-    async fn the_passwords_of_the_systems_before_are_taken(suite: &Suite) {
+    async fn passwords_that_the_previous_systems_accepted_are_accepted(suite: &Suite) {
         for password in ["testpass123", "securepassword123", "pässwörter", "correct horse battery"] {
             let request = RegisterRequest { password: password.into(), ..registration() };
             suite.anonymous().auth.register(request.clone()).await.unwrap();
@@ -89,7 +89,7 @@ on_both! {
         }
     }
 
-    async fn all_bad_fields_are_named_at_once(suite: &Suite) {
+    async fn all_invalid_fields_are_reported_together(suite: &Suite) {
         let bad = RegisterRequest {
             email: "no address".into(),
             name: "Ro\u{7}bin".into(),
@@ -112,10 +112,10 @@ on_both! {
 
         let request = ListUsersRequest { include_total_size: true, ..Default::default() };
         let users = suite.admin().await.clients.users.list_users(request).await.unwrap();
-        assert_eq!(users.into_inner().total_size, Some(1), "only the administrator is there");
+        assert_eq!(users.into_inner().total_size, Some(1), "only the administrator exists");
     }
 
-    async fn the_fields_of_a_profile_are_named_with_their_path(suite: &Suite) {
+    async fn invalid_profile_fields_are_reported_with_their_path(suite: &Suite) {
         use clinic_proto::auth::v1::register_request::Profile;
         let mut record = patient();
         record.date_of_birth = "2999-01-01".into();
@@ -131,14 +131,14 @@ on_both! {
         assert_eq!(fields(suite.anonymous().auth.register(request).await), ["doctor"]);
     }
 
-    async fn nobody_registers_as_administrator_or_service(suite: &Suite) {
+    async fn registering_as_administrator_or_service_is_refused(suite: &Suite) {
         for role in [Role::Admin, Role::Service] {
             let request = RegisterRequest { role: role.into(), ..registration() };
             assert_eq!(fields(suite.anonymous().auth.register(request).await), ["role"]);
         }
     }
 
-    async fn a_confirmation_must_be_the_password(suite: &Suite) {
+    async fn the_password_confirmation_must_equal_the_password(suite: &Suite) {
         for confirm in ["", "correct-horse-batterY"] {
             let request = RegisterRequest {
                 password_confirm: Some(confirm.into()),
@@ -151,7 +151,7 @@ on_both! {
 }
 
 on_both! {
-    async fn a_clinic_can_close_registration_for_a_role(backend: Backend) {
+    async fn registration_can_be_closed_for_a_role(backend: Backend) {
         let narrow = |config: &mut clinic::Config| {
             config.settings.auth.registration_roles = vec![Role::Patient];
         };

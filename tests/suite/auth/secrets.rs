@@ -1,4 +1,4 @@
-//! What must not be found where it is kept.
+//! Secrets that the database must not contain.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use clinic_testkit::{Backend, PASSWORD, run};
 
 use super::refresh;
 
-mod neither_passwords_nor_tokens_are_in_the_files_of_the_database {
+mod database_files_contain_no_passwords_or_tokens {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,14 +30,14 @@ mod neither_passwords_nor_tokens_are_in_the_files_of_the_database {
                 }
             }
             let holds = |secret: &[u8]| kept.windows(secret.len()).any(|window| window == secret);
-            assert!(holds(account.user.email.as_bytes()), "these are not the right files");
+            assert!(holds(account.user.email.as_bytes()), "the files must contain the email");
             for password in [PASSWORD, "another-long-secret"] {
                 assert!(!holds(password.as_bytes()));
             }
             for tokens in [&account.tokens, &second, &third] {
                 assert!(!holds(tokens.refresh.as_bytes()));
                 assert!(!holds(&BASE64_URL_SAFE_NO_PAD.decode(&tokens.refresh).unwrap()));
-                // The signature, which is what makes it a token.
+                // The signature, without which the rest is not a token.
                 assert!(!holds(tokens.access.rsplit('.').next().unwrap().as_bytes()));
             }
         })

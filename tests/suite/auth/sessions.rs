@@ -1,4 +1,4 @@
-//! Seeing and ending sessions.
+//! Listing and ending sessions.
 
 use clinic_proto::auth::v1::{
     ChangePasswordRequest, ListSessionsRequest, LogoutRequest, RevokeSessionRequest, Session,
@@ -35,17 +35,17 @@ on_both! {
         let request = ListSessionsRequest { page_token: page.next_page_token, ..request };
         let page = auth.list_sessions(request.clone()).await.unwrap().into_inner();
         assert_eq!((page.sessions.as_slice(), page.next_page_token.as_str()), (&seen[1..], ""));
-        // A token of somebody else's list.
+        // The page token of another account is refused.
         let refused = failure(suite.staff().await.clients.auth.list_sessions(request).await);
         assert_eq!(refused.reason, "INVALID_PAGE_TOKEN");
     }
 
-    async fn a_session_shows_what_its_client_called_itself(suite: &Suite) {
+    async fn a_session_shows_the_user_agent_of_its_client(suite: &Suite) {
         let account = suite.staff().await;
         let body = json!({ "email": account.user.email, "password": PASSWORD }).to_string();
         for name in [
             "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
-            // As a service that is made with tonic and has a name.
+            // A tonic client with its own user agent.
             "billing/2.1 tonic/0.14.9",
         ] {
             let headers = [("content-type", "application/json"), ("user-agent", name)];
@@ -56,7 +56,7 @@ on_both! {
         }
     }
 
-    async fn a_session_that_its_owner_ends_cannot_go_on(suite: &Suite) {
+    async fn a_revoked_session_cannot_be_refreshed(suite: &Suite) {
         let first = suite.staff().await;
         let second = login(suite, &first.user.email, PASSWORD).await.unwrap();
         let id = sessions(&first).await.into_iter().find(|session| !session.current).unwrap().id;
@@ -66,12 +66,12 @@ on_both! {
         assert!(ended.revoked_at.is_some());
         assert!(refresh(suite, &second.tokens.refresh).await.is_err());
         assert_eq!(sessions(&first).await.len(), 1);
-        // Ending it once more changes nothing.
+        // Revoking it again changes nothing.
         assert_eq!(auth.revoke_session(request).await.unwrap().into_inner(), ended);
         refresh(suite, &first.tokens.refresh).await.unwrap();
     }
 
-    async fn somebody_elses_session_does_not_exist(suite: &Suite) {
+    async fn revoking_another_accounts_session_gives_not_found(suite: &Suite) {
         let (mine, theirs) = (suite.staff().await, suite.staff().await);
         let id = sessions(&theirs).await.remove(0).id;
         let mut auth = mine.clients.auth.clone();
@@ -83,7 +83,7 @@ on_both! {
         refresh(suite, &theirs.tokens.refresh).await.unwrap();
     }
 
-    async fn signing_out_ends_the_session_of_either_token_and_may_be_repeated(suite: &Suite) {
+    async fn logout_with_either_token_ends_the_session_and_is_idempotent(suite: &Suite) {
         let by_refresh = suite.staff().await;
         let request = LogoutRequest { refresh: by_refresh.tokens.refresh.clone() };
         for _ in 0..2 {
@@ -103,7 +103,7 @@ on_both! {
         assert_eq!(failure(neither).code, Code::Unauthenticated);
     }
 
-    async fn signing_out_with_a_used_refresh_token_ends_its_session(suite: &Suite) {
+    async fn logout_with_a_used_refresh_token_ends_its_session(suite: &Suite) {
         let first = suite.staff().await.tokens;
         let second = refresh(suite, &first.refresh).await.unwrap();
         let request = LogoutRequest { refresh: first.refresh };
@@ -111,7 +111,7 @@ on_both! {
         assert!(refresh(suite, &second.refresh).await.is_err());
     }
 
-    async fn a_new_password_ends_the_other_sessions_and_keeps_the_own(suite: &Suite) {
+    async fn changing_the_password_ends_all_other_sessions(suite: &Suite) {
         let here = suite.staff().await;
         let there = login(suite, &here.user.email, PASSWORD).await.unwrap();
         let request = ChangePasswordRequest {
@@ -125,7 +125,7 @@ on_both! {
         login(suite, &here.user.email, "another-long-secret").await.unwrap();
     }
 
-    async fn a_password_is_changed_only_by_who_knows_it_and_to_a_good_one(suite: &Suite) {
+    async fn changing_the_password_requires_the_current_and_a_valid_new_one(suite: &Suite) {
         let account = suite.staff().await;
         let mut auth = account.clients.auth.clone();
         let request = ChangePasswordRequest {

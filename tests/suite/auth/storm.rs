@@ -1,4 +1,4 @@
-//! More sign-ins at once than can be served. What one address sends does not keep others out.
+//! More concurrent sign-ins than auth can serve: one address must not lock out others.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use tonic_types::StatusExt as _;
 
 use crate::edge::http1::send;
 
-/// Calls at once on a connection.
+/// Concurrent calls per connection.
 const STREAMS: usize = 100;
 
-/// A client that calls from that address.
+/// Connects a client from this address.
 async fn client_at(gateway: SocketAddr, address: [u8; 4]) -> AuthServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{gateway}")).unwrap();
     let endpoint = endpoint.local_address(Some(IpAddr::from(address)));
@@ -25,13 +25,13 @@ async fn client_at(gateway: SocketAddr, address: [u8; 4]) -> AuthServiceClient<C
 }
 
 fn guess(account: &Account, number: usize) -> LoginRequest {
-    // Half of them at an account that there is.
+    // Half of the guesses name an existing account.
     let unknown = format!("nobody{number}@example.com");
     let email = if number.is_multiple_of(2) { account.user.email.clone() } else { unknown };
     LoginRequest { email, password: "wrong-password-7".into(), ..LoginRequest::default() }
 }
 
-/// Many wrong passwords at once from 127.0.0.1, sent again and again until it is ended.
+/// Concurrent sign-ins with wrong passwords from 127.0.0.1, repeated until `end`.
 struct Storm {
     ended: Arc<AtomicBool>,
     calls: JoinSet<Vec<Status>>,
@@ -46,11 +46,11 @@ impl Storm {
                 let (ended, mut client) = (ended.clone(), client.clone());
                 let request = guess(account, number);
                 calls.spawn(async move {
-                    let mut told = Vec::new();
+                    let mut refusals = Vec::new();
                     while !ended.load(Ordering::Relaxed) {
-                        told.push(client.login(request.clone()).await.unwrap_err());
+                        refusals.push(client.login(request.clone()).await.unwrap_err());
                     }
-                    told
+                    refusals
                 });
             }
         }
@@ -65,15 +65,15 @@ impl Storm {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_sign_ins_from_one_address_keeps_no_other_address_out() {
+async fn a_storm_of_sign_ins_from_one_address_does_not_lock_out_others() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         let mut honest = client_at(suite.gateway, [127, 0, 0, 2]).await;
-        // More than auth has under way and waiting, in all.
+        // More calls than auth runs and queues in total.
         let cores = std::thread::available_parallelism().unwrap().get();
         let storm = Storm::begin(suite.gateway, cores * 512 + 100, &account).await;
 
-        // Those at the address of the storm are told to wait, also by REST.
+        // Clients at the address of the storm are refused, also over REST.
         let login = guess(&account, 1);
         let body = serde_json::json!({ "email": login.email, "password": login.password });
         let mut refused = None;
@@ -95,9 +95,9 @@ async fn a_storm_of_sign_ins_from_one_address_keeps_no_other_address_out() {
             };
             honest.login(request).await.unwrap();
         }
-        let told = storm.end().await;
+        let refusals = storm.end().await;
         let (tried, refused): (Vec<_>, Vec<_>) =
-            told.into_iter().partition(|status| status.code() == Code::Unauthenticated);
+            refusals.into_iter().partition(|status| status.code() == Code::Unauthenticated);
         assert!(refused.len() > tried.len(), "{} and {}", refused.len(), tried.len());
         for status in refused {
             assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");

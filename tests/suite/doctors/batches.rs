@@ -1,4 +1,4 @@
-//! Many doctors by their ids.
+//! BatchGetDoctors.
 
 use std::slice::from_ref;
 
@@ -8,7 +8,7 @@ use clinic_testkit::{doctor, fields, on_both, refusal};
 use super::{delete, get};
 
 on_both! {
-    async fn a_batch_comes_in_the_order_of_its_ids(suite: &Suite) {
+    async fn a_batch_is_returned_in_the_order_of_its_ids(suite: &Suite) {
         let (staff, ann) = (suite.staff().await, suite.patient().await);
         let (a, b) = (staff.create_doctor(doctor()).await, staff.create_doctor(doctor()).await);
         let ids = vec![b.id.clone(), a.id.clone()];
@@ -17,7 +17,7 @@ on_both! {
         assert_eq!(found.doctors, [b, a]);
     }
 
-    async fn one_that_is_missing_fails_the_batch_unless_it_may_be_missing(suite: &Suite) {
+    async fn a_missing_id_fails_the_batch_unless_allow_missing_is_set(suite: &Suite) {
         let staff = suite.staff().await;
         let (kept, gone) =
             (staff.create_doctor(doctor()).await, staff.create_doctor(doctor()).await);

@@ -1,4 +1,4 @@
-//! Deleting, and taking it back.
+//! Deleting and undeleting doctors.
 
 use clinic_proto::records::v1::{Doctor, ListDoctorsRequest};
 use clinic_testkit::{doctor, failure, on_both};
@@ -7,7 +7,7 @@ use tonic::Code;
 use super::{delete, get, list, undelete, update};
 
 on_both! {
-    async fn a_deleted_doctor_is_gone_for_everybody_until_undeleted(suite: &Suite) {
+    async fn a_deleted_doctor_is_invisible_to_everyone_until_undeleted(suite: &Suite) {
         let (staff, ann) = (suite.staff().await, suite.patient().await);
         let made = staff.create_doctor(doctor()).await;
         ann.doctors().get_doctor(get(&made.id)).await.unwrap();
@@ -34,7 +34,7 @@ on_both! {
         );
     }
 
-    async fn an_etag_that_is_not_the_current_one_stops_every_change(suite: &Suite) {
+    async fn update_delete_and_undelete_with_a_stale_etag_are_refused(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(doctor()).await;
         let change =
@@ -52,7 +52,7 @@ on_both! {
         assert_eq!(failure(staff.doctors().undelete_doctor(request).await).reason, "STALE_ETAG");
     }
 
-    async fn a_self_registered_doctor_keeps_account_and_verification(suite: &Suite) {
+    async fn undeleting_restores_the_account_and_verification_of_a_doctor(suite: &Suite) {
         let (house, admin) = (suite.verified_doctor().await, suite.admin().await);
         admin.doctors().delete_doctor(delete(&house.profile_id)).await.unwrap();
         assert_eq!(failure(house.doctors().get_doctor(get("me")).await).code, Code::NotFound);

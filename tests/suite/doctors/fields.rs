@@ -1,4 +1,4 @@
-//! What a doctor may be made of.
+//! Validation of the fields of doctors.
 
 use clinic_proto::records::v1::{
     BatchGetDoctorsRequest, CreateDoctorRequest, DeleteDoctorRequest, Doctor, ListDoctorsRequest,
@@ -12,7 +12,7 @@ fn create(doctor: Doctor) -> CreateDoctorRequest {
     CreateDoctorRequest { doctor: Some(doctor), ..Default::default() }
 }
 
-/// A field, and what spoils it.
+/// A field, and a function that makes it invalid.
 type Bad = (&'static str, fn(&mut Doctor));
 
 const BAD: [Bad; 27] = [
@@ -46,7 +46,7 @@ const BAD: [Bad; 27] = [
 ];
 
 on_both! {
-    async fn every_bad_field_is_named_at_once_and_nothing_is_written(suite: &Suite) {
+    async fn all_invalid_fields_are_reported_together_and_nothing_is_written(suite: &Suite) {
         let staff = suite.staff().await;
         let bad = Doctor {
             etag: "e".repeat(65),
@@ -86,7 +86,7 @@ on_both! {
         assert_eq!(list(&staff, ListDoctorsRequest::default()).await, [made]);
     }
 
-    async fn each_field_is_judged_by_itself_in_a_create_and_in_an_update(suite: &Suite) {
+    async fn each_invalid_field_is_reported_by_create_and_by_update(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(doctor()).await;
         for (field, spoil) in BAD {
@@ -100,7 +100,7 @@ on_both! {
         assert_eq!(list(&staff, ListDoctorsRequest::default()).await, [made]);
     }
 
-    async fn text_is_stored_as_it_was_given_but_for_the_space_around_it(suite: &Suite) {
+    async fn text_is_stored_unchanged_except_for_surrounding_whitespace(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff
             .create_doctor(Doctor {
@@ -122,7 +122,7 @@ on_both! {
         assert_eq!((read.years_of_experience, read.consultation_fee.as_str()), (80, "99999999.9"));
     }
 
-    async fn a_doctor_takes_patients_unless_it_is_said(suite: &Suite) {
+    async fn a_doctor_is_available_by_default(suite: &Suite) {
         let staff = suite.staff().await;
         for (given, available) in [(None, true), (Some(true), true), (Some(false), false)] {
             let made = staff.create_doctor(Doctor { available: given, ..doctor() }).await;
@@ -130,7 +130,7 @@ on_both! {
         }
     }
 
-    async fn only_auth_ties_a_record_to_an_account(suite: &Suite) {
+    async fn only_auth_may_link_a_doctor_to_an_account(suite: &Suite) {
         let staff = suite.staff().await;
         let mine = Doctor { user_id: staff.user.id.clone(), ..doctor() };
         let answer = staff.doctors().create_doctor(create(mine.clone())).await;
@@ -148,7 +148,7 @@ on_both! {
         assert_eq!(auth.create_doctor(again).await.unwrap().into_inner(), made);
     }
 
-    async fn what_is_missing_or_malformed_around_the_doctor_is_named(suite: &Suite) {
+    async fn missing_or_malformed_request_fields_are_reported(suite: &Suite) {
         let admin = suite.admin().await;
         let mut doctors = admin.doctors();
         assert_eq!(fields(doctors.create_doctor(CreateDoctorRequest::default()).await), ["doctor"]);

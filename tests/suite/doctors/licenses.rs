@@ -1,4 +1,4 @@
-//! A license number belongs to one doctor among those that are not deleted.
+//! License numbers are unique among doctors that are not deleted.
 
 use clinic_proto::records::v1::{CreateDoctorRequest, Doctor, ListDoctorsRequest};
 use clinic_testkit::{doctor, on_both};
@@ -15,7 +15,7 @@ fn create(doctor: Doctor) -> CreateDoctorRequest {
     CreateDoctorRequest { doctor: Some(doctor), ..Default::default() }
 }
 
-/// The answer must be ALREADY_EXISTS, of the license number.
+/// Asserts ALREADY_EXISTS for `license_number`.
 fn assert_taken(answer: Result<Response<Doctor>, Status>) {
     let status = answer.expect_err("the license number is taken");
     assert_eq!(status.code(), Code::AlreadyExists);
@@ -26,7 +26,7 @@ fn assert_taken(answer: Result<Response<Doctor>, Status>) {
 }
 
 on_both! {
-    async fn a_license_number_is_given_once_whoever_asks_and_however_it_is_written(suite: &Suite) {
+    async fn license_numbers_are_unique_regardless_of_owner_case_and_spaces(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let first = staff.create_doctor(licensed("MD-77ä")).await;
         for license in ["MD-77ä", "md-77Ä", "  Md-77Ä "] {
@@ -37,14 +37,14 @@ on_both! {
         assert_taken(other.doctors().update_doctor(request).await);
         let read = other.doctors().get_doctor(get(&second.id)).await.unwrap().into_inner();
         assert_eq!(read, second);
-        // The own one in other letters is not taken.
+        // Doctors may change the case of their own number.
         let request = update(&first.id, licensed("md-77Ä"), &["license_number"]);
         let changed = staff.doctors().update_doctor(request).await.unwrap().into_inner();
         assert_eq!(changed.license_number, "md-77Ä");
         assert_eq!(list(&staff, ListDoctorsRequest::default()).await.len(), 2);
     }
 
-    async fn a_deleted_doctors_license_number_is_free(suite: &Suite) {
+    async fn the_license_number_of_a_deleted_doctor_can_be_reused(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let first = staff.create_doctor(licensed("MD-1")).await;
         staff.doctors().delete_doctor(delete(&first.id)).await.unwrap();

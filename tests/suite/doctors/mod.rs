@@ -30,7 +30,7 @@ fn update(id: &str, doctor: Doctor, paths: &[&str]) -> UpdateDoctorRequest {
     UpdateDoctorRequest { id: id.into(), doctor: Some(doctor), update_mask: mask(paths) }
 }
 
-/// Everybody on the first page.
+/// Returns the first page.
 async fn list(by: &Account, request: ListDoctorsRequest) -> Vec<Doctor> {
     by.doctors().list_doctors(request).await.unwrap().into_inner().doctors
 }

@@ -1,4 +1,4 @@
-//! Finding doctors by what they practise, whether they take patients, and their names.
+//! Finding doctors by specialization, availability and name.
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, ListDoctorsRequest};
@@ -6,14 +6,14 @@ use clinic_testkit::{Account, Suite, doctor, on_both};
 
 use super::delete;
 
-/// The first names of all that a request finds, page by page of this size; the total must agree.
+/// Returns the first names on all pages of a request. Asserts the total.
 async fn find(by: &Account, request: &ListDoctorsRequest, page_size: i32) -> Vec<String> {
     let mut request = ListDoctorsRequest { page_size, include_total_size: true, ..request.clone() };
     let mut found = Vec::new();
     loop {
         let page = by.doctors().list_doctors(request.clone()).await.unwrap().into_inner();
         found.extend(page.doctors.into_iter().map(|doctor| doctor.first_name));
-        assert!(found.len() < 100, "the pages end");
+        assert!(found.len() < 100, "paging does not end");
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             assert_eq!(page.total_size, i64::try_from(found.len()).ok(), "{request:?}");
@@ -22,8 +22,8 @@ async fn find(by: &Account, request: &ListDoctorsRequest, page_size: i32) -> Vec
     }
 }
 
-/// Four doctors, in the order in which they were made.
-async fn a_clinic(suite: &Suite) -> Account {
+/// Creates four doctors, in the order below. Returns their owner.
+async fn owner_of_four_doctors(suite: &Suite) -> Account {
     let staff = suite.staff().await;
     for (first_name, last_name, specialization, available) in [
         ("Ann", "Lee", "Cardiology", true),
@@ -46,9 +46,9 @@ async fn a_clinic(suite: &Suite) -> Account {
 }
 
 on_both! {
-    async fn filters_apply_alone_and_combined_with_the_query(suite: &Suite) {
-        a_clinic(suite).await;
-        // Everybody sees all doctors.
+    async fn filters_apply_alone_and_combined_with_a_query(suite: &Suite) {
+        owner_of_four_doctors(suite).await;
+        // Every caller sees all doctors.
         let patient = suite.patient().await;
         let request = |specialization: &str, available, query: &str| ListDoctorsRequest {
             specialization: specialization.into(),
@@ -86,8 +86,8 @@ on_both! {
         }
     }
 
-    async fn wildcards_are_letters_like_any_other(suite: &Suite) {
-        let staff = a_clinic(suite).await;
+    async fn sql_wildcards_in_a_query_match_literally(suite: &Suite) {
+        let staff = owner_of_four_doctors(suite).await;
         staff
             .create_doctor(Doctor { first_name: "E_E".into(), last_name: "50%".into(), ..doctor() })
             .await;
@@ -97,8 +97,8 @@ on_both! {
         }
     }
 
-    async fn deleted_doctors_are_shown_on_demand_to_who_may_undelete_them(suite: &Suite) {
-        let (staff, other) = (a_clinic(suite).await, suite.staff().await);
+    async fn show_deleted_includes_doctors_that_the_caller_may_undelete(suite: &Suite) {
+        let (staff, other) = (owner_of_four_doctors(suite).await, suite.staff().await);
         let gone = other.create_doctor(Doctor { first_name: "Gone".into(), ..doctor() }).await;
         other.doctors().delete_doctor(delete(&gone.id)).await.unwrap();
         let deleted_too = ListDoctorsRequest { show_deleted: true, ..Default::default() };

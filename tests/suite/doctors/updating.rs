@@ -1,4 +1,4 @@
-//! What an update changes, and what it does not.
+//! Updating doctors.
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, UpdateDoctorRequest};
@@ -18,7 +18,7 @@ fn required() -> Doctor {
 }
 
 on_both! {
-    async fn without_a_mask_what_is_given_changes(suite: &Suite) {
+    async fn without_a_mask_only_fields_with_a_value_change(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(doctor()).await;
         for update_mask in [None, mask(&[])] {
@@ -36,7 +36,7 @@ on_both! {
         }
     }
 
-    async fn a_star_replaces_everything_that_can_change(suite: &Suite) {
+    async fn the_update_mask_star_replaces_all_mutable_fields(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(Doctor { available: Some(false), ..doctor() }).await;
         let answer =
@@ -58,14 +58,14 @@ on_both! {
             created_at: made.created_at,
             updated_at: changed.updated_at,
             owner_id: made.owner_id.clone(),
-            // As in a Create: true unless it is said.
+            // The default, as in Create.
             available: Some(true),
             ..required()
         };
         assert_eq!(changed, expected);
     }
 
-    async fn a_mask_changes_what_it_names_and_clears_what_is_empty(suite: &Suite) {
+    async fn a_mask_sets_its_fields_and_clears_those_without_a_value(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(doctor()).await;
         let paths = ["years_of_experience", "consultation_fee", "specialization"];
@@ -82,7 +82,7 @@ on_both! {
         assert_eq!(changed, expected);
     }
 
-    async fn a_mask_names_only_fields_that_can_change(suite: &Suite) {
+    async fn an_update_mask_with_an_immutable_or_unknown_field_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(doctor()).await;
         for path in [
@@ -133,7 +133,7 @@ on_both! {
         }
     }
 
-    async fn nobody_verifies_a_doctor_by_writing_it_into_the_record(suite: &Suite) {
+    async fn create_and_update_cannot_set_verified(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(Doctor { verified: true, ..doctor() }).await;
         assert!(!made.verified);
@@ -146,7 +146,7 @@ on_both! {
         }
     }
 
-    async fn doctors_correct_their_own_profile_before_it_is_verified(suite: &Suite) {
+    async fn unverified_doctors_may_update_only_their_own_profile(suite: &Suite) {
         let (house, other) = (suite.unverified_doctor().await, suite.unverified_doctor().await);
         for (id, license_number) in [("me", "MD-1"), (house.profile_id.as_str(), "MD-2")] {
             let license_number = license_number.to_owned();
@@ -155,14 +155,14 @@ on_both! {
             let changed = answer.unwrap().into_inner();
             assert_eq!((changed.id.as_str(), changed.verified), (house.profile_id.as_str(), false));
             assert_eq!(changed.license_number, license_number);
-            // Neither does that give more than before: nobody changes another's.
+            // Other doctors may not change it.
             let theirs = update(&house.profile_id, change, &[]);
             let refused = failure(other.doctors().update_doctor(theirs).await);
             assert_eq!(refused.code, Code::NotFound);
         }
     }
 
-    async fn verified_doctors_change_their_own_profile_and_no_other(suite: &Suite) {
+    async fn verified_doctors_may_update_only_their_own_profile(suite: &Suite) {
         let change = || Doctor { qualifications: "MD, PhD".into(), ..Default::default() };
         let (house, other) = (suite.verified_doctor().await, suite.verified_doctor().await);
         for id in ["me", house.profile_id.as_str()] {

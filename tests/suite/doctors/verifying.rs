@@ -1,4 +1,4 @@
-//! An administrator confirms that a self-registered doctor is one.
+//! Verifying self-registered doctors.
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, ListPatientsRequest, VerifyDoctorRequest};
@@ -12,7 +12,7 @@ fn verify(id: &str) -> VerifyDoctorRequest {
 }
 
 on_both! {
-    async fn verification_gives_a_doctors_rights_at_once(suite: &Suite) {
+    async fn verification_takes_effect_without_a_new_token(suite: &Suite) {
         let (house, staff) = (suite.unverified_doctor().await, suite.staff().await);
         let before = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
         assert_eq!((before.verified, before.owner_id.as_str()), (false, ""));
@@ -32,7 +32,7 @@ on_both! {
         };
         assert_eq!(verified, expected);
         assert_ne!(verified.etag, before.etag);
-        // The token from before is as good as a new one.
+        // The old access token is enough.
         let seen = house.patients().list_patients(everyone).await.unwrap().into_inner();
         assert_eq!(seen.patients.len(), 1);
     }
@@ -51,7 +51,7 @@ on_both! {
         assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
     }
 
-    async fn only_an_administrator_verifies(suite: &Suite) {
+    async fn only_administrators_may_verify_doctors(suite: &Suite) {
         let house = suite.unverified_doctor().await;
         for account in [&house, &suite.staff().await, &suite.patient().await] {
             let refused = failure(account.doctors().verify_doctor(verify(&house.profile_id)).await);
@@ -61,7 +61,7 @@ on_both! {
         assert!(!mine.verified);
     }
 
-    async fn a_profile_that_has_changed_is_not_verified_under_the_etag_of_what_was_checked(suite: &Suite) {
+    async fn verifying_with_the_etag_of_an_older_profile_is_refused(suite: &Suite) {
         let (house, admin) = (suite.unverified_doctor().await, suite.admin().await);
         let checked = admin.doctors().get_doctor(get(&house.profile_id)).await.unwrap();
         let change = Doctor { license_number: "MD-OTHER".into(), ..Default::default() };
@@ -74,7 +74,7 @@ on_both! {
         assert!(!mine.verified);
     }
 
-    async fn a_stale_etag_or_a_deleted_doctor_is_not_verified(suite: &Suite) {
+    async fn verifying_with_a_stale_etag_or_a_deleted_doctor_is_refused(suite: &Suite) {
         let (staff, admin) = (suite.staff().await, suite.admin().await);
         let made = staff.create_doctor(doctor()).await;
         let request = VerifyDoctorRequest { id: made.id.clone(), etag: "v7".into() };

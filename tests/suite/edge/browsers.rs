@@ -1,15 +1,15 @@
-//! What a browser asks beside the call itself: permission, and safe answers.
+//! CORS, security headers, and the plain HTTP endpoints.
 
 use clinic_proto::auth::v1::{GetJwksRequest, GetJwksResponse};
 use clinic_testkit::{Backend, Suite, run, run_with};
 
-use super::http1::{Answer, send};
+use super::http1::{Response, send};
 use super::web::Form;
 
 const JWKS: &str = "/clinic.auth.v1.TokenService/GetJwks";
 const APP: &str = "https://app.example";
 
-async fn preflight(suite: &Suite, origin: &str) -> Answer {
+async fn preflight(suite: &Suite, origin: &str) -> Response {
     let headers = [
         ("origin", origin),
         ("access-control-request-method", "POST"),
@@ -18,14 +18,14 @@ async fn preflight(suite: &Suite, origin: &str) -> Answer {
     send(suite.gateway, "OPTIONS", JWKS, &headers, b"").await
 }
 
-async fn jwks(suite: &Suite, headers: &[(&str, &str)]) -> Answer {
+async fn jwks(suite: &Suite, headers: &[(&str, &str)]) -> Response {
     let form = Form::Binary;
     let headers = [&[("content-type", form.content_type())], headers].concat();
     send(suite.gateway, "POST", JWKS, &headers, &form.encode(&GetJwksRequest {})).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_origins_on_the_list_may_call() {
+async fn only_configured_origins_pass_cors() {
     let configure = |config: &mut clinic::Config| {
         config.settings.gateway.cors_origin = vec![APP.into(), "http://localhost:5173".into()];
     };
@@ -41,7 +41,7 @@ async fn only_the_origins_on_the_list_may_call() {
             for header in needed.into_iter().chain(["grpc-encoding", "grpc-accept-encoding"]) {
                 assert!(headers.split(',').any(|one| one == header), "{headers}");
             }
-            // Cookies are no credentials here, and must never be sent.
+            // The gateway does not use cookies, so browsers must not send credentials.
             assert_eq!(allowed.header("access-control-allow-credentials"), None);
             let answer = jwks(suite, &[("origin", origin)]).await;
             assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
@@ -65,7 +65,7 @@ async fn only_the_origins_on_the_list_may_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_list_no_origin_may_call() {
+async fn without_configured_origins_no_origin_passes_cors() {
     run(Backend::Sqlite, async |suite| {
         let refused = preflight(suite, APP).await;
         assert_eq!(refused.header("access-control-allow-origin"), None);
@@ -73,8 +73,8 @@ async fn without_a_list_no_origin_may_call() {
     .await;
 }
 
-/// An answer of every kind.
-async fn answers(suite: &Suite) -> Vec<Answer> {
+/// Returns a response of every kind.
+async fn responses(suite: &Suite) -> Vec<Response> {
     let grpc = [("content-type", "application/grpc-web+proto")];
     vec![
         jwks(suite, &[]).await,
@@ -91,9 +91,9 @@ async fn answers(suite: &Suite) -> Vec<Answer> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_safe_in_a_browser() {
+async fn every_response_has_security_headers() {
     run(Backend::Sqlite, async |suite| {
-        for answer in answers(suite).await {
+        for answer in responses(suite).await {
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
             assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{answer:?}");
             let cached = answer.header("cache-control").unwrap();
@@ -101,7 +101,7 @@ async fn every_answer_is_safe_in_a_browser() {
             assert_eq!(answer.header("strict-transport-security"), None);
             assert!(answer.header("x-request-id").is_some());
             assert_eq!(answer.header("server"), None);
-            // Nothing that a browser would take for a page.
+            // Nothing that a browser renders as a page.
             let kind = answer.header("content-type").unwrap_or_default();
             assert!(!kind.contains("html") && !kind.contains("xml"), "{kind}");
         }
@@ -110,10 +110,10 @@ async fn every_answer_is_safe_in_a_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_proxy_every_answer_has_strict_transport_security() {
+async fn behind_a_proxy_every_response_has_strict_transport_security() {
     let behind_proxy = |config: &mut clinic::Config| config.settings.gateway.behind_proxy = true;
     run_with(Backend::Sqlite, behind_proxy, async |suite| {
-        for answer in answers(suite).await {
+        for answer in responses(suite).await {
             let age = answer.header("strict-transport-security").unwrap();
             assert!(age.starts_with("max-age=31536000"), "{age}");
         }
@@ -122,7 +122,7 @@ async fn behind_a_proxy_every_answer_has_strict_transport_security() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_public_keys_are_there_for_everyone() {
+async fn the_public_keys_are_served_without_a_token() {
     run(Backend::Sqlite, async |suite| {
         let answer = send(suite.gateway, "GET", "/.well-known/jwks.json", &[], b"").await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
@@ -134,13 +134,13 @@ async fn the_public_keys_are_there_for_everyone() {
         let (key, known) = (&web["keys"][0], &keys[0]);
         assert_eq!((key["kid"].as_str(), key["x"].as_str()), (Some(&*known.kid), Some(&*known.x)));
         assert_eq!(key["use"], "sig");
-        assert_eq!(key.get("d"), None, "the private half");
+        assert_eq!(key.get("d"), None, "a private key");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_http_says_whether_the_suite_lives_and_is_ready() {
+async fn livez_and_readyz_respond_over_plain_http() {
     run(Backend::Sqlite, async |suite| {
         for path in ["/livez", "/readyz"] {
             let answer = send(suite.gateway, "GET", path, &[], b"").await;
@@ -153,7 +153,7 @@ async fn plain_http_says_whether_the_suite_lives_and_is_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_grpc_is_refused_before_anything_is_read() {
+async fn a_content_type_that_is_not_grpc_gets_415() {
     run(Backend::Sqlite, async |suite| {
         for kind in ["text/html", "application/grpcish", "multipart/form-data", ""] {
             let headers = [("content-type", kind)];

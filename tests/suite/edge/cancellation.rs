@@ -1,4 +1,4 @@
-//! A client that goes away ends the work that was done for it.
+//! Calls are cancelled upstream when their client disconnects.
 
 use super::echo::v1::EchoRequest;
 use super::http1::open;
@@ -10,7 +10,7 @@ fn hang() -> EchoRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_nobody_waits_for_any_more_is_given_up() {
+async fn a_call_that_its_client_cancels_is_cancelled_upstream() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
@@ -24,7 +24,7 @@ async fn a_call_that_nobody_waits_for_any_more_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_nobody_reads_any_more_is_given_up() {
+async fn a_stream_that_its_client_drops_is_cancelled_upstream() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
@@ -38,7 +38,7 @@ async fn a_stream_that_nobody_reads_any_more_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_is_what_a_browser_left() {
+async fn closing_a_grpc_web_connection_cancels_its_call_upstream() {
     with_echo(async |suite, echo| {
         let bearer = format!("Bearer {}", suite.staff().await.tokens.access);
         for (form, method) in [(Form::Binary, "Once"), (Form::Text, "Repeat")] {

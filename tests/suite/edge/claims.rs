@@ -1,5 +1,4 @@
-//! The services themselves, called past the gateway: without claims of a trusted issuer every call is
-//! refused, whatever else it carries.
+//! Direct calls to the services: without claims of a trusted issuer every call is refused.
 
 use chrono::TimeDelta;
 use clinic_identity::{ActsFor, CLAIMS_HEADER};
@@ -9,7 +8,7 @@ use clinic_testkit::{Backend, Suite, failure, run};
 use serde_json::json;
 use tonic::{Code, Status};
 
-use super::forgery::{Forged, strange_key};
+use super::forgery::{Forged, unknown_key};
 
 async fn list(
     suite: &Suite,
@@ -24,13 +23,13 @@ async fn assert_refused(suite: &Suite, what: &str, metadata: &[(&'static str, &s
     let refused = failure(list(suite, metadata).await);
     assert_eq!(refused.code, Code::Unauthenticated, "{what}");
     assert_eq!(refused.reason, "INVALID_TOKEN", "{what}");
-    // Public methods, too, must be called through the gateway.
+    // Public methods need claims too.
     let public = suite.at_services(metadata).tokens.get_jwks(GetJwksRequest {}).await;
     assert_eq!(failure(public), refused, "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_that_only_say_who_calls_are_not_believed() {
+async fn services_trust_no_header_except_signed_claims() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         let access = account.tokens.access.as_str();
@@ -60,17 +59,17 @@ async fn headers_that_only_say_who_calls_are_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_count_only_with_a_trusted_key_and_as_what_its_holder_may_be() {
+async fn claims_need_a_trusted_key_and_a_kind_that_its_issuer_may_assert() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         let id = account.user.id.as_str();
         suite.keys().add_issuer("reporting", ActsFor::Itself, &suite.clock).unwrap();
-        // Verifiers look for new keys once a second at most.
+        // Verifiers look for new keys at most once a second.
         suite.clock.advance(TimeDelta::seconds(2));
         let good = || Forged::claims(suite, "gateway", id);
-        // What follows is refused for what is wrong with it, and for nothing else.
+        // These claims are valid: those below are refused only for what they change.
         list(suite, &[(CLAIMS_HEADER, &good().sign())]).await.unwrap();
-        // A gateway's clock may differ by a minute.
+        // The gateway's clock may be off by a minute.
         for seconds in [-55, -20, 8, 20, 58] {
             let at = json!(suite.clock.unix() + seconds);
             let claims = good().with("iat", at.clone()).with("nbf", at);
@@ -87,13 +86,13 @@ async fn claims_count_only_with_a_trusted_key_and_as_what_its_holder_may_be() {
         let gateway_kid = good().header.kid;
         let anonymous = || Forged::issued(suite, "reporting", json!({ "kind": "anonymous" }));
         for (what, token) in [
-            ("a key that nobody knows", good().key(strange_key()).kid(Some(&unknown)).sign()),
-            ("another key under a known id", good().key(strange_key()).sign()),
+            ("an unknown key", good().key(unknown_key()).kid(Some(&unknown)).sign()),
+            ("another key under a known id", good().key(unknown_key()).sign()),
             ("no key id", good().kid(None).sign()),
             ("no signature", good().unsigned("none")),
-            ("a service that says it is a user", Forged::claims(suite, "reporting", id).sign()),
+            ("a service as a user", Forged::claims(suite, "reporting", id).sign()),
             (
-                "a service that says it is the gateway",
+                "a service as the issuer gateway",
                 Forged::claims(suite, "reporting", id).with("iss", json!("gateway")).sign(),
             ),
             (
@@ -103,14 +102,14 @@ async fn claims_count_only_with_a_trusted_key_and_as_what_its_holder_may_be() {
                     .kid(gateway_kid.as_deref())
                     .sign(),
             ),
-            ("a service that says it is nobody", anonymous().sign()),
+            ("a service as an anonymous caller", anonymous().sign()),
             ("auth as a user", Forged::claims(suite, "auth", id).sign()),
             ("a user with the role of a service", good().with("roles", json!(["service"])).sign()),
             ("another audience", good().with("aud", json!("clinic")).sign()),
             ("another type", good().typ(Some("at+jwt")).sign()),
             ("no type", good().typ(None).sign()),
-            ("over", good().with("exp", json!(now - 61)).sign()),
-            ("not yet", good().with("nbf", json!(now + 3600)).sign()),
+            ("expired", good().with("exp", json!(now - 61)).sign()),
+            ("not yet valid", good().with("nbf", json!(now + 3600)).sign()),
             ("an unknown kind", good().with("kind", json!("root")).sign()),
             (
                 "an access token's key",
@@ -124,7 +123,7 @@ async fn claims_count_only_with_a_trusted_key_and_as_what_its_holder_may_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_of_a_service_needs_no_claims() {
+async fn health_checks_of_services_need_no_claims() {
     run(Backend::Sqlite, async |suite| {
         for address in [suite.auth, suite.records, suite.assignment] {
             clinic_net::health::check(&format!("http://{address}")).await.unwrap();

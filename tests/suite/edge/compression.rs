@@ -1,4 +1,4 @@
-//! Clients that compress whatever they send, and take compressed answers.
+//! Compression of requests and responses.
 
 use std::io::{Read as _, Write as _};
 
@@ -39,20 +39,20 @@ use super::{channel, signed_in, with_echo};
 const LOGIN: &str = "/clinic.auth.v1.AuthService/Login";
 const LIST: &str = "/clinic.records.v1.PatientService/ListPatients";
 
-/// The bytes as gzip has them.
+/// Compresses bytes with gzip.
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-/// Any bytes as a message, with its flags before it.
+/// Frames bytes as a message with these flags.
 pub(super) fn framed(flags: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[flags][..], &length.to_be_bytes(), message].concat()
 }
 
-/// An answer as it travels.
+/// A response whose messages are not decoded.
 #[derive(Debug)]
 pub(super) struct Raw {
     pub(super) headers: HeaderMap,
@@ -61,20 +61,20 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// `grpc-status` and the like, from the end of the answer or from its head.
+    /// Returns the status from the trailers or, if they have none, from the headers.
     pub(super) fn status(&self) -> tonic::Status {
         let found = tonic::Status::from_header_map(&self.trailers);
         found.or_else(|| tonic::Status::from_header_map(&self.headers)).unwrap()
     }
 
-    /// The one message of an answer that succeeded, and whether it was compressed.
+    /// Returns the only message of a successful response, and whether it was compressed.
     fn message<M: Message + Default>(&self) -> (bool, M) {
         assert_eq!(self.status().code(), Code::Ok);
         read(&self.body)
     }
 }
 
-/// The message at the beginning, and whether it was compressed.
+/// Decodes the first message. Returns also whether it was compressed.
 fn read<M: Message + Default>(body: &[u8]) -> (bool, M) {
     let [flag, a, b, c, d, rest @ ..] = body else { panic!("{body:?}") };
     let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap();
@@ -86,7 +86,7 @@ fn read<M: Message + Default>(body: &[u8]) -> (bool, M) {
     (*flag == 1, M::decode(message.as_slice()).unwrap())
 }
 
-/// A call of bytes that need not be gRPC.
+/// Makes a call with any bytes as its body.
 pub(super) async fn raw(
     mut channel: Channel,
     path: &str,
@@ -113,7 +113,7 @@ fn login(account: &Account) -> LoginRequest {
     }
 }
 
-/// Makes some patients who have much to tell.
+/// Creates patients with long histories.
 async fn fill(by: &Account) {
     for _ in 0..20 {
         let medical_history = "reports pain in the left knee after surgery. ".repeat(40);
@@ -126,7 +126,7 @@ fn compress_over(bytes: u32) -> impl FnOnce(&mut Config) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_compresses_everything_may_call_every_service() {
+async fn every_service_accepts_compressed_requests() {
     macro_rules! client {
         ($client:ident, $channel:expr) => {
             $client::new($channel).send_compressed(Gzip).accept_compressed(Gzip)
@@ -155,19 +155,19 @@ async fn a_client_that_compresses_everything_may_call_every_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_and_reflection_take_compressed_questions() {
+async fn health_and_reflection_accept_compressed_requests() {
     macro_rules! reflected {
         ($version:ident, $channel:expr) => {{
             use tonic_reflection::pb::$version::ServerReflectionRequest;
             use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
             use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
-            let question = ServerReflectionRequest {
+            let request = ServerReflectionRequest {
                 host: String::new(),
                 message_request: Some(MessageRequest::ListServices(String::new())),
             };
             let mut client = ServerReflectionClient::new($channel).send_compressed(Gzip);
-            let question = futures::stream::iter([question]);
-            let mut answers = client.server_reflection_info(question).await.unwrap().into_inner();
+            let request = futures::stream::iter([request]);
+            let mut answers = client.server_reflection_info(request).await.unwrap().into_inner();
             assert!(answers.message().await.unwrap().unwrap().message_response.is_some());
         }};
     }
@@ -185,7 +185,7 @@ async fn health_and_reflection_take_compressed_questions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_may_compress_too() {
+async fn grpc_web_clients_may_use_compression() {
     run_with(Backend::Sqlite, compress_over(1000), async |suite| {
         let account = suite.staff().await;
         fill(&account).await;
@@ -195,7 +195,7 @@ async fn a_browser_may_compress_too() {
             let send = async |path, extra: &[(&str, &str)], message: Vec<u8>| {
                 let own = [("content-type", kind), ("accept", kind), ("grpc-encoding", "gzip")];
                 let headers = [&own, extra].concat();
-                let body = form.of(framed(1, &gzip(&message)));
+                let body = form.body(framed(1, &gzip(&message)));
                 super::http1::send(suite.gateway, "POST", path, &headers, &body).await
             };
             let answer = send(LOGIN, &[], login(&account).encode_to_vec()).await;
@@ -212,7 +212,7 @@ async fn a_browser_may_compress_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_list_is_compressed_for_clients_that_accept_gzip() {
+async fn long_responses_are_compressed_for_clients_that_accept_gzip() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         fill(&account).await;
@@ -231,7 +231,7 @@ async fn a_long_list_is_compressed_for_clients_that_accept_gzip() {
         assert_eq!(short.headers["grpc-encoding"], "gzip");
         assert_eq!(short.message(), (true, expected));
         assert!(short.body.len() < plain.body.len() / 5, "{} bytes", short.body.len());
-        // One that is not long.
+        // A short list is not compressed.
         assert!(!list(&accepted, 1).await.message::<ListPatientsResponse>().0);
         let other = [("grpc-accept-encoding", "identity,deflate")];
         assert!(!list(&other, 20).await.message::<ListPatientsResponse>().0);
@@ -240,7 +240,7 @@ async fn a_long_list_is_compressed_for_clients_that_accept_gzip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_size_no_answer_is_compressed() {
+async fn a_compression_threshold_of_zero_turns_compression_off() {
     run_with(Backend::Sqlite, compress_over(0), async |suite| {
         let account = suite.staff().await;
         fill(&account).await;
@@ -255,12 +255,12 @@ async fn without_a_size_no_answer_is_compressed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_with_tokens_is_never_compressed() {
+async fn responses_with_tokens_are_never_compressed() {
     run_with(Backend::Sqlite, compress_over(1), async |suite| {
         let account = suite.staff().await;
         let registration = RegisterRequest {
             email: email(),
-            // So that there is something to compress.
+            // Compresses well.
             name: "Robin ".repeat(20),
             password: PASSWORD.to_owned(),
             ..RegisterRequest::default()
@@ -283,7 +283,7 @@ async fn an_answer_with_tokens_is_never_compressed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_of_rest_gets_json_whatever_it_accepts() {
+async fn rest_responses_are_never_compressed() {
     run_with(Backend::Sqlite, compress_over(1), async |suite: &Suite| {
         let account = suite.staff().await;
         fill(&account).await;
@@ -303,7 +303,7 @@ async fn a_client_of_rest_gets_json_whatever_it_accepts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_foreign_service_compresses_passes_both_ways() {
+async fn compressed_messages_of_a_routed_service_pass_both_ways() {
     with_echo(async |suite, _| {
         let token = suite.staff().await.tokens.access;
         let client = EchoServiceClient::new(channel(suite).await);

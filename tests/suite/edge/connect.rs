@@ -1,4 +1,4 @@
-//! Clients of the Connect protocol, which is not served: they are told what to use.
+//! Calls of the Connect protocol, which the gateway does not serve. The error names alternatives.
 
 use clinic_testkit::{Backend, Suite, run_with};
 use http_body_util::BodyExt as _;
@@ -7,13 +7,13 @@ use tonic::body::Body;
 use tower::{Service as _, ServiceExt as _};
 
 use super::channel;
-use super::http1::{Answer, send};
+use super::http1::{Response, send};
 
 const METHOD: &str = "/clinic.auth.v1.AuthService/Login";
 const APP: &str = "https://app.example";
 
-/// Asserts that an error says `unimplemented`, and what to use instead.
-fn assert_tells_what_to_use(error: &Value) {
+/// Asserts that an error has the code `unimplemented` and names what to use instead.
+fn assert_names_alternatives(error: &Value) {
     assert_eq!(error["code"], "unimplemented", "{error}");
     let message = error["message"].as_str().unwrap();
     for way in ["createGrpcWebTransport", "gRPC-Web", "createGrpcTransport", "/api/"] {
@@ -21,9 +21,9 @@ fn assert_tells_what_to_use(error: &Value) {
     }
 }
 
-fn unary(answer: &Answer) {
+fn unary(answer: &Response) {
     assert_eq!((answer.status, answer.header("content-type")), (501, Some("application/json")));
-    assert_tells_what_to_use(&serde_json::from_slice(&answer.body).unwrap());
+    assert_names_alternatives(&serde_json::from_slice(&answer.body).unwrap());
 }
 
 async fn with_app(test: impl AsyncFnOnce(&Suite)) {
@@ -33,10 +33,10 @@ async fn with_app(test: impl AsyncFnOnce(&Suite)) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unary_call_of_the_connect_protocol_is_told_what_to_use() {
+async fn a_unary_connect_call_gets_an_error_that_names_alternatives() {
     with_app(async |suite| {
         let body = br#"{"email": "ada@example.com"}"#;
-        // Also of a method that is not there: that is not what is wrong with the call.
+        // Unknown methods get the same error.
         for path in [METHOD, "/clinic.auth.v1.AuthService/Nothing", "/no.such.Service/Method"] {
             for kind in ["application/json", "application/proto", "Application/JSON; charset=utf-8"]
             {
@@ -61,7 +61,7 @@ async fn a_unary_call_of_the_connect_protocol_is_told_what_to_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_of_the_connect_protocol_ends_with_what_to_use() {
+async fn a_connect_stream_ends_with_an_error_that_names_alternatives() {
     with_app(async |suite| {
         for kind in ["application/connect+json", "application/connect+proto"] {
             let headers = [("content-type", kind), ("origin", APP)];
@@ -73,14 +73,14 @@ async fn a_stream_of_the_connect_protocol_ends_with_what_to_use() {
             let length = u32::from_be_bytes([*a, *b, *c, *d]);
             assert_eq!(usize::try_from(length).unwrap(), end.len());
             let end: Value = serde_json::from_slice(end).unwrap();
-            assert_tells_what_to_use(&end["error"]);
+            assert_names_alternatives(&end["error"]);
         }
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_may_send_what_the_connect_protocol_needs() {
+async fn cors_allows_the_headers_of_the_connect_protocol() {
     with_app(async |suite| {
         let headers = [
             ("origin", APP),
@@ -98,7 +98,7 @@ async fn a_browser_may_send_what_the_connect_protocol_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_http2_the_connect_protocol_is_told_the_same() {
+async fn a_connect_call_over_http2_gets_the_same_error() {
     with_app(async |suite| {
         let request = http::Request::post(METHOD).header("content-type", "application/proto");
         let mut channel = channel(suite).await;
@@ -106,13 +106,13 @@ async fn over_http2_the_connect_protocol_is_told_the_same() {
         let answer = channel.ready().await.unwrap().call(request).await.unwrap();
         assert_eq!(answer.status(), 501);
         let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert_tells_what_to_use(&serde_json::from_slice(&body).unwrap());
+        assert_names_alternatives(&serde_json::from_slice(&body).unwrap());
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_at_other_paths_is_no_call_of_the_connect_protocol() {
+async fn json_at_other_paths_is_not_taken_for_a_connect_call() {
     with_app(async |suite| {
         let json = [("content-type", "application/json")];
         for (path, status) in [("/", 405), ("/livez", 405), ("/patients/7", 404), ("/a.b", 404)] {

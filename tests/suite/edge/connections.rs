@@ -1,4 +1,4 @@
-//! Idle connections, limits of connections, and how a gateway closes them.
+//! Idle connections, connection limits, and how the gateway closes connections.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,55 +14,55 @@ use super::echo::v1::echo_service_client::EchoServiceClient;
 use super::gateway::Gateway;
 use super::with_echo;
 
-/// What an HTTP/2 client sends first: the preface and its settings.
+/// The first bytes of an HTTP/2 client: the preface and a SETTINGS frame.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Sends the bytes, and waits until the server closes.
-async fn closed_after(server: SocketAddr, said: &[u8]) {
+/// Sends bytes and waits until the server closes the connection.
+async fn closed_after(server: SocketAddr, sent: &[u8]) {
     let mut connection = TcpStream::connect(server).await.unwrap();
-    connection.write_all(said).await.unwrap();
+    connection.write_all(sent).await.unwrap();
     let closed = async {
         let mut bytes = [0; 1024];
         while !matches!(connection.read(&mut bytes).await, Ok(0) | Err(_)) {}
     };
     let closed = tokio::time::timeout(Duration::from_secs(60), closed).await;
-    assert!(closed.is_ok(), "it is held after {said:?}");
+    assert!(closed.is_ok(), "the connection stays open after {sent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_request_is_closed() {
     run(Backend::Sqlite, async |suite| {
         let gateway = suite.gateway;
-        let said = [&b""[..], b"P", b"POST / HT", HELLO];
-        futures::future::join_all(said.map(|said| closed_after(gateway, said))).await;
+        let sent = [&b""[..], b"P", b"POST / HT", HELLO];
+        futures::future::join_all(sent.map(|sent| closed_after(gateway, sent))).await;
     })
     .await;
 }
 
-/// How soon another client must have a connection that works. A second is the goal; other tests may keep
-/// the machine busy. Without room it would be more than a minute.
+/// Deadline for another client to get a working connection. The goal is a second, but other tests
+/// may keep the machine busy. If no connection were closed, it would take more than a minute.
 const SOON: Duration = Duration::from_secs(10);
-/// Longer than the gateway takes to see that an answer was sent: the connection is idle from then on.
+/// Longer than the gateway takes to see that a response was sent and that the connection is idle.
 const APART: Duration = Duration::from_millis(200);
 
-/// A connection from that address.
-async fn from(address: [u8; 4], server: SocketAddr) -> std::io::Result<TcpStream> {
+/// Connects from this address.
+async fn connect_from(address: [u8; 4], server: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((address, 0).into())?;
     socket.connect(server).await
 }
 
-/// A connection that made a request, and stays. None when it is closed instead.
+/// Makes a request on a new connection and keeps it. Returns `None` if the server closes it.
 async fn used(address: [u8; 4], server: SocketAddr) -> Option<TcpStream> {
     let connection = async {
-        let mut connection = from(address, server).await.ok()?;
-        ask(&mut connection).await.ok()?;
+        let mut connection = connect_from(address, server).await.ok()?;
+        get_livez(&mut connection).await.ok()?;
         Some(connection)
     };
-    tokio::time::timeout(Duration::from_secs(60), connection).await.expect("an answer, or an end")
+    tokio::time::timeout(Duration::from_secs(60), connection).await.expect("a response or a close")
 }
 
-async fn ask(connection: &mut TcpStream) -> std::io::Result<()> {
+async fn get_livez(connection: &mut TcpStream) -> std::io::Result<()> {
     connection.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\nok\n") {
@@ -88,11 +88,11 @@ const FIRST: [u8; 4] = [127, 0, 0, 1];
 const OTHER: [u8; 4] = [127, 0, 0, 2];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_connection_that_was_idle_longest_gives_way() {
+async fn at_the_limit_the_longest_idle_connection_is_closed() {
     run(Backend::Sqlite, async |suite| {
         let gateway = Gateway::start(suite, |config| {
-            config.edge.max_connections = 3;
-            config.edge.max_connections_per_address = Some(3);
+            config.public.max_connections = 3;
+            config.public.max_connections_per_address = Some(3);
         })
         .await;
         let mut held = Vec::new();
@@ -100,8 +100,8 @@ async fn the_connection_that_was_idle_longest_gives_way() {
             held.push(used(FIRST, gateway.address).await.unwrap());
             tokio::time::sleep(APART).await;
         }
-        // The first one works again, so the second is idle longest.
-        ask(&mut held[0]).await.unwrap();
+        // The first is active again, so the second is idle longest.
+        get_livez(&mut held[0]).await.unwrap();
         tokio::time::sleep(APART).await;
         tokio::time::timeout(SOON, used(OTHER, gateway.address)).await.unwrap().unwrap();
         let mut rest = Vec::new();
@@ -113,13 +113,13 @@ async fn the_connection_that_was_idle_longest_gives_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_address_whose_connections_all_work_keeps_nobody_else_out() {
+async fn one_address_with_active_connections_does_not_lock_out_others() {
     with_echo(async |suite, echo| {
         let route = echo.route(true);
         let gateway = Gateway::start(suite, |config| {
-            // A quarter of them may be of one address.
-            config.edge.max_connections = 16;
-            config.edge.routes.push(route);
+            // One address may have a quarter of them.
+            config.public.max_connections = 16;
+            config.public.routes.push(route);
         })
         .await;
         let mut working = Vec::new();
@@ -139,7 +139,7 @@ async fn one_address_whose_connections_all_work_keeps_nobody_else_out() {
     .await;
 }
 
-/// A call of `/livez` over HTTP/2, in bytes: a HEADERS frame that ends its stream.
+/// Returns an HTTP/2 HEADERS frame that requests `/livez` and ends its stream.
 fn livez(stream: u32) -> Vec<u8> {
     // GET, http, and the path and the authority as text (RFC 7541, appendix A).
     let head = b"\x82\x86\x04\x06/livez\x01\x01x";
@@ -148,17 +148,17 @@ fn livez(stream: u32) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_requests_do_not_keep_a_connection_that_must_give_way() {
+async fn a_connection_that_must_close_is_closed_despite_new_requests() {
     run(Backend::Sqlite, async |suite| {
-        let gateway = Gateway::start(suite, |config| config.edge.max_connections = 1).await;
-        let mut first = from(FIRST, gateway.address).await.unwrap();
+        let gateway = Gateway::start(suite, |config| config.public.max_connections = 1).await;
+        let mut first = connect_from(FIRST, gateway.address).await.unwrap();
         first.write_all(HELLO).await.unwrap();
         first.write_all(&livez(1)).await.unwrap();
         let mut bytes = [0; 4096];
         assert!(first.read(&mut bytes).await.unwrap() > 0);
         tokio::time::sleep(Duration::from_millis(200)).await;
         used(OTHER, gateway.address).await.unwrap();
-        // It does not answer the gateway's goodbye, and calls again and again.
+        // The client ignores GOAWAY and sends one request after another.
         let stays = async {
             for stream in (3..).step_by(2) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -168,19 +168,19 @@ async fn new_requests_do_not_keep_a_connection_that_must_give_way() {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), stays).await.expect("it is closed");
+        tokio::time::timeout(Duration::from_secs(10), stays).await.expect("it must be closed");
         gateway.stop().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_whose_connections_all_work_gets_no_further_one() {
+async fn an_address_with_its_limit_of_active_connections_gets_no_more() {
     with_echo(async |suite, echo| {
         let route = echo.route(true);
         let gateway = Gateway::start(suite, |config| {
-            config.edge.max_connections_per_address = Some(2);
-            config.edge.routes.push(route);
+            config.public.max_connections_per_address = Some(2);
+            config.public.routes.push(route);
         })
         .await;
         let mut working = Vec::new();
@@ -191,7 +191,7 @@ async fn an_address_whose_connections_all_work_gets_no_further_one() {
             echo.begun().await;
         }
         let refused = tokio::time::timeout(SOON, used(FIRST, gateway.address)).await;
-        assert!(refused.expect("it is closed").is_none());
+        assert!(refused.expect("it must be closed").is_none());
         assert!(used(OTHER, gateway.address).await.is_some());
         drop(working);
         gateway.stop().await;
@@ -200,16 +200,16 @@ async fn an_address_whose_connections_all_work_gets_no_further_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn networks_that_are_not_counted_and_proxies_may_hold_all_places() {
+async fn uncounted_networks_and_proxies_may_use_all_connections() {
     run(Backend::Sqlite, async |suite| {
         let network = || vec!["127.0.0.1/32".parse().unwrap()];
         for which in 0..3 {
             let gateway = Gateway::start(suite, |config| {
-                config.edge.max_connections = 8;
+                config.public.max_connections = 8;
                 match which {
-                    0 => config.edge.uncounted_networks = network(),
-                    1 => config.edge.trusted_proxies = network(),
-                    _ => config.edge.behind_proxy = true,
+                    0 => config.public.uncounted_networks = network(),
+                    1 => config.public.trusted_proxies = network(),
+                    _ => config.public.behind_proxy = true,
                 }
             })
             .await;
@@ -227,12 +227,12 @@ async fn networks_that_are_not_counted_and_proxies_may_hold_all_places() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_finds_no_place_waits_for_one() {
+async fn at_the_limit_a_new_connection_waits() {
     with_echo(async |suite, echo| {
         let route = echo.route(true);
         let gateway = Gateway::start(suite, |config| {
-            config.edge.max_connections = 1;
-            config.edge.routes.push(route);
+            config.public.max_connections = 1;
+            config.public.routes.push(route);
         })
         .await;
         let mut client = EchoServiceClient::new(gateway.channel().await);
@@ -241,7 +241,7 @@ async fn a_connection_that_finds_no_place_waits_for_one() {
         echo.begun().await;
         let mut second = pin!(used(OTHER, gateway.address));
         tokio::select! {
-            _ = second.as_mut() => panic!("it was served without a place"),
+            _ = second.as_mut() => panic!("it was served above the limit"),
             () = tokio::time::sleep(Duration::from_millis(300)) => {}
         }
         drop((working, client));
@@ -252,18 +252,18 @@ async fn a_connection_that_finds_no_place_waits_for_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_a_place_left_stops_when_it_is_told() {
+async fn a_gateway_at_its_connection_limit_shuts_down() {
     run(Backend::Sqlite, async |suite| {
         let gateway = Gateway::start(suite, |config| {
-            config.edge.max_connections = 2;
-            // Longer than a stop that is in order ever takes.
+            config.public.max_connections = 2;
+            // Longer than a clean shutdown ever takes.
             config.serving.shutdown_grace = Duration::from_secs(300);
         })
         .await;
         let mut held = Vec::new();
-        for said in [&b"P"[..], HELLO] {
+        for sent in [&b"P"[..], HELLO] {
             let mut connection = TcpStream::connect(gateway.address).await.unwrap();
-            connection.write_all(said).await.unwrap();
+            connection.write_all(sent).await.unwrap();
             held.push(connection);
         }
         gateway.stop().await;

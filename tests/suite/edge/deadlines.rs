@@ -1,4 +1,5 @@
-//! How long a call may take. Over gRPC-Web by hand, since client libraries keep time themselves.
+//! Deadlines of calls. Most use handwritten gRPC-Web, because client libraries enforce timeouts
+//! themselves.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::echo::v1::{EchoReply, EchoRequest};
 use super::web::{Form, Outcome, call};
 use super::{echo_client, signed_in, with_echo};
 
-/// A deadline was kept when the answer came long before anything else would have ended the call.
+/// A call that ends within this time ended at its deadline: nothing else would end it so soon.
 const SOON: Duration = Duration::from_secs(15);
 
 async fn ask(
@@ -32,44 +33,44 @@ fn hang() -> EchoRequest {
     EchoRequest { hang: true, times: 1, ..EchoRequest::default() }
 }
 
-/// The time that a foreign service is given for a call that asks for that.
-async fn given(suite: &Suite, access: &str, timeout: Option<&str>) -> Option<Duration> {
+/// Returns the timeout that the routed service receives for a call with this timeout.
+async fn forwarded(suite: &Suite, access: &str, timeout: Option<&str>) -> Option<Duration> {
     let answer = ask(suite, access, "Once", timeout, &EchoRequest::default()).await;
     let text = answer.messages[0].metadata.get("grpc-timeout").cloned()?;
     clinic_net::parse_timeout(&text)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_routed_service_gets_the_time_that_the_client_asks_for() {
+async fn a_routed_service_gets_the_timeout_of_the_client() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
-        let short = given(suite, &access, Some("5S")).await.unwrap();
+        let short = forwarded(suite, &access, Some("5S")).await.unwrap();
         assert!(short <= Duration::from_secs(5) && short > Duration::from_secs(4), "{short:?}");
-        let long = given(suite, &access, Some("2H")).await.unwrap();
+        let long = forwarded(suite, &access, Some("2H")).await.unwrap();
         assert!(long > Duration::from_secs(7000), "{long:?}");
-        assert_eq!(given(suite, &access, None).await, None);
+        assert_eq!(forwarded(suite, &access, None).await, None);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_routes_maximum_holds_with_and_without_a_timeout_of_the_client() {
+async fn the_maximum_of_a_route_caps_the_timeout_of_the_client() {
     let echo = Echo::start().await;
     let route = clinic_gateway::Route { max: Some(Duration::from_secs(7)), ..echo.route(true) };
     let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
     run_with(Backend::Sqlite, configure, async |suite| {
         let access = suite.staff().await.tokens.access;
         for timeout in [None, Some("1H"), Some("7S"), Some("61S")] {
-            let seconds = given(suite, &access, timeout).await.unwrap().as_secs_f64().ceil();
+            let seconds = forwarded(suite, &access, timeout).await.unwrap().as_secs_f64().ceil();
             assert_eq!(seconds, 7.0, "{timeout:?}");
         }
-        assert!(given(suite, &access, Some("5S")).await.unwrap() <= Duration::from_secs(5));
+        assert!(forwarded(suite, &access, Some("5S")).await.unwrap() <= Duration::from_secs(5));
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_that_breaks_the_grammar_is_an_invalid_argument() {
+async fn a_malformed_timeout_is_an_invalid_argument() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         for malformed in ["soon", "-1S", "", "1s", "123456789S", "1", "S", "1.5S"] {
@@ -81,7 +82,7 @@ async fn a_timeout_that_breaks_the_grammar_is_an_invalid_argument() {
             assert_eq!(bad.field_violations[0].field, "grpc-timeout");
         }
         assert_eq!(echo.calls(), 0);
-        // At a service itself, too.
+        // The same for a method of the suite.
         let mut request = tonic::Request::new(clinic_proto::auth::v1::GetJwksRequest {});
         request.metadata_mut().insert("grpc-timeout", "5s".parse().unwrap());
         let refused = suite.anonymous().tokens.get_jwks(request).await.unwrap_err();
@@ -91,7 +92,7 @@ async fn a_timeout_that_breaks_the_grammar_is_an_invalid_argument() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_takes_too_long_is_answered_and_given_up() {
+async fn a_call_ends_at_its_deadline_and_is_cancelled_upstream() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let began = Instant::now();
@@ -112,7 +113,7 @@ async fn a_call_that_takes_too_long_is_answered_and_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_takes_too_long_ends_with_its_deadline() {
+async fn a_stream_ends_at_its_deadline_and_is_cancelled_upstream() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let began = Instant::now();
@@ -125,7 +126,7 @@ async fn a_stream_that_takes_too_long_ends_with_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_cannot_ask_for_more_time_than_the_operator_gives() {
+async fn a_call_ends_at_the_maximum_of_its_route() {
     let echo = Echo::start().await;
     let max = Some(Duration::from_millis(200));
     let route = clinic_gateway::Route { max, ..echo.route(true) };
@@ -150,7 +151,7 @@ async fn a_client_cannot_ask_for_more_time_than_the_operator_gives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_of_zero_is_a_deadline_that_has_passed() {
+async fn a_timeout_of_zero_gives_deadline_exceeded() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         for zero in ["0S", "0n", "1n"] {

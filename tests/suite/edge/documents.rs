@@ -1,4 +1,4 @@
-//! The REST API's document, and the pages that show it.
+//! The OpenAPI document and the pages that show it.
 
 use clinic_testkit::{Backend, run, run_with};
 use serde_json::Value;
@@ -9,7 +9,7 @@ const PAGES: [(&str, &str); 2] =
     [("/swagger/", "swagger-ui-bundle.js"), ("/redoc/", "redoc.standalone.js")];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_is_there_and_need_not_be_sent_twice() {
+async fn the_openapi_document_is_served_with_an_etag() {
     run(Backend::Sqlite, async |suite| {
         let answer = send(suite.gateway, "GET", "/openapi.json", &[], b"").await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
@@ -31,15 +31,15 @@ async fn the_document_is_there_and_need_not_be_sent_twice() {
     .await;
 }
 
-/// What a page refers to: the values of `src` and `href`.
-fn referred(page: &str) -> Vec<&str> {
+/// Returns the scripts and style sheets that a page loads.
+fn loaded_files(page: &str) -> Vec<&str> {
     let values = page.split("src=\"").chain(page.split("href=\""));
     let values = values.filter_map(|rest| rest.split_once('"')).map(|(value, _)| value);
     values.filter(|value| value.ends_with(".js") || value.ends_with(".css")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_made_of_what_the_gateway_has() {
+async fn api_doc_pages_load_only_files_of_the_gateway() {
     run(Backend::Sqlite, async |suite| {
         for (path, library) in PAGES {
             let bare = send(suite.gateway, "GET", path.trim_end_matches('/'), &[], b"").await;
@@ -51,8 +51,8 @@ async fn pages_are_made_of_what_the_gateway_has() {
             let policy = page.header("content-security-policy").unwrap();
             assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"));
             let html = String::from_utf8(page.body.clone()).unwrap();
-            assert!(!html.contains("http"), "{path} asks another host");
-            let files = referred(&html);
+            assert!(!html.contains("http"), "{path} refers to another host");
+            let files = loaded_files(&html);
             assert!(files.contains(&library) && files.contains(&"start.js"), "{files:?}");
             for file in files {
                 let answer = send(suite.gateway, "GET", &format!("{path}{file}"), &[], b"").await;
@@ -68,7 +68,7 @@ async fn pages_are_made_of_what_the_gateway_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_can_be_turned_off() {
+async fn api_docs_can_be_turned_off() {
     let configure = |config: &mut clinic::Config| config.settings.gateway.api_docs = false;
     run_with(Backend::Sqlite, configure, async |suite| {
         for path in ["/openapi.json", "/swagger", "/swagger/", "/redoc/", "/redoc/start.js"] {

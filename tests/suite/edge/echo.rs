@@ -1,4 +1,4 @@
-//! A foreign service behind the gateway, which reports what reached it.
+//! A routed service outside the suite, which reports the calls that reach it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -35,7 +35,7 @@ pub(crate) mod v1 {
 pub(crate) const SERVICE: &str = "acme.echo.v1.EchoService";
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/acme.echo.v1.bin"));
 
-/// Which version of reflection the service speaks.
+/// The version of reflection that the service supports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reflection {
     V1,
@@ -45,14 +45,14 @@ pub(crate) enum Reflection {
 /// A running service.
 pub(crate) struct Echo {
     pub(crate) address: SocketAddr,
-    heard: Heard,
+    handler: Handler,
     server: JoinHandle<()>,
 }
 
 #[derive(Clone)]
-struct Heard {
+struct Handler {
     calls: Arc<AtomicUsize>,
-    /// A permit for each call that began, or ended without an answer.
+    /// Here and in `dropped`: a permit for each hanging call that began, or was cancelled.
     begun: Arc<Semaphore>,
     dropped: Arc<Semaphore>,
 }
@@ -65,7 +65,7 @@ impl Echo {
 
     pub(crate) fn serve(listener: TcpListener, version: Reflection) -> Self {
         let address = listener.local_addr().unwrap();
-        let heard = Heard {
+        let handler = Handler {
             calls: Arc::default(),
             begun: Arc::new(Semaphore::new(0)),
             dropped: Arc::new(Semaphore::new(0)),
@@ -78,7 +78,7 @@ impl Echo {
             Reflection::V1 => (Some(reflection().build_v1().unwrap()), None),
             Reflection::V1Alpha => (None, Some(reflection().build_v1alpha().unwrap())),
         };
-        let echo = EchoServiceServer::new(heard.clone());
+        let echo = EchoServiceServer::new(handler.clone());
         let echo = echo.accept_compressed(Gzip).send_compressed(Gzip);
         let server = tonic::transport::Server::builder()
             .http2_max_header_list_size(32 * 1024)
@@ -87,31 +87,31 @@ impl Echo {
             .add_optional_service(v1alpha)
             .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
         let server = tokio::spawn(async move { server.await.unwrap() });
-        Self { address, heard, server }
+        Self { address, handler, server }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// As an operator routes it.
+    /// Returns the route to the service.
     pub(crate) fn route(&self, public: bool) -> Route {
         Route { service: SERVICE.to_owned(), url: self.url(), public, max: None }
     }
 
-    /// How many calls reached it.
+    /// Returns the number of calls that reached the service.
     pub(crate) fn calls(&self) -> usize {
-        self.heard.calls.load(Ordering::SeqCst)
+        self.handler.calls.load(Ordering::SeqCst)
     }
 
-    /// Waits until a call that hangs has begun.
+    /// Waits until a hanging call has begun.
     pub(crate) async fn begun(&self) {
-        wait(&self.heard.begun).await;
+        wait(&self.handler.begun).await;
     }
 
-    /// Waits until a call that hung was given up.
+    /// Waits until a hanging call is cancelled.
     pub(crate) async fn dropped(&self) {
-        wait(&self.heard.dropped).await;
+        wait(&self.handler.dropped).await;
     }
 }
 
@@ -123,10 +123,10 @@ impl Drop for Echo {
 
 async fn wait(semaphore: &Semaphore) {
     let permit = tokio::time::timeout(Duration::from_secs(20), semaphore.acquire());
-    permit.await.expect("this must happen soon").unwrap().forget();
+    permit.await.expect("a hanging call must begin or be cancelled").unwrap().forget();
 }
 
-/// Tells of its end.
+/// Adds a permit when dropped.
 struct OnDrop(Arc<Semaphore>);
 
 impl Drop for OnDrop {
@@ -135,12 +135,12 @@ impl Drop for OnDrop {
     }
 }
 
-impl Heard {
+impl Handler {
     fn call(&self) {
         self.calls.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Never ends by itself; may be given up before it has begun.
+    /// Returns a future that never ends. It may be dropped before its first poll.
     fn hang(&self) -> impl Future<Output = Result<EchoReply, Status>> + Send + use<> {
         let (begun, dropped) = (self.begun.clone(), OnDrop(self.dropped.clone()));
         async move {
@@ -151,8 +151,8 @@ impl Heard {
     }
 }
 
-fn told(metadata: &MetadataMap) -> HashMap<String, String> {
-    let mut told: HashMap<String, String> = HashMap::new();
+fn text_of(metadata: &MetadataMap) -> HashMap<String, String> {
+    let mut map: HashMap<String, String> = HashMap::new();
     for entry in metadata.iter() {
         let (key, value) = match entry {
             KeyAndValueRef::Ascii(key, value) => {
@@ -160,26 +160,26 @@ fn told(metadata: &MetadataMap) -> HashMap<String, String> {
             }
             KeyAndValueRef::Binary(key, value) => (key.as_str(), format!("{value:?}")),
         };
-        told.entry(key.to_owned())
+        map.entry(key.to_owned())
             .and_modify(|before| *before = format!("{before},{value}"))
             .or_insert(value);
     }
-    told
+    map
 }
 
 type Replies = Pin<Box<dyn Stream<Item = Result<EchoReply, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl EchoService for Heard {
+impl EchoService for Handler {
     async fn once(&self, request: Request<EchoRequest>) -> Result<Response<EchoReply>, Status> {
         self.call();
-        let metadata = told(request.metadata());
+        let metadata = text_of(request.metadata());
         let EchoRequest { text, hang, .. } = request.into_inner();
         if hang {
             self.hang().await?;
         }
         if text == "fail" {
-            return Err(Status::data_loss("as you wished"));
+            return Err(Status::data_loss("requested by the test"));
         }
         Ok(Response::new(EchoReply { texts: vec![text], metadata }))
     }
@@ -190,9 +190,9 @@ impl EchoService for Heard {
     ) -> Result<Response<EchoReply>, Status> {
         self.call();
         if request.metadata().contains_key("x-refuse") {
-            return Err(Status::permission_denied("before anything is read"));
+            return Err(Status::permission_denied("requested by the test"));
         }
-        let metadata = told(request.metadata());
+        let metadata = text_of(request.metadata());
         let (mut requests, mut texts) = (request.into_inner(), Vec::new());
         while let Some(request) = requests.message().await? {
             texts.push(request.text);
@@ -204,7 +204,7 @@ impl EchoService for Heard {
 
     async fn repeat(&self, request: Request<EchoRequest>) -> Result<Response<Replies>, Status> {
         self.call();
-        let metadata = told(request.metadata());
+        let metadata = text_of(request.metadata());
         let EchoRequest { text, times, hang } = request.into_inner();
         let reply = EchoReply { texts: vec![text], metadata };
         let replies = stream::iter(vec![Ok(reply); usize::try_from(times).unwrap()]);
@@ -221,7 +221,7 @@ impl EchoService for Heard {
         request: Request<Streaming<EchoRequest>>,
     ) -> Result<Response<Replies>, Status> {
         self.call();
-        let metadata = told(request.metadata());
+        let metadata = text_of(request.metadata());
         let replies = request.into_inner().map(move |request| {
             Ok(EchoReply { texts: vec![request?.text], metadata: metadata.clone() })
         });

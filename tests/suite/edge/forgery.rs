@@ -1,4 +1,4 @@
-//! Tokens that somebody made himself, with whatever keys he has.
+//! Tokens and claims with any content, signed with any key.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use clinic_testkit::Suite;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-/// A token in the making.
+/// The header, claims and key of a token that is not signed yet.
 #[derive(Clone)]
 pub(crate) struct Forged {
     pub(crate) header: Header,
@@ -18,20 +18,20 @@ pub(crate) struct Forged {
 }
 
 impl Forged {
-    /// An access token for that account as auth would make it, with auth's own key.
+    /// Returns a valid access token of an account, with auth's key.
     pub(crate) fn access(suite: &Suite, user_id: &str) -> Self {
         let key = newest(&suite.keys().path().join("access"));
         Self::new(suite, "at+jwt", &key, "clinic", "clinic", user_claims(suite, user_id))
     }
 
-    /// Claims for that account as that issuer would make them, with its own key.
+    /// Returns claims of an account, with the issuer's key.
     pub(crate) fn claims(suite: &Suite, issuer: &str, user_id: &str) -> Self {
         let mut claims = user_claims(suite, user_id);
         claims["kind"] = json!("user");
         Self::issued(suite, issuer, claims)
     }
 
-    /// Other claims of that issuer.
+    /// Returns other claims, with the issuer's key.
     pub(crate) fn issued(suite: &Suite, issuer: &str, claims: Value) -> Self {
         let key = newest(&suite.keys().path().join("issuers").join(issuer));
         Self::new(suite, "clinic-claims+jwt", &key, issuer, "clinic-internal", claims)
@@ -86,7 +86,7 @@ impl Forged {
         jsonwebtoken::encode(&self.header, &self.claims, &self.key).unwrap()
     }
 
-    /// With a header that says `none`, in that spelling, and no signature.
+    /// Encodes the token without a signature, with this spelling of `none` as its algorithm.
     pub(crate) fn unsigned(&self, none: &str) -> String {
         let header = json!({ "alg": none, "typ": self.header.typ, "kid": self.header.kid });
         let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -94,8 +94,8 @@ impl Forged {
     }
 }
 
-/// An Ed25519 key that nobody knows.
-pub(crate) fn strange_key() -> EncodingKey {
+/// Generates an Ed25519 key that no verifier knows.
+pub(crate) fn unknown_key() -> EncodingKey {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     EncodingKey::from_ed_der(&key.serialize_der())
 }

@@ -1,5 +1,5 @@
-//! How requests are cut into frames and heads: what clients and proxies may send in their own way, and
-//! what can be read in two ways.
+//! Framing of requests: unusual but valid frames, ambiguous headers, and bodies that are refused
+//! before they are read.
 
 use bytes::Bytes;
 use clinic_proto::auth::v1::GetJwksResponse;
@@ -22,14 +22,14 @@ const EMPTY_MESSAGE: &[u8] = b"\0\0\0\0\0";
 async fn connect(server: std::net::SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(server).await.unwrap();
     let mut client = h2::client::Builder::new();
-    // As many small answers must not be too much for the client, which is of the same library.
+    // The client is h2 too, and must not reject so many small responses.
     client.data_frame_budget(1 << 24);
     let (calls, connection) = client.handshake(stream).await.unwrap();
     tokio::spawn(connection);
     calls
 }
 
-/// A call whose message and end are in frames of their own, as proxies and Node send it.
+/// Makes a call with the message and its end in separate frames, as proxies and Node send them.
 async fn call_in_pieces(calls: SendRequest<Bytes>) -> GetJwksResponse {
     let request = http::Request::post(format!("http://clinic{JWKS}"))
         .header("content-type", "application/grpc")
@@ -53,7 +53,7 @@ async fn call_in_pieces(calls: SendRequest<Bytes>) -> GetJwksResponse {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_in_small_frames_all_succeed_as_many_at_once_as_a_connection_takes() {
+async fn calls_in_small_frames_succeed_with_all_streams_of_a_connection() {
     run(Backend::Sqlite, async |suite| {
         let calls = connect(suite.gateway).await;
         for _ in 0..5 {
@@ -65,13 +65,13 @@ async fn calls_in_small_frames_all_succeed_as_many_at_once_as_a_connection_takes
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_of_ten_thousand_tiny_messages_goes_through() {
+async fn a_stream_of_ten_thousand_tiny_messages_is_forwarded() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
         let message = EchoRequest { text: "x".to_owned(), ..EchoRequest::default() };
         let many = || stream::iter(std::iter::repeat_n(message.clone(), 10_000));
-        // Two on one connection, so that frames of one wait while the other is read.
+        // Two on one connection: frames of one wait while the other is read.
         let mut other = client.clone();
         let (one, two) = tokio::join!(
             client.collect(signed_in(many(), &access)),
@@ -84,8 +84,8 @@ async fn a_stream_of_ten_thousand_tiny_messages_goes_through() {
     .await;
 }
 
-/// What is answered to the bytes, until the connection ends.
-async fn answer(server: std::net::SocketAddr, bytes: &[u8]) -> super::http1::Answer {
+/// Sends bytes and returns the response, once the server closes the connection.
+async fn exchange(server: std::net::SocketAddr, bytes: &[u8]) -> super::http1::Response {
     let mut connection = TcpStream::connect(server).await.unwrap();
     connection.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
@@ -94,7 +94,7 @@ async fn answer(server: std::net::SocketAddr, bytes: &[u8]) -> super::http1::Ans
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_that_can_be_read_in_two_ways_are_refused() {
+async fn ambiguous_http1_headers_are_refused() {
     run(Backend::Sqlite, async |suite| {
         for head in [
             "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n",
@@ -107,17 +107,17 @@ async fn heads_that_can_be_read_in_two_ways_are_refused() {
             "GET /livez HTTP/1.0\r\nhost: x\r\nhost: y\r\n",
             "GET /livez HTTP/1.1\r\n",
         ] {
-            let refused = answer(suite.gateway, format!("{head}\r\n0\r\n\r\n").as_bytes()).await;
+            let refused = exchange(suite.gateway, format!("{head}\r\n0\r\n\r\n").as_bytes()).await;
             assert_eq!(refused.status, 400, "{head}");
         }
-        let old = answer(suite.gateway, b"GET /livez HTTP/1.0\r\n\r\n").await;
+        let old = exchange(suite.gateway, b"GET /livez HTTP/1.0\r\n\r\n").await;
         assert_eq!(old.status, 200);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn native_grpc_over_http1_is_told_that_it_needs_http2() {
+async fn native_grpc_over_http1_gets_an_error_that_names_http2() {
     run(Backend::Sqlite, async |suite| {
         let kind = ("content-type", "application/grpc");
         let refused = send(suite.gateway, "POST", REFUSED, &[kind], b"").await;
@@ -128,7 +128,7 @@ async fn native_grpc_over_http1_is_told_that_it_needs_http2() {
     .await;
 }
 
-/// Requests that are refused before their body is read: without a token, at no path, and not as JSON.
+/// Requests that are refused before their body is read: path, content type, and status.
 const REFUSALS: [(&str, &str, u16); 5] = [
     ("/api/patients/", "application/json", 401),
     ("/api/nothing/", "application/json", 404),
@@ -138,7 +138,7 @@ const REFUSALS: [(&str, &str, u16); 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_is_kept_after_a_request_that_was_answered_before_its_body_was_read() {
+async fn a_connection_stays_open_after_a_request_refused_before_its_body() {
     run(Backend::Sqlite, async |suite| {
         let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
         for size in [20_000, 300_000] {
@@ -154,7 +154,7 @@ async fn a_connection_is_kept_after_a_request_that_was_answered_before_its_body_
     .await;
 }
 
-/// Sends a POST on a connection that stays.
+/// Sends a POST on an open connection.
 async fn post(connection: &mut TcpStream, path: &str, headers: &str, body: &[u8]) {
     let len = body.len();
     let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}content-length: {len}\r\n\r\n");
@@ -163,7 +163,7 @@ async fn post(connection: &mut TcpStream, path: &str, headers: &str, body: &[u8]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_is_kept_after_a_body_that_is_too_large_for_its_path() {
+async fn a_connection_stays_open_after_a_body_over_the_limit_of_its_path() {
     run(Backend::Sqlite, async |suite| {
         let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
         for _ in 0..2 {
@@ -176,7 +176,7 @@ async fn a_connection_is_kept_after_a_body_that_is_too_large_for_its_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_a_service_that_read_nothing_arrives_and_says_whether_the_connection_stays() {
+async fn a_response_sent_before_the_body_is_read_arrives_without_a_reset() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let headers = format!(
@@ -192,7 +192,7 @@ async fn an_answer_of_a_service_that_read_nothing_arrives_and_says_whether_the_c
             assert_eq!(answer.status, 200);
             if answer.header("connection") == Some("close") {
                 let rest = connection.read_to_end(&mut Vec::new()).await;
-                assert!(rest.is_ok(), "it is reset: {rest:?}");
+                assert!(rest.is_ok(), "the connection was reset: {rest:?}");
                 connection = TcpStream::connect(suite.gateway).await.unwrap();
             }
         }
@@ -201,7 +201,7 @@ async fn an_answer_of_a_service_that_read_nothing_arrives_and_says_whether_the_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_a_body_is_too_long_to_be_read_the_answer_arrives_and_says_that_it_closes() {
+async fn a_refusal_of_a_very_large_body_arrives_with_connection_close() {
     run(Backend::Sqlite, async |suite| {
         let body = vec![b'x'; 20 * 1024 * 1024];
         let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
@@ -213,7 +213,7 @@ async fn where_a_body_is_too_long_to_be_read_the_answer_arrives_and_says_that_it
         connection.write_all(head.as_bytes()).await.unwrap();
         let (mut read, mut write) = connection.split();
         let mut answer = vec![0; 64 * 1024];
-        // As many clients do: it looks for an answer only after a good part of the body.
+        // Many clients read the response only after they have sent much of the body.
         write.write_all(&body[..1024 * 1024]).await.unwrap();
         let len = read.read(&mut answer).await.unwrap();
         let answer = parse(&answer[..len]);
@@ -223,7 +223,7 @@ async fn where_a_body_is_too_long_to_be_read_the_answer_arrives_and_says_that_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_http2_an_answer_arrives_although_its_body_was_not_read() {
+async fn over_http2_a_response_arrives_although_the_body_was_not_read() {
     run(Backend::Sqlite, async |suite| {
         let calls = connect(suite.gateway).await;
         for (path, kind, status) in REFUSALS {
@@ -233,7 +233,7 @@ async fn over_http2_an_answer_arrives_although_its_body_was_not_read() {
                 .unwrap();
             let mut calls = calls.clone().ready().await.unwrap();
             let (answer, mut body) = calls.send_request(request, false).unwrap();
-            // h2 sends it as there is room.
+            // h2 sends the body as flow control permits.
             body.send_data(vec![b'x'; 300_000].into(), true).unwrap();
             let answer = answer.await.unwrap();
             assert_eq!(answer.status(), status, "{path}");
@@ -246,8 +246,8 @@ async fn over_http2_an_answer_arrives_although_its_body_was_not_read() {
     .await;
 }
 
-/// Reads an answer with a length, and leaves the connection.
-async fn read_one(connection: &mut TcpStream) -> super::http1::Answer {
+/// Reads one response and keeps the connection open.
+async fn read_one(connection: &mut TcpStream) -> super::http1::Response {
     let mut bytes = Vec::new();
     loop {
         assert!(connection.read_buf(&mut bytes).await.unwrap() > 0, "the connection has ended");
@@ -264,7 +264,7 @@ async fn read_one(connection: &mut TcpStream) -> super::http1::Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_waits_to_be_asked_for_its_body_is_refused_without_it() {
+async fn a_request_with_expect_continue_is_refused_before_its_body() {
     run(Backend::Sqlite, async |suite| {
         let headers = [("content-type", "application/json"), ("expect", "100-continue")];
         let refused = send(suite.gateway, "POST", "/api/patients/", &headers, b"").await;

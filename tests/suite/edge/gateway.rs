@@ -1,4 +1,4 @@
-//! Another gateway beside the suite's own, with settings that a suite does not have.
+//! Another gateway in front of the suite, with settings that [`Suite`] does not have.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ struct Defaults {
     config: Config,
 }
 
-/// A gateway that serves until it is dropped.
+/// A gateway that runs until it is dropped.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     shutdown: DropGuard,
@@ -25,7 +25,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// In front of the suite's services, unless it is told otherwise.
+    /// Starts a gateway in front of the suite's services; `configure` can change its settings.
     pub(crate) async fn start(suite: &Suite, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Defaults::parse_from(["gateway"]).config;
         config.auth_url = format!("http://{}", suite.auth);
@@ -37,16 +37,16 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let told = shutdown.clone();
-        let server = tokio::spawn(async move { gateway.run(listener, told).await.unwrap() });
+        let token = shutdown.clone();
+        let server = tokio::spawn(async move { gateway.run(listener, token).await.unwrap() });
         Self { address, shutdown: shutdown.drop_guard(), server }
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Shuts the gateway down and waits until it has stopped.
     pub(crate) async fn stop(self) {
         drop(self.shutdown);
         let ended = tokio::time::timeout(Duration::from_secs(30), self.server);
-        ended.await.expect("it must end").unwrap();
+        ended.await.expect("the gateway must stop").unwrap();
     }
 
     pub(crate) async fn channel(&self) -> Channel {

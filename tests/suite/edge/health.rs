@@ -1,4 +1,4 @@
-//! Whether everything serves, asked in one place.
+//! Health and readiness of the whole suite at the gateway.
 
 use clinic_testkit::{Backend, run};
 use tonic::Code;
@@ -19,13 +19,13 @@ fn of(service: &str) -> HealthCheckRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_suite_serves_when_each_of_its_services_does() {
+async fn the_gateway_reports_serving_only_if_every_service_serves() {
     run(Backend::Sqlite, async |suite| {
         let port = Port::reserve();
         let echo = Echo::start().await;
         let gateway = Gateway::start(suite, |config| {
             config.records_url = port.url();
-            config.edge.routes.push(echo.route(false));
+            config.public.routes.push(echo.route(false));
         })
         .await;
         let mut health = HealthClient::new(gateway.channel().await);
@@ -36,7 +36,7 @@ async fn the_suite_serves_when_each_of_its_services_does() {
         assert_eq!(ask(PATIENTS).await.unwrap(), ServingStatus::NotServing);
         assert_eq!(ask(AUTH).await.unwrap(), ServingStatus::Serving);
         assert_eq!(ask("no.such.Service").await.unwrap_err().code(), Code::NotFound);
-        // A foreign service need not know the question.
+        // A routed service need not support health checks.
         assert_eq!(ask(SERVICE).await.unwrap(), ServingStatus::Unknown);
         let ready = async || send(gateway.address, "GET", "/readyz", &[], b"").await.status;
         assert_eq!(ready().await, 503);
@@ -47,7 +47,7 @@ async fn the_suite_serves_when_each_of_its_services_does() {
         let first = states.message().await.unwrap().unwrap();
         assert_eq!(first.status(), ServingStatus::NotServing);
         let records = records_at(suite, &port).await;
-        // The next that comes is the change.
+        // The next message is the change.
         let next = tokio::time::timeout(std::time::Duration::from_secs(20), states.message());
         let next = next.await.unwrap().unwrap().unwrap();
         assert_eq!(next.status(), ServingStatus::Serving);

@@ -1,39 +1,39 @@
-//! HTTP/1.1 by hand, as bytes on a connection: what no client library would send can be sent.
+//! A minimal HTTP/1.1 client, which can send what client libraries would not send.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Sends a request on a connection of its own, and gives the whole answer.
+/// Sends a request on a new connection, and returns the whole response.
 pub(crate) async fn send(
     server: SocketAddr,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> Answer {
+) -> Response {
     let mut connection = open(server, method, path, headers, body).await;
     let mut bytes = Vec::new();
     connection.read_to_end(&mut bytes).await.unwrap();
     parse(&bytes)
 }
 
-/// Sends a request, and leaves the answer to the caller.
+/// Sends a request, and returns the connection without reading the response.
 pub(crate) async fn open(
     server: SocketAddr,
     method: &str,
@@ -44,7 +44,7 @@ pub(crate) async fn open(
     begin(server, method, path, headers, body.len(), body).await
 }
 
-/// Sends a request that says its body were that long.
+/// Sends a request with `len` as its content length, even if `body` has another length.
 pub(crate) async fn begin(
     server: SocketAddr,
     method: &str,
@@ -59,13 +59,13 @@ pub(crate) async fn begin(
     }
     head.push_str(&format!("content-length: {len}\r\n\r\n"));
     let mut connection = TcpStream::connect(server).await.unwrap();
-    // The server may answer and close before it has read all of a body that is too large.
+    // The server may respond and close before it has read all of a body that is too large.
     let _ = connection.write_all(&[head.as_bytes(), body].concat()).await;
     connection
 }
 
-pub(crate) fn parse(bytes: &[u8]) -> Answer {
-    let at = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+pub(crate) fn parse(bytes: &[u8]) -> Response {
+    let at = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("the end of the headers");
     let head = std::str::from_utf8(&bytes[..at]).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -76,13 +76,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Answer {
     let rest = &bytes[at + 4..];
     let chunked = headers.iter().any(|(n, v)| n == "transfer-encoding" && v == "chunked");
     let body = if chunked { dechunk(rest) } else { rest.to_vec() };
-    Answer { status, headers, body }
+    Response { status, headers, body }
 }
 
 fn dechunk(mut bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
-        let at = bytes.windows(2).position(|two| two == b"\r\n").expect("the size of a chunk");
+        let at = bytes.windows(2).position(|two| two == b"\r\n").expect("a chunk size");
         let size = std::str::from_utf8(&bytes[..at]).unwrap();
         let size = usize::from_str_radix(size, 16).unwrap();
         if size == 0 {

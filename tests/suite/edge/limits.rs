@@ -1,4 +1,4 @@
-//! How large a call may be.
+//! Size limits of messages and metadata.
 
 use clinic_identity::{Authenticated, CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::auth::v1::{GetJwksResponse, LoginRequest};
@@ -20,13 +20,13 @@ fn long(bytes: usize) -> EchoRequest {
 }
 
 /// Asserts that another call still succeeds.
-async fn assert_still_there(suite: &Suite, access: &str) {
+async fn assert_still_serving(suite: &Suite, access: &str) {
     let mut client = echo_client(suite).await;
     client.once(signed_in(EchoRequest::default(), access)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_may_have_four_mebibytes() {
+async fn a_message_may_have_up_to_four_mebibytes() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await.max_decoding_message_size(2 * LIMIT);
@@ -38,7 +38,7 @@ async fn a_message_may_have_four_mebibytes() {
             let refused = failure(client.once(signed_in(long(over), &access)).await);
             assert_eq!(refused.code, Code::ResourceExhausted);
             assert_eq!(refused.reason, "MESSAGE_TOO_LARGE");
-            assert_still_there(suite, &access).await;
+            assert_still_serving(suite, &access).await;
         }
         assert_eq!(echo.calls(), calls + 2);
     })
@@ -46,7 +46,7 @@ async fn a_message_may_have_four_mebibytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_over_grpc_web_may_have_four_mebibytes() {
+async fn a_grpc_web_message_may_have_up_to_four_mebibytes() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let bearer = format!("Bearer {access}");
@@ -59,14 +59,14 @@ async fn a_message_over_grpc_web_may_have_four_mebibytes() {
             let refused =
                 call::<EchoReply>(suite.gateway, form, path, &headers, &long(LIMIT)).await;
             assert_eq!(refused.code, Code::ResourceExhausted, "{form:?}");
-            assert_still_there(suite, &access).await;
+            assert_still_serving(suite, &access).await;
         }
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_size_limit_holds_for_each_message_of_a_stream() {
+async fn the_size_limit_applies_to_each_message_of_a_stream() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await.max_decoding_message_size(8 * LIMIT);
@@ -75,13 +75,13 @@ async fn the_size_limit_holds_for_each_message_of_a_stream() {
         let one_too_large = futures::stream::iter([long(1), long(LIMIT + 1), long(1)]);
         let refused = failure(client.collect(signed_in(one_too_large, &access)).await);
         assert_eq!(refused.reason, "MESSAGE_TOO_LARGE");
-        assert_still_there(suite, &access).await;
+        assert_still_serving(suite, &access).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_no_grpc_harms_nobody_else() {
+async fn a_malformed_body_does_not_affect_other_calls() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let bearer = format!("Bearer {access}");
@@ -92,11 +92,11 @@ async fn a_body_that_is_no_grpc_harms_nobody_else() {
             (bad, "application/grpc-web-text", b"AAAA"),
             (bad, "application/grpc-web+proto", b"\0\0\0"),
             (bad, "application/grpc-web+proto", b"\0\0\0\0\x05ab"),
-            // Flags that mean nothing, and a compressed message in a call without an encoding.
+            // A compressed message in a call without an encoding, and unknown flags.
             (bad, "application/grpc-web+proto", b"\x01\0\0\0\x02ab"),
             (bad, "application/grpc-web+proto", b"\x02\0\0\0\x02ab"),
             (bad, "application/grpc-web+proto", b"\x80\0\0\0\x02ab"),
-            // What only the foreign service can see.
+            // Invalid protobuf, which only the routed service can see.
             (internal, "application/grpc-web+proto", b"\0\0\0\0\x02\xff\xff"),
         ] {
             let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
@@ -104,14 +104,14 @@ async fn a_body_that_is_no_grpc_harms_nobody_else() {
             assert_eq!(answer.status, 200, "{answer:?}");
             let outcome = super::web::read::<EchoReply>(Form::Binary, answer);
             assert_eq!(outcome.code, code, "{body:?}");
-            assert_still_there(suite, &access).await;
+            assert_still_serving(suite, &access).await;
         }
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_method_of_the_suite_takes_exactly_one_message() {
+async fn a_unary_method_takes_exactly_one_message() {
     with_echo(async |suite, _| {
         let one: &[u8] = b"\0\0\0\0\0";
         let path = "/clinic.auth.v1.TokenService/GetJwks";
@@ -126,7 +126,7 @@ async fn a_method_of_the_suite_takes_exactly_one_message() {
             let outcome = super::web::read::<GetJwksResponse>(Form::Binary, answer);
             assert_eq!(outcome.code, code, "{body:?}");
         }
-        // A service without the gateway says the same.
+        // A service called directly responds the same.
         let signer = ClaimsSigner::open(&suite.keys(), "gateway", suite.clock.clone()).unwrap();
         let request = http::Request::post(path)
             .header("content-type", "application/grpc")
@@ -142,7 +142,7 @@ async fn a_method_of_the_suite_takes_exactly_one_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_metadata_of_a_call_is_bounded() {
+async fn the_metadata_of_a_call_is_limited_in_size() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
@@ -156,7 +156,7 @@ async fn the_metadata_of_a_call_is_bounded() {
         let refused = failure(client.once(with(17 * 1024)).await);
         assert_eq!(refused.code, Code::ResourceExhausted);
         assert_eq!(echo.calls(), calls);
-        // So that what passes here passes at the suite's own services too.
+        // The suite's own services accept as much as the gateway.
         let mut request = Request::new(LoginRequest::default());
         request.metadata_mut().insert("x-note", "n".repeat(15 * 1024).parse().unwrap());
         let answer = failure(suite.anonymous().auth.login(request).await);
@@ -166,7 +166,7 @@ async fn the_metadata_of_a_call_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_http2_other_content_types_are_refused_too() {
+async fn over_http2_a_content_type_that_is_not_grpc_gets_415() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         for kind in [

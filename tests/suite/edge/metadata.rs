@@ -1,4 +1,4 @@
-//! Which of a client's metadata reaches a service, and what the gateway adds.
+//! Metadata that the gateway forwards, removes and adds.
 
 use std::collections::HashMap;
 
@@ -13,13 +13,13 @@ use super::{echo_client, signed_in, with_echo};
 
 const ONCE: &str = "/acme.echo.v1.EchoService/Once";
 
-/// The claims that the service got.
+/// Returns the claims that the service received.
 fn claims(suite: &Suite, metadata: &HashMap<String, String>) -> Claims {
     let verifier = ClaimsVerifier::open(&suite.keys(), suite.clock.clone()).unwrap();
     (*verifier.verify(&metadata[CLAIMS_HEADER]).unwrap()).clone()
 }
 
-/// Asserts that only the metadata that clients may send is left.
+/// Asserts that the gateway removed the metadata that clients may not send.
 fn assert_clean(metadata: &HashMap<String, String>) {
     let own = ["x-clinic-claims"];
     for (name, value) in metadata {
@@ -28,7 +28,7 @@ fn assert_clean(metadata: &HashMap<String, String>) {
         assert!(!reserved || own.contains(&name.as_str()), "{name}: {value}");
         assert!(!["authorization", "cookie", "forwarded"].contains(&name.as_str()), "{name}");
     }
-    assert!(!metadata[CLAIMS_HEADER].contains(','), "there is one, the gateway's");
+    assert!(!metadata[CLAIMS_HEADER].contains(','), "the gateway's claims must be the only ones");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +88,7 @@ async fn browsers_cannot_set_the_metadata_that_the_gateway_adds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_public_route_gets_anonymous_and_signed_in_callers() {
+async fn a_public_route_accepts_anonymous_and_signed_in_callers() {
     let echo = Echo::start().await;
     let route = echo.route(true);
     let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
@@ -109,7 +109,7 @@ async fn a_public_route_gets_anonymous_and_signed_in_callers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_id_goes_through_all_hops_when_it_is_fit_for_a_log() {
+async fn valid_request_ids_are_forwarded_and_invalid_ones_replaced() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
@@ -138,7 +138,7 @@ async fn a_request_id_goes_through_all_hops_when_it_is_fit_for_a_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_address_of_a_client_is_believed_from_a_proxy_in_front_only() {
+async fn x_forwarded_for_is_trusted_only_from_a_configured_proxy() {
     for (behind_proxy, trusted, expected) in [
         (false, "10.0.0.0/8", "127.0.0.1"),
         (true, "10.0.0.0/8", "192.0.2.44"),
@@ -152,7 +152,7 @@ async fn the_address_of_a_client_is_believed_from_a_proxy_in_front_only() {
             config.settings.gateway.trusted_proxies = vec![trusted.parse().unwrap()];
         };
         run_with(Backend::Sqlite, configure, async |suite| {
-            // The client writes what it likes; the proxy appends the address that it saw.
+            // The client may send any value; the proxy appends the address that it sees.
             let headers = [("x-forwarded-for", "10.9.8.7, 192.0.2.44")];
             let reply = call::<EchoReply>(
                 suite.gateway,

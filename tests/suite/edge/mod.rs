@@ -1,5 +1,5 @@
-//! How the gateway serves callers from outside, and defends against them. None of it depends on
-//! the database, so these run on SQLite only.
+//! Protocols, limits and protections of the gateway. None of them depends on the database, so these
+//! tests run on SQLite only.
 
 mod browsers;
 mod cancellation;
@@ -8,6 +8,7 @@ mod compression;
 mod connect;
 mod connections;
 mod deadlines;
+mod decode_errors;
 mod documents;
 mod echo;
 mod forgery;
@@ -24,7 +25,6 @@ mod routes;
 mod stalled;
 mod tls;
 mod tokens;
-mod unreadable;
 mod upstreams;
 mod web;
 mod welcome;
@@ -36,7 +36,7 @@ use tonic::transport::Channel;
 use self::echo::Echo;
 use self::echo::v1::echo_service_client::EchoServiceClient;
 
-/// Runs a test on a suite with a foreign service that signed-in callers may call.
+/// Runs a test on a suite with a route to the echo service, which signed-in callers may call.
 async fn with_echo(test: impl AsyncFnOnce(&Suite, &Echo)) {
     let echo = Echo::start().await;
     let route = echo.route(false);
@@ -48,12 +48,12 @@ async fn channel(suite: &Suite) -> Channel {
     Channel::from_shared(format!("http://{}", suite.gateway)).unwrap().connect().await.unwrap()
 }
 
-/// A client of the foreign service through the gateway.
+/// Returns a client that calls the echo service through the gateway.
 async fn echo_client(suite: &Suite) -> EchoServiceClient<Channel> {
     EchoServiceClient::new(channel(suite).await)
 }
 
-/// A request with an access token.
+/// Returns a request with an access token.
 fn signed_in<M>(message: M, token: &str) -> tonic::Request<M> {
     let mut request = tonic::Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());

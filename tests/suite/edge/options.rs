@@ -1,5 +1,5 @@
-//! The HTTP methods of a path, in answers to OPTIONS and to wrong methods. Paths of the
-//! REST API are in `rest/refusals.rs`.
+//! The allowed methods of a path, in responses to OPTIONS and to wrong methods. Tests of the REST
+//! paths are in `rest/refusals.rs`.
 
 use clinic_testkit::Backend;
 use clinic_testkit::run;
@@ -11,7 +11,7 @@ const PAGE: &str = "GET, HEAD, OPTIONS";
 const CALL: &str = "OPTIONS, POST";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn options_lists_the_methods_of_a_path() {
+async fn options_and_405_list_the_methods_of_a_path() {
     with_echo(async |suite, _| {
         for (path, allow, wrong) in [
             ("/", PAGE, "POST"),
@@ -28,7 +28,7 @@ async fn options_lists_the_methods_of_a_path() {
             ("/grpc.health.v1.Health/Check", CALL, "GET"),
             ("*", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", "GET"),
         ] {
-            // Without the method that is wanted this is no preflight, with an origin or without.
+            // Not a preflight, even with an origin: `access-control-request-method` is missing.
             for headers in [&[][..], &[("origin", "https://app.example")]] {
                 let options = send(suite.gateway, "OPTIONS", path, headers, b"").await;
                 assert_eq!((options.status, options.header("allow")), (204, Some(allow)), "{path}");
@@ -42,7 +42,7 @@ async fn options_lists_the_methods_of_a_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_there_is_nothing_options_lists_nothing() {
+async fn options_on_an_unknown_path_gets_404() {
     run(Backend::Sqlite, async |suite| {
         for path in
             ["/nothing", "/swagger/nothing", "/clinic.auth.v1.AuthService/Nothing", "/a/b/c"]

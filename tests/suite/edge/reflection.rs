@@ -1,4 +1,4 @@
-//! What tools like grpcurl find out, in both versions of the protocol.
+//! Server reflection, as tools like grpcurl use it, in both versions of the protocol.
 
 use clinic_testkit::{Backend, Suite, run, run_with};
 use futures::stream;
@@ -17,8 +17,8 @@ use super::echo::{Echo, Reflection, SERVICE};
 
 const PATIENTS: &str = "clinic.records.v1.PatientService";
 
-/// One question and its answer, in a version of the protocol; both have the same names.
-macro_rules! asking {
+/// Defines reflection calls in one version of the protocol. Both versions use the same names.
+macro_rules! reflection_calls {
     ($version:ident) => {
         mod $version {
             use tonic_reflection::pb::$version::ServerReflectionRequest;
@@ -48,7 +48,7 @@ macro_rules! asking {
                 }
             }
 
-            /// The files that define a symbol, or the error's code.
+            /// Returns the files that define a symbol, or the error code.
             pub(super) async fn files(suite: &Suite, symbol: &str) -> Result<Vec<Vec<u8>>, i32> {
                 match ask(suite, MessageRequest::FileContainingSymbol(symbol.to_owned())).await {
                     MessageResponse::FileDescriptorResponse(found) => {
@@ -69,8 +69,8 @@ macro_rules! asking {
     };
 }
 
-asking!(v1);
-asking!(v1alpha);
+reflection_calls!(v1);
+reflection_calls!(v1alpha);
 
 fn names(files: &[Vec<u8>]) -> Vec<String> {
     let name =
@@ -79,9 +79,9 @@ fn names(files: &[Vec<u8>]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_and_routed_services_are_listed_and_described() {
+async fn reflection_lists_and_describes_own_and_routed_services() {
     for version in [Reflection::V1, Reflection::V1Alpha] {
-        // The routed service speaks one version only; clients need not know which.
+        // The routed service supports only one version; clients need not know which.
         let echo = Echo::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), version);
         let route = echo.route(false);
         let configure = |config: &mut clinic::Config| config.settings.gateway.routes.push(route);
@@ -103,7 +103,7 @@ async fn own_and_routed_services_are_listed_and_described() {
                 let mut once = listed.clone();
                 once.sort();
                 once.dedup();
-                assert_eq!(once.len(), listed.len(), "each is listed once");
+                assert_eq!(once.len(), listed.len(), "a service is listed twice");
             }
             for (symbol, file) in [
                 (PATIENTS, "clinic/records/v1/patient.proto"),
@@ -133,7 +133,7 @@ async fn own_and_routed_services_are_listed_and_described() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_routed_service_that_is_down_hides_nothing_of_the_others() {
+async fn reflection_works_while_a_routed_service_is_down() {
     let port = crate::ports::Port::reserve();
     let route =
         clinic_gateway::Route { service: SERVICE.into(), url: port.url(), public: true, max: None };
@@ -147,7 +147,7 @@ async fn a_routed_service_that_is_down_hides_nothing_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_anonymous_reflection_question_is_bounded_in_size() {
+async fn anonymous_health_and_reflection_requests_are_limited_in_size() {
     run(Backend::Sqlite, async |suite| {
         let long = "x".repeat(3 * 1024 * 1024);
         let request = HealthCheckRequest { service: long.clone() };

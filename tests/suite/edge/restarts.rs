@@ -1,4 +1,4 @@
-//! Restarts of each service in turn, with two replicas of each and calls all the time.
+//! Restarts of one replica at a time, with two replicas of each service and continuous calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,9 +19,9 @@ use tonic::{Code, Status};
 use super::gateway::Gateway;
 use crate::ports::Port;
 
-/// Between the announcement of an end and the end: longer than the interval of health checks.
+/// Delay between not-serving and shutdown: longer than the interval of health checks.
 const DELAY: Duration = Duration::from_millis(1500);
-/// Time in which a replica that is back is found: a few health checks.
+/// Time until a restarted replica is found: a few health checks.
 const FOUND: Duration = Duration::from_millis(2500);
 const CLIENTS: usize = 12;
 
@@ -83,23 +83,23 @@ impl Replicas<'_> {
         };
         let listener = self.ports[service as usize][replica].listen();
         let shutdown = Shutdown::default();
-        let told = shutdown.clone();
-        let running = tokio::spawn(async move { server.run(listener, told).await.unwrap() });
+        let signal = shutdown.clone();
+        let running = tokio::spawn(async move { server.run(listener, signal).await.unwrap() });
         Replica { shutdown, running }
     }
 }
 
-/// How a replica ends.
+/// How a replica is stopped.
 #[derive(Clone, Copy)]
 enum End {
-    /// As at SIGTERM.
+    /// As by SIGTERM.
     Orderly,
-    /// As at SIGKILL: its connections are closed, whatever goes over them.
+    /// As by SIGKILL: its connections close with calls in flight.
     Abrupt,
 }
 
-/// Restarts every replica in turn while clients call. Returns how many calls were made, and the codes
-/// of reads and writes that failed.
+/// Restarts every replica in turn while clients make calls. Returns the number of calls, and the
+/// statuses of failed reads and failed writes.
 async fn restart_all(suite: &Suite, end: End) -> (usize, Vec<Status>, Vec<Status>) {
     let ports = std::array::from_fn(|_| std::array::from_fn(|_| Port::reserve()));
     let replicas = Replicas { suite, ports };
@@ -127,9 +127,9 @@ async fn restart_all(suite: &Suite, end: End) -> (usize, Vec<Status>, Vec<Status
             End::Orderly => old.shutdown.begin_after(DELAY).await,
             End::Abrupt => old.running.abort(),
         }
-        timeout(Duration::from_secs(30), old.running).await.expect("it must end").ok();
+        timeout(Duration::from_secs(30), old.running).await.expect("the replica must stop").ok();
         replicas.start(service, replica).await;
-        // Until the others have found it again: one replica must always be there.
+        // Lets the others find it again: one replica must always be reachable.
         sleep(FOUND).await;
     }
     done.store(true, Ordering::Relaxed);
@@ -176,12 +176,12 @@ async fn a_rolling_restart_of_every_service_fails_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn services_that_are_killed_fail_no_read() {
+async fn killing_a_replica_of_every_service_fails_no_read() {
     run(Backend::Sqlite, async |suite| {
         let (calls, reads, writes) = restart_all(suite, End::Abrupt).await;
         assert!(calls > 500, "{calls}");
         assert!(reads.is_empty(), "{reads:?}");
-        // Each may have been carried out, and says so.
+        // UNAVAILABLE leaves open whether the write was carried out.
         assert!(writes.iter().all(|status| status.code() == Code::Unavailable), "{writes:?}");
     })
     .await;

@@ -1,4 +1,4 @@
-//! A foreign service behind the gateway: every kind of method, in every form of gRPC.
+//! A routed service: every kind of method, over gRPC and gRPC-Web.
 
 use clinic_testkit::failure;
 use futures::stream;
@@ -8,23 +8,23 @@ use super::echo::v1::{EchoReply, EchoRequest};
 use super::web::{Form, call};
 use super::{echo_client, signed_in, with_echo};
 
-fn say(text: &str) -> EchoRequest {
+fn text(text: &str) -> EchoRequest {
     EchoRequest { text: text.to_owned(), ..EchoRequest::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_four_kinds_of_methods_go_through() {
+async fn unary_and_one_way_streaming_calls_reach_a_routed_service() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
-        let once = client.once(signed_in(say("one"), &access)).await.unwrap().into_inner();
+        let once = client.once(signed_in(text("one"), &access)).await.unwrap().into_inner();
         assert_eq!(once.texts, ["one"]);
 
-        let many = stream::iter(["a", "b", "c"].map(say));
+        let many = stream::iter(["a", "b", "c"].map(text));
         let collected = client.collect(signed_in(many, &access)).await.unwrap().into_inner();
         assert_eq!(collected.texts, ["a", "b", "c"]);
 
-        let request = EchoRequest { times: 3, ..say("again") };
+        let request = EchoRequest { times: 3, ..text("again") };
         let mut replies = client.repeat(signed_in(request, &access)).await.unwrap().into_inner();
         let mut count = 0;
         while let Some(reply) = replies.message().await.unwrap() {
@@ -37,21 +37,21 @@ async fn all_four_kinds_of_methods_go_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_sides_of_a_conversation_are_heard_at_once() {
+async fn both_directions_of_a_bidirectional_stream_are_live() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
-        let (say_it, said) = tokio::sync::mpsc::channel(1);
-        let said = tokio_stream::wrappers::ReceiverStream::new(said);
+        let (sender, requests) = tokio::sync::mpsc::channel(1);
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
         let mut client = echo_client(suite).await;
-        // The first is sent before there is an answer, the others each after the reply before.
-        say_it.send(say("0")).await.unwrap();
-        let mut replies = client.converse(signed_in(said, &access)).await.unwrap().into_inner();
+        // The first request comes before the response, each other one after the previous reply.
+        sender.send(text("0")).await.unwrap();
+        let mut replies = client.converse(signed_in(requests, &access)).await.unwrap().into_inner();
         for number in 1..5 {
             let reply = replies.message().await.unwrap().unwrap();
             assert_eq!(reply.texts, [(number - 1).to_string()]);
-            say_it.send(say(&number.to_string())).await.unwrap();
+            sender.send(text(&number.to_string())).await.unwrap();
         }
-        drop(say_it);
+        drop(sender);
         assert_eq!(replies.message().await.unwrap().unwrap().texts, ["4"]);
         assert!(replies.message().await.unwrap().is_none());
     })
@@ -59,22 +59,22 @@ async fn both_sides_of_a_conversation_are_heard_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browsers_call_once_and_read_streams_in_both_forms() {
+async fn grpc_web_unary_and_server_streaming_calls_work_in_both_forms() {
     with_echo(async |suite, _| {
         let bearer = format!("Bearer {}", suite.staff().await.tokens.access);
         let headers = [("authorization", bearer.as_str())];
         for form in Form::BOTH {
             let path = "/acme.echo.v1.EchoService/Once";
-            let once = call::<EchoReply>(suite.gateway, form, path, &headers, &say("wörds")).await;
+            let once = call::<EchoReply>(suite.gateway, form, path, &headers, &text("wörds")).await;
             assert_eq!((once.code, once.messages.len()), (Code::Ok, 1));
             assert_eq!(once.messages[0].texts, ["wörds"]);
             assert_eq!(once.http.header("content-type"), Some(form.content_type()));
 
             let path = "/acme.echo.v1.EchoService/Repeat";
-            let request = EchoRequest { times: 5, ..say("again") };
+            let request = EchoRequest { times: 5, ..text("again") };
             let stream = call::<EchoReply>(suite.gateway, form, path, &headers, &request).await;
             assert_eq!((stream.code, stream.messages.len()), (Code::Ok, 5), "{form:?}");
-            let none = EchoRequest { times: 0, ..say("") };
+            let none = EchoRequest { times: 0, ..text("") };
             let stream = call::<EchoReply>(suite.gateway, form, path, &headers, &none).await;
             assert_eq!((stream.code, stream.messages.len()), (Code::Ok, 0), "{form:?}");
         }
@@ -83,18 +83,18 @@ async fn browsers_call_once_and_read_streams_in_both_forms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_foreign_service_refuses_is_passed_on_as_it_is() {
+async fn errors_of_a_routed_service_are_passed_on_unchanged() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let status =
-            echo_client(suite).await.once(signed_in(say("fail"), &access)).await.unwrap_err();
-        assert_eq!((status.code(), status.message()), (Code::DataLoss, "as you wished"));
+            echo_client(suite).await.once(signed_in(text("fail"), &access)).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::DataLoss, "requested by the test"));
         let bearer = format!("Bearer {access}");
         for form in Form::BOTH {
             let path = "/acme.echo.v1.EchoService/Once";
             let headers = [("authorization", bearer.as_str())];
             let refused =
-                call::<EchoReply>(suite.gateway, form, path, &headers, &say("fail")).await;
+                call::<EchoReply>(suite.gateway, form, path, &headers, &text("fail")).await;
             assert_eq!(refused.code, Code::DataLoss);
         }
     })
@@ -102,7 +102,7 @@ async fn what_a_foreign_service_refuses_is_passed_on_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_or_method_that_is_not_there_is_unimplemented() {
+async fn an_unknown_service_or_method_is_unimplemented() {
     with_echo(async |suite, _| {
         let bearer = format!("Bearer {}", suite.staff().await.tokens.access);
         for path in [
@@ -124,13 +124,13 @@ async fn a_service_or_method_that_is_not_there_is_unimplemented() {
                     continue;
                 }
                 let answer =
-                    call::<EchoReply>(suite.gateway, Form::Binary, path, headers, &say("")).await;
+                    call::<EchoReply>(suite.gateway, Form::Binary, path, headers, &text("")).await;
                 assert_eq!(answer.code, Code::Unimplemented, "{path}");
             }
         }
-        // Without a token nothing is said of a foreign service's methods.
+        // Without a token, even a known method of the service is UNAUTHENTICATED.
         assert_eq!(
-            failure(echo_client(suite).await.once(say("")).await).code,
+            failure(echo_client(suite).await.once(text("")).await).code,
             Code::Unauthenticated
         );
     })

@@ -1,4 +1,4 @@
-//! Clients that do not read their answers.
+//! Clients that do not read their responses.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use super::http1::open;
 use super::web::Form;
 use super::{echo_client, signed_in, with_echo};
 
-/// A client that takes 64 KiB and no more until it reads.
+/// Returns a client whose streams take 64 KiB until it reads.
 async fn slow_client(suite: &Suite) -> EchoServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", suite.gateway)).unwrap();
     let channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
     EchoServiceClient::new(channel)
 }
 
-/// Calls for 4 MiB with that timeout, and does not read the answer.
+/// Makes a call with a response of 4 MiB and this timeout, and does not read the response.
 async fn unread(
     mut client: EchoServiceClient<Channel>,
     access: &str,
@@ -35,7 +35,7 @@ async fn unread(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_answers_do_not_block_other_calls() {
+async fn unread_responses_do_not_block_other_calls() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let slow = slow_client(suite).await;
@@ -43,10 +43,10 @@ async fn unread_answers_do_not_block_other_calls() {
         let mut client = echo_client(suite).await;
         for _ in 0..10 {
             let request = EchoRequest { text: "x".repeat(1024 * 1024), ..EchoRequest::default() };
-            // The same replica, and the same connection to it.
+            // To the same replica, over the same connection.
             let answer = client.once(signed_in(request, &access));
             let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
-            answer.expect("an answer, whatever others do").unwrap();
+            answer.expect("other calls must not block this one").unwrap();
         }
         drop(answers);
     })
@@ -54,7 +54,7 @@ async fn unread_answers_do_not_block_other_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_answers_end_at_their_deadline() {
+async fn unread_responses_end_at_their_deadline() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let answer = unread(slow_client(suite).await, &access, "5S").await;
@@ -64,14 +64,14 @@ async fn unread_answers_end_at_their_deadline() {
     .await;
 }
 
-/// A call with an answer of a mebibyte.
+/// Makes a call with a response of 1 MiB.
 async fn large(suite: &Suite, access: &str) -> Result<(), Status> {
     let request = EchoRequest { text: "x".repeat(1024 * 1024), ..EchoRequest::default() };
     echo_client(suite).await.once(signed_in(request, access)).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_answers_of_a_caller_are_limited_until_their_deadline() {
+async fn unread_responses_of_a_caller_are_limited_until_their_deadline() {
     with_echo(async |suite, _| {
         let (hoarder, other) = tokio::join!(suite.staff(), suite.staff());
         let (access, other) = (hoarder.tokens.access, other.tokens.access);
@@ -89,14 +89,14 @@ async fn unread_answers_of_a_caller_are_limited_until_their_deadline() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), again).await.expect("their time is over");
+        tokio::time::timeout(Duration::from_secs(30), again).await.expect("must work again");
         drop(answers);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_http1_a_connection_whose_answer_nobody_reads_ends_with_the_time_of_the_call() {
+async fn an_http1_connection_with_an_unread_response_closes_at_the_deadline() {
     with_echo(async |suite, _| {
         let bearer = format!("Bearer {}", suite.staff().await.tokens.access);
         let request = EchoRequest { text: "x".repeat(1024 * 1024), times: 64, hang: false };
@@ -108,11 +108,11 @@ async fn over_http1_a_connection_whose_answer_nobody_reads_ends_with_the_time_of
         let path = "/acme.echo.v1.EchoService/Repeat";
         let body = Form::Binary.encode(&request);
         let mut connection = open(suite.gateway, "POST", path, &headers, &body).await;
-        // What fills the buffers of the system is not much of it.
+        // Socket buffers hold only a small part of the response.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let mut read = Vec::new();
         let rest = tokio::time::timeout(Duration::from_secs(20), connection.read_to_end(&mut read));
-        let _ = rest.await.expect("it is closed");
+        let _ = rest.await.expect("the connection must be closed");
         assert!(read.len() < 32 * 1024 * 1024, "{}", read.len());
     })
     .await;

@@ -1,4 +1,4 @@
-//! TLS at the gateway itself.
+//! TLS at the gateway.
 
 use clinic_proto::auth::v1::LoginRequest;
 use clinic_stubs::auth::v1::auth_service_client::AuthServiceClient;
@@ -15,7 +15,7 @@ fn login() -> LoginRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_with_a_certificate_speaks_tls_and_nothing_else() {
+async fn a_gateway_with_a_certificate_serves_only_tls() {
     let names = vec!["localhost".to_owned()];
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(names).unwrap();
@@ -34,10 +34,10 @@ async fn a_gateway_with_a_certificate_speaks_tls_and_nothing_else() {
         let channel = endpoint.tls_config(trusting).unwrap().connect().await.unwrap();
         let refused = AuthServiceClient::new(channel).login(login()).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated);
-        let stay = refused.metadata().get("strict-transport-security").unwrap();
-        assert!(stay.to_str().unwrap().starts_with("max-age="));
+        let hsts = refused.metadata().get("strict-transport-security").unwrap();
+        assert!(hsts.to_str().unwrap().starts_with("max-age="));
 
-        // Who does not trust the certificate does not get in, and neither does who speaks plainly.
+        // Clients that do not trust the certificate and clients without TLS cannot connect.
         let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert;
         let distrusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(other.pem()));
         let endpoint = Channel::from_shared(url).unwrap().tls_config(distrusting).unwrap();

@@ -12,10 +12,10 @@ use tonic::Code;
 
 use super::echo::Echo;
 use super::echo::v1::EchoRequest;
-use super::forgery::{Forged, strange_key};
+use super::forgery::{Forged, unknown_key};
 use super::{echo_client, signed_in, with_echo};
 
-/// UNAUTHENTICATED with the answer that everybody gets, and nothing reached the service.
+/// Asserts the UNAUTHENTICATED of every invalid token, and that no call reaches the service.
 async fn assert_refused(suite: &Suite, echo: &Echo, what: &str, authorization: &str) {
     let before = echo.calls();
     let mut request = tonic::Request::new(EchoRequest::default());
@@ -37,7 +37,7 @@ async fn assert_refused(suite: &Suite, echo: &Echo, what: &str, authorization: &
     }
 }
 
-async fn assert_counts(suite: &Suite, token: &str) {
+async fn assert_accepted(suite: &Suite, token: &str) {
     let mut clients = suite.with_token(token);
     clients.auth.get_user(GetUserRequest { id: "me".into() }).await.unwrap();
 }
@@ -54,12 +54,12 @@ fn forged(suite: &Suite, account: &Account) -> Forged {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_not_signed_with_the_right_key_and_algorithm_is_refused() {
+async fn a_token_with_a_wrong_key_or_algorithm_is_refused() {
     with_echo(async |suite, echo| {
         let account = suite.staff().await;
         let good = || forged(suite, &account);
-        // What follows is refused for what is wrong with it, and for nothing else.
-        assert_counts(suite, &good().sign()).await;
+        // This token is valid: those below are refused only for what they change.
+        assert_accepted(suite, &good().sign()).await;
 
         for none in ["none", "None", "NONE", "nOnE", ""] {
             let token = good().unsigned(none);
@@ -73,8 +73,8 @@ async fn a_token_that_is_not_signed_with_the_right_key_and_algorithm_is_refused(
                 assert_refused(suite, echo, "HMAC", &format!("Bearer {token}")).await;
             }
         }
-        let strange = good().key(strange_key()).sign();
-        assert_refused(suite, echo, "strange key", &format!("Bearer {strange}")).await;
+        let unknown = good().key(unknown_key()).sign();
+        assert_refused(suite, echo, "unknown key", &format!("Bearer {unknown}")).await;
         let unknown = suite.clock.new_id().to_string();
         for kid in [Some(unknown.as_str()), Some("../../etc/passwd"), Some(""), None] {
             let token = good().kid(kid).sign();
@@ -90,11 +90,11 @@ async fn a_token_that_is_not_signed_with_the_right_key_and_algorithm_is_refused(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_with_a_wrong_type_issuer_audience_or_time_is_refused() {
+async fn a_token_with_a_wrong_type_or_claim_is_refused() {
     with_echo(async |suite, echo| {
         let account = suite.staff().await;
         let good = || forged(suite, &account);
-        assert_counts(suite, &good().sign()).await;
+        assert_accepted(suite, &good().sign()).await;
         let now = suite.clock.unix();
         for (what, bad) in [
             ("typ", good().typ(Some("JWT"))),
@@ -125,11 +125,11 @@ async fn a_token_with_a_wrong_type_issuer_audience_or_time_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_damaged_or_no_access_token_is_refused() {
+async fn a_damaged_token_or_one_of_another_kind_is_refused() {
     with_echo(async |suite, echo| {
         let account = suite.staff().await;
         let (access, refresh) = (account.tokens.access, account.tokens.refresh);
-        assert_counts(suite, &access).await;
+        assert_accepted(suite, &access).await;
         let parts: Vec<_> = access.split('.').collect();
         for authorization in [
             format!("Bearer {}", &access[..access.len() - 1]),
@@ -163,12 +163,12 @@ async fn a_token_that_is_damaged_or_no_access_token_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_was_accepted_before_is_refused_once_it_has_expired() {
+async fn an_accepted_token_is_refused_once_it_has_expired() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
         let mut client = echo_client(suite).await;
         client.once(signed_in(EchoRequest::default(), &access)).await.unwrap();
-        // And the minute by which clocks may differ.
+        // The lifetime of 15 minutes and the clock tolerance of one minute.
         suite.clock.advance(TimeDelta::minutes(16));
         assert_refused(suite, echo, "expired", &format!("Bearer {access}")).await;
     })
@@ -176,11 +176,11 @@ async fn a_token_that_was_accepted_before_is_refused_once_it_has_expired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_counts_where_the_gateways_clock_differs_from_auths_by_up_to_a_minute() {
+async fn a_token_is_accepted_with_up_to_a_minute_of_clock_skew() {
     with_echo(async |suite, echo| {
         let account = suite.staff().await;
-        // As auth signs it when its clock is ahead by so many seconds, and 15 minutes ago when it is
-        // behind.
+        // A token that auth signs with a clock that is `ahead` seconds ahead. If auth's clock is
+        // behind, the token expires now by that clock.
         let signed = |ahead: i64| {
             let at = suite.clock.unix() + ahead;
             let token = forged(suite, &account).with("iat", json!(at)).with("nbf", json!(at));
@@ -188,7 +188,7 @@ async fn a_token_counts_where_the_gateways_clock_differs_from_auths_by_up_to_a_m
             token.with("exp", json!(exp)).sign()
         };
         for ahead in [8, 20, 58, -20, -55] {
-            assert_counts(suite, &signed(ahead)).await;
+            assert_accepted(suite, &signed(ahead)).await;
         }
         assert_refused(suite, echo, "expired", &format!("Bearer {}", signed(-61))).await;
         assert_refused(suite, echo, "nbf", &format!("Bearer {}", signed(90))).await;
@@ -197,7 +197,7 @@ async fn a_token_counts_where_the_gateways_clock_differs_from_auths_by_up_to_a_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_token_only_what_is_public_can_be_called() {
+async fn without_a_token_only_public_methods_can_be_called() {
     with_echo(async |suite, echo| {
         let refused = failure(echo_client(suite).await.once(EchoRequest::default()).await);
         assert_eq!((refused.code, echo.calls()), (Code::Unauthenticated, 0));

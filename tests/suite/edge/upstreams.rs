@@ -1,4 +1,4 @@
-//! Services that go away and come back, and several processes behind one name.
+//! Services that stop and start again, and services with several replicas.
 
 use std::time::{Duration, Instant};
 
@@ -24,20 +24,20 @@ async fn list(clients: &Clients) -> Result<(), Status> {
     clients.patients.clone().list_patients(ListPatientsRequest::default()).await.map(drop)
 }
 
-/// Calls until it is answered; in between only UNAVAILABLE is to be seen.
-async fn until_answered(clients: &Clients) {
+/// Waits until a call succeeds. Asserts that failures before that are UNAVAILABLE.
+async fn wait_until_available(clients: &Clients) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while let Err(status) = list(clients).await {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-        assert!(Instant::now() < deadline, "it does not come back");
+        assert!(Instant::now() < deadline, "the service stays unavailable");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-async fn until_unavailable(clients: &Clients) {
+async fn wait_until_unavailable(clients: &Clients) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while list(clients).await.is_ok() {
-        assert!(Instant::now() < deadline, "it does not go away");
+        assert!(Instant::now() < deadline, "the service stays available");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -51,7 +51,7 @@ async fn assert_unavailable_at_once(clients: &Clients) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_down_is_unavailable_at_once_and_back_by_itself() {
+async fn calls_to_a_stopped_service_fail_at_once_until_it_is_back() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         let port = Port::reserve();
@@ -60,17 +60,17 @@ async fn a_service_that_is_down_is_unavailable_at_once_and_back_by_itself() {
         for _ in 0..3 {
             assert_unavailable_at_once(&clients).await;
         }
-        // The others are not concerned.
+        // Other services are not affected.
         clients.auth.clone().get_user(GetUserRequest { id: "me".into() }).await.unwrap();
 
         for _ in 0..2 {
             let records = records_at(suite, &port).await;
-            until_answered(&clients).await;
+            wait_until_available(&clients).await;
             for _ in 0..20 {
                 list(&clients).await.unwrap();
             }
             records.cancel();
-            until_unavailable(&clients).await;
+            wait_until_unavailable(&clients).await;
             assert_unavailable_at_once(&clients).await;
         }
     })
@@ -78,7 +78,7 @@ async fn a_service_that_is_down_is_unavailable_at_once_and_back_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_are_answered_while_one_of_two_records_processes_is_gone() {
+async fn calls_succeed_while_one_of_two_replicas_of_records_is_down() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         let (one, two) = (Port::reserve(), Port::reserve());
@@ -88,33 +88,33 @@ async fn calls_are_answered_while_one_of_two_records_processes_is_gone() {
         assert_unavailable_at_once(&clients).await;
 
         let first = records_at(suite, &one).await;
-        steady(&clients).await;
+        wait_until_steady(&clients).await;
         let second = records_at(suite, &two).await;
-        steady(&clients).await;
-        // What is answered now is answered by the second, so it had got its calls.
+        wait_until_steady(&clients).await;
+        // Calls now reach the second, so the gateway has found it.
         first.cancel();
-        steady(&clients).await;
+        wait_until_steady(&clients).await;
         let third = records_at(suite, &one).await;
-        steady(&clients).await;
+        wait_until_steady(&clients).await;
         second.cancel();
-        steady(&clients).await;
+        wait_until_steady(&clients).await;
         third.cancel();
-        until_unavailable(&clients).await;
+        wait_until_unavailable(&clients).await;
     })
     .await;
 }
 
-/// Waits until ten calls in a row are answered: one that met a process at its end may fail.
-async fn steady(clients: &Clients) {
+/// Waits until ten calls in a row succeed. A call that meets a stopping replica may fail.
+async fn wait_until_steady(clients: &Clients) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    let mut answered = 0;
-    while answered < 10 {
+    let mut succeeded = 0;
+    while succeeded < 10 {
         assert!(Instant::now() < deadline, "calls keep failing");
         match list(clients).await {
-            Ok(()) => answered += 1,
+            Ok(()) => succeeded += 1,
             Err(status) => {
                 assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-                answered = 0;
+                succeeded = 0;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -122,7 +122,7 @@ async fn steady(clients: &Clients) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_processes_behind_one_name_share_the_calls() {
+async fn the_replicas_of_a_service_share_the_calls_equally() {
     run(Backend::Sqlite, async |suite: &Suite| {
         let access = suite.staff().await.tokens.access;
         let start =
@@ -131,7 +131,7 @@ async fn the_processes_behind_one_name_share_the_calls() {
         let url = format!("{},{}", one.url(), two.url());
         let route =
             clinic_gateway::Route { service: SERVICE.into(), url, public: false, max: None };
-        let gateway = Gateway::start(suite, |config| config.edge.routes.push(route)).await;
+        let gateway = Gateway::start(suite, |config| config.public.routes.push(route)).await;
         let mut client = EchoServiceClient::new(gateway.channel().await);
         for _ in 0..20 {
             client.once(signed_in(EchoRequest::default(), &access)).await.unwrap();

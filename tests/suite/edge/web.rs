@@ -1,4 +1,4 @@
-//! gRPC-Web by hand: frames in the body of a POST, the status in the last one.
+//! A minimal gRPC-Web client: frames in the body of a POST, with the status in the last frame.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use prost::Message;
 use tonic::Code;
 
-use super::http1::{Answer, send};
+use super::http1::{Response, send};
 
 /// The two forms of gRPC-Web.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +27,18 @@ impl Form {
     }
 
     pub(crate) fn encode(self, message: &impl Message) -> Vec<u8> {
-        self.of(frame(message))
+        self.body(frame(message))
     }
 
-    /// The body in which bytes travel.
-    pub(crate) fn of(self, bytes: Vec<u8>) -> Vec<u8> {
+    /// Returns the body that carries these bytes.
+    pub(crate) fn body(self, bytes: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Binary => bytes,
             Self::Text => BASE64_STANDARD.encode(bytes).into_bytes(),
         }
     }
 
-    /// The bytes in the body of an answer.
+    /// Returns the bytes that the body of a response carries.
     pub(crate) fn to_binary(self, body: &[u8]) -> Vec<u8> {
         match self {
             Self::Binary => body.to_vec(),
@@ -47,24 +47,24 @@ impl Form {
     }
 }
 
-/// A message with the five bytes before it.
+/// Encodes a message after its five-byte prefix.
 pub(crate) fn frame(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).unwrap();
     [&[0][..], &length.to_be_bytes(), &bytes].concat()
 }
 
-/// What a call gave.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Outcome<T> {
     pub(crate) code: Code,
     pub(crate) messages: Vec<T>,
     /// `grpc-status-details-bin`, decoded.
     pub(crate) details: Vec<u8>,
-    pub(crate) http: Answer,
+    pub(crate) http: Response,
 }
 
-/// A call over HTTP/1.1.
+/// Makes a call over HTTP/1.1.
 pub(crate) async fn call<T: Message + Default>(
     server: SocketAddr,
     form: Form,
@@ -73,15 +73,15 @@ pub(crate) async fn call<T: Message + Default>(
     request: &impl Message,
 ) -> Outcome<T> {
     let kind = form.content_type();
-    // The form of the answer is what the client accepts, not what it sends.
+    // `accept` selects the form of the response, not `content-type`.
     let own = [("content-type", kind), ("accept", kind), ("x-grpc-web", "1")];
     let headers = [&own, headers].concat();
     let answer = send(server, "POST", path, &headers, &form.encode(request)).await;
     read(form, answer)
 }
 
-/// Takes an answer apart.
-pub(crate) fn read<T: Message + Default>(form: Form, http: Answer) -> Outcome<T> {
+/// Decodes a response.
+pub(crate) fn read<T: Message + Default>(form: Form, http: Response) -> Outcome<T> {
     assert_eq!(http.status, 200, "{http:?}");
     let mut trailers: Vec<(String, String)> = ["grpc-status", "grpc-status-details-bin"]
         .into_iter()
@@ -115,7 +115,7 @@ pub(crate) fn read<T: Message + Default>(form: Form, http: Answer) -> Outcome<T>
     }
 }
 
-/// Pieces that were encoded one by one stand behind one another, each with its own padding.
+/// Decodes concatenated base64. Each part may have its own padding.
 fn from_text(text: &[u8]) -> Vec<u8> {
     text.chunks(4).flat_map(|four| BASE64_STANDARD.decode(four).unwrap()).collect()
 }

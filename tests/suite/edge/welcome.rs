@@ -1,25 +1,25 @@
-//! The page at `/`, for people who open the address of a gateway.
+//! The page at `/`, for people who open the address of a gateway in a browser.
 
 use clinic_testkit::{Backend, run, run_with};
 
-use super::http1::{Answer, send};
+use super::http1::{Response, send};
 
-/// As Firefox sends it.
+/// The `accept` header of Firefox.
 const BROWSER: (&str, &str) =
     ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 
-fn text(answer: &Answer) -> String {
+fn text(answer: &Response) -> String {
     String::from_utf8(answer.body.clone()).unwrap()
 }
 
-/// The values of `href`.
+/// Returns the values of `href`, without the empty icon.
 fn links(page: &str) -> Vec<&str> {
     let after = page.split("href=\"").skip(1);
     after.filter_map(|rest| rest.split('"').next()).filter(|link| *link != "data:,").collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_gets_a_page_whose_links_lead_somewhere() {
+async fn a_browser_gets_a_page_whose_links_all_work() {
     run(Backend::Sqlite, async |suite| {
         let answer = send(suite.gateway, "GET", "/", &[BROWSER], b"").await;
         let kind = answer.header("content-type");
@@ -55,7 +55,7 @@ async fn a_browser_gets_a_page_whose_links_lead_somewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_clients_get_the_same_as_text() {
+async fn other_clients_get_the_welcome_page_as_plain_text() {
     run(Backend::Sqlite, async |suite| {
         for headers in [&[][..], &[("accept", "*/*")], &[("accept", "application/json")]] {
             let answer = send(suite.gateway, "GET", "/", headers, b"").await;
@@ -72,7 +72,7 @@ async fn other_clients_get_the_same_as_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_documents_of_the_rest_api_nothing_links_to_them() {
+async fn without_api_docs_the_welcome_page_does_not_link_to_them() {
     let configure = |config: &mut clinic::Config| config.settings.gateway.api_docs = false;
     run_with(Backend::Sqlite, configure, async |suite| {
         for headers in [&[][..], &[BROWSER]] {

@@ -1,5 +1,5 @@
-//! A PostgreSQL of one test's own, which it may stop. `cargo xtask test` says where the programs
-//! are, and as whom they run when the tests run as root.
+//! A PostgreSQL server for one test, which the test may stop. `cargo xtask test` sets the directory
+//! of the programs and, if the tests run as root, the OS user that runs them.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -14,9 +14,9 @@ use crate::ports::Port;
 
 pub(super) struct Cluster {
     programs: PathBuf,
-    /// Another user of the system and his group: PostgreSQL refuses to be root.
+    /// Ids of another OS user and its group: PostgreSQL refuses to run as root.
     user: Option<(u32, u32)>,
-    /// Stays the same while the server is away.
+    /// Stays reserved while the server is down.
     port: Port,
     folder: TempDir,
 }
@@ -24,7 +24,7 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn start() -> Self {
         let programs = std::env::var_os("CLINIC_TEST_POSTGRES_BIN");
-        let programs = programs.expect("run the tests by `cargo xtask test`").into();
+        let programs = programs.expect("run the tests with `cargo xtask test`").into();
         let user = std::env::var("CLINIC_TEST_POSTGRES_OS_USER").ok();
         let user = user.map(|name| (id("-u", &name), id("-g", &name)));
         let folder = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ impl Cluster {
         );
     }
 
-    /// `fast` as an operator stops it, `immediate` as if it had crashed.
+    /// Stops the server: `fast` as an operator does, `immediate` as in a crash.
     pub(super) fn down(&self, mode: &str) {
         self.run(self.control().args(["stop", "-m", mode]));
     }
@@ -70,7 +70,7 @@ impl Cluster {
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
         command.current_dir(self.folder.path()).env("LC_ALL", "C");
-        // The server inherits them: what it holds open would never end.
+        // The server inherits these streams. A pipe that it holds open would never end.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
@@ -93,7 +93,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // When the test has it down already there is nothing to stop.
+        // Fails if the test has already stopped the server.
         let _ = self.control().args(["stop", "-m", "immediate"]).status();
     }
 }

@@ -1,5 +1,5 @@
-//! What happens when something that the suite stands on is not there.
+//! Failures of PostgreSQL.
 
 mod cluster;
-mod postgres_away;
+mod postgres_outage;
 mod postgres_tls;

@@ -1,18 +1,18 @@
-//! TLS to PostgreSQL, as an operator should have it: the server is who its certificate says.
+//! TLS to PostgreSQL with verification of its certificate, as operators should configure it.
 
 use clinic_store::{Db, Options};
 use clinic_testkit::{Backend, run_with};
 use sqlx::{Connection as _, PgConnection};
 
 fn server() -> String {
-    std::env::var("CLINIC_TEST_POSTGRES_URL").expect("run the tests by `cargo xtask test`")
+    std::env::var("CLINIC_TEST_POSTGRES_URL").expect("run the tests with `cargo xtask test`")
 }
 
 fn verified_by(authority: &std::path::Path) -> String {
     format!("{}?sslmode=verify-full&sslrootcert={}", server(), authority.display())
 }
 
-mod the_suite_runs_over_tls_to_a_server_that_it_verified {
+mod every_connection_to_a_verified_postgres_uses_tls {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,7 +38,7 @@ mod the_suite_runs_over_tls_to_a_server_that_it_verified {
     }
 }
 
-mod a_server_that_another_authority_vouches_for_is_not_believed {
+mod a_postgres_certificate_of_an_unknown_authority_is_refused {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

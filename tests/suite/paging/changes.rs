@@ -1,4 +1,4 @@
-//! Rows come and go while somebody turns the pages.
+//! Paging while rows are created, changed and deleted.
 
 use std::collections::BTreeSet;
 
@@ -19,9 +19,9 @@ async fn delete(by: &Account, id: &str) {
     by.patients().delete_patient(request).await.unwrap();
 }
 
-/// Turns the pages of this query, two at a time. Between pages one seen and one unseen patient go,
-/// and two new ones come: what stayed all the time must be seen once, and nothing twice.
-async fn turn_pages(staff: &Account, query: &str) {
+/// Reads all pages of a query, two rows each. After each page, deletes one listed and one unlisted
+/// patient, and creates one. Those that remain must be listed once, and none twice.
+async fn assert_stable_paging(staff: &Account, query: &str) {
     let names = |at: usize| Patient {
         first_name: format!("S{}", ["a", "z", "m"][at % 3]),
         last_name: ["Sa", "Other", "Sz", "Sm", "Sm"][at % 5].into(),
@@ -37,7 +37,7 @@ async fn turn_pages(staff: &Account, query: &str) {
     loop {
         let page = staff.patients().list_patients(request.clone()).await.unwrap().into_inner();
         seen.extend(page.patients.into_iter().map(|patient| patient.id));
-        assert!(seen.len() < 100, "the pages end");
+        assert!(seen.len() < 100, "paging does not end");
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             break;
@@ -48,39 +48,39 @@ async fn turn_pages(staff: &Account, query: &str) {
             delete(staff, id).await;
             stayed.remove(id);
         }
-        // New ones with names before and after those on the page.
+        // The names sort before and after those on the page.
         staff.create_patient(names(seen.len())).await;
     }
     let once: BTreeSet<String> = seen.iter().cloned().collect();
-    assert_eq!(once.len(), seen.len(), "nothing is seen twice");
-    assert!(stayed.is_subset(&once), "what stayed is seen");
-    assert!(stayed.len() > 3, "enough stayed to tell");
+    assert_eq!(once.len(), seen.len(), "a patient is listed twice");
+    assert!(stayed.is_subset(&once), "a remaining patient is not listed");
+    assert!(stayed.len() > 3, "too few patients remain");
 }
 
 on_both! {
-    async fn what_stays_is_seen_once_while_others_come_and_go(suite: &Suite) {
+    async fn paging_by_creation_is_stable_while_rows_change(suite: &Suite) {
         let staff = suite.staff().await;
-        turn_pages(&staff, "").await;
+        assert_stable_paging(&staff, "").await;
     }
 
-    async fn the_same_holds_for_names_in_their_order(suite: &Suite) {
+    async fn paging_by_name_is_stable_while_rows_change(suite: &Suite) {
         let staff = suite.staff().await;
-        turn_pages(&staff, "s").await;
+        assert_stable_paging(&staff, "s").await;
     }
 
-    async fn the_same_holds_for_what_several_roles_give_together(suite: &Suite) {
+    async fn paging_by_creation_with_several_roles_is_stable_while_rows_change(suite: &Suite) {
         let house = suite.verified_doctor().await;
         let house = suite.give_roles(&house, &[Role::Doctor, Role::Staff, Role::Patient]).await;
-        turn_pages(&house, "").await;
+        assert_stable_paging(&house, "").await;
     }
 
-    async fn the_same_holds_for_names_that_several_roles_give_together(suite: &Suite) {
+    async fn paging_by_name_with_several_roles_is_stable_while_rows_change(suite: &Suite) {
         let house = suite.verified_doctor().await;
         let house = suite.give_roles(&house, &[Role::Doctor, Role::Staff, Role::Patient]).await;
-        turn_pages(&house, "s").await;
+        assert_stable_paging(&house, "s").await;
     }
 
-    async fn a_row_that_is_renamed_moves_no_other_row(suite: &Suite) {
+    async fn renaming_a_row_between_pages_neither_skips_nor_repeats_others(suite: &Suite) {
         let staff = suite.staff().await;
         for new_name in ["Saaa", "Szzz", "Other"] {
             let mut made = BTreeSet::new();
@@ -92,7 +92,7 @@ on_both! {
                 ListPatientsRequest { query: "s".into(), page_size: 3, ..Default::default() };
             let page = staff.patients().list_patients(request.clone()).await.unwrap().into_inner();
             let first: Vec<String> = page.patients.into_iter().map(|one| one.id).collect();
-            // The last row of the page, after which the next one begins.
+            // The last row of the page, after which the next page begins.
             let change = Patient { last_name: new_name.into(), ..Default::default() };
             let update = UpdatePatientRequest {
                 id: first[2].clone(),
@@ -116,7 +116,7 @@ on_both! {
         }
     }
 
-    async fn what_was_made_at_the_same_moment_is_on_one_page_each(suite: &Suite) {
+    async fn rows_created_at_the_same_moment_are_listed_once_each(suite: &Suite) {
         let staff = suite.staff().await;
         let made: Vec<_> = (0..20)
             .map(|_| {
@@ -135,7 +135,7 @@ on_both! {
             loop {
                 let page = list.page(&staff, 3, &token, false).await.unwrap().into_inner();
                 seen.extend(page.ids);
-                assert!(seen.len() < 100, "the pages end");
+                assert!(seen.len() < 100, "paging does not end");
                 token = page.next;
                 if token.is_empty() {
                     break;
@@ -146,7 +146,7 @@ on_both! {
         }
     }
 
-    async fn lists_are_in_the_order_in_which_things_were_made(suite: &Suite) {
+    async fn patients_are_listed_in_order_of_creation(suite: &Suite) {
         let staff = suite.staff().await;
         let mut made = Vec::new();
         for _ in 0..10 {
@@ -156,7 +156,7 @@ on_both! {
         assert_eq!(listed.ids, made);
     }
 
-    async fn assignments_that_end_do_not_move_the_others(suite: &Suite) {
+    async fn ending_assignments_neither_skips_nor_repeats_active_ones(suite: &Suite) {
         let staff = suite.staff().await;
         let doctor = staff.create_doctor(doctor()).await.id;
         let mut made = Vec::new();
@@ -175,12 +175,12 @@ on_both! {
             let page = staff.assignments().list_assignments(request.clone()).await.unwrap();
             let page = page.into_inner();
             seen.extend(page.assignments.into_iter().map(|assignment| assignment.id));
-            assert!(seen.len() < 100, "the pages end");
+            assert!(seen.len() < 100, "paging does not end");
             request.page_token = page.next_page_token;
             if request.page_token.is_empty() {
                 break;
             }
-            // One that was seen and, at first, the last but one of all.
+            // The last one listed, and the last but one of all.
             for id in [&seen[seen.len() - 1], &made[5]] {
                 let request = EndAssignmentRequest { id: id.clone(), ..Default::default() };
                 staff.assignments().end_assignment(request).await.unwrap();

@@ -1,17 +1,17 @@
-//! Pages of much text: what a client of gRPC takes is 4 MiB.
+//! Pages with much text: gRPC clients accept at most 4 MiB.
 
 use clinic_proto::records::v1::Patient;
 
 use super::*;
 
-/// So many histories of full length are more than one answer has room for.
+/// More histories of full length than fit into a response.
 const MANY: usize = 45;
 
 fn long() -> Patient {
     Patient { medical_history: "🩺".repeat(20_000), ..patient() }
 }
 
-/// The ids on all pages, and how many pages there are.
+/// Returns the ids on all pages, and the number of pages.
 async fn pages(list: &List, by: &Account) -> (Vec<String>, usize) {
     let (mut ids, mut token) = (Vec::new(), String::new());
     for count in 1..=MANY {
@@ -24,11 +24,11 @@ async fn pages(list: &List, by: &Account) -> (Vec<String>, usize) {
             return (ids, count);
         }
     }
-    panic!("the pages never end");
+    panic!("paging does not end");
 }
 
 on_both! {
-    async fn a_page_ends_where_an_answer_would_get_too_large(suite: &Suite) {
+    async fn a_page_ends_before_its_response_gets_too_large(suite: &Suite) {
         let staff = suite.staff().await;
         let doctor = staff.create_doctor(doctor()).await;
         let (mut patients, mut assignments) = (Vec::new(), Vec::new());

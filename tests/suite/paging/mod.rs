@@ -1,4 +1,4 @@
-//! Pages, of every list alike.
+//! Paging, which works the same for every list.
 
 mod changes;
 mod large;
@@ -12,7 +12,7 @@ use clinic_proto::records::v1::{ListDoctorsRequest, ListPatientsRequest};
 use clinic_testkit::{Account, Suite, doctor, fields, on_both, patient};
 use tonic::{Response, Status};
 
-/// Every list of records and assignment.
+/// Every list of the records and assignment services.
 #[derive(Clone, Debug)]
 enum List {
     Patients,
@@ -24,7 +24,7 @@ enum List {
     PatientsOf(String),
 }
 
-/// What the tests look at, whatever is listed.
+/// A page of any list.
 #[derive(Debug, PartialEq)]
 struct Page {
     ids: Vec<String>,
@@ -33,7 +33,7 @@ struct Page {
 }
 
 impl List {
-    /// A page for somebody. Everybody whom `patient()` and `doctor()` make is found by name.
+    /// Reads a page. Lists by name find all patients of `patient()` and doctors of `doctor()`.
     async fn page(
         &self,
         by: &Account,
@@ -114,8 +114,8 @@ impl List {
     }
 }
 
-/// A member of staff with `size` rows in each of the lists.
-async fn a_clinic(suite: &Suite, size: usize) -> (Account, Vec<List>) {
+/// Creates `size` rows for each list, except for assignments: `2 * size - 1`. Returns their owner.
+async fn fill_lists(suite: &Suite, size: usize) -> (Account, Vec<List>) {
     let staff = suite.staff().await;
     let (mut patients, mut doctors) = (Vec::new(), Vec::new());
     for _ in 0..size {
@@ -134,8 +134,8 @@ async fn a_clinic(suite: &Suite, size: usize) -> (Account, Vec<List>) {
 }
 
 on_both! {
-    async fn pages_of_every_size_hold_every_row_once_and_in_the_same_order(suite: &Suite) {
-        let (staff, lists) = a_clinic(suite, 5).await;
+    async fn pages_of_every_size_list_each_row_once_in_the_same_order(suite: &Suite) {
+        let (staff, lists) = fill_lists(suite, 5).await;
         for list in lists {
             let whole = list.page(&staff, 500, "", true).await.unwrap().into_inner();
             let rows = if matches!(list, List::Assignments) { 9 } else { 5 };
@@ -147,9 +147,9 @@ on_both! {
                     let page = list.page(&staff, size, &token, false).await.unwrap().into_inner();
                     assert_eq!(page.total, None);
                     let full = page.ids.len() == usize::try_from(size).unwrap();
-                    assert!(full || page.next.is_empty(), "a page that is not the last is full");
+                    assert!(full || page.next.is_empty(), "only the last page may be short");
                     ids.extend(page.ids);
-                    assert!(ids.len() < 100, "the pages end");
+                    assert!(ids.len() < 100, "paging does not end");
                     token = page.next;
                     if token.is_empty() {
                         break;
@@ -160,8 +160,8 @@ on_both! {
         }
     }
 
-    async fn the_total_counts_all_pages_on_each_of_them_when_asked_for(suite: &Suite) {
-        let (staff, lists) = a_clinic(suite, 3).await;
+    async fn total_size_counts_the_rows_of_all_pages(suite: &Suite) {
+        let (staff, lists) = fill_lists(suite, 3).await;
         for list in lists {
             let total = if matches!(list, List::Assignments) { 5 } else { 3 };
             let first = list.page(&staff, 2, "", true).await.unwrap().into_inner();
@@ -171,8 +171,8 @@ on_both! {
         }
     }
 
-    async fn a_page_has_fifty_rows_unless_asked_and_five_hundred_at_most(suite: &Suite) {
-        let (staff, lists) = a_clinic(suite, 51).await;
+    async fn a_page_has_fifty_rows_by_default_and_at_most_five_hundred(suite: &Suite) {
+        let (staff, lists) = fill_lists(suite, 51).await;
         for list in lists {
             for wrong in [-1, 501, i32::MAX, i32::MIN] {
                 let answer = list.page(&staff, wrong, "", false).await;

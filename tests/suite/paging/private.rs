@@ -1,4 +1,4 @@
-//! Page tokens are in URLs, and URLs are in the logs of proxies: a token holds nothing private.
+//! Page tokens are in URLs, which proxies log, so they must not contain private data.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ use prost_reflect::{
 use crate::auth::login;
 use crate::rest::{Contract, Rest};
 
-/// What a name begins with, by which all of them are found.
+/// No query, and prefixes of the names of all patients and doctors.
 const QUERIES: [&str; 5] = ["", "zeb", "quagga", "okapi", "gnu"];
 
-/// Texts of which a few bytes do not come about by chance, in lower case.
+/// Collects private texts in lower case, except those so short that a token has them by chance.
 fn private_texts(message: &DynamicMessage, private: &ExtensionDescriptor, to: &mut Vec<String>) {
-    // Of a page itself, the token is what is looked into.
+    // The token is the text to search in, not for.
     for (field, value) in message.fields().filter(|(field, _)| field.name() != "next_page_token") {
         let is_private = field.options().get_extension(private).as_bool() == Some(true);
         match value {
@@ -33,13 +33,13 @@ fn private_texts(message: &DynamicMessage, private: &ExtensionDescriptor, to: &m
     }
 }
 
-fn assert_holds_none(token: &str, private: &[String], what: &str) {
+fn assert_contains_none(token: &str, private: &[String], what: &str) {
     let decoded = BASE64_URL_SAFE_NO_PAD.decode(token).unwrap();
     for bytes in [token.as_bytes(), &decoded] {
         let bytes = bytes.to_ascii_lowercase();
         for text in private {
             let found = bytes.windows(text.len()).any(|part| part == text.as_bytes());
-            assert!(!found, "{what}: the token {token} holds {text}");
+            assert!(!found, "{what}: the token {token} contains {text}");
         }
     }
 }
@@ -48,8 +48,8 @@ fn is_list(output: &MessageDescriptor) -> bool {
     output.get_field_by_name("next_page_token").is_some()
 }
 
-/// The lists of which a page with another one after it was seen.
-async fn lists_seen(suite: &Suite, contract: &Contract) -> BTreeSet<String> {
+/// Reads pages of all lists and checks their tokens. Returns the lists with a page token.
+async fn check_page_tokens(suite: &Suite, contract: &Contract) -> BTreeSet<String> {
     let staff = suite.staff().await;
     login(suite, &staff.user.email, PASSWORD).await.unwrap();
     let (mut patients, mut doctors) = (Vec::new(), Vec::new());
@@ -81,8 +81,8 @@ async fn lists_seen(suite: &Suite, contract: &Contract) -> BTreeSet<String> {
                 let page = DynamicMessage::deserialize(method.output(), &reply.json).unwrap();
                 let mut texts = Vec::new();
                 private_texts(&page, &private, &mut texts);
-                assert!(!texts.is_empty(), "{name}: nothing to look for");
-                assert_holds_none(token, &texts, name);
+                assert!(!texts.is_empty(), "{name}: no private texts");
+                assert_contains_none(token, &texts, name);
                 seen.insert(name.clone());
             }
         }
@@ -91,11 +91,11 @@ async fn lists_seen(suite: &Suite, contract: &Contract) -> BTreeSet<String> {
 }
 
 on_both! {
-    async fn no_page_token_holds_a_private_value(suite: &Suite) {
+    async fn page_tokens_contain_no_private_data(suite: &Suite) {
         let contract = Contract::read();
         let lists = contract.methods().filter(|(_, (method, _))| is_list(&method.output()));
         let lists: BTreeSet<String> = lists.map(|(name, _)| name.clone()).collect();
         assert!(lists.len() >= 7, "{lists:?}");
-        assert_eq!(lists_seen(suite, &contract).await, lists);
+        assert_eq!(check_page_tokens(suite, &contract).await, lists);
     }
 }

@@ -1,4 +1,4 @@
-//! A page token continues the query that it came from, for who asked it.
+//! A page token is valid only for the query that returned it, and for the same caller.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use clinic_proto::records::v1::{ListDoctorsRequest, ListPatientsRequest};
 use clinic_testkit::{doctor, failure, on_both, patient};
 use tonic::{Code, Response, Status};
 
-use super::{List, a_clinic};
+use super::{List, fill_lists};
 
 fn assert_refused<T: Debug>(answer: Result<Response<T>, Status>, what: &str) {
     let refused = failure(answer);
@@ -17,8 +17,8 @@ fn assert_refused<T: Debug>(answer: Result<Response<T>, Status>, what: &str) {
 }
 
 on_both! {
-    async fn a_mangled_token_is_refused(suite: &Suite) {
-        let (staff, lists) = a_clinic(suite, 2).await;
+    async fn a_mangled_page_token_is_refused(suite: &Suite) {
+        let (staff, lists) = fill_lists(suite, 2).await;
         for list in lists {
             let token = list.page(&staff, 1, "", false).await.unwrap().into_inner().next;
             let (head, tail) = token.split_at(token.len() / 2);
@@ -43,8 +43,8 @@ on_both! {
         }
     }
 
-    async fn a_token_of_another_list_is_refused(suite: &Suite) {
-        let (staff, lists) = a_clinic(suite, 2).await;
+    async fn a_page_token_of_another_list_is_refused(suite: &Suite) {
+        let (staff, lists) = fill_lists(suite, 2).await;
         for one in &lists {
             let token = one.page(&staff, 1, "", false).await.unwrap().into_inner().next;
             for (at, other) in lists.iter().enumerate() {
@@ -58,8 +58,8 @@ on_both! {
         }
     }
 
-    async fn a_token_of_other_filters_is_refused(suite: &Suite) {
-        let (staff, _) = a_clinic(suite, 2).await;
+    async fn a_page_token_of_other_filters_is_refused(suite: &Suite) {
+        let (staff, _) = fill_lists(suite, 2).await;
         let request = ListPatientsRequest { page_size: 1, ..Default::default() };
         let page = staff.patients().list_patients(request.clone()).await.unwrap().into_inner();
         let request = ListPatientsRequest { page_token: page.next_page_token, ..request };
@@ -69,7 +69,7 @@ on_both! {
         ] {
             assert_refused(staff.patients().list_patients(other).await, "patients");
         }
-        // Size, view and total are no part of what is listed.
+        // Size, view and total may change between pages.
         let same =
             ListPatientsRequest { page_size: 7, view: 1, include_total_size: true, ..request };
         assert_eq!(
@@ -106,8 +106,8 @@ on_both! {
         }
     }
 
-    async fn a_token_of_another_caller_is_refused(suite: &Suite) {
-        let (staff, lists) = a_clinic(suite, 2).await;
+    async fn a_page_token_of_another_caller_is_refused(suite: &Suite) {
+        let (staff, lists) = fill_lists(suite, 2).await;
         let (admin, house) = (suite.admin().await, suite.verified_doctor().await);
         for list in &lists {
             let token = list.page(&staff, 1, "", false).await.unwrap().into_inner().next;
@@ -117,7 +117,7 @@ on_both! {
         }
     }
 
-    async fn a_token_from_before_the_roles_changed_is_refused(suite: &Suite) {
+    async fn a_page_token_from_before_a_change_of_roles_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
         for _ in 0..2 {
             staff.create_patient(patient()).await;

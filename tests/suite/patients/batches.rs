@@ -1,4 +1,4 @@
-//! Many patients by their ids.
+//! BatchGetPatients.
 
 use clinic_proto::records::v1::{BatchGetPatientsRequest, Patient};
 use clinic_testkit::{Account, fields, on_both, patient, refusal};
@@ -12,7 +12,7 @@ async fn batch(by: &Account, ids: &[&str], allow_missing: bool) -> Vec<Patient> 
 }
 
 on_both! {
-    async fn a_batch_comes_in_the_order_of_its_ids(suite: &Suite) {
+    async fn a_batch_is_returned_in_the_order_of_its_ids(suite: &Suite) {
         let staff = suite.staff().await;
         let a = staff.create_patient(patient()).await;
         let b = staff.create_patient(patient()).await;
@@ -22,7 +22,7 @@ on_both! {
         assert_eq!(found, [c, a, b]);
     }
 
-    async fn a_batch_names_nobody_twice(suite: &Suite) {
+    async fn a_batch_with_a_duplicate_id_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
         let id = staff.create_patient(patient()).await.id;
         for again in [id.clone(), id.to_uppercase()] {
@@ -32,7 +32,7 @@ on_both! {
         }
     }
 
-    async fn one_that_is_missing_fails_the_batch_unless_it_may_be_missing(suite: &Suite) {
+    async fn a_missing_id_fails_the_batch_unless_allow_missing_is_set(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let mine = staff.create_patient(patient()).await;
         let theirs = other.create_patient(patient()).await;
@@ -62,14 +62,14 @@ on_both! {
         staff.patients().batch_get_patients(request(500)).await.unwrap();
     }
 
-    async fn a_batch_of_nonsense_is_refused_and_nobody_else_notices(suite: &Suite) {
+    async fn a_large_invalid_batch_does_not_affect_other_calls(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let made = other.create_patient(patient()).await;
         for (count, named) in [(100_000, 1), (500, 65)] {
             let ids = (0..count).map(|n| format!("nonsense {n}")).collect();
             let request = BatchGetPatientsRequest { ids, ..Default::default() };
             let (mut by_staff, mut by_other) = (staff.patients(), other.patients());
-            // Both go over the one connection between the gateway and records.
+            // Both use the same connection between the gateway and records.
             let (refused, found) = tokio::join!(
                 by_staff.batch_get_patients(request),
                 by_other.get_patient(get(&made.id)),

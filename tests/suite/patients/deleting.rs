@@ -1,4 +1,4 @@
-//! Deleting, and taking it back.
+//! Deleting and undeleting patients.
 
 use std::slice::from_ref;
 
@@ -20,7 +20,7 @@ fn with_deleted() -> ListPatientsRequest {
 }
 
 on_both! {
-    async fn a_deleted_patient_is_gone_until_it_is_undeleted(suite: &Suite) {
+    async fn a_deleted_patient_is_invisible_until_undeleted(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         suite.clock.advance(TimeDelta::minutes(1));
@@ -73,7 +73,7 @@ on_both! {
         staff.patients().undelete_patient(request).await.unwrap();
     }
 
-    async fn deleted_patients_are_shown_on_demand_to_who_may_undelete_them(suite: &Suite) {
+    async fn show_deleted_includes_patients_that_the_caller_may_undelete(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let kept = staff.create_patient(patient()).await;
         suite.clock.advance(TimeDelta::milliseconds(2));
@@ -92,7 +92,7 @@ on_both! {
         assert_eq!((ids, page.total_size), (vec![kept.id], Some(1)));
     }
 
-    async fn an_administrator_takes_back_what_staff_deleted(suite: &Suite) {
+    async fn an_administrator_may_undelete_the_patients_of_staff(suite: &Suite) {
         let (staff, admin) = (suite.staff().await, suite.admin().await);
         let made = staff.create_patient(patient()).await;
         staff.patients().delete_patient(delete(&made.id)).await.unwrap();

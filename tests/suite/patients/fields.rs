@@ -1,4 +1,4 @@
-//! What a patient may be made of.
+//! Validation of the fields of patients.
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{
@@ -13,7 +13,7 @@ fn create(patient: Patient) -> CreatePatientRequest {
     CreatePatientRequest { patient: Some(patient), ..Default::default() }
 }
 
-/// A field, and what spoils it.
+/// A field, and a function that makes it invalid.
 type Bad = (&'static str, fn(&mut Patient));
 
 const BAD: [Bad; 28] = [
@@ -48,7 +48,7 @@ const BAD: [Bad; 28] = [
 ];
 
 on_both! {
-    async fn every_bad_field_is_named_at_once_and_nothing_is_written(suite: &Suite) {
+    async fn all_invalid_fields_are_reported_together_and_nothing_is_written(suite: &Suite) {
         let staff = suite.staff().await;
         let bad = Patient {
             etag: "e".repeat(65),
@@ -86,7 +86,7 @@ on_both! {
         assert_eq!(list(&staff, ListPatientsRequest::default()).await, [made]);
     }
 
-    async fn each_field_is_judged_by_itself_in_a_create_and_in_an_update(suite: &Suite) {
+    async fn each_invalid_field_is_reported_by_create_and_by_update(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         for (field, spoil) in BAD {
@@ -100,7 +100,7 @@ on_both! {
         assert_eq!(list(&staff, ListPatientsRequest::default()).await, [made]);
     }
 
-    async fn the_longest_texts_are_taken_and_come_back_as_they_were_given(suite: &Suite) {
+    async fn texts_of_the_maximum_length_are_stored_unchanged(suite: &Suite) {
         let staff = suite.staff().await;
         let given = Patient {
             first_name: "é".repeat(100),
@@ -120,7 +120,7 @@ on_both! {
         assert_eq!((read.address, read.medical_history), (given.address, given.medical_history));
     }
 
-    async fn text_is_stored_as_it_was_given_but_for_the_space_around_it(suite: &Suite) {
+    async fn text_is_stored_unchanged_except_for_surrounding_whitespace(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff
             .create_patient(Patient {
@@ -141,7 +141,7 @@ on_both! {
         assert_eq!(read.into_inner().address, "2 Main St");
     }
 
-    async fn only_the_names_are_required(suite: &Suite) {
+    async fn only_first_name_and_last_name_are_required(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(named("Ann", "Lee")).await;
         let rest = Patient {
@@ -158,20 +158,20 @@ on_both! {
         assert_eq!(rest, Patient::default());
     }
 
-    async fn nobody_is_born_after_today(suite: &Suite) {
+    async fn a_date_of_birth_must_be_in_the_last_150_years(suite: &Suite) {
         let staff = suite.staff().await;
         let day = |days| (suite.clock.now() + TimeDelta::days(days)).date_naive().to_string();
         let born = |day: String| create(Patient { date_of_birth: day, ..patient() });
         staff.patients().create_patient(born(day(0))).await.unwrap();
         staff.patients().create_patient(born(day(-149 * 366))).await.unwrap();
-        // Not tomorrow, which may have begun when it is judged.
+        // Two days ahead, because tomorrow may begin before the check.
         let answer = staff.patients().create_patient(born(day(2))).await;
         assert_eq!(fields(answer), ["patient.date_of_birth"]);
         let answer = staff.patients().create_patient(born(day(-151 * 366))).await;
         assert_eq!(fields(answer), ["patient.date_of_birth"]);
     }
 
-    async fn only_auth_ties_a_record_to_an_account(suite: &Suite) {
+    async fn only_auth_may_link_a_patient_to_an_account(suite: &Suite) {
         let (staff, admin) = (suite.staff().await, suite.admin().await);
         let mine = Patient { user_id: staff.user.id.clone(), ..patient() };
         for account in [&staff, &admin] {
@@ -192,7 +192,7 @@ on_both! {
         assert_eq!(auth.create_patient(again).await.unwrap().into_inner(), made);
     }
 
-    async fn what_is_missing_or_malformed_around_the_patient_is_named(suite: &Suite) {
+    async fn missing_or_malformed_request_fields_are_reported(suite: &Suite) {
         let staff = suite.staff().await;
         let mut patients = staff.patients();
         assert_eq!(

@@ -28,7 +28,7 @@ fn named(first_name: &str, last_name: &str) -> Patient {
     Patient { first_name: first_name.into(), last_name: last_name.into(), ..Default::default() }
 }
 
-/// Everybody on the first page.
+/// Returns the first page.
 async fn list(by: &Account, request: ListPatientsRequest) -> Vec<Patient> {
     by.patients().list_patients(request).await.unwrap().into_inner().patients
 }

@@ -1,4 +1,4 @@
-//! Finding patients by the beginning of a name.
+//! Finding patients by the prefix of a name.
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::ListPatientsRequest;
@@ -6,7 +6,7 @@ use clinic_testkit::{Account, Suite, on_both};
 
 use super::{delete, named, update};
 
-/// `First Last` of all whom a query finds, page by page of this size; the total must agree.
+/// Returns the names on all pages of a query. Asserts the total.
 async fn find(by: &Account, query: &str, page_size: i32) -> Vec<String> {
     let mut request = ListPatientsRequest {
         query: query.into(),
@@ -19,7 +19,7 @@ async fn find(by: &Account, query: &str, page_size: i32) -> Vec<String> {
         let page = by.patients().list_patients(request.clone()).await.unwrap().into_inner();
         let names = page.patients.iter().map(|p| format!("{} {}", p.first_name, p.last_name));
         found.extend(names);
-        assert!(found.len() < 100, "the pages end");
+        assert!(found.len() < 100, "paging does not end");
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             assert_eq!(page.total_size, i64::try_from(found.len()).ok(), "{query}");
@@ -28,7 +28,7 @@ async fn find(by: &Account, query: &str, page_size: i32) -> Vec<String> {
     }
 }
 
-async fn a_clinic_with(suite: &Suite, names: &[(&str, &str)]) -> Account {
+async fn owner_of_patients(suite: &Suite, names: &[(&str, &str)]) -> Account {
     let staff = suite.staff().await;
     for (first, last) in names {
         suite.clock.advance(TimeDelta::milliseconds(2));
@@ -38,9 +38,9 @@ async fn a_clinic_with(suite: &Suite, names: &[(&str, &str)]) -> Account {
 }
 
 on_both! {
-    async fn a_name_is_found_by_its_beginning_whatever_the_case(suite: &Suite) {
+    async fn a_query_finds_prefixes_of_names_and_ignores_case(suite: &Suite) {
         let names = [("Ann", "McDonald"), ("Bob", "MCALLEN"), ("Cid", "Amc"), ("mcleod", "Zed")];
-        let staff = a_clinic_with(suite, &names).await;
+        let staff = owner_of_patients(suite, &names).await;
         for query in ["mc", "MC", "Mc", " mC "] {
             let found = find(&staff, query, 50).await;
             assert_eq!(found, ["Bob MCALLEN", "Ann McDonald", "mcleod Zed"], "{query}");
@@ -50,7 +50,7 @@ on_both! {
         assert_eq!(find(&staff, "", 50).await.len(), 4);
     }
 
-    async fn case_is_disregarded_in_every_script(suite: &Suite) {
+    async fn a_query_ignores_case_in_every_script(suite: &Suite) {
         let names = [
             ("Émile", "Ångström"),
             ("Ιωάννης", "Παπαδόπουλος"),
@@ -59,7 +59,7 @@ on_both! {
             ("李", "雷"),
             ("Ömer", "Çelik"),
         ];
-        let staff = a_clinic_with(suite, &names).await;
+        let staff = owner_of_patients(suite, &names).await;
         for (query, name) in [
             ("ÉMILE", "Émile Ångström"),
             ("ångs", "Émile Ångström"),
@@ -80,10 +80,10 @@ on_both! {
         }
     }
 
-    async fn wildcards_are_letters_like_any_other(suite: &Suite) {
+    async fn sql_wildcards_in_a_query_match_literally(suite: &Suite) {
         let names =
             [("100%", "Sure"), ("A_B", "Under"), ("AXB", "Wild"), ("C\\D", "Slash"), ("*", "Star")];
-        let staff = a_clinic_with(suite, &names).await;
+        let staff = owner_of_patients(suite, &names).await;
         for (query, found) in [
             ("%", vec![]),
             ("_", vec![]),
@@ -100,7 +100,7 @@ on_both! {
         }
     }
 
-    async fn last_names_come_before_first_names_on_pages_of_every_size(suite: &Suite) {
+    async fn matches_of_last_names_come_before_matches_of_first_names(suite: &Suite) {
         let names = [
             ("Sam", "Young"),
             ("Zoe", "Samson"),
@@ -110,7 +110,7 @@ on_both! {
             ("sam", "Xi"),
             ("Bo", "Other"),
         ];
-        let staff = a_clinic_with(suite, &names).await;
+        let staff = owner_of_patients(suite, &names).await;
         let expected =
             ["Samuel Sample", "Ann Sample", "Zoe Samson", "Sam Young", "sam Xi", "Samira Abel"];
         for size in [1, 2, 3, 4, 5, 6, 50] {
@@ -118,9 +118,9 @@ on_both! {
         }
     }
 
-    async fn a_query_finds_only_whom_the_caller_may_see(suite: &Suite) {
-        let staff = a_clinic_with(suite, &[("Ann", "Same"), ("Bob", "Same")]).await;
-        let other = a_clinic_with(suite, &[("Cid", "Same")]).await;
+    async fn a_query_finds_only_patients_that_the_caller_may_see(suite: &Suite) {
+        let staff = owner_of_patients(suite, &[("Ann", "Same"), ("Bob", "Same")]).await;
+        let other = owner_of_patients(suite, &[("Cid", "Same")]).await;
         assert_eq!(find(&staff, "same", 1).await, ["Ann Same", "Bob Same"]);
         assert_eq!(find(&other, "same", 1).await, ["Cid Same"]);
         assert_eq!(find(&suite.admin().await, "same", 1).await.len(), 3);
@@ -129,7 +129,7 @@ on_both! {
         assert!(find(&suite.patient().await, "same", 2).await.is_empty());
     }
 
-    async fn a_changed_name_is_found_and_the_old_one_is_not(suite: &Suite) {
+    async fn after_a_rename_a_query_finds_only_the_new_name(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(named("Ann", "Maiden")).await;
         let request = update(&made.id, named("", "Wedded"), &["last_name"]);

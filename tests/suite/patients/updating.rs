@@ -1,4 +1,4 @@
-//! What an update changes, and what it does not.
+//! Updating patients.
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Patient, PatientView, UpdatePatientRequest};
@@ -8,7 +8,7 @@ use tonic::Code;
 use super::{delete, get, named, update};
 
 on_both! {
-    async fn without_a_mask_what_is_given_changes(suite: &Suite) {
+    async fn without_a_mask_only_fields_with_a_value_change(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let change = Patient { gender: "O".into(), ..Default::default() };
@@ -26,7 +26,7 @@ on_both! {
         }
     }
 
-    async fn a_star_replaces_everything_that_can_change(suite: &Suite) {
+    async fn the_update_mask_star_replaces_all_mutable_fields(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let request = update(&made.id, Patient::default(), &["*"]);
@@ -48,7 +48,7 @@ on_both! {
         assert_eq!(read, changed);
     }
 
-    async fn a_mask_changes_what_it_names_and_clears_what_is_empty(suite: &Suite) {
+    async fn a_mask_sets_its_fields_and_clears_those_without_a_value(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let paths = ["last_name", "date_of_birth", "medical_history"];
@@ -65,7 +65,7 @@ on_both! {
         assert_eq!(changed, expected);
     }
 
-    async fn a_mask_names_only_fields_that_can_change(suite: &Suite) {
+    async fn an_update_mask_with_an_immutable_or_unknown_field_is_refused(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let output = ["id", "etag", "created_at", "updated_at", "deleted_at", "owner_id", "view"];
@@ -81,7 +81,7 @@ on_both! {
         assert_eq!(read, made);
     }
 
-    async fn what_the_server_decides_is_not_the_clients_to_say(suite: &Suite) {
+    async fn output_only_fields_of_a_request_are_ignored(suite: &Suite) {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let foreign = Patient {
             id: other.user.id.clone(),
@@ -106,14 +106,14 @@ on_both! {
                 ..made.clone()
             };
             assert_eq!(changed, expected);
-            // Whoever means somebody else's record is told.
+            // The `user_id` of another account is refused.
             let foreign = Patient { user_id: other.user.id.clone(), ..foreign.clone() };
             let answer = staff.patients().update_patient(update(&made.id, foreign, paths)).await;
             assert_eq!(fields(answer), ["patient.user_id"]);
         }
     }
 
-    async fn every_change_gives_a_new_etag_and_time(suite: &Suite) {
+    async fn every_change_sets_a_new_etag_and_updated_at(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         assert_eq!(made.created_at, made.updated_at);
@@ -136,7 +136,7 @@ on_both! {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         suite.clock.advance(TimeDelta::minutes(1));
-        // Whatever says so, and with the space that is trimmed.
+        // With every kind of mask, and with spaces that are trimmed.
         let spaced = Patient { first_name: format!(" {} ", made.first_name), ..patient() };
         let few = Patient { gender: made.gender.clone(), ..Default::default() };
         for etag in ["", made.etag.as_str()] {
@@ -153,11 +153,11 @@ on_both! {
                 assert_eq!(answer.unwrap().into_inner(), made, "{paths:?}");
             }
         }
-        // So another editor's etag is still good.
+        // The etag is still valid for another editor.
         let change = Patient { gender: "O".into(), etag: made.etag.clone(), ..Default::default() };
         let changed = staff.patients().update_patient(update(&made.id, change, &[])).await;
         let changed = changed.unwrap().into_inner();
-        // A stale etag is a conflict also where there is nothing to change.
+        // A stale etag is a conflict even if nothing would change.
         let same = Patient { etag: made.etag, ..changed.clone() };
         for paths in [&[][..], &["*"], &["gender"]] {
             let request = update(&made.id, same.clone(), paths);
@@ -168,7 +168,7 @@ on_both! {
         assert_eq!(read, changed);
     }
 
-    async fn a_field_without_a_value_is_changed_and_emptied_like_any_other(suite: &Suite) {
+    async fn an_optional_field_can_be_set_and_cleared(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(named("Ann", "Lee")).await;
         let born = |day: &str| Patient { date_of_birth: day.into(), ..Default::default() };
@@ -183,7 +183,7 @@ on_both! {
         }
     }
 
-    async fn an_etag_that_is_not_the_current_one_stops_every_change(suite: &Suite) {
+    async fn update_and_delete_with_a_stale_etag_are_refused(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let change = |etag: &str| {
@@ -205,7 +205,7 @@ on_both! {
         staff.patients().delete_patient(request).await.unwrap();
     }
 
-    async fn patients_change_their_own_record_by_me_or_by_its_id(suite: &Suite) {
+    async fn patients_may_update_their_own_record_by_me_or_by_id(suite: &Suite) {
         let ann = suite.patient().await;
         for (id, gender) in [("me", "O"), (ann.profile_id.as_str(), "M")] {
             let change = Patient { gender: gender.into(), ..Default::default() };
@@ -217,7 +217,7 @@ on_both! {
             );
             assert_eq!((changed.user_id, changed.owner_id), (ann.user.id.clone(), String::new()));
         }
-        // Who says whose record `me` is must be right.
+        // With id `me`, a `user_id` in the request must be the caller's own.
         let other = suite.patient().await;
         for (user_id, found) in [(&ann.user.id, true), (&other.user.id, false)] {
             let whose = Patient { user_id: user_id.clone(), ..patient() };

@@ -1,4 +1,4 @@
-//! How much of a patient whom sees.
+//! Which patients each caller sees, and in which view.
 
 use clinic_proto::records::v1::{
     BatchGetPatientsRequest, DeleteDoctorRequest, GetPatientRequest, ListPatientsRequest, Patient,
@@ -25,8 +25,8 @@ fn basic(made: &Patient) -> Patient {
     }
 }
 
-/// The same patient by every way to read it.
-async fn every_reading(by: &Account, id: &str, view: PatientView) -> [Patient; 4] {
+/// Reads a patient by Get, by BatchGet, from the list, and from a search.
+async fn read_every_way(by: &Account, id: &str, view: PatientView) -> [Patient; 4] {
     let got = by.patients().get_patient(in_view(id, view)).await.unwrap().into_inner();
     let ids = vec![id.to_owned()];
     let request = BatchGetPatientsRequest { ids, view: view.into(), ..Default::default() };
@@ -35,32 +35,32 @@ async fn every_reading(by: &Account, id: &str, view: PatientView) -> [Patient; 4
     let listed = list(by, request.clone()).await;
     let found = list(by, ListPatientsRequest { query: "Love".into(), ..request }).await;
     let [batch, listed, found] = [batch, listed, found]
-        .map(|patients| patients.into_iter().find(|patient| patient.id == id).expect("it is read"));
+        .map(|patients| patients.into_iter().find(|patient| patient.id == id).expect("not read"));
     [got, batch, listed, found]
 }
 
 const ALL: [PatientView; 3] = [PatientView::Unspecified, PatientView::Basic, PatientView::Full];
 
 on_both! {
-    async fn who_may_see_everything_chooses_the_view(suite: &Suite) {
+    async fn owners_and_administrators_choose_the_view(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         for account in [&staff, &suite.admin().await] {
             for view in ALL {
                 let expected = if view == PatientView::Basic { basic(&made) } else { made.clone() };
-                for read in every_reading(account, &made.id, view).await {
+                for read in read_every_way(account, &made.id, view).await {
                     assert_eq!(read, expected);
                 }
             }
         }
     }
 
-    async fn a_verified_doctor_sees_every_patient_in_the_basic_view_only(suite: &Suite) {
+    async fn a_verified_doctor_sees_every_patient_but_only_the_basic_view(suite: &Suite) {
         let (staff, doctor) = (suite.staff().await, suite.verified_doctor().await);
         let made = staff.create_patient(patient()).await;
         staff.assign(&made.id, &doctor.profile_id).await;
         for view in ALL {
-            for read in every_reading(&doctor, &made.id, view).await {
+            for read in read_every_way(&doctor, &made.id, view).await {
                 assert_eq!(read, basic(&made));
             }
         }
@@ -94,7 +94,7 @@ on_both! {
         assert!(list(&doctor, ListPatientsRequest::default()).await.is_empty());
     }
 
-    async fn a_patient_sees_the_own_record_in_full_and_nobody_elses(suite: &Suite) {
+    async fn a_patient_sees_only_their_own_record_and_in_full(suite: &Suite) {
         let (ann, bob) = (suite.patient().await, suite.patient().await);
         let mine = ann.patients().get_patient(get("me")).await.unwrap().into_inner();
         assert_eq!((mine.view(), mine.user_id.as_str()), (PatientView::Full, ann.user.id.as_str()));
@@ -108,14 +108,14 @@ on_both! {
         assert_eq!(failure(answer).code, Code::NotFound);
     }
 
-    async fn me_is_nobody_for_who_has_no_record(suite: &Suite) {
+    async fn the_id_me_is_not_found_for_callers_without_a_patient_record(suite: &Suite) {
         for account in [suite.staff().await, suite.admin().await, suite.verified_doctor().await] {
             let answer = account.patients().get_patient(get("me")).await;
             assert_eq!(failure(answer).code, Code::NotFound);
         }
     }
 
-    async fn staff_and_patients_see_only_their_own(suite: &Suite) {
+    async fn staff_and_patients_list_only_their_own_patients(suite: &Suite) {
         let (one, two, ann) = (suite.staff().await, suite.staff().await, suite.patient().await);
         let (first, second) =
             (one.create_patient(patient()).await, two.create_patient(patient()).await);

@@ -1,5 +1,5 @@
-//! Bodies that are no JSON, or not the JSON that is wanted. What is wrong is named, and nothing of
-//! what was sent is said again.
+//! Bodies that are not JSON, or not JSON of the request's type. Errors name what is wrong, but do
+//! not quote the request.
 
 use clinic_testkit::{Backend, PASSWORD, Suite, email, run};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::JSON;
 use super::{Reply, Rest, doctor, patient};
 
-/// Stands in everything that must not be said again.
+/// Part of every value that errors must not quote.
 const SECRET: &str = "Rumpelstiltskin";
 
 async fn post(by: &Rest, body: &[u8]) -> Reply {
@@ -21,7 +21,7 @@ async fn with_staff(test: impl AsyncFnOnce(&Suite, &Rest)) {
     .await;
 }
 
-/// A doctor with that field.
+/// Returns a doctor with this value of a field.
 fn doctor_with(name: &str, value: Value) -> Value {
     let mut doctor = doctor();
     doctor[name] = value;
@@ -35,7 +35,7 @@ fn registration(profiles: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_json_is_refused_with_its_place() {
+async fn invalid_json_is_refused_with_its_position() {
     with_staff(async |_, staff| {
         for body in [
             &b"{"[..],
@@ -66,7 +66,7 @@ async fn what_is_no_json_is_refused_with_its_place() {
         ] {
             let refused = post(staff, body).await;
             assert_eq!(refused.fields(), ["body"], "{body:?}");
-            assert!(refused.text().contains("is not valid JSON from line "), "{refused:?}");
+            assert!(refused.text().contains("is not valid JSON at line "), "{refused:?}");
             assert!(!refused.text().contains(SECRET), "{refused:?}");
         }
         for body in ["[]", "null", "true", "7", "7.5", "-7", "\"Rumpelstiltskin\"", "[{}]"] {
@@ -74,7 +74,7 @@ async fn what_is_no_json_is_refused_with_its_place() {
             assert_eq!(refused.fields(), ["body"], "{body}");
             assert!(refused.text().contains("must be a JSON object"), "{refused:?}");
         }
-        // Nothing is the same as nothing in it.
+        // An empty body is the same as an empty object.
         for body in ["", "{}", " \n{ }\t"] {
             let refused = post(staff, body.as_bytes()).await;
             let required = ["first_name", "last_name", "specialization", "license_number"];
@@ -85,9 +85,9 @@ async fn what_is_no_json_is_refused_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn depth_is_no_weapon() {
+async fn deeply_nested_json_is_refused() {
     with_staff(async |suite, staff| {
-        // As deep as a body can be.
+        // As deep as the size limit of bodies permits.
         for (open, close, deep) in
             [("[", "]", 200_000), ("{\"a\":", "}", 80_000), ("{\"patient\":", "}", 40_000)]
         {
@@ -113,7 +113,7 @@ async fn depth_is_no_weapon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_of_another_type_is_named() {
+async fn values_of_the_wrong_type_are_reported() {
     with_staff(async |suite, staff| {
         let nested = json!({ "a": SECRET });
         for (name, wrong) in [
@@ -190,7 +190,7 @@ async fn a_value_of_another_type_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mapping_takes_some_values_in_other_forms() {
+async fn the_json_mapping_accepts_alternative_forms_of_values() {
     with_staff(async |suite, staff| {
         for ten in [json!(10), json!("10"), json!(10.0), json!(1e1)] {
             let made = staff.post("/api/doctors/", &doctor_with("years_of_experience", ten)).await;
@@ -201,7 +201,7 @@ async fn the_mapping_takes_some_values_in_other_forms() {
         let by_number = json!({ "roles": [2, "ROLE_DOCTOR"] });
         let changed = admin.put(&roles, &by_number).await.ok();
         assert_eq!(changed.json["roles"], json!(["ROLE_STAFF", "ROLE_DOCTOR"]));
-        // Null is not given, which for `available` means true.
+        // Null means the default, which for `available` is true.
         let made = staff.post("/api/doctors/", &doctor_with("available", json!(null))).await.ok();
         assert_eq!(made.json["available"], true);
     })
@@ -209,7 +209,7 @@ async fn the_mapping_takes_some_values_in_other_forms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_are_no_fields_are_named() {
+async fn unknown_fields_are_reported() {
     with_staff(async |_, staff| {
         for (name, shown) in [
             ("firstName", "firstName".to_owned()),
@@ -225,7 +225,7 @@ async fn names_that_are_no_fields_are_named() {
             assert_eq!(refused.fields(), [shown]);
             assert!(!refused.text().contains(SECRET), "{refused:?}");
         }
-        // All that is wrong is named at once.
+        // All errors are reported together.
         let mut wrong = doctor_with("nothing", json!(1));
         wrong["first_name"] = json!(7);
         wrong["available"] = json!("yes");
@@ -238,7 +238,7 @@ async fn names_that_are_no_fields_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_answer_names_what_is_unknown_of_another_type_missing_and_invalid() {
+async fn unknown_mistyped_missing_and_invalid_fields_are_reported_together() {
     with_staff(async |suite, staff| {
         let wrong = json!({ "firstName": SECRET, "gender": 7, "phone_number": SECRET });
         let headers = [("if-match", "\"v1\"")];
@@ -250,7 +250,7 @@ async fn one_answer_names_what_is_unknown_of_another_type_missing_and_invalid() 
         let wrong = json!({ "patient": "x", "doctor_id": "x" });
         let refused = staff.post("/api/mappings/", &wrong).await;
         assert_eq!(refused.fields(), ["patient", "patient_id", "doctor_id"]);
-        // An update asks only for what it changes.
+        // An update requires only the fields that it changes.
         let wrong = json!({ "nothing": 1, "last_name": "", "email": SECRET });
         let refused = staff.patch("/api/patients/all/", &wrong).await;
         assert_eq!(refused.fields(), ["nothing", "id", "last_name", "email"]);
@@ -264,7 +264,7 @@ async fn one_answer_names_what_is_unknown_of_another_type_missing_and_invalid() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fields_that_only_the_suite_writes_are_ignored_whatever_they_hold() {
+async fn output_only_fields_are_ignored_whatever_their_value() {
     with_staff(async |suite, staff| {
         let doctor = staff.post("/api/doctors/", &doctor_with("verified", json!("yes"))).await.ok();
         assert_eq!(doctor.json["verified"], false);
@@ -314,9 +314,9 @@ async fn fields_that_only_the_suite_writes_are_ignored_whatever_they_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_is_named_than_anybody_reads() {
+async fn at_most_64_invalid_fields_are_reported() {
     with_staff(async |_, staff| {
-        // The doctor lacks four fields too.
+        // Four required fields of the doctor are also missing.
         for count in [59, 61, 63, 64, 65, 20_000] {
             let many: Vec<_> = (0..count).map(|n| format!("\"n{n}\": {n}")).collect();
             let refused = post(staff, format!("{{{}}}", many.join(",")).as_bytes()).await;
@@ -328,7 +328,7 @@ async fn no_more_is_named_than_anybody_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_given_twice() {
+async fn duplicate_fields_are_refused() {
     with_staff(async |suite, staff| {
         for again in ["\"House\"", "\"Rumpelstiltskin\"", "null"] {
             let body = doctor().to_string();
@@ -348,7 +348,7 @@ async fn nothing_is_given_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_in_a_path_may_be_written_in_percents() {
+async fn an_id_in_a_path_may_be_percent_encoded() {
     with_staff(async |_, staff| {
         let made = staff.post("/api/doctors/", &doctor()).await.ok();
         let percents: String = made.id().bytes().map(|b| format!("%{b:02x}")).collect();
@@ -389,7 +389,7 @@ async fn an_id_in_a_path_may_be_written_in_percents() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_part_of_a_path_is_named_with_the_path() {
+async fn an_invalid_id_in_a_path_is_reported_with_the_path() {
     with_staff(async |suite, staff| {
         let patient = Rest::of(suite, &suite.patient().await);
         for (by, method, path, field, shown) in [
@@ -413,7 +413,7 @@ async fn a_bad_part_of_a_path_is_named_with_the_path() {
             let named = refused.detail("BadRequest")["field_violations"][0].clone();
             assert!(named["description"].as_str().unwrap().ends_with(&place), "{named}");
         }
-        // What is in the query is named there.
+        // An invalid query parameter is reported without a path.
         let refused = staff.get("/api/mappings/?patient_id=all").await;
         assert_eq!(refused.fields(), ["patient_id"]);
         assert!(!refused.text().contains("in the path"), "{refused:?}");
@@ -422,7 +422,7 @@ async fn a_bad_part_of_a_path_is_named_with_the_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_of_services_quote_nothing_either() {
+async fn errors_of_services_do_not_quote_the_request() {
     with_staff(async |_, staff| {
         let mut private = patient();
         private["email"] = format!("{SECRET} at home").into();

@@ -1,14 +1,14 @@
-//! What a browser asks beside the request itself.
+//! CORS of the REST API.
 
 use clinic_testkit::{Backend, Suite, run_with};
 use serde_json::json;
 
 use super::{Rest, patient};
-use crate::edge::http1::{self, Answer};
+use crate::edge::http1::{self, Response};
 
 const APP: &str = "https://app.example";
 
-async fn preflight(suite: &Suite, method: &str, origin: &str) -> Answer {
+async fn preflight(suite: &Suite, method: &str, origin: &str) -> Response {
     let headers = [
         ("origin", origin),
         ("access-control-request-method", method),
@@ -18,7 +18,7 @@ async fn preflight(suite: &Suite, method: &str, origin: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_may_use_every_method() {
+async fn cors_allows_the_methods_and_headers_of_the_rest_api() {
     let configure =
         |config: &mut clinic::Config| config.settings.gateway.cors_origin = vec![APP.into()];
     run_with(Backend::Sqlite, configure, async |suite| {

@@ -1,27 +1,27 @@
-//! A client of the REST API. What must be so of every answer is asserted for every answer.
+//! A client of the REST API, which asserts what must hold for every response.
 
 use std::net::SocketAddr;
 
 use clinic_testkit::{Account, Suite};
 use serde_json::Value;
 
-use crate::edge::http1::{self, Answer};
+use crate::edge::http1::{self, Response};
 
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Who calls.
+/// A caller of the REST API, with or without a token.
 pub(crate) struct Rest {
     gateway: SocketAddr,
     bearer: Option<String>,
 }
 
-/// What was answered.
+/// A response with its JSON.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// Null where there is no body.
+    /// Null if there is no body.
     pub(crate) json: Value,
-    http: Answer,
+    http: Response,
 }
 
 impl Rest {
@@ -68,7 +68,7 @@ impl Rest {
         self.send(method, path, &headers, body.to_string().as_bytes()).await
     }
 
-    /// Any bytes as the body.
+    /// Sends any bytes as the body.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -84,8 +84,8 @@ impl Rest {
 }
 
 impl Reply {
-    fn read(method: &str, http: Answer) -> Self {
-        // Nothing that a client sends is the server's fault, and nothing here is down.
+    fn read(method: &str, http: Response) -> Self {
+        // No request may cause a server error, and no service is down.
         assert!(http.status < 500, "{http:?}");
         assert!(http.header("x-request-id").is_some(), "{http:?}");
         assert_eq!(http.header("cache-control"), Some("no-store"), "{http:?}");
@@ -120,37 +120,37 @@ impl Reply {
         self.http.header(name)
     }
 
-    /// The body as it came.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.http.body).unwrap()
     }
 
-    /// The detail of that type of a refusal; null where it has none.
+    /// Returns the error detail of this type, or null if there is none.
     pub(crate) fn detail(&self, name: &str) -> &Value {
         let url = format!("type.googleapis.com/google.rpc.{name}");
         let details = self.json["details"].as_array().unwrap();
         details.iter().find(|detail| detail["@type"] == url).unwrap_or(&Value::Null)
     }
 
-    /// Status and reason of a refusal.
+    /// Returns the status and the reason of an error.
     pub(crate) fn refusal(&self) -> (u16, &str) {
         (self.status, self.detail("ErrorInfo")["reason"].as_str().unwrap())
     }
 
-    /// The fields that a 400 names, in its order; a name that is empty is left out by the answer.
+    /// Returns the fields that a 400 reports, in its order. JSON leaves out an empty name.
     pub(crate) fn fields(&self) -> Vec<&str> {
         assert_eq!(self.refusal(), (400, "INVALID_FIELD"), "{self:?}");
         let violations = self.detail("BadRequest")["field_violations"].as_array().unwrap();
         violations.iter().map(|violation| violation["field"].as_str().unwrap_or_default()).collect()
     }
 
-    /// What must be done.
+    /// Asserts success.
     pub(crate) fn ok(self) -> Self {
         assert!(self.status < 300, "{self:?}");
         self
     }
 
-    /// The id of what it answers.
+    /// Returns the `id` in the response.
     pub(crate) fn id(&self) -> &str {
         self.json["id"].as_str().unwrap()
     }

@@ -1,5 +1,5 @@
-//! The paths as they stand in the contract, read by the test itself: what it asks of the gateway
-//! must not come from what the gateway asks.
+//! The REST paths of the contract. The tests read them without the code of the gateway, which they
+//! test.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 /// One path of a method.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
-    /// `GET`.
+    /// Such as `GET`.
     pub(crate) verb: String,
-    /// `/api/patients/{id}`.
+    /// Such as `/api/patients/{id}`.
     pub(crate) template: String,
     /// Empty, `*`, or a field of the request.
     pub(crate) body: String,
     /// Empty, or a field of the response.
     pub(crate) response_body: String,
-    /// Fields of the request with the values that the path gives them.
+    /// Fields of the request that the path sets, with their values.
     pub(crate) fixed: Vec<(String, String)>,
-    /// Numbers of the roles that it is for; empty: of all that the method is for.
+    /// Numbers of the roles that may use the path. If empty, all that may call the method.
     pub(crate) only: Vec<i32>,
 }
 
-/// Methods with the paths that lead to them.
+/// Methods with their REST paths.
 pub(crate) struct Contract {
     methods: BTreeMap<String, (MethodDescriptor, Vec<Path>)>,
 }
@@ -41,12 +41,12 @@ impl Contract {
         Self { methods }
     }
 
-    /// The method with that request line, and its paths.
+    /// Returns the method with this gRPC path, and its REST paths.
     pub(crate) fn method(&self, name: &str) -> &(MethodDescriptor, Vec<Path>) {
         &self.methods[name]
     }
 
-    /// All methods, by their request lines, with their paths.
+    /// Returns all methods with their gRPC paths and REST paths.
     pub(crate) fn methods(
         &self,
     ) -> impl Iterator<Item = (&String, &(MethodDescriptor, Vec<Path>))> {
@@ -68,12 +68,12 @@ fn paths(pool: &DescriptorPool, method: &MethodDescriptor) -> Vec<Path> {
     let rule = options.get_extension(&http).as_message().unwrap().clone();
     let more = messages(&rule, "additional_bindings");
     let mut paths: Vec<Path> = [rule].iter().chain(&more).map(path).collect();
-    let said = options.get_extension(&extension("clinic.rest.v1.paths"));
-    for said in said.as_list().unwrap().iter().filter_map(Value::as_message) {
-        for path in paths.iter_mut().filter(|path| path.template == text(said, "path")) {
-            let fixed = messages(said, "fixed");
+    let settings = options.get_extension(&extension("clinic.rest.v1.paths"));
+    for setting in settings.as_list().unwrap().iter().filter_map(Value::as_message) {
+        for path in paths.iter_mut().filter(|path| path.template == text(setting, "path")) {
+            let fixed = messages(setting, "fixed");
             path.fixed = fixed.iter().map(|f| (text(f, "field"), text(f, "value"))).collect();
-            let only = said.get_field_by_name("only").unwrap();
+            let only = setting.get_field_by_name("only").unwrap();
             path.only =
                 only.as_list().unwrap().iter().map(|role| role.as_enum_number().unwrap()).collect();
         }

@@ -1,4 +1,4 @@
-//! A POST that is sent twice.
+//! Idempotency keys.
 
 use clinic_testkit::{Backend, run};
 use serde_json::json;
@@ -12,11 +12,11 @@ async fn create(by: &Rest, key: &str, body: &serde_json::Value) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idempotency_key_gives_the_first_answer_again() {
+async fn a_repeated_idempotency_key_gets_the_first_response() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let first = create(&staff, KEY, &patient()).await.ok();
-        // With the quotes of a structured header too.
+        // Also with the quotes of a structured header.
         for key in [KEY.to_owned(), KEY.to_uppercase(), format!("\"{KEY}\"")] {
             let again = create(&staff, &key, &patient()).await;
             assert_eq!((again.status, &again.json), (201, &first.json), "{key}");
@@ -29,7 +29,7 @@ async fn an_idempotency_key_gives_the_first_answer_again() {
         other["gender"] = "O".into();
         let reused = create(&staff, KEY, &other).await;
         assert_eq!(reused.refusal(), (400, "REQUEST_ID_REUSED"));
-        // To somebody else it is another key.
+        // Keys are separate for each caller.
         let colleague = Rest::of(suite, &suite.staff().await);
         assert_ne!(create(&colleague, KEY, &other).await.ok().id(), first.id());
     })
@@ -37,7 +37,7 @@ async fn an_idempotency_key_gives_the_first_answer_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_must_be_one_uuid() {
+async fn an_idempotency_key_must_be_a_single_uuid() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         for key in ["7", "key key", "{0190f3c6}", "\"\"\""] {
@@ -49,7 +49,7 @@ async fn a_key_must_be_one_uuid() {
         let refused = staff.json("POST", "/api/doctors/", &twice, &doctor()).await;
         assert_eq!(refused.fields(), ["Idempotency-Key"]);
         assert_eq!(staff.get("/api/patients/").await.ok().json["patients"], json!([]));
-        // Where nothing is made there is nothing to make twice.
+        // A GET ignores the key.
         let read = staff.send("GET", "/api/patients/", &[("idempotency-key", KEY)], b"").await;
         assert_eq!(read.status, 200);
     })

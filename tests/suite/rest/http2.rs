@@ -1,4 +1,4 @@
-//! The same over HTTP/2, many at once on one connection.
+//! The REST API over HTTP/2, with many concurrent requests on one connection.
 
 use clinic_testkit::{Backend, Suite, run};
 use http::{HeaderMap, Method, Request};
@@ -38,7 +38,7 @@ async fn send(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_goes_over_http2_too() {
+async fn the_rest_api_works_over_http2() {
     run(Backend::Sqlite, async |suite| {
         let access = suite.staff().await.tokens.access;
         let channel = channel(suite).await;
@@ -76,7 +76,7 @@ async fn everything_goes_over_http2_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_do_not_mix() {
+async fn concurrent_http2_requests_get_their_own_responses() {
     run(Backend::Sqlite, async |suite| {
         let (one, other) = (suite.staff().await, suite.staff().await);
         let channel = channel(suite).await;
@@ -102,7 +102,7 @@ async fn many_at_once_do_not_mix() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_too_large_harms_nobody_else() {
+async fn a_body_that_is_too_large_does_not_affect_other_requests() {
     run(Backend::Sqlite, async |suite| {
         let access = suite.staff().await.tokens.access;
         let channel = channel(suite).await;

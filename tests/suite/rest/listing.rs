@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Rest, both, patient};
 
-/// The target of `<target>; rel="next"`.
+/// Returns the target of `<target>; rel="next"`.
 fn next(link: Option<&str>) -> Option<String> {
     let link = link?;
     let target = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\""));
@@ -13,7 +13,7 @@ fn next(link: Option<&str>) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn links_lead_through_all_pages() {
+async fn link_headers_lead_through_all_pages() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let mut made = Vec::new();
@@ -47,7 +47,7 @@ async fn links_lead_through_all_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_total_is_a_number_where_it_was_asked_for() {
+async fn total_size_is_a_number_and_only_present_on_request() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         staff.post("/api/patients/", &patient()).await.ok();
@@ -65,7 +65,7 @@ async fn a_total_is_a_number_where_it_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_query_gets_wrong_is_named() {
+async fn invalid_query_parameters_are_reported() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         for (query, field) in [
@@ -98,7 +98,7 @@ async fn what_a_query_gets_wrong_is_named() {
         let many: Vec<_> = (0..500).map(|n| format!("n{n}=1")).collect();
         let refused = staff.get(&format!("/api/patients/?{}", many.join("&"))).await;
         assert_eq!(refused.fields().len(), 64);
-        // What the body says the query cannot say.
+        // Fields of the body are not accepted in the query.
         for query in ["first_name=Ada", "patient.first_name=Ada", "patient=x"] {
             let refused = staff.post(&format!("/api/patients/?{query}"), &patient()).await;
             assert_eq!(refused.fields(), [query.split('=').next().unwrap()]);

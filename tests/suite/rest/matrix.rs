@@ -81,7 +81,7 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
 /// Whether the caller had what the path is for: an empty list is not it, nor a refusal for which a
 /// case has its own words.
 fn is_success(answer: &str) -> bool {
-    matches!(answer, "yes" | "FULL" | "BASIC" | "sees it")
+    matches!(answer, "yes" | "FULL" | "BASIC" | "listed")
 }
 
 /// Whether the caller is signed in, and has none of the roles that the path is for.

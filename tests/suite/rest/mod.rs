@@ -1,5 +1,5 @@
-//! The REST API, as those see it who know nothing of gRPC. Where nothing depends on the database,
-//! tests run on SQLite only.
+//! The REST API, as clients see it that do not know gRPC. Tests that do not depend on the database
+//! run on SQLite only.
 
 mod bodies;
 mod browsers;
@@ -9,9 +9,9 @@ mod creating;
 mod http2;
 mod listing;
 mod matrix;
+mod paths;
 mod refusals;
 mod replacing;
-mod rows;
 mod server;
 mod services;
 mod slow;
@@ -24,13 +24,13 @@ use serde_json::{Value, json};
 pub(crate) use client::{Reply, Rest};
 pub(crate) use contract::Contract;
 
-/// Both forms of a path: with the slash at its end, which documents show, and without.
+/// Returns a path without its trailing slash and, as in the documentation, with it.
 fn both(path: &str) -> [String; 2] {
     let bare = path.trim_end_matches('/');
     [bare.to_owned(), format!("{bare}/")]
 }
 
-/// A patient with every field, as [`clinic_testkit::patient`].
+/// Returns a patient with every field, the same as [`clinic_testkit::patient`].
 fn patient() -> Value {
     json!({
         "first_name": "Ada",
@@ -44,7 +44,7 @@ fn patient() -> Value {
     })
 }
 
-/// A doctor with every field and a license of his own.
+/// Returns a doctor with every field and a unique license number.
 fn doctor() -> Value {
     let license = clinic_testkit::doctor().license_number;
     json!({
@@ -61,8 +61,8 @@ fn doctor() -> Value {
     })
 }
 
-/// Whether an answer has all that was sent, as it was sent.
-fn assert_holds(answer: &Value, sent: &Value) {
+/// Asserts that a response contains all fields of a request with their values.
+fn assert_contains(answer: &Value, sent: &Value) {
     for (name, value) in sent.as_object().unwrap() {
         assert_eq!(&answer[name], value, "{name}");
     }

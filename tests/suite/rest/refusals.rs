@@ -1,4 +1,4 @@
-//! What is refused before a body is read, and in which order.
+//! Errors that precede the reading of the body, and which of them comes first.
 
 use clinic_testkit::{Backend, run};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{Rest, both, patient};
 const LIMIT: usize = 512 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_not_signed_in_hears_nothing_else() {
+async fn a_missing_or_invalid_token_comes_before_every_other_error() {
     run(Backend::Sqlite, async |suite| {
         let form = [("content-type", "application/x-www-form-urlencoded")];
         for (nobody, challenge) in [
@@ -37,7 +37,7 @@ async fn who_is_not_signed_in_hears_nothing_else() {
                 }
             }
         }
-        // Nor does who may not call it at all.
+        // A missing role comes first too.
         let patient = Rest::of(suite, &suite.patient().await);
         let refused = patient.send("POST", "/api/patients/", &form, b"{").await;
         assert_eq!(refused.refusal(), (403, "ROLE_REQUIRED"));
@@ -46,7 +46,7 @@ async fn who_is_not_signed_in_hears_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_not_taken_from_anywhere_else() {
+async fn a_token_is_accepted_only_as_bearer_in_the_authorization_header() {
     run(Backend::Sqlite, async |suite| {
         let access = suite.staff().await.tokens.access;
         let anyone = Rest::anonymous(suite);
@@ -66,7 +66,7 @@ async fn a_token_is_not_taken_from_anywhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_there_is_nothing_that_is_said_in_json() {
+async fn an_unknown_path_gets_404_in_json() {
     run(Backend::Sqlite, async |suite| {
         for caller in [Rest::anonymous(suite), Rest::of(suite, &suite.staff().await)] {
             for path in [
@@ -95,7 +95,7 @@ async fn where_there_is_nothing_that_is_said_in_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_method_hears_which_there_are() {
+async fn a_wrong_method_gets_405_with_the_allowed_methods() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         for (method, path, allow) in [
@@ -115,7 +115,7 @@ async fn another_method_hears_which_there_are() {
                 let refused = staff.json(method, &path, &[], &json!({})).await;
                 assert_eq!(refused.refusal(), (405, "UNKNOWN_METHOD"), "{method} {path}");
                 assert_eq!(refused.header("allow"), Some(allow));
-                // The same for whoever asks, also without a token.
+                // OPTIONS needs no token.
                 let options = Rest::anonymous(suite).send("OPTIONS", &path, &[], b"").await;
                 assert_eq!((options.status, options.header("allow")), (204, Some(allow)));
             }
@@ -125,7 +125,7 @@ async fn another_method_hears_which_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_is_json_and_says_so() {
+async fn a_body_needs_a_json_content_type_and_no_encoding() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let body = patient().to_string();
@@ -159,7 +159,7 @@ async fn a_body_is_json_and_says_so() {
             let made = staff.send("POST", "/api/patients/", &headers, body.as_bytes()).await;
             assert_eq!(made.status, 201, "{headers:?}");
         }
-        // Where no body belongs it says nothing, whatever it is.
+        // The body of a GET is ignored.
         let read = staff.send("GET", "/api/patients/", &kind("text/plain"), b"<xml>").await;
         assert_eq!(read.status, 200);
     })
@@ -167,7 +167,7 @@ async fn a_body_is_json_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_may_have_512_kibibytes() {
+async fn a_body_may_have_up_to_512_kibibytes() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let mut body = patient().to_string().into_bytes();
@@ -176,7 +176,7 @@ async fn a_body_may_have_512_kibibytes() {
         body.push(b' ');
         let refused = staff.send("POST", "/api/patients/", &[JSON], &body).await;
         assert_eq!(refused.refusal(), (413, "MESSAGE_TOO_LARGE"));
-        // The text of one field alone.
+        // A single field over its own limit.
         let mut long = patient();
         long["medical_history"] = "x".repeat(LIMIT - 1000).into();
         assert_eq!(staff.post("/api/patients/", &long).await.fields(), ["medical_history"]);
@@ -186,7 +186,7 @@ async fn a_body_may_have_512_kibibytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_may_have_so_much_for_a_service_and_no_more() {
+async fn request_headers_that_are_too_large_get_431() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         for (bytes, status) in [(15 * 1024, 200), (17 * 1024, 431)] {

@@ -1,5 +1,5 @@
-//! Updates that replace the whole resource, which is what a PUT is. The access matrix has none: its
-//! cases change what they give.
+//! Updates that replace the whole resource, as PUT does. The cases of the access matrix only change
+//! single fields.
 
 use clinic_proto::assignment::v1::{Assignment, UpdateAssignmentRequest};
 use clinic_proto::auth::v1::{UpdateUserRequest, User};
@@ -16,7 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case {
             path: "/clinic.auth.v1.AuthService/UpdateUser",
-            label: "all of the own account",
+            label: "all of the caller's account",
             call: |_w, mut c| {
                 Box::pin(async move {
                     let request = whole_user(ME);
@@ -26,7 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/UpdateUser",
-            label: "all of the account of STAFF owner",
+            label: "all of the STAFF owner's account",
             call: |w, mut c| {
                 Box::pin(async move {
                     let request = whole_user(&w.owner.user.id);
@@ -46,7 +46,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.PatientService/UpdatePatient",
-            label: "all of the own record",
+            label: "all of the caller's record",
             call: |_w, mut c| {
                 Box::pin(async move {
                     let request = whole_patient(Patient { id: ME.into(), ..patient() });
@@ -66,13 +66,13 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.DoctorService/UpdateDoctor",
-            label: "all of the own record",
+            label: "all of the caller's record",
             call: |w, mut c| {
                 Box::pin(async move {
-                    // As it is: with another license the doctor would have to be verified anew.
+                    // Unchanged: another license number would need a new verification.
                     let request = GetDoctorRequest { id: ME.into() };
                     let own = w.doctor.doctors().get_doctor(request).await?.into_inner();
-                    // Others than this doctor call too: what says whose record it is must not.
+                    // Other callers send it too, so the request must not name this account.
                     let (id, user_id, etag) = (ME.into(), String::new(), String::new());
                     let request = whole_doctor(Doctor { id, user_id, etag, ..own });
                     c.clients.doctors.update_doctor(request).await.map(yes)
@@ -97,7 +97,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// The name is all that can be changed of an account.
+/// The name is the only mutable field of an account.
 fn whole_user(id: &str) -> UpdateUserRequest {
     let user = User { name: "Robin Miller".into(), ..Default::default() };
     UpdateUserRequest { id: id.to_owned(), user: Some(user), update_mask: mask(&["*"]) }

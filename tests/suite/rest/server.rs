@@ -1,4 +1,4 @@
-//! A gRPC server that does with a call what a test says, below the level of messages.
+//! An HTTP/2 server that answers gRPC calls with any bytes and headers.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::body::Body;
 
-/// Serves until it is dropped.
+/// A server that runs until it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
@@ -28,7 +28,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
-            // Ends with the server.
+            // Closes the connections when the server is dropped.
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
                 let answer = answer.clone();
@@ -56,14 +56,14 @@ impl Drop for Server {
     }
 }
 
-/// A message with the five bytes before it.
+/// Returns a message after its five-byte prefix.
 pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[0][..], &length.to_be_bytes(), message].concat()
 }
 
-/// A call that succeeded with these bytes.
-pub(crate) fn answered(bytes: &[u8]) -> Response<Body> {
+/// Returns a successful response with these bytes.
+pub(crate) fn success(bytes: &[u8]) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let body = Full::from(bytes.to_vec()).with_trailers(async { Some(Ok(trailers)) });

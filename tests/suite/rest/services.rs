@@ -1,4 +1,4 @@
-//! What of a REST request a service hears, and what becomes of all that it may answer.
+//! What a service receives of a REST request, and what clients get for its responses.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,57 +14,57 @@ use tonic::{Code, Status};
 
 use super::server::{self, Server};
 use crate::edge::gateway::Gateway;
-use crate::edge::http1::{self, Answer};
+use crate::edge::http1;
 
 type Script = Arc<Mutex<Box<dyn Fn() -> Response<Body> + Send>>>;
 
-/// A gateway whose records are a server that answers what it is told to.
-struct Stand {
+/// A gateway whose records service sends the responses that a test sets.
+struct Fixture {
     gateway: Gateway,
-    says: Script,
-    heard: Arc<Mutex<Option<HeaderMap>>>,
+    reply: Script,
+    received: Arc<Mutex<Option<HeaderMap>>>,
     bearer: String,
     _service: Server,
 }
 
-impl Stand {
+impl Fixture {
     async fn start(suite: &Suite) -> Self {
-        let says: Script = Arc::new(Mutex::new(Box::new(|| server::answered(&server::frame(b"")))));
-        let heard = Arc::new(Mutex::new(None));
-        let (script, told) = (says.clone(), heard.clone());
+        let reply: Script = Arc::new(Mutex::new(Box::new(|| server::success(&server::frame(b"")))));
+        let received = Arc::new(Mutex::new(None));
+        let (respond, headers) = (reply.clone(), received.clone());
         let service = Server::start(move |request| {
-            *told.lock().unwrap() = Some(request.headers().clone());
-            let answer = script.lock().unwrap()();
+            *headers.lock().unwrap() = Some(request.headers().clone());
+            let answer = respond.lock().unwrap()();
             async { answer }
         })
         .await;
         let url = service.url();
         let gateway = Gateway::start(suite, |config| config.records_url = url).await;
         let bearer = format!("Bearer {}", suite.staff().await.tokens.access);
-        Self { gateway, says, heard, bearer, _service: service }
+        Self { gateway, reply, received, bearer, _service: service }
     }
 
-    fn says(&self, answer: impl Fn() -> Response<Body> + Send + 'static) {
-        *self.says.lock().unwrap() = Box::new(answer);
+    fn respond_with(&self, answer: impl Fn() -> Response<Body> + Send + 'static) {
+        *self.reply.lock().unwrap() = Box::new(answer);
     }
 
-    async fn get(&self, headers: &[(&str, &str)]) -> Answer {
+    async fn get(&self, headers: &[(&str, &str)]) -> http1::Response {
         let headers = [&[("authorization", self.bearer.as_str())], headers].concat();
         http1::send(self.gateway.address, "GET", "/api/patients/me/", &headers, b"").await
     }
 }
 
-fn json(answer: &Answer) -> Value {
+fn json(answer: &http1::Response) -> Value {
     assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
     serde_json::from_slice(&answer.body).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_hears_nothing_that_only_the_gateway_may_say() {
+async fn clients_cannot_set_internal_headers_over_rest() {
     run(Backend::Sqlite, async |suite| {
-        let stand = Stand::start(suite).await;
+        let fixture = Fixture::start(suite).await;
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let answer = stand
+        let answer = fixture
             .get(&[
                 ("x-clinic-claims", "forged"),
                 ("X-Clinic-Roles", "forged"),
@@ -83,8 +83,8 @@ async fn a_service_hears_nothing_that_only_the_gateway_may_say() {
             ])
             .await;
         assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("abc-123")));
-        let heard = stand.heard.lock().unwrap().take().unwrap();
-        for (name, value) in &heard {
+        let received = fixture.received.lock().unwrap().take().unwrap();
+        for (name, value) in &received {
             assert!(!value.as_bytes().windows(6).any(|six| six == b"forged"), "{name}: {value:?}");
             let known = [
                 "content-type",
@@ -98,44 +98,44 @@ async fn a_service_hears_nothing_that_only_the_gateway_may_say() {
             ];
             assert!(known.contains(&name.as_str()), "{name}: {value:?}");
         }
-        let said = |name: &str| {
-            assert_eq!(heard.get_all(name).iter().count(), 1, "{name}");
-            heard[name].to_str().unwrap()
+        let header = |name: &str| {
+            assert_eq!(received.get_all(name).iter().count(), 1, "{name}");
+            received[name].to_str().unwrap()
         };
-        // The gateway's own client adds its name.
-        assert!(said("user-agent").starts_with("browser/1"));
-        assert_eq!(said("x-request-id"), "abc-123");
-        assert_eq!((said("traceparent"), said("tracestate")), (trace, "a=b"));
-        assert_eq!(said("content-type"), "application/grpc");
+        // The gateway's own client appends its name.
+        assert!(header("user-agent").starts_with("browser/1"));
+        assert_eq!(header("x-request-id"), "abc-123");
+        assert_eq!((header("traceparent"), header("tracestate")), (trace, "a=b"));
+        assert_eq!(header("content-type"), "application/grpc");
         let verifier = ClaimsVerifier::open(&suite.keys(), suite.clock.clone()).unwrap();
-        let claims = verifier.verify(said(CLAIMS_HEADER)).unwrap();
+        let claims = verifier.verify(header(CLAIMS_HEADER)).unwrap();
         assert!(claims.principal.user().is_some());
         assert_eq!(claims.client_ip.unwrap().to_string(), "127.0.0.1");
-        stand.gateway.stop().await;
+        fixture.gateway.stop().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rest_call_has_the_gateways_time_whatever_grpc_timeout_says() {
+async fn a_rest_call_has_the_gateways_deadline_and_ignores_grpc_timeout() {
     run(Backend::Sqlite, async |suite| {
-        let stand = Stand::start(suite).await;
+        let fixture = Fixture::start(suite).await;
         for timeout in ["0n", "1n", "0S", "5S", "1H", "soon"] {
-            let answer = stand.get(&[("grpc-timeout", timeout)]).await;
+            let answer = fixture.get(&[("grpc-timeout", timeout)]).await;
             assert_eq!(answer.status, 200, "{timeout}: {answer:?}");
-            let heard = stand.heard.lock().unwrap().take().unwrap();
-            let told = clinic_net::parse_timeout(heard["grpc-timeout"].to_str().unwrap());
-            assert_eq!(told, Some(Duration::from_secs(30)), "{timeout}");
+            let received = fixture.received.lock().unwrap().take().unwrap();
+            let sent = clinic_net::parse_timeout(received["grpc-timeout"].to_str().unwrap());
+            assert_eq!(sent, Some(Duration::from_secs(30)), "{timeout}");
         }
-        stand.gateway.stop().await;
+        fixture.gateway.stop().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_code_of_grpc_has_its_code_of_http() {
+async fn every_grpc_code_maps_to_its_http_status() {
     run(Backend::Sqlite, async |suite| {
-        let stand = Stand::start(suite).await;
+        let fixture = Fixture::start(suite).await;
         for (code, http) in [
             (Code::Cancelled, 499),
             (Code::Unknown, 500),
@@ -154,14 +154,14 @@ async fn every_code_of_grpc_has_its_code_of_http() {
             (Code::DataLoss, 500),
             (Code::Unauthenticated, 401),
         ] {
-            // With all details, and as a service of another making might.
+            // With details, and without any, as a service outside the suite may send it.
             for answer in [
                 status(code, ErrorReason::NotFound, "said \"so\""),
                 Status::new(code, "said \"so\""),
             ] {
                 let details = answer.details().len();
-                stand.says(move || answer.clone().into_http());
-                let answer = stand.get(&[]).await;
+                fixture.respond_with(move || answer.clone().into_http());
+                let answer = fixture.get(&[]).await;
                 assert_eq!(answer.status, http, "{code:?}");
                 let body = json(&answer);
                 assert_eq!(
@@ -172,15 +172,15 @@ async fn every_code_of_grpc_has_its_code_of_http() {
                 assert_eq!(answer.header("www-authenticate").is_some(), http == 401);
             }
         }
-        stand.gateway.stop().await;
+        fixture.gateway.stop().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_should_wait_hears_for_how_long() {
+async fn the_retry_delay_of_a_service_becomes_retry_after() {
     run(Backend::Sqlite, async |suite| {
-        let stand = Stand::start(suite).await;
+        let fixture = Fixture::start(suite).await;
         for (code, wait, seconds) in [
             (Code::ResourceExhausted, Duration::from_secs(7), Some("7")),
             (Code::ResourceExhausted, Duration::from_millis(6001), Some("7")),
@@ -192,18 +192,18 @@ async fn who_should_wait_hears_for_how_long() {
                 with_details(code, ErrorReason::Unavailable, "wait", [].into(), |details| {
                     details.set_retry_info(Some(wait));
                 });
-            stand.says(move || answer.clone().into_http());
-            assert_eq!(stand.get(&[]).await.header("retry-after"), seconds, "{code:?} {wait:?}");
+            fixture.respond_with(move || answer.clone().into_http());
+            assert_eq!(fixture.get(&[]).await.header("retry-after"), seconds, "{code:?} {wait:?}");
         }
-        stand.gateway.stop().await;
+        fixture.gateway.stop().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_the_contracts_is_an_error_of_the_server() {
+async fn a_response_that_violates_the_contract_gives_500() {
     run(Backend::Sqlite, async |suite| {
-        let stand = Stand::start(suite).await;
+        let fixture = Fixture::start(suite).await;
         let frame = server::frame;
         for bytes in [
             vec![],
@@ -212,7 +212,7 @@ async fn an_answer_that_is_not_the_contracts_is_an_error_of_the_server() {
             [frame(b""), frame(b"")].concat(),
             [&[0, 0, 0, 0, 9][..], b"short"].concat(),
             [&[1, 0, 0, 0, 0][..], b""].concat(),
-            // Protobuf that ends too early, text that is not UTF-8, and text that is a number.
+            // Truncated protobuf, text that is not UTF-8, and a number instead of text.
             frame(b"\x0a"),
             frame(b"\x0a\x05ab"),
             frame(b"\x0a\x02\xff\xfe"),
@@ -221,37 +221,37 @@ async fn an_answer_that_is_not_the_contracts_is_an_error_of_the_server() {
             frame(b"\x1a\x01\xff"),
             frame(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
         ] {
-            let said = bytes.clone();
-            stand.says(move || server::answered(&said));
-            let answer = stand.get(&[]).await;
+            let body = bytes.clone();
+            fixture.respond_with(move || server::success(&body));
+            let answer = fixture.get(&[]).await;
             assert_eq!((answer.status, &json(&answer)["code"]), (500, &13.into()), "{bytes:?}");
         }
-        // No status at all.
-        stand.says(|| Response::new(Body::default()));
-        assert_eq!(stand.get(&[]).await.status, 500);
-        // What this contract does not know yet is passed over.
-        stand.says(|| server::answered(&server::frame(b"\xfa\x07\x01x\x0a\x01a")));
-        let answer = stand.get(&[]).await;
+        // No gRPC status.
+        fixture.respond_with(|| Response::new(Body::default()));
+        assert_eq!(fixture.get(&[]).await.status, 500);
+        // Unknown fields are ignored.
+        fixture.respond_with(|| server::success(&server::frame(b"\xfa\x07\x01x\x0a\x01a")));
+        let answer = fixture.get(&[]).await;
         assert_eq!((answer.status, &json(&answer)["id"]), (200, &"a".into()), "{answer:?}");
-        stand.gateway.stop().await;
+        fixture.gateway.stop().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_not_there_is_said_to_come_back() {
+async fn a_service_that_is_down_gives_503_with_retry_after() {
     run(Backend::Sqlite, async |suite| {
-        let mut stand = Stand::start(suite).await;
-        assert_eq!(stand.get(&[]).await.status, 200);
+        let mut fixture = Fixture::start(suite).await;
+        assert_eq!(fixture.get(&[]).await.status, 200);
         let gone = Server::start(|_| async { Response::new(Body::default()) }).await;
         let url = gone.url();
         drop(gone);
         let gateway = Gateway::start(suite, |config| config.records_url = url).await;
-        std::mem::replace(&mut stand.gateway, gateway).stop().await;
-        let answer = stand.get(&[]).await;
+        std::mem::replace(&mut fixture.gateway, gateway).stop().await;
+        let answer = fixture.get(&[]).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
         assert_eq!(json(&answer)["code"], 14);
-        stand.gateway.stop().await;
+        fixture.gateway.stop().await;
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! Clients that send or read slowly, and answers that are long.
+//! Slow clients, and long responses.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::{Rest, patient};
 use crate::edge::gateway::Gateway;
 use crate::edge::http1;
 
-/// Long enough for any call of these tests, and not too long to be waited for.
-const TIME: Duration = Duration::from_secs(2);
+/// The deadline: long enough for every call of these tests, and short enough to wait for.
+const LIMIT: Duration = Duration::from_secs(2);
 
-/// Patients whose list is ten times what is handed out at a time.
+/// Creates patients whose list is ten times as long as what the gateway sends at a time.
 async fn long_list(suite: &Suite, staff: &Account) -> Vec<Value> {
     let rest = Rest::of(suite, staff);
     let mut made = Vec::new();
@@ -30,7 +30,7 @@ async fn long_list(suite: &Suite, staff: &Account) -> Vec<Value> {
     made
 }
 
-/// The list, over HTTP/2, to a client that takes 64 KiB until it reads.
+/// Requests the list over HTTP/2, for a client that takes 64 KiB until it reads.
 async fn ask(gateway: &Gateway, staff: &Account) -> Response<Body> {
     let endpoint = Endpoint::from_shared(format!("http://{}", gateway.address)).unwrap();
     let mut channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
@@ -41,7 +41,7 @@ async fn ask(gateway: &Gateway, staff: &Account) -> Response<Body> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_answer_comes_whole() {
+async fn a_long_response_arrives_complete() {
     run(Backend::Sqlite, async |suite| {
         let staff = suite.staff().await;
         let made = long_list(suite, &staff).await;
@@ -58,15 +58,15 @@ async fn a_long_answer_comes_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_nobody_reads_ends_with_its_time() {
+async fn an_unread_response_ends_at_its_deadline() {
     run(Backend::Sqlite, async |suite| {
         let staff = suite.staff().await;
         long_list(suite, &staff).await;
-        let gateway = Gateway::start(suite, |config| config.edge.default_deadline = TIME).await;
+        let gateway = Gateway::start(suite, |config| config.public.default_deadline = LIMIT).await;
         let (head, body) = ask(&gateway, &staff).await.into_parts();
         assert_eq!(head.status, 200);
-        // Whoever reads nothing hears of nothing: there is no event to wait for.
-        tokio::time::sleep(TIME + TIME / 2).await;
+        // A client that does not read gets no event to wait for.
+        tokio::time::sleep(LIMIT + LIMIT / 2).await;
         let whole: usize = head.headers["content-length"].to_str().unwrap().parse().unwrap();
         let read = body.collect().await.map(|body| body.to_bytes().len());
         assert!(read.as_ref().is_err() || read.is_ok_and(|read| read < whole / 2));
@@ -76,9 +76,9 @@ async fn an_answer_that_nobody_reads_ends_with_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_request_whose_body_does_not_arrive_gets_408() {
     run(Backend::Sqlite, async |suite| {
-        let gateway = Gateway::start(suite, |config| config.edge.default_deadline = TIME).await;
+        let gateway = Gateway::start(suite, |config| config.public.default_deadline = LIMIT).await;
         let json = ("content-type", "application/json");
         let mut connection =
             http1::begin(gateway.address, "POST", "/api/auth/login/", &[json], 100, b"{").await;

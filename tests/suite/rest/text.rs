@@ -1,4 +1,4 @@
-//! What is written is what is read, byte for byte; and what may not be seen is not there.
+//! Text is returned byte for byte, and fields that a view hides are absent.
 
 use clinic_proto::records::v1::GetPatientRequest;
 use clinic_testkit::{Backend, run};
@@ -20,14 +20,14 @@ const TEXTS: [&str; 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_survives_the_way_there_and_back() {
+async fn text_is_returned_byte_for_byte() {
     run(Backend::Sqlite, async |suite| {
         let account = suite.staff().await;
         let staff = Rest::of(suite, &account);
         for text in TEXTS {
             let mut sent = patient();
             sent["medical_history"] = text.into();
-            // As UTF-8, and with everything that is not ASCII in escapes.
+            // As UTF-8, and with all non-ASCII characters escaped.
             let plain = sent.to_string();
             let escaped: String = plain.chars().map(escape).collect();
             for body in [plain, escaped] {
@@ -41,7 +41,7 @@ async fn text_survives_the_way_there_and_back() {
                 assert_eq!(stored.medical_history, text);
             }
         }
-        // Letters are letters, not escapes.
+        // Responses do not escape more than JSON requires.
         let made = staff.post("/api/patients/", &patient()).await.ok();
         assert!(made.text().contains(r#""medical_history":"BP <120 & \"fine\"""#), "{made:?}");
     })
@@ -58,7 +58,7 @@ fn escape(letter: char) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_basic_view_leaves_out_what_it_does_not_show() {
+async fn the_basic_view_omits_hidden_fields() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let made = staff.post("/api/patients/", &patient()).await.ok();
@@ -76,7 +76,7 @@ async fn the_basic_view_leaves_out_what_it_does_not_show() {
         let list = doctor.get("/api/patients/").await.ok();
         assert_eq!(list.json, json!({ "patients": [basic] }));
         assert_eq!(list.header("etag"), None);
-        // Who may see more may ask for less.
+        // Callers who may see more can request the basic view.
         let less = staff.get(&format!("{path}?view=PATIENT_VIEW_BASIC")).await.ok();
         assert_eq!(less.json, basic);
     })

@@ -1,6 +1,6 @@
-//! A server that takes gRPC calls and makes them over REST, so that whatever is written for the
-//! generated clients can be asked of the paths too. It goes by the contract and by prost-reflect's
-//! JSON, and shares nothing with the gateway.
+//! A server that takes gRPC calls and makes them over REST. With it, tests that use generated
+//! clients can test the REST paths too. It uses the contract and the JSON of prost-reflect, but no
+//! code of the gateway.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,10 +21,9 @@ use tonic::{Code, Status};
 
 use super::contract::{Contract, Path};
 use super::server::{self, Server};
-use crate::edge::http1::{self, Answer};
+use crate::edge::http1;
 
-/// A running translator, which takes one path of every method: of those that have several, the
-/// one at that place.
+/// A running translator. Of the paths of a method it uses the one at index `place`.
 pub(crate) struct Translator(Server);
 
 #[derive(Clone)]
@@ -34,10 +33,10 @@ struct Translation {
     place: usize,
 }
 
-/// The message of the status for what cannot be asked by the path.
+/// The message of the status if the path cannot express a request.
 const ANOTHER_PATHS: &str = "this request is for another path";
 
-/// Whether the path does not take such a request, by what the contract says.
+/// Returns whether, by the contract, the path cannot express the request.
 pub(crate) fn is_another_paths<T>(answer: &Result<T, Status>) -> bool {
     matches!(answer, Err(status) if status.message() == ANOTHER_PATHS)
 }
@@ -48,7 +47,7 @@ impl Translator {
         Self(Server::start(move |request| translation.clone().answer(request)).await)
     }
 
-    /// Clients that call over REST with the account's token, or without one.
+    /// Returns clients that call over REST with the account's token, or without a token.
     pub(crate) fn clients(&self, account: Option<&Account>) -> Clients {
         let bearer = account.map(|account| format!("Bearer {}", account.tokens.access));
         let metadata = bearer.as_deref().map(|bearer| ("authorization", bearer));
@@ -61,7 +60,7 @@ impl Translation {
         let (name, headers) = (request.uri().path().to_owned(), request.headers().clone());
         let frame = request.into_body().collect().await.unwrap().to_bytes();
         match self.call(&name, &headers, &frame[5..]).await {
-            Ok(message) => server::answered(&server::frame(&message)),
+            Ok(message) => server::success(&server::frame(&message)),
             Err(status) => status.into_http(),
         }
     }
@@ -83,7 +82,7 @@ impl Translation {
     }
 }
 
-/// The target and the body of a request with this message; none where the path is not for it.
+/// Returns the target and body of a request, or `None` if the path cannot express the message.
 fn request(
     path: &Path,
     mut message: DynamicMessage,
@@ -101,7 +100,7 @@ fn request(
             continue;
         };
         let value = match take(&mut message, name) {
-            // The own record is named by the account that it is of.
+            // The caller's own record has the id of the account in its path.
             none if none.is_empty() && !path.fixed.is_empty() => subject(bearer),
             value => value,
         };
@@ -120,9 +119,9 @@ fn request(
             let body = body.as_message().unwrap();
             if path.verb == "PUT" {
                 match mask(&message).as_slice() {
-                    // What is given changes: that is a PATCH. A PUT would empty all else.
+                    // A PATCH, which changes only given fields. A PUT would clear all others.
                     [] => return None,
-                    // As clients send it.
+                    // Clients send a PUT without a mask.
                     [all] if all == "*" => message.clear_field_by_name("update_mask"),
                     _ => {}
                 }
@@ -135,13 +134,13 @@ fn request(
     Some((if query.is_empty() { target } else { format!("{target}?{query}") }, body))
 }
 
-/// Which fields the request says change.
+/// Returns the paths of the update mask of a request.
 fn mask(message: &DynamicMessage) -> Vec<String> {
     let mask = message.get_field_by_name("update_mask").unwrap();
     paths(mask.as_message().unwrap())
 }
 
-/// The paths of a field mask.
+/// Returns the paths of a field mask.
 fn paths(mask: &DynamicMessage) -> Vec<String> {
     let paths = mask.get_field_by_name("paths").unwrap();
     paths.as_list().unwrap().iter().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -151,7 +150,7 @@ fn message_type(message: &DynamicMessage) -> MessageDescriptor {
     prost_reflect::ReflectMessage::descriptor(message)
 }
 
-/// Takes a field out of a message, as text.
+/// Removes a field from a message, and returns it as text.
 fn take(message: &mut DynamicMessage, name: &str) -> String {
     match name.split_once('.') {
         Some((outer, name)) => match message.get_field_by_name_mut(outer) {
@@ -167,7 +166,7 @@ fn take(message: &mut DynamicMessage, name: &str) -> String {
     }
 }
 
-/// A scalar as it stands in a path or a query.
+/// Formats a scalar for a path or a query.
 fn text(kind: &Kind, value: &Value) -> String {
     match (kind, value) {
         (_, Value::String(text)) => text.clone(),
@@ -177,7 +176,7 @@ fn text(kind: &Kind, value: &Value) -> String {
         (Kind::Enum(values), Value::EnumNumber(number)) => {
             values.get_value(*number).unwrap().name().to_owned()
         }
-        other => panic!("{other:?} cannot stand in a path"),
+        other => panic!("{other:?} cannot be in a path"),
     }
 }
 
@@ -202,7 +201,7 @@ fn query(message: &DynamicMessage) -> String {
     query.finish()
 }
 
-/// Whose token it is; nobody's id where there is none.
+/// Returns the account of a token or, without a token, the id of no account.
 fn subject(bearer: Option<&str>) -> String {
     let Some(token) = bearer else { return "0190f3c6-0000-7000-8000-000000000000".to_owned() };
     let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
@@ -221,14 +220,14 @@ fn json(message: &DynamicMessage) -> Vec<u8> {
 fn response(
     path: &Path,
     output: MessageDescriptor,
-    answer: &Answer,
+    answer: &http1::Response,
 ) -> Result<DynamicMessage, Status> {
     if answer.status >= 400 {
         return Err(refusal(answer));
     }
     let mut message = DynamicMessage::new(output.clone());
     if path.verb == "DELETE" {
-        // The resource cannot be had by a path: that it is done must do.
+        // No body to compare, so success is all that can be checked.
         assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
         return Ok(message);
     }
@@ -244,7 +243,7 @@ fn response(
     Ok(message)
 }
 
-/// The message that JSON stands for, in which nothing may be that its type does not have.
+/// Parses a message from JSON. Panics at unknown fields.
 fn parse(kind: MessageDescriptor, json: &[u8]) -> DynamicMessage {
     let mut source = serde_json::Deserializer::from_slice(json);
     let options = DeserializeOptions::new().deny_unknown_fields(true);
@@ -254,10 +253,10 @@ fn parse(kind: MessageDescriptor, json: &[u8]) -> DynamicMessage {
     message
 }
 
-/// The status of a refusal, which must be what HTTP says too.
-fn refusal(answer: &Answer) -> Status {
-    let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    let code = Code::from_i32(i32::try_from(said["code"].as_i64().unwrap()).unwrap());
+/// Returns the status of an error. Asserts that it matches the HTTP status.
+fn refusal(answer: &http1::Response) -> Status {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let code = Code::from_i32(i32::try_from(body["code"].as_i64().unwrap()).unwrap());
     let same = match answer.status {
         400 => matches!(code, Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange),
         401 => code == Code::Unauthenticated,
@@ -267,5 +266,5 @@ fn refusal(answer: &Answer) -> Status {
         _ => false,
     };
     assert!(same, "{answer:?}");
-    Status::new(code, said["message"].as_str().unwrap())
+    Status::new(code, body["message"].as_str().unwrap())
 }

@@ -3,9 +3,9 @@
 use clinic_testkit::{Backend, Suite, run};
 use serde_json::{Value, json};
 
-use super::{Reply, Rest, assert_holds, doctor, patient};
+use super::{Reply, Rest, assert_contains, doctor, patient};
 
-/// Runs a test with somebody who may make records, and the path of a patient of theirs.
+/// Runs a test with a member of staff and the path of a patient that they created.
 async fn with_patient(test: impl AsyncFnOnce(&Suite, &Rest, &str)) {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
@@ -26,7 +26,7 @@ async fn patch_if(by: &Rest, path: &str, etag: &str, body: &Value) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn put_replaces() {
+async fn put_replaces_the_whole_resource() {
     with_patient(async |_, staff, path| {
         let before = staff.get(path).await.ok().json;
         let new = json!({ "first_name": "Augusta", "last_name": "King", "gender": null });
@@ -43,9 +43,9 @@ async fn put_replaces() {
             "updated_at",
             "view",
         ];
-        assert_eq!(names, expected, "what is not named is emptied, and left out");
+        assert_eq!(names, expected, "omitted fields must be cleared");
         assert_eq!((&after["id"], &after["owner_id"]), (&before["id"], &before["owner_id"]));
-        // What is required must be there; it is named as it is in the body.
+        // Required fields must be given. The error names them as in the body.
         let refused = staff.put(path, &json!({ "gender": "F" })).await;
         assert_eq!(refused.fields(), ["first_name", "last_name"]);
         assert!(!refused.text().contains("patient."), "{refused:?}");
@@ -57,18 +57,18 @@ async fn put_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patch_changes_what_is_given() {
+async fn patch_changes_only_the_given_fields() {
     with_patient(async |_, staff, path| {
         let mut expected = patient();
         let change = json!({ "gender": "O", "address": "" });
         let after = staff.patch(path, &change).await.ok().json;
         expected["gender"] = "O".into();
         expected.as_object_mut().unwrap().remove("address");
-        assert_holds(&after, &expected);
+        assert_contains(&after, &expected);
         assert_eq!(after.get("address"), None);
         let after = staff.patch(path, &json!({ "medical_history": null })).await.ok().json;
         expected.as_object_mut().unwrap().remove("medical_history");
-        assert_holds(&after, &expected);
+        assert_contains(&after, &expected);
         assert_eq!(after.get("medical_history"), None);
         for (required, emptied) in
             [("first_name", json!("")), ("first_name", json!(" ")), ("last_name", json!(null))]
@@ -76,14 +76,14 @@ async fn patch_changes_what_is_given() {
             let refused = staff.patch(path, &json!({ required: emptied })).await;
             assert_eq!(refused.fields(), [required], "{emptied}");
         }
-        assert_holds(&staff.patch(path, &json!({})).await.ok().json, &expected);
-        assert_holds(&staff.get(path).await.ok().json, &expected);
+        assert_contains(&staff.patch(path, &json!({})).await.ok().json, &expected);
+        assert_contains(&staff.get(path).await.ok().json, &expected);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_and_choices_can_be_emptied_too() {
+async fn numbers_and_booleans_can_be_cleared() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let made = staff.post("/api/doctors/", &doctor()).await.ok();
@@ -100,11 +100,11 @@ async fn numbers_and_choices_can_be_emptied_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_read_can_be_sent_back() {
+async fn a_response_can_be_sent_back_as_an_update() {
     with_patient(async |_, staff, path| {
         for (method, gender) in [("PUT", "O"), ("PATCH", "M")] {
             let mut read = staff.get(path).await.ok().json;
-            // As it is, it changes nothing.
+            // Unchanged, it writes nothing.
             assert_eq!(staff.json(method, path, &[], &read).await.ok().json, read);
             read["gender"] = gender.into();
             let after = staff.json(method, path, &[], &read).await.ok().json;
@@ -112,7 +112,7 @@ async fn what_was_read_can_be_sent_back() {
                 (&after["gender"], &after["created_at"]),
                 (&json!(gender), &read["created_at"])
             );
-            // By now it is old.
+            // Its etag is stale now.
             let stale = staff.json(method, path, &[], &read).await;
             assert_eq!(stale.refusal(), (409, "STALE_ETAG"));
         }
@@ -121,7 +121,7 @@ async fn what_was_read_can_be_sent_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mask_may_say_what_changes() {
+async fn an_update_mask_selects_the_fields_that_change() {
     with_patient(async |_, staff, path| {
         let body = json!({ "first_name": "Augusta", "gender": "O" });
         for method in ["PUT", "PATCH"] {
@@ -140,7 +140,7 @@ async fn a_mask_may_say_what_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_etag_of_an_answer_is_good_for_if_match() {
+async fn the_etag_of_a_response_can_be_used_in_if_match() {
     with_patient(async |_, staff, path| {
         let change = json!({ "gender": "O" });
         let first = etag(&staff.get(path).await);
@@ -154,9 +154,9 @@ async fn the_etag_of_an_answer_is_good_for_if_match() {
         }
         let stale = staff.send("DELETE", path, &[("if-match", &first)], b"").await;
         assert_eq!(stale.refusal(), (412, "STALE_ETAG"));
-        assert_eq!(etag(&staff.get(path).await), third, "nothing has changed");
+        assert_eq!(etag(&staff.get(path).await), third, "a stale request must change nothing");
         let fourth = etag(&patch_if(staff, path, "*", &change).await.ok());
-        // As a proxy that compresses the answer passes it on.
+        // A proxy that compresses the response makes its etag weak.
         let weak = patch_if(staff, path, &format!("W/{first}"), &change).await;
         assert_eq!(weak.refusal(), (412, "STALE_ETAG"));
         patch_if(staff, path, &format!("W/{fourth}"), &change).await.ok();
@@ -167,7 +167,7 @@ async fn the_etag_of_an_answer_is_good_for_if_match() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_header_counts_before_the_body() {
+async fn if_match_overrides_the_etag_in_the_body() {
     with_patient(async |_, staff, path| {
         let first = etag(&staff.get(path).await);
         let current = staff.patch(path, &json!({ "gender": "O" })).await.ok();
@@ -179,7 +179,7 @@ async fn the_header_counts_before_the_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn if_match_where_it_means_nothing_is_not_passed_over() {
+async fn an_if_match_that_cannot_apply_is_refused() {
     with_patient(async |suite, staff, path| {
         let etag = etag(&staff.get(path).await);
         let read = staff.send("GET", path, &[("if-match", &etag)], b"").await;
@@ -190,7 +190,7 @@ async fn if_match_where_it_means_nothing_is_not_passed_over() {
         }
         for empty in ["", "\"\"", " "] {
             let refused = patch_if(staff, path, empty, &json!({ "gender": "O" })).await;
-            assert_eq!(refused.fields(), ["If-Match"], "no condition is not what is asked for");
+            assert_eq!(refused.fields(), ["If-Match"], "an empty etag must not mean no condition");
         }
         let made = staff.json("POST", "/api/patients/", &[("if-match", &etag)], &patient()).await;
         assert_eq!(made.fields(), ["If-Match"]);
@@ -202,7 +202,7 @@ async fn if_match_where_it_means_nothing_is_not_passed_over() {
         assert_eq!(refused.fields(), ["If-Match"]);
         let long = format!("\"{}\"", "x".repeat(65));
         assert_eq!(patch_if(staff, path, &long, &json!({})).await.status, 400);
-        // Where the etag is a field of the request itself.
+        // A method whose etag is a field of the request message.
         let admin = Rest::of(suite, &suite.admin().await);
         let account = suite.staff().await;
         let path = format!("/api/users/{}/deactivate/", account.user.id);
@@ -215,7 +215,7 @@ async fn if_match_where_it_means_nothing_is_not_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_is_changed_by_whom_it_is_of() {
+async fn only_the_account_of_a_profile_may_change_it() {
     run(Backend::Sqlite, async |suite| {
         let (one, other) = (suite.patient().await, suite.patient().await);
         let (own, others) = (Rest::of(suite, &one), Rest::of(suite, &other));
@@ -229,7 +229,7 @@ async fn a_profile_is_changed_by_whom_it_is_of() {
             assert_eq!(refused.refusal(), (404, "NOT_FOUND"));
         }
         assert_eq!(others.get("/api/patient-profile/").await.ok().json, before);
-        // What the body says of it must be what the path says.
+        // A `user_id` in the body must match the path.
         let mut named = patient();
         named["user_id"] = one.user.id.clone().into();
         own.put(&path, &named).await.ok();
@@ -242,7 +242,7 @@ async fn a_profile_is_changed_by_whom_it_is_of() {
             assert_eq!(own.patch(path, &named).await.refusal(), (404, "NOT_FOUND"));
             own.patch(path, &change).await.ok();
         }
-        // What was read can be sent back.
+        // A response can be sent back.
         let read = own.get("/api/patient-profile/").await.ok().json;
         own.patch("/api/patient-profile/", &read).await.ok();
         for id in ["me", "x"] {

@@ -1,4 +1,4 @@
-//! The server's certificate, so that the way an operator should connect is tested too.
+//! The server's TLS certificate, to test the recommended way to connect.
 
 use anyhow::{Context, Result};
 use rcgen::{
@@ -6,18 +6,18 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// All as PEM.
+/// Certificates and a key, as PEM.
 pub(crate) struct Certificates {
-    /// Of the authority that a client has to trust. Its key is not kept.
+    /// Certificate of the authority that clients must trust. Its key is not kept.
     pub(crate) authority: String,
-    /// Of the server, for `localhost` and `127.0.0.1`.
+    /// Certificate of the server, for `localhost` and `127.0.0.1`.
     pub(crate) server: String,
     pub(crate) server_key: String,
 }
 
 impl Certificates {
     pub(crate) fn create() -> Result<Self> {
-        Self::issue().context("cannot make the certificate of PostgreSQL")
+        Self::issue().context("cannot create the certificate of PostgreSQL")
     }
 
     fn issue() -> Result<Self, rcgen::Error> {

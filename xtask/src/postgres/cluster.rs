@@ -1,4 +1,4 @@
-//! A database cluster in a temporary folder, and the server over it.
+//! A database cluster in a temporary folder, and its server.
 
 use std::{
     fs,
@@ -14,16 +14,16 @@ use tempfile::TempDir;
 use super::{certificates::Certificates, os_user::OsUser};
 use crate::{commands, report};
 
-/// Another program may take the free port before the server does; so often in a row it will not.
+/// Attempts to start: another program may take the free port before the server does.
 const TRIES: u32 = 5;
 
-/// A server that is running.
+/// A running server.
 pub(crate) struct Cluster {
     programs: PathBuf,
     user: Option<OsUser>,
     port: u16,
     running: bool,
-    // The last field: it is removed when the server is gone.
+    // The last field, because it must be dropped after the server.
     folder: TempDir,
 }
 
@@ -32,7 +32,7 @@ impl Cluster {
         let folder = tempfile::Builder::new()
             .prefix("clinic-postgres-")
             .tempdir()
-            .context("cannot make a temporary folder")?;
+            .context("cannot create a temporary folder")?;
         let user = OsUser::when_root()?;
         let programs = programs.to_path_buf();
         let mut cluster = Self { programs, user, port: 0, running: false, folder };
@@ -59,7 +59,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// What the tests read to find the server.
+    /// Returns the environment variables by which tests find the server.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
             (
@@ -84,7 +84,7 @@ impl Cluster {
             return Ok(());
         }
         self.running = false;
-        // Nothing is kept, so there is nothing to write to the disk first.
+        // The data is not kept, so it need not be written to the disk.
         commands::quietly(&mut self.control(&["stop", "-m", "immediate"]))
             .context("cannot stop PostgreSQL")
     }
@@ -96,7 +96,7 @@ impl Cluster {
             initdb.args(locale).arg("--pgdata").arg(self.file("data"));
             commands::quietly(&mut initdb)
         };
-        // As most servers in the world: text is ordered as people do, not by bytes.
+        // As on most servers: text is sorted by a human language, not by bytes.
         let human = ["--locale=C", "--locale-provider=icu", "--icu-locale=en-US"];
         if initdb(&human).is_ok() {
             return Ok(());
@@ -112,7 +112,7 @@ impl Cluster {
         self.write("data/server.key", &certificates.server_key, 0o600)
     }
 
-    /// `pg_ctl`, which knows our server by the process id in our own folder.
+    /// Returns a command for `pg_ctl`, which finds the server by the process id in its data folder.
     fn control(&self, arguments: &[&str]) -> Command {
         let mut control = self.program("pg_ctl");
         control.args(arguments).arg("-w").arg("-D").arg(self.file("data"));
@@ -122,7 +122,7 @@ impl Cluster {
 
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
-        // The caller's folder may be closed to the other user, and his locale may not exist.
+        // The other user may have no access to the caller's folder, and the locale may not exist.
         command.current_dir(self.folder.path()).env("LC_ALL", "C").env_remove("PGOPTIONS");
         if let Some(user) = &self.user {
             user.run(&mut command);
@@ -155,8 +155,8 @@ impl Drop for Cluster {
     }
 }
 
-/// Fast rather than durable: the data lives as long as the tests. Every test has databases and
-/// pools of its own, hence the many connections.
+/// Fast rather than durable, because the data is deleted after the tests. Every test has its own
+/// databases and pools, and so needs many connections.
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''

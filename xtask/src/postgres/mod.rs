@@ -1,7 +1,7 @@
-//! A private PostgreSQL for the time of a test run.
+//! A private PostgreSQL for the duration of a test run.
 //!
-//! The server is held by a process of its own (`hold`), which ends it when its standard input ends:
-//! so the server goes away with us, however we end, and nothing needs to be looked for and killed.
+//! A separate process (`hold`) owns the server and stops it when its standard input ends. The
+//! server therefore ends with xtask, however xtask ends.
 
 mod certificates;
 mod cluster;
@@ -23,20 +23,20 @@ use clap::Args;
 use crate::report;
 pub(crate) use os_user::we_are_root;
 
-/// Runs a command with a private PostgreSQL, as the tests have it.
+/// Run a command with a private PostgreSQL, as for the tests.
 ///
-/// For one test at a time: `cargo xtask postgres -- cargo test -p clinic-records patients`.
+/// To run a single test: `cargo xtask postgres -- cargo test -p clinic-records patients`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The command; without one, the settings are printed and the server stays until Ctrl-C.
+    /// Command to run; without one, prints the settings and keeps the server until Ctrl-C.
     #[arg(last = true)]
     command: Vec<OsString>,
 }
 
-/// The process that holds the server. Not for people.
+/// Own the server until standard input ends. Internal.
 #[derive(Args)]
 pub(crate) struct HoldOptions {
-    /// Where PostgreSQL's server programs are.
+    /// Folder of PostgreSQL's server programs.
     programs: PathBuf,
 }
 
@@ -49,11 +49,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         for (name, value) in &server.settings {
             report::line(&format!("export {name}='{value}'"));
         }
-        // Until Ctrl-C ends us, and with us the server.
+        // Waits until Ctrl-C ends this process and the server.
         io::copy(&mut io::stdin(), &mut io::sink()).context("cannot wait on standard input")?;
         return server.stop().map(|()| ExitCode::SUCCESS);
     };
-    // As typed: in the caller's folder, with its terminal.
+    // In the caller's folder, with its environment and terminal.
     let mut command = Command::new(program);
     command.args(arguments);
     server.export(&mut command);
@@ -64,24 +64,24 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// A server that is running, until this is dropped.
+/// A running server. Dropping this stops it.
 pub(crate) struct Server {
     holder: Child,
     settings: Vec<(String, String)>,
 }
 
 impl Server {
-    /// Starts a server of our own; its programs are installed first when they are not there.
+    /// Starts a server, and installs its programs if they are missing.
     pub(crate) fn start() -> Result<Self> {
         let programs = programs::find_or_install()?;
-        report::step("a private PostgreSQL");
-        let me = env::current_exe().context("cannot tell where xtask itself is")?;
+        report::step("starting a private PostgreSQL");
+        let me = env::current_exe().context("cannot find the path of xtask")?;
         let mut holder = Command::new(me)
             .arg("hold-postgres")
             .arg(programs)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A group of its own: Ctrl-C is for us, and the holder then has to stop the server.
+            // A separate process group, because the holder must survive Ctrl-C to stop the server.
             .process_group(0)
             .spawn()
             .context("cannot start the process that holds PostgreSQL")?;
@@ -98,7 +98,7 @@ impl Server {
         bail!("PostgreSQL did not start")
     }
 
-    /// Tells a command where the server is.
+    /// Sets the variables by which a command finds the server.
     pub(crate) fn export(&self, command: &mut Command) {
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
     }
@@ -114,7 +114,7 @@ impl Server {
         }
         let status = self.holder.wait().context("cannot wait for PostgreSQL to stop")?;
         if !status.success() {
-            bail!("PostgreSQL did not stop as it should");
+            bail!("PostgreSQL did not stop cleanly");
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server, says where it is, and stops it when standard input ends.
+/// Starts a server, prints its settings, and stops it when standard input ends.
 pub(crate) fn hold(options: &HoldOptions) -> Result<()> {
     let cluster = cluster::Cluster::start(&options.programs)?;
     let mut settings = cluster
@@ -138,7 +138,7 @@ pub(crate) fn hold(options: &HoldOptions) -> Result<()> {
         .collect::<String>();
     settings.push_str(READY);
     settings.push('\n');
-    // Nobody to read it any more means that it is time to stop, as does a failure to wait.
+    // Stops at once if the parent has closed the pipe, or if waiting fails.
     let mut stdout = io::stdout();
     if stdout.write_all(settings.as_bytes()).and_then(|()| stdout.flush()).is_ok() {
         let mut rest = Vec::new();

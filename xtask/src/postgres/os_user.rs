@@ -1,4 +1,4 @@
-//! Whom the server runs as: it refuses to be root.
+//! The system user that runs the server, which refuses to run as root.
 
 use std::{
     os::unix::{fs::chown, process::CommandExt},
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::commands;
 
-/// Another user of the system, taken because we are root.
+/// Another system user, used if xtask runs as root.
 pub(crate) struct OsUser {
     pub(crate) name: String,
     uid: u32,
@@ -18,7 +18,7 @@ pub(crate) struct OsUser {
 }
 
 impl OsUser {
-    /// Nobody else, unless we are root.
+    /// Returns another user if xtask runs as root, otherwise None.
     pub(crate) fn when_root() -> Result<Option<Self>> {
         if !we_are_root() {
             return Ok(None);
@@ -33,7 +33,7 @@ impl OsUser {
         bail!("PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`")
     }
 
-    /// Lets a command run as this user, without root's groups (std drops them along).
+    /// Makes a command run as this user. std drops root's groups too.
     pub(crate) fn run(&self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }

@@ -1,4 +1,4 @@
-//! PostgreSQL's server programs: where they are, and how they get there.
+//! Finds or installs PostgreSQL's server programs.
 
 use std::{
     cmp::Reverse,
@@ -14,11 +14,10 @@ use crate::{
     packages::{Installer, Scripts},
 };
 
-/// What a folder must hold to be of use.
+/// Programs that a usable folder contains.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
 
-/// Folders that hold a folder per version: parent, beginning of the version's folder, and the way
-/// from there.
+/// Places with one folder per version: parent, prefix of the version's folder, and subfolder.
 const VERSIONED: [(&str, &str, &str); 7] = [
     // Debian and its relatives.
     ("/usr/lib/postgresql", "", "bin"),
@@ -33,7 +32,7 @@ const VERSIONED: [(&str, &str, &str); 7] = [
     ("/home/linuxbrew/.linuxbrew/opt", "postgresql@", "bin"),
 ];
 
-/// The folder of the programs; installs them when there is none.
+/// Returns the folder of the programs; installs them if they are missing.
 pub(crate) fn find_or_install() -> Result<PathBuf> {
     if let Some(folder) = find() {
         return Ok(folder);
@@ -41,14 +40,14 @@ pub(crate) fn find_or_install() -> Result<PathBuf> {
     let Some(installer) = Installer::find(&INSTALL) else {
         bail!(
             "PostgreSQL's server programs (initdb, postgres, pg_ctl) are not installed, and xtask \
-             may not install them: install your system's PostgreSQL server package, or run \
+             cannot install them: install your system's PostgreSQL server package, or run \
              `cargo xtask test --sqlite-only`"
         );
     };
     installer
         .run("PostgreSQL")
-        .context("cannot install PostgreSQL (`cargo xtask test --sqlite-only` does without)")?;
-    find().context("PostgreSQL was installed, but its server programs are nowhere to be found")
+        .context("cannot install PostgreSQL (`cargo xtask test --sqlite-only` does not need it)")?;
+    find().context("PostgreSQL was installed, but its server programs were not found")
 }
 
 fn find() -> Option<PathBuf> {
@@ -63,7 +62,7 @@ fn find() -> Option<PathBuf> {
         .find(|folder| PROGRAMS.iter().all(|program| commands::is_program(&folder.join(program))))
 }
 
-/// The folders in `parent` whose name is `beginning` and a version.
+/// Returns the folders in `parent` that are named `beginning` and a version.
 fn newest_first(parent: &Path, beginning: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
     let mut folders: Vec<_> = entries
@@ -78,16 +77,16 @@ fn newest_first(parent: &Path, beginning: &str) -> Vec<PathBuf> {
     folders.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// `17` or, as it was once, `9.6`.
+/// Parses a version: `17`, or `9.6` in the old scheme.
 fn version(text: &str) -> Option<Vec<u32>> {
     text.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// How each package manager installs it.
+/// Scripts that install PostgreSQL.
 const INSTALL: Scripts = [
     (
         "apt-get",
-        // Debian's package would start a server of its own for good, unless told beforehand.
+        // Without the setting, Debian's package would create and start a server permanently.
         "export DEBIAN_FRONTEND=noninteractive
          setting=/etc/postgresql-common/createcluster.conf
          if [ ! -e $setting ]; then

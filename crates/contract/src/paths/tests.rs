@@ -4,7 +4,7 @@ use prost_reflect::DescriptorPool;
 
 use super::*;
 
-/// The paths of a method with these options.
+/// Returns the paths of a method with these options.
 fn read_options(options: &str) -> Result<Option<Paths>> {
     let directory = tempfile::tempdir().unwrap();
     let text = format!(
@@ -120,7 +120,7 @@ fn what_is_not_understood_is_refused_with_the_methods_name() {
     ] {
         let error = refused(&format!("option (google.api.http) = {{ get: \"{path}\" }};"));
         assert!(error.starts_with("clinic.probe.v1.Probe.Call: "), "{error}");
-        assert!(error.contains(&format!("the path {path} is not made of")), "{error}");
+        assert!(error.contains(&format!("the path {path} has segments")), "{error}");
     }
     let error = refused(
         "option (google.api.http) = { get: \"/a\" additional_bindings: { get: \"/a/*\" } };",
@@ -132,7 +132,7 @@ fn what_is_not_understood_is_refused_with_the_methods_name() {
 fn a_rule_needs_a_method_of_http_that_is_known() {
     for rule in ["", "body: \"*\"", "custom: { kind: \"HEAD\" path: \"/a\" }"] {
         let error = refused(&format!("option (google.api.http) = {{ {rule} }};"));
-        assert!(error.contains("has no method of HTTP"), "{error}");
+        assert!(error.contains("has no HTTP method"), "{error}");
     }
 }
 
@@ -142,5 +142,5 @@ fn what_is_said_of_no_path_is_refused() {
         "option (google.api.http) = { get: \"/a\" };
         option (clinic.rest.v1.paths) = { path: \"/a/\" only: [ROLE_ADMIN] };",
     );
-    assert!(error.contains("/a/ is no path of its google.api.http rule"), "{error}");
+    assert!(error.contains("/a/ is not a path of its google.api.http rule"), "{error}");
 }

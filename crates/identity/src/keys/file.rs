@@ -1,5 +1,5 @@
-//! Files of the keys directory: written whole or not at all, and refused when others could have
-//! read or changed them.
+//! Files of the keys directory: written atomically, and refused if other users could have read or
+//! changed them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,13 +10,13 @@ use clinic_clock::Clock;
 
 use super::KeyError;
 
-/// A key is 119 bytes and a trusted issuer some hundred; what is larger is not one of ours.
+/// Maximum size of a file. A key is 119 bytes and a trusted issuer a few hundred.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Who else may do what with a file.
+/// Access that other users may have to a file.
 #[derive(Clone, Copy)]
 pub(super) enum Secrecy {
-    /// Nobody else may even read it.
+    /// Others may not even read it.
     Private,
     /// Others may read it, but not change it.
     Public,
@@ -34,7 +34,7 @@ impl Secrecy {
 pub(super) fn read(path: &Path, secrecy: Secrecy) -> Result<String, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
-    // Of the open file, so that it cannot be exchanged between the check and the reading.
+    // Check the open file, so that it cannot be replaced between the check and the read.
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     if mode & secrecy.refused_bits() != 0 {
         return Err(KeyError::TooOpen { path: path.to_owned() });
@@ -44,16 +44,16 @@ pub(super) fn read(path: &Path, secrecy: Secrecy) -> Result<String, KeyError> {
     Ok(text)
 }
 
-/// Writes a file with mode 0600 so that a reader, or a crash, sees all of it or nothing.
+/// Writes a file with mode 0600 atomically, even if the process or the machine crashes.
 pub(super) fn write(path: &Path, content: &str, clock: &Clock) -> Result<(), KeyError> {
     let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
     make_directory(directory)?;
-    // A name that no list of keys takes for a key: it begins with a dot.
+    // `list` ignores names that begin with a dot.
     let temporary = directory.join(format!(".{}.tmp", clock.new_id()));
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // What is left over is only in the way; the failure to report is the first one.
+        // Ignore a failed cleanup: the error to report is the first one.
         let _ = fs::remove_file(&temporary);
     }
     written.and_then(|()| File::open(directory)?.sync_all()).map_err(unwritable)
@@ -73,8 +73,8 @@ pub(super) fn make_directory(path: &Path) -> Result<(), KeyError> {
         .map_err(|source| KeyError::Unwritable { path: path.to_owned(), source })
 }
 
-/// Makes the directory if need be, and keeps other processes that would change it waiting until
-/// the lock is dropped. The directory is locked itself: that needs no right to write in it.
+/// Creates the directory if needed and locks it. Other processes that want to change it wait until
+/// the returned file is dropped. Locking the directory itself needs no write permission.
 pub(super) fn lock(path: &Path) -> Result<File, KeyError> {
     make_directory(path)?;
     let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };
@@ -83,7 +83,7 @@ pub(super) fn lock(path: &Path) -> Result<File, KeyError> {
     Ok(directory)
 }
 
-/// The entries of a directory with that extension, by name without it, sorted; none when the
+/// Returns the files with that extension, sorted by name without the extension. Empty if the
 /// directory does not exist.
 pub(super) fn list(directory: &Path, extension: &str) -> Result<Vec<(String, PathBuf)>, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: directory.to_owned(), source };
@@ -105,7 +105,7 @@ pub(super) fn list(directory: &Path, extension: &str) -> Result<Vec<(String, Pat
     Ok(found)
 }
 
-/// The names of the directories in a directory, sorted.
+/// Returns the names of the subdirectories, sorted.
 pub(super) fn directories(path: &Path) -> Result<Vec<String>, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
     let mut found = Vec::new();

@@ -13,11 +13,11 @@ pub struct Jwk {
     pub crv: String,
     /// The public key, base64url.
     pub x: String,
-    /// What the `kid` of a token names.
+    /// Key id: the `kid` of the tokens that it signs.
     pub kid: String,
-    /// `EdDSA`.
+    /// Algorithm: `EdDSA`.
     pub alg: String,
-    /// `sig`.
+    /// Use: `sig`.
     #[serde(rename = "use")]
     pub usage: String,
 }
@@ -34,7 +34,7 @@ impl Jwk {
         }
     }
 
-    /// The public key's 32 bytes; none when this is not an Ed25519 key for signatures.
+    /// Returns the public key's 32 bytes. None if this is not an Ed25519 key for signatures.
     pub(crate) fn public_key(&self) -> Option<[u8; 32]> {
         let ours = self.kty == "OKP"
             && self.crv == "Ed25519"

@@ -1,4 +1,4 @@
-//! The keys directory: who signs with what, and whom the services believe.
+//! The keys directory: private keys for signing, and the public keys that services trust.
 //!
 //! ```text
 //! access/<kid>.pem           private; signs access tokens; only auth reads it
@@ -6,9 +6,9 @@
 //! trusted/<name>.json        public; the keys of <name>, and whether it may act for users
 //! ```
 //!
-//! A key id is a UUIDv7, so that the newest sorts last. Nothing is ever changed in place: a file
-//! appears whole, and taking a key away is deleting its file (and its entry in `trusted`). Whoever
-//! adds keys locks the directory, since adding one reads and writes several files.
+//! A key id is a UUIDv7, so the newest sorts last. Files are never changed in place, but replaced
+//! atomically. To remove a key, delete its file and its entry in `trusted`. Adding keys locks the
+//! directory, because it reads and writes several files.
 
 mod file;
 mod jwk;
@@ -27,7 +27,7 @@ pub use trusted::ActsFor;
 use trusted::TrustedIssuer;
 pub(crate) use trusted::{TrustedKey, TrustedKeys};
 
-/// The issuers of the suite itself. Only the gateway sees users.
+/// The suite's own issuers. Only the gateway acts for users.
 const ISSUERS: [(&str, ActsFor); 4] = [
     ("assignment", ActsFor::Itself),
     ("auth", ActsFor::Itself),
@@ -35,52 +35,52 @@ const ISSUERS: [(&str, ActsFor); 4] = [
     ("records", ActsFor::Itself),
 ];
 
-/// Why keys cannot be used. Each is one sentence that says what to do.
+/// Why keys cannot be used. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// There is no key where one is needed.
-    #[error("there are no keys in {}: run `clinic keys init`, or copy this part from the folder where the keys of the suite were made", path.display())]
+    /// A directory has no keys.
+    #[error("there are no keys in {}: run `clinic keys init`, or copy this folder from the machine where the suite's keys were created", path.display())]
     Missing {
         /// The directory.
         path: PathBuf,
     },
     /// A file or directory cannot be read.
-    #[error("{} cannot be read ({source}): let this user read it", path.display())]
+    #[error("{} cannot be read ({source}): make it readable for this user", path.display())]
     Unreadable {
-        /// What cannot be read.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file or directory cannot be made.
-    #[error("{} cannot be written ({source}): let this user write there", path.display())]
+    /// A file or directory cannot be written.
+    #[error("{} cannot be written ({source}): make it writable for this user", path.display())]
     Unwritable {
-        /// What cannot be written.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Others may read a private key, or change a public one.
-    #[error("{0} is open to other users: run `chmod 600 {0}`, and replace the key if others were there", path.display())]
+    /// Other users may read a private key, or change a public one.
+    #[error("{0} is open to other users: run `chmod 600 {0}`, and replace the key if others may have used this access", path.display())]
     TooOpen {
         /// The file.
         path: PathBuf,
     },
-    /// A file holds something else.
+    /// A file is not a valid key file.
     #[error("{} is not a usable key file ({problem}): restore it or copy it again; only if all processes use this folder, delete it and run `clinic keys init`", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// A name that cannot be an issuer's.
+    /// A name is not valid for an issuer.
     #[error(
         "an issuer's name is 1 to 63 lower-case letters, digits and hyphens, beginning with a letter"
     )]
     Name,
-    /// The cryptographic library refused.
-    #[error("a key could not be made or used: check that the system has randomness")]
+    /// The cryptographic library failed.
+    #[error("a key could not be created or used: check that the system has randomness")]
     Crypto,
 }
 
@@ -91,27 +91,26 @@ pub struct KeyDir {
 }
 
 impl KeyDir {
-    /// The keys in a directory, which need not exist yet.
+    /// Returns the keys directory at that path. It need not exist yet.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self { root: path.as_ref().into() }
     }
 
-    /// Whether an issuer of that name is the suite's own, which no other may be.
-    pub fn is_of_the_suite(name: &str) -> bool {
+    /// Returns whether the name is reserved for an issuer of the suite.
+    pub fn is_reserved(name: &str) -> bool {
         ISSUERS.iter().any(|(own, _)| *own == name)
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.root
     }
 
-    /// Makes what is missing: a key for access tokens, and a trusted key for each issuer of the
-    /// suite. Returns the files that were written, as paths in the directory; none when all was
-    /// there.
+    /// Creates the missing keys: one for access tokens, and a trusted one for each issuer of the
+    /// suite. Returns the files that were written, as paths in the directory.
     ///
     /// # Errors
-    /// When the directory cannot be read or written, or holds something that is no key.
+    /// If the directory cannot be read or written, or contains an invalid key.
     pub fn init(&self, clock: &Clock) -> Result<Vec<String>, KeyError> {
         let _lock = file::lock(&self.root)?;
         let mut made = Vec::new();
@@ -124,18 +123,18 @@ impl KeyDir {
         Ok(made)
     }
 
-    /// Adds a key for access tokens and one for each issuer whose private keys are here. The new
-    /// ones sign from now on (after [`signing::SETTLE_SECONDS`]); the old ones stay trusted.
-    /// Returns the files that were written.
+    /// Adds a key for access tokens and one for each issuer whose private keys are here. New keys
+    /// begin to sign after [`signing::SETTLE_SECONDS`]; old ones stay trusted. Returns the files
+    /// that were written.
     ///
     /// # Errors
-    /// As [`KeyDir::init`], and when there is nothing to rotate.
+    /// As for [`KeyDir::init`], and if there is nothing to rotate.
     pub fn rotate(&self, clock: &Clock) -> Result<Vec<String>, KeyError> {
         if file::list(&self.access(), "pem")?.is_empty() {
             return Err(KeyError::Missing { path: self.access() });
         }
         let _lock = file::lock(&self.root)?;
-        // All are read before anything is added.
+        // Read all of them before adding anything.
         let names = file::directories(&self.root.join("issuers"))?;
         let issuers = names.iter().map(|name| {
             let missing = || KeyError::Missing { path: self.trusted(name) };
@@ -149,11 +148,11 @@ impl KeyDir {
         Ok(made)
     }
 
-    /// Makes an issuer of forwarded claims, such as an operator's own internal service, unless it
-    /// is there. Returns the files that were written.
+    /// Creates an issuer of forwarded claims, such as an operator's own internal service, unless it
+    /// exists. Returns the files that were written.
     ///
     /// # Errors
-    /// As [`KeyDir::init`], and when the name cannot be an issuer's.
+    /// As for [`KeyDir::init`], and if the name is not valid for an issuer.
     pub fn add_issuer(
         &self,
         name: &str,
@@ -176,7 +175,7 @@ impl KeyDir {
         let mut issuer = known.clone().unwrap_or_else(|| TrustedIssuer::new(name, acts_for));
         if keys.is_empty() {
             return if known.is_some() {
-                // The private key is somewhere else, where only its holder can read it.
+                // The private key is kept elsewhere, where only its owner can read it.
                 Ok(Vec::new())
             } else {
                 self.add_issuer_key(issuer, clock).map(Vec::from)
@@ -198,7 +197,7 @@ impl KeyDir {
         Ok(format!("access/{}.pem", key.kid))
     }
 
-    /// The public half first: a key must be trusted before anything is signed with it.
+    /// Writes the public half first: a key must be trusted before it signs anything.
     fn add_issuer_key(
         &self,
         mut issuer: TrustedIssuer,
@@ -229,8 +228,8 @@ impl KeyDir {
         self.root.join("trusted").join(format!("{name}.json"))
     }
 
-    /// The keys that sign access tokens. Where there were keys before, a file that cannot be used
-    /// any more counts as it was: it must not keep the other files' changes out.
+    /// Returns the keys that sign access tokens. If a file has become unusable, its key in `before`
+    /// stays in use, so that one bad file does not block changes to the others.
     pub(crate) fn access_keys(
         &self,
         before: Option<&SigningKeys>,
@@ -238,7 +237,7 @@ impl KeyDir {
         SigningKeys::read(&self.access(), before)
     }
 
-    /// The keys that sign claims as that issuer; `before` as in [`KeyDir::access_keys`].
+    /// Returns the keys that sign claims as that issuer; `before` as in [`KeyDir::access_keys`].
     pub(crate) fn issuer_keys(
         &self,
         name: &str,
@@ -248,7 +247,7 @@ impl KeyDir {
         SigningKeys::read(&self.issuer(name), before)
     }
 
-    /// The keys of everyone who is believed; `before` as in [`KeyDir::access_keys`].
+    /// Returns the keys of all trusted issuers; `before` as in [`KeyDir::access_keys`].
     pub(crate) fn trusted_keys(
         &self,
         before: Option<&TrustedKeys>,
@@ -257,7 +256,7 @@ impl KeyDir {
     }
 }
 
-/// A name becomes a file name and the subject of tokens, so it is plain.
+/// Restricts names, because a name becomes a file name and the issuer of tokens.
 fn check_name(name: &str) -> Result<(), KeyError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase());

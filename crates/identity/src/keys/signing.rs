@@ -11,13 +11,12 @@ use uuid::Uuid;
 use super::file::{self, Secrecy};
 use super::{Jwk, KeyError};
 
-/// How old a key must be before it signs while an older one can. Every process has read the files
-/// again by then (30 s, and a little more), also when its clock is a minute ahead of the machine
-/// that made the key: whichever auth the gateway asks for a key that it does not know, it is
-/// published there before anything is signed with it.
+/// Minimum age of a key before it signs, unless there is no older key. By then every process has
+/// reread the files (every 30 s, plus a margin), even if its clock is a minute ahead of the machine
+/// that created the key. So every replica of auth publishes the key before any of them uses it.
 pub(super) const SETTLE_SECONDS: i64 = 95;
 
-/// A private key. No `Debug`: it would only be a way to print it.
+/// A private key. Without `Debug`, so that it cannot be printed.
 #[derive(Clone)]
 pub(crate) struct SigningKey {
     pub(crate) kid: String,
@@ -26,7 +25,7 @@ pub(crate) struct SigningKey {
     made_at: i64,
 }
 
-/// Private keys of one purpose, newest first; never empty.
+/// Private keys for one purpose, newest first; never empty.
 pub(crate) struct SigningKeys(Vec<SigningKey>);
 
 impl PartialEq for SigningKeys {
@@ -43,7 +42,7 @@ impl SigningKeys {
                 (Ok(key), _) => keys.push(key),
                 (Err(error), None) => return Err(error),
                 (Err(error), Some(before)) => {
-                    tracing::warn!(%error, "a key counts as it was before");
+                    tracing::warn!(%error, "cannot reload a key file; its old key stays in use");
                     keys.extend(before.0.iter().find(|key| key.kid == kid).cloned());
                 }
             }
@@ -54,14 +53,14 @@ impl SigningKeys {
         Ok(Self(keys))
     }
 
-    /// The key that signs at that time (seconds since 1970): the newest that has settled, or the
-    /// oldest when none has.
+    /// Returns the key that signs at that time (seconds since 1970): the newest that has reached
+    /// the minimum age, or the oldest if none has.
     pub(crate) fn at(&self, now: i64) -> Option<&SigningKey> {
         let settled = |key: &&SigningKey| key.made_at.saturating_add(SETTLE_SECONDS) <= now;
         self.0.iter().find(settled).or(self.0.last())
     }
 
-    /// The public keys, newest first.
+    /// Returns the public keys, newest first.
     pub(crate) fn public(&self) -> Vec<Jwk> {
         self.0.iter().map(|key| key.public.clone()).collect()
     }
@@ -71,12 +70,12 @@ pub(super) fn read(kid: &str, path: &Path) -> Result<SigningKey, KeyError> {
     let text = file::read(path, Secrecy::Private)?;
     let invalid =
         |problem: &str| KeyError::Invalid { path: path.to_owned(), problem: problem.to_owned() };
-    // Of the name only: anything in the file could be quoted by a message about it.
+    // Drop the errors of the parsers, which could quote the private key.
     let id = Uuid::try_parse(kid).map_err(|_| invalid("its name is not a UUID"))?;
     let pem = pem::parse(&text).map_err(|_| invalid("it is not PEM"))?;
     let pair = Ed25519KeyPair::from_pkcs8(pem.contents())
         .map_err(|_| invalid("it is not an Ed25519 private key in PKCS#8 form"))?;
-    // An id of another kind (an operator's own) has no time: such a key counts as an old one.
+    // Other kinds of ids, chosen by an operator, have no time: such a key counts as old.
     let made_at = id.get_timestamp().map_or(0, |t| i64::try_from(t.to_unix().0).unwrap_or(0));
     Ok(SigningKey {
         kid: kid.to_owned(),
@@ -86,7 +85,7 @@ pub(super) fn read(kid: &str, path: &Path) -> Result<SigningKey, KeyError> {
     })
 }
 
-/// A new key that is nowhere yet.
+/// A new key that is not stored yet.
 pub(super) struct NewKey {
     pub(super) kid: String,
     pub(super) pem: String,
@@ -95,7 +94,7 @@ pub(super) struct NewKey {
 
 pub(super) fn generate(clock: &Clock) -> Result<NewKey, KeyError> {
     let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Crypto)?;
-    // Version 1 holds the private half only: what OpenSSL writes, and every tool reads.
+    // Version 1 contains only the private half. OpenSSL writes it, and every tool reads it.
     let der = pair.to_pkcs8v1().map_err(|_| KeyError::Crypto)?;
     let kid = clock.new_id().to_string();
     let public = Jwk::new(&kid, pair.public_key().as_ref());

@@ -174,7 +174,7 @@ fn processes_that_make_keys_at_once_make_them_once() {
             scope.spawn(|| keys.rotate(&clock).unwrap());
         }
     });
-    // Every private key is trusted: no process wrote over what another one had added.
+    // Every private key is trusted: no process overwrote the keys of another.
     let trusted = keys.trusted_keys(None).unwrap();
     for (name, _) in ISSUERS {
         let public = keys.issuer_keys(name, None).unwrap().public();

@@ -1,4 +1,4 @@
-//! Public keys: who is believed, and as whom.
+//! Public keys: the trusted issuers, and the principals that each may sign claims for.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::file::{self, Secrecy};
 use super::{Jwk, KeyError};
 
-/// As whom an issuer may present claims.
+/// The principals that an issuer may sign claims for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActsFor {
-    /// For any user: it has verified who calls. Also as itself.
+    /// Any user, because the issuer authenticates them; and itself.
     Users,
-    /// Only as itself, a `SERVICE`.
+    /// Only itself, a `SERVICE`.
     Itself,
 }
 
@@ -39,7 +39,7 @@ impl TrustedIssuer {
         &self.issuer
     }
 
-    /// Adds a key, newest first, unless it is there.
+    /// Adds a key, newest first, unless it is present.
     pub(super) fn add(&mut self, key: Jwk) {
         if !self.keys.contains(&key) {
             self.keys.push(key);
@@ -53,7 +53,7 @@ impl TrustedIssuer {
         let issuer: Self =
             serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
         if issuer.issuer != name {
-            return Err(invalid(format!("its issuer is not `{name}`, as its name says")));
+            return Err(invalid(format!("its issuer must be `{name}`, like the file's name")));
         }
         Ok(issuer)
     }
@@ -67,7 +67,7 @@ impl TrustedIssuer {
     }
 }
 
-/// A key that is believed.
+/// A trusted key.
 #[derive(Clone)]
 pub(crate) struct TrustedKey {
     pub(crate) issuer: Arc<str>,
@@ -83,7 +83,7 @@ impl PartialEq for TrustedKey {
     }
 }
 
-/// Every key that is believed, by its id.
+/// All trusted keys by id.
 #[derive(PartialEq)]
 pub(crate) struct TrustedKeys(HashMap<String, TrustedKey>);
 
@@ -96,7 +96,7 @@ impl TrustedKeys {
                 (Ok(keys), _) => keys,
                 (Err(error), None) => return Err(error),
                 (Err(error), Some(before)) => {
-                    tracing::warn!(%error, "an issuer counts as it was before");
+                    tracing::warn!(%error, "cannot reload an issuer; its old keys stay trusted");
                     let of_file = before.0.values().filter(|key| *key.issuer == *name);
                     of_file.filter(|key| all.get(&key.public.kid).is_none()).cloned().collect()
                 }
@@ -109,7 +109,7 @@ impl TrustedKeys {
         Ok(all)
     }
 
-    /// The keys in a file, none of which may be there already.
+    /// Returns the keys in a file. Fails if one of them is already known.
     fn keys_of(&self, name: &str, path: &Path) -> Result<Vec<TrustedKey>, KeyError> {
         super::check_name(name)?;
         let TrustedIssuer { issuer, acts_for, keys } = TrustedIssuer::read(name, path)?;
@@ -118,9 +118,9 @@ impl TrustedKeys {
         let mut found: Vec<TrustedKey> = Vec::new();
         for jwk in keys {
             let kid = jwk.kid.clone();
-            // Two issuers with one key could speak for each other.
+            // Two issuers with one key could sign claims as each other.
             if self.get(&kid).is_some() || found.iter().any(|key| key.public.kid == kid) {
-                return Err(invalid(format!("key `{kid}` is there twice")));
+                return Err(invalid(format!("key `{kid}` occurs twice")));
             }
             let key = TrustedKey::new(Arc::clone(&issuer), acts_for, jwk)
                 .ok_or_else(|| invalid(format!("key `{kid}` is not an Ed25519 key")))?;

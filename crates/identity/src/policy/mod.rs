@@ -1,5 +1,5 @@
-//! Access rules: the `(clinic.access.v1.rule)` of every method. Fails closed: a method without a rule,
-//! or with one that admits nobody in particular, stops the process.
+//! Access rules: the `(clinic.access.v1.rule)` of every method. Fails closed: a process does not
+//! start if a method has no rule, or a rule that names no callers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use clinic_proto::access::v1::Role;
 
 use crate::{Principal, Roles};
 
-/// What the gateway and the services have to know of a method.
+/// Properties of a method, for the gateway and the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Who may call it.
-    pub access: Access,
-    /// Whether a call is a stream of requests, instead of one.
+    /// The allowed callers.
+    pub access: AllowedCallers,
+    /// Whether a call has a stream of requests instead of one.
     pub takes_stream: bool,
-    /// Whether it changes nothing, so that a call may be given up at any time.
+    /// Whether it changes nothing. Such a call may be cancelled at any time.
     pub is_read: bool,
-    /// Whether a call may be made again: it changes nothing, and is one request with one answer.
+    /// Whether a call may be retried: it changes nothing and is unary.
     pub is_repeatable: bool,
-    /// Whether its answer may be compressed: not unless the contract says so.
+    /// Whether its response may be compressed. False unless the contract allows it.
     pub compressible: bool,
 }
 
-/// Who may call a method.
+/// The callers that a rule admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Anyone, also without a token.
+pub enum AllowedCallers {
+    /// Everyone, even without a token.
     Public,
     /// Every signed-in account, but no internal service.
     SignedIn,
@@ -35,26 +35,26 @@ pub enum Access {
     AnyOf(Roles),
 }
 
-/// Why a caller may not call a method.
+/// Reason for denying a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// Nobody is signed in.
+    /// The caller is not signed in.
     Unauthenticated,
-    /// The caller is known, and is not one of those who may.
+    /// The caller is authenticated but not one of the allowed callers.
     RoleRequired,
 }
 
-/// The rule of every method.
+/// The rules of all methods.
 #[derive(Debug)]
 pub struct Policy {
     rules: HashMap<Arc<str>, Rule>,
 }
 
 impl Policy {
-    /// Takes the rules of all methods from an encoded `FileDescriptorSet`.
+    /// Reads the rules of all methods from an encoded `FileDescriptorSet`.
     ///
     /// # Errors
-    /// When a method of a `clinic.*` package has no rule that says who may call it.
+    /// If the descriptors are invalid, or a method of a `clinic.*` package has no usable rule.
     pub fn from_descriptors(descriptors: &[u8]) -> Result<Self, AccessError> {
         let methods = clinic_contract::methods(descriptors)?.into_iter();
         let rules: Result<_, _> =
@@ -62,27 +62,27 @@ impl Policy {
         Ok(Self { rules: rules? })
     }
 
-    /// The rule of a method, by its path `/package.Service/Method`; none for an unknown method.
+    /// Returns the rule of a method by its path, `/package.Service/Method`. None if it is unknown.
     pub fn rule(&self, path: &str) -> Option<&Rule> {
         self.rules.get(path)
     }
 
-    /// The same with the path, which can be kept without a copy.
+    /// Returns the rule together with its path, which callers can keep without a copy.
     pub fn find(&self, path: &str) -> Option<(&Arc<str>, &Rule)> {
         self.rules.get_key_value(path)
     }
 
-    /// All methods by path, in no particular order.
+    /// Returns all methods by path, in no particular order.
     pub fn methods(&self) -> impl Iterator<Item = (&str, &Rule)> {
         self.rules.iter().map(|(path, rule)| (&**path, rule))
     }
 }
 
-impl Access {
+impl AllowedCallers {
     /// Checks whether the principal may call the method.
     ///
     /// # Errors
-    /// Why it may not.
+    /// The reason for the denial.
     pub fn check(&self, principal: &Principal) -> Result<(), Denied> {
         let admitted = match self {
             Self::Public => return Ok(()),
@@ -104,16 +104,16 @@ fn path(method: &Method) -> Arc<str> {
 fn rule(method: &Method) -> Result<Rule, AccessError> {
     let Method { takes_stream, gives_stream, is_read, compressible, .. } = *method;
     let access = match &method.callers {
-        Callers::Public => Access::Public,
-        Callers::SignedIn => Access::SignedIn,
+        Callers::Public => AllowedCallers::Public,
+        Callers::SignedIn => AllowedCallers::SignedIn,
         Callers::AnyOf(numbers) => {
-            let problem = "any_of names something that is no role";
+            let problem = "any_of contains an unknown role";
             let unknown = || AccessError::Rule { method: method.path.clone(), problem };
             let role = |number: &i32| match Role::try_from(*number) {
                 Err(_) | Ok(Role::Unspecified) => Err(unknown()),
                 Ok(role) => Ok(role),
             };
-            Access::AnyOf(numbers.iter().map(role).collect::<Result<Roles, _>>()?)
+            AllowedCallers::AnyOf(numbers.iter().map(role).collect::<Result<Roles, _>>()?)
         }
     };
     let is_repeatable = is_read && !takes_stream && !gives_stream;

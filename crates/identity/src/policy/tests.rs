@@ -8,7 +8,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 use super::*;
 use crate::User;
 
-/// The descriptors of a contract with one service of that body.
+/// Returns the descriptors of a contract with one service that has this body.
 fn descriptors(body: &str) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let text = format!(
@@ -111,7 +111,7 @@ fn exactly_the_methods_that_get_and_list_change_nothing() {
     for (path, rule) in policy.methods() {
         let name = path.rsplit('/').next().unwrap();
         let reads = ["Get", "List", "BatchGet"].iter().any(|verb| name.starts_with(verb));
-        assert_eq!(rule.is_read, reads, "{path}: say idempotency_level = NO_SIDE_EFFECTS, or not");
+        assert_eq!(rule.is_read, reads, "{path}: idempotency_level must fit the method's verb");
     }
 }
 

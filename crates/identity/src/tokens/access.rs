@@ -1,4 +1,4 @@
-//! Access tokens: made by auth, read by the gateway.
+//! Access tokens: auth signs them, the gateway verifies them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,43 +10,43 @@ use jsonwebtoken::DecodingKey;
 use quick_cache::sync::Cache;
 
 use super::{CACHED, Fingerprint, Kind, TokenError, fingerprint, has_expired};
-use crate::fresh::Fresh;
 use crate::keys::{Jwk, KeyDir, KeyError, SigningKeys};
+use crate::reloaded::Reloaded;
 use crate::{Principal, User};
 
-/// `typ` after RFC 9068.
+/// `typ` as in RFC 9068.
 const ACCESS: Kind = Kind { typ: "at+jwt", audience: "clinic", sent_at_once: false };
 
-/// The issuer of access tokens where nothing else is configured.
+/// Default issuer of access tokens.
 pub const DEFAULT_ISSUER: &str = "clinic";
 
-/// A principal that is known until a time.
+/// An authenticated principal, valid until its token expires.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authenticated {
-    /// Who the call is made for.
+    /// The caller on whose behalf the call is made.
     pub principal: Principal,
-    /// When its access token expires, in seconds since 1970.
+    /// Expiry of its access token, in seconds since 1970.
     pub exp: i64,
 }
 
 impl Authenticated {
-    /// A call without an access token.
+    /// A caller without an access token.
     pub const ANONYMOUS: Self = Self { principal: Principal::Anonymous, exp: i64::MAX };
 }
 
-/// Makes access tokens.
+/// Signer of access tokens.
 pub struct AccessSigner {
-    keys: Fresh<SigningKeys>,
+    keys: Reloaded<SigningKeys>,
     issuer: String,
     ttl: TimeDelta,
     clock: Clock,
 }
 
 impl AccessSigner {
-    /// Signs with the keys of that directory.
+    /// Creates a signer with the keys of that directory.
     ///
     /// # Errors
-    /// When there are no usable keys.
+    /// If there are no usable keys.
     pub fn open(
         keys: &KeyDir,
         issuer: impl Into<String>,
@@ -54,14 +54,14 @@ impl AccessSigner {
         clock: Clock,
     ) -> Result<Self, KeyError> {
         let directory = keys.clone();
-        let keys = Fresh::open(clock.clone(), move |before| directory.access_keys(before))?;
+        let keys = Reloaded::open(clock.clone(), move |before| directory.access_keys(before))?;
         Ok(Self { keys, issuer: issuer.into(), ttl, clock })
     }
 
-    /// A token for a signed-in account, and when it expires.
+    /// Returns a token for a signed-in account, and its expiry.
     ///
     /// # Errors
-    /// When the cryptographic library refuses.
+    /// If the cryptographic library fails.
     pub fn sign(&self, user: &User) -> Result<(String, DateTime<Utc>), KeyError> {
         let now = self.clock.unix();
         let exp = now.saturating_add(self.ttl.num_seconds());
@@ -71,13 +71,13 @@ impl AccessSigner {
         Ok((token, DateTime::from_timestamp(exp, 0).unwrap_or_default()))
     }
 
-    /// The public keys, newest first.
+    /// Returns the public keys, newest first.
     pub fn jwks(&self) -> Vec<Jwk> {
         self.keys.get().public()
     }
 }
 
-/// Reads access tokens, with keys that it is given.
+/// Verifier of access tokens, with keys from [`AccessVerifier::set_keys`].
 pub struct AccessVerifier {
     keys: RwLock<Arc<KeySet>>,
     cache: Cache<Fingerprint, Remembered>,
@@ -90,7 +90,7 @@ pub struct AccessVerifier {
 struct KeySet {
     keys: HashMap<String, DecodingKey>,
     public: Vec<Jwk>,
-    /// Counts the changes, so that nothing that an old set verified outlives it.
+    /// Number of changes. Cached results of an older set are ignored.
     generation: u64,
 }
 
@@ -101,21 +101,20 @@ struct Remembered {
 }
 
 impl AccessVerifier {
-    /// Knows no key yet, and so refuses every token with [`TokenError::UnknownKey`]. Believes
-    /// [`DEFAULT_ISSUER`].
+    /// Creates a verifier for [`DEFAULT_ISSUER`]. Until it has keys, it rejects every token with
+    /// [`TokenError::UnknownKey`].
     pub fn new(clock: Clock) -> Self {
         Self::for_issuer(DEFAULT_ISSUER, clock)
     }
 
-    /// As [`AccessVerifier::new`], for tokens of another issuer.
+    /// Creates a verifier like [`AccessVerifier::new`], but for another issuer.
     pub fn for_issuer(issuer: impl Into<String>, clock: Clock) -> Self {
         let keys = RwLock::new(Arc::new(KeySet::default()));
         let skew = Skew::new(clock.clone());
         Self { keys, cache: Cache::new(CACHED), issuer: issuer.into(), clock, skew }
     }
 
-    /// Believes these keys from now on, and no others. A key that is not an Ed25519 key for
-    /// signatures is left out.
+    /// Replaces the trusted keys. Ignores keys that are not Ed25519 keys for signatures.
     pub fn set_keys(&self, public: Vec<Jwk>) {
         let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         if current.public == public {
@@ -127,11 +126,11 @@ impl AccessVerifier {
         *current = Arc::new(KeySet { keys, public, generation });
     }
 
-    /// The signed-in account of a token that is valid now.
+    /// Verifies a token and returns its account.
     ///
     /// # Errors
-    /// Why it is refused. [`TokenError::UnknownKey`] may be a key that is newer than the ones
-    /// given: fetch them again.
+    /// Why the token is rejected. After [`TokenError::UnknownKey`], fetch the keys again: the
+    /// token's key may be newer than the current ones.
     pub fn verify(&self, token: &str) -> Result<Arc<Authenticated>, TokenError> {
         let fingerprint = fingerprint(token)?;
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));

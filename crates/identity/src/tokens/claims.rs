@@ -1,4 +1,4 @@
-//! Forwarded claims: the principal of a call, from the gateway to a service and from service to service.
+//! Forwarded claims: the principal of a call, sent from the gateway and between services.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,43 +13,43 @@ use serde::{Deserialize, Serialize};
 use super::access::Authenticated;
 use super::{CACHED, Fingerprint, Kind, LEEWAY, TokenError, fingerprint, has_expired};
 use crate::Principal;
-use crate::fresh::Fresh;
 use crate::keys::{ActsFor, KeyDir, KeyError, SigningKeys, TrustedKey, TrustedKeys};
+use crate::reloaded::Reloaded;
 
 const CLAIMS: Kind =
     Kind { typ: "clinic-claims+jwt", audience: "clinic-internal", sent_at_once: true };
 
-/// How long a call may run at most. A service that calls another passes the claims on, so they must
-/// not end while the call runs.
+/// Maximum duration of a call. A service that calls another passes the claims on, so they must not
+/// expire while the call runs.
 pub const LONGEST_CALL: Duration = Duration::from_secs(60);
-/// The same in seconds, and some more for the way to the service. Clocks that differ are the
-/// verifier's concern ([`LEEWAY`]).
+/// The same in seconds, plus time to reach the service. The verifier allows for clock differences
+/// ([`LEEWAY`]).
 const CALL: i64 = 70;
-/// How long claims are valid, in seconds. They are signed anew once they would end within a call. A
-/// service whose clock is right accepts them for [`LEEWAY`] more.
+/// Lifetime of claims, in seconds. They are signed again once they would expire within a call. A
+/// service with a correct clock accepts them for [`LEEWAY`] more.
 const LIFE: i64 = 120;
 
 /// Forwarded claims.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who the call is made for.
+    /// The caller on whose behalf the call is made.
     #[serde(flatten)]
     pub principal: Principal,
-    /// The client's address, as the gateway saw it.
+    /// The client's address as seen by the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ip: Option<IpAddr>,
 }
 
-/// Makes forwarded claims as one issuer.
+/// Signer of forwarded claims for one issuer.
 pub struct ClaimsSigner {
-    keys: Fresh<SigningKeys>,
+    keys: Reloaded<SigningKeys>,
     cache: Cache<Unsigned, Signed>,
     name: String,
     itself: Arc<Claims>,
     clock: Clock,
 }
 
-/// Claims to be signed.
+/// Claims to sign.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Unsigned {
     claims: Claims,
@@ -65,34 +65,34 @@ struct Signed {
 }
 
 impl ClaimsSigner {
-    /// Signs as the issuer of that name, with the keys of that directory.
+    /// Creates a signer for the issuer of that name, with the keys of that directory.
     ///
     /// # Errors
-    /// When there are no usable keys.
+    /// If there are no usable keys.
     pub fn open(keys: &KeyDir, name: &str, clock: Clock) -> Result<Self, KeyError> {
         let (directory, issuer) = (keys.clone(), name.to_owned());
         let keys =
-            Fresh::open(clock.clone(), move |before| directory.issuer_keys(&issuer, before))?;
+            Reloaded::open(clock.clone(), move |before| directory.issuer_keys(&issuer, before))?;
         let itself = Claims { principal: Principal::service(name), client_ip: None }.into();
         Ok(Self { keys, cache: Cache::new(CACHED), name: name.to_owned(), itself, clock })
     }
 
-    /// The clock that its tokens go by.
+    /// Returns the clock that it uses.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The issuer's claims about itself.
+    /// Returns the issuer's claims about itself.
     pub fn itself(&self) -> &Arc<Claims> {
         &self.itself
     }
 
-    /// Claims for a caller of the gateway. They outlive the time for which its access token is
-    /// accepted by no more than a call that it began. Services believe them only from an issuer that
-    /// may act for users.
+    /// Returns claims for a caller of the gateway. They expire at most one call after the caller's
+    /// access token is no longer accepted. Services accept them only from an issuer that may act
+    /// for users.
     ///
     /// # Errors
-    /// When the cryptographic library refuses.
+    /// If the cryptographic library fails.
     pub fn forward(
         &self,
         caller: &Authenticated,
@@ -102,10 +102,10 @@ impl ClaimsSigner {
         self.signed(Unsigned { claims, exp: caller.exp })
     }
 
-    /// Claims for the issuer itself, a `SERVICE`.
+    /// Returns claims for the issuer itself, a `SERVICE`.
     ///
     /// # Errors
-    /// When the cryptographic library refuses.
+    /// If the cryptographic library fails.
     pub fn as_service(&self) -> Result<HeaderValue, KeyError> {
         self.signed(Unsigned { claims: (*self.itself).clone(), exp: i64::MAX })
     }
@@ -140,9 +140,9 @@ impl ClaimsSigner {
     }
 }
 
-/// Reads forwarded claims, believing the issuers of a keys directory.
+/// Verifier of forwarded claims from the trusted issuers of a keys directory.
 pub struct ClaimsVerifier {
-    keys: Fresh<TrustedKeys>,
+    keys: Reloaded<TrustedKeys>,
     cache: Cache<Fingerprint, Remembered>,
     clock: Clock,
     skew: Skew,
@@ -152,26 +152,26 @@ pub struct ClaimsVerifier {
 struct Remembered {
     claims: Arc<Claims>,
     exp: i64,
-    /// By which the token was verified: what others verified does not count.
+    /// The keys that verified the token. With other keys, the token is verified again.
     keys: Arc<TrustedKeys>,
 }
 
 impl ClaimsVerifier {
-    /// Believes the trusted keys of that directory.
+    /// Creates a verifier with the trusted keys of that directory.
     ///
     /// # Errors
-    /// When there are none, or a file there cannot be used.
+    /// If there are none, or one of the files cannot be used.
     pub fn open(keys: &KeyDir, clock: Clock) -> Result<Self, KeyError> {
         let directory = keys.clone();
-        let keys = Fresh::open(clock.clone(), move |before| directory.trusted_keys(before))?;
+        let keys = Reloaded::open(clock.clone(), move |before| directory.trusted_keys(before))?;
         let skew = Skew::new(clock.clone());
         Ok(Self { keys, cache: Cache::new(CACHED), clock, skew })
     }
 
-    /// The claims of a token that is valid now.
+    /// Verifies a token and returns its claims.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// Why the token is rejected.
     pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
         let fingerprint = fingerprint(token)?;
         let mut keys = self.keys.get();
@@ -185,7 +185,7 @@ impl ClaimsVerifier {
         }
         let kid = CLAIMS.key_id(token)?;
         if keys.get(&kid).is_none() {
-            keys = self.keys.again();
+            keys = self.keys.reload();
         }
         let key = keys.get(&kid).ok_or(TokenError::UnknownKey)?;
         let (issuer, clock) = (&key.issuer, &self.clock);
@@ -203,13 +203,13 @@ impl ClaimsVerifier {
     }
 }
 
-/// Returns the claims if the key's holder may make them.
+/// Returns the claims if the key's issuer may sign them.
 fn allowed(claims: Claims, key: &TrustedKey) -> Result<Claims, TokenError> {
     match (&claims.principal, key.acts_for) {
         (Principal::Service(_), ActsFor::Itself | ActsFor::Users) => {
             Ok(Claims { principal: Principal::service(&key.issuer), client_ip: None })
         }
-        // No account can have the role: it would make the account an internal service.
+        // No account can have this role, which would make it an internal service.
         (Principal::User(user), _) if user.roles.has(Role::Service) => Err(TokenError::NotAllowed),
         (Principal::Anonymous | Principal::User(_), ActsFor::Users) => Ok(claims),
         (Principal::Anonymous | Principal::User(_), ActsFor::Itself) => Err(TokenError::NotAllowed),

@@ -1,4 +1,4 @@
-//! The two kinds of JSON Web Tokens, and what every one of them must pass (RFC 8725).
+//! The two kinds of JSON Web Tokens, and the checks that both must pass (RFC 8725).
 
 pub(crate) mod access;
 pub(crate) mod claims;
@@ -13,56 +13,56 @@ use uuid::Uuid;
 use crate::KeyError;
 use crate::keys::SigningKey;
 
-/// Longer than any token that this suite makes (about 500 bytes), and short enough that refusing
-/// a flood of them costs nothing.
+/// Maximum length of a token. The suite's tokens have about 500 bytes; rejecting a flood of longer
+/// ones costs almost nothing.
 const MAX_BYTES: usize = 4096;
 
-/// How far the clocks of the signer and of the verifier may differ, in seconds. A token is accepted
-/// from so long before its `iat` and `nbf` until so long after its `exp`.
+/// Maximum difference between the clocks of signer and verifier, in seconds. A token is accepted
+/// from this long before its `iat` and `nbf` until this long after its `exp`.
 const LEEWAY: i64 = 60;
 
-/// How many tokens are remembered as verified or signed: some 2 MiB when full.
+/// Maximum number of tokens in a cache of verified or signed tokens; about 2 MiB when full.
 const CACHED: usize = 10_000;
 
-/// Why a token is refused. For logs and tests; to the client they are all the same.
+/// Why a token is rejected. Only for logs and tests: clients receive the same error for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Longer than any token of this suite.
+    /// It is longer than any token of this suite.
     #[error("the token is too long")]
     TooLong,
-    /// Not a JSON Web Token of this suite's form.
+    /// It is not a JSON Web Token in this suite's form.
     #[error("the token is malformed")]
     Malformed,
-    /// Another algorithm than EdDSA, or none.
+    /// Its algorithm is not EdDSA.
     #[error("the token is not signed with EdDSA")]
     Algorithm,
-    /// A token of another kind.
-    #[error("the token is of another kind")]
+    /// It is the other kind of token.
+    #[error("the token is of the wrong kind")]
     Type,
-    /// Signed with a key that is not known here (or not yet: ask for the keys again).
-    #[error("the token's key is not known")]
+    /// Its key is unknown, perhaps because it is new: fetch the keys again.
+    #[error("the token's key is unknown")]
     UnknownKey,
-    /// The signature does not match.
+    /// Its signature does not match.
     #[error("the token's signature is wrong")]
     Signature,
-    /// Made by someone else than its key belongs to.
+    /// Its issuer is not the owner of its key.
     #[error("the token's issuer is wrong")]
     Issuer,
-    /// Meant for someone else.
-    #[error("the token is meant for someone else")]
+    /// It is meant for another audience.
+    #[error("the token's audience is wrong")]
     Audience,
-    /// Its time is over.
+    /// It has expired.
     #[error("the token has expired")]
     Expired,
-    /// Its time has not come.
+    /// It is not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// The issuer claims more than it may.
-    #[error("the token claims more than its issuer may")]
+    /// Its issuer may not sign such claims.
+    #[error("the token's issuer may not sign such claims")]
     NotAllowed,
 }
 
-/// What every token says of itself, beside the claims of its kind.
+/// The standard claims of every token, and the claims of its kind.
 #[derive(Serialize, Deserialize)]
 struct Envelope<C> {
     iss: String,
@@ -79,12 +79,11 @@ struct Envelope<C> {
 struct Kind {
     typ: &'static str,
     audience: &'static str,
-    /// Whether such a token is sent at once after it was signed. One that has expired when it comes
-    /// then shows that clocks differ.
+    /// Whether a token is sent as soon as it is signed. If it arrives expired, the clocks differ.
     sent_at_once: bool,
 }
 
-/// Whether a token's time is over, also by a clock that is behind.
+/// Returns whether a token expired at least [`LEEWAY`] ago.
 fn has_expired(exp: i64, now: i64) -> bool {
     exp.saturating_add(LEEWAY) <= now
 }
@@ -115,9 +114,9 @@ impl Kind {
         jsonwebtoken::encode(&header, &envelope, &key.key).map_err(|_| KeyError::Crypto)
     }
 
-    /// The id of the key that the token says it is signed with, once the token's form is right.
+    /// Checks the token's header and returns the id of its key.
     fn key_id(&self, token: &str) -> Result<String, TokenError> {
-        // A header with another algorithm than the library knows (`none` is one) does not parse.
+        // A header with an algorithm unknown to the library, such as `none`, does not parse.
         let header = jsonwebtoken::decode_header(token).map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::Json(_) => TokenError::Algorithm,
             _ => TokenError::Malformed,
@@ -128,14 +127,14 @@ impl Kind {
         if header.typ.as_deref() != Some(self.typ) {
             return Err(TokenError::Type);
         }
-        // RFC 7515, 4.1.11: an extension that is not understood must not be ignored.
+        // RFC 7515, 4.1.11: an unknown extension must not be ignored.
         if header.crit.is_some() {
             return Err(TokenError::Malformed);
         }
         header.kid.ok_or(TokenError::UnknownKey)
     }
 
-    /// The claims of a token that that key signed, with everything checked but who they are about.
+    /// Checks everything but the principal, and returns the claims of a token signed by that key.
     fn verify<C: DeserializeOwned>(
         &self,
         token: &str,
@@ -164,8 +163,8 @@ impl Kind {
                 tracing::warn!(
                     issuer,
                     seconds,
-                    "claims had expired when they came: the clock of this machine is ahead of the \
-                     issuer's, or somebody sends old claims again"
+                    "claims had expired on arrival: the clock of this machine is ahead of the \
+                     issuer's, or old claims are sent again"
                 );
             }
             return Err(TokenError::Expired);
@@ -177,15 +176,15 @@ impl Kind {
                 issuer,
                 seconds,
                 refused,
-                "a token comes from the future: the clock of this machine is behind the issuer's"
+                "a token is dated in the future: the clock of this machine is behind the issuer's"
             );
         }
         if refused { Err(TokenError::NotYetValid) } else { Ok(envelope) }
     }
 }
 
-/// Leaves to the library the algorithm and the signature. It reads the system's clock for the
-/// rest, which [`Kind::verify`] therefore checks itself: every claim, always.
+/// Makes the library check only the algorithm and the signature. For the other claims it would read
+/// the system's clock, so [`Kind::verify`] checks them all.
 fn signature_only() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.required_spec_claims.clear();
@@ -195,7 +194,7 @@ fn signature_only() -> Validation {
     validation
 }
 
-/// What a cache knows a token by. Not the token: a cache must not be a store of credentials.
+/// Key of a token in a cache: a hash, because a cache must not store credentials.
 type Fingerprint = [u8; 32];
 
 fn fingerprint(token: &str) -> Result<Fingerprint, TokenError> {

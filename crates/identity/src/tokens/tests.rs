@@ -68,7 +68,7 @@ impl Suite {
         text(&self.forward.forward(&self.verified(), IP).unwrap())
     }
 
-    /// A token with another header and payload, signed with the key that auth signs with.
+    /// Returns a token with a changed header and payload, signed with auth's key.
     fn forged(&self, change: impl FnOnce(&mut Header, &mut Value)) -> String {
         let keys = self.keys.access_keys(None).unwrap();
         forged(&self.token(), &keys.at(self.clock.unix()).unwrap().key, change)
@@ -177,7 +177,7 @@ fn another_algorithm_is_refused() {
             assert_eq!(suite.gateway.verify(&token), Err(TokenError::Algorithm), "{alg}");
         }
     }
-    // The public key, in each of the forms in which it is known, as the secret of an HMAC.
+    // The public key, in both published forms, as the secret of an HMAC.
     let x = suite.access.jwks()[0].x.clone();
     for secret in [BASE64.decode(&x).unwrap(), x.into_bytes()] {
         let forged = forged(&token, &EncodingKey::from_secret(&secret), |header, _| {
@@ -220,7 +220,7 @@ fn each_check_of_the_envelope_is_made() {
         assert_eq!(suite.gateway.verify(&access), Err(TokenError::Malformed), "{claim}");
         assert_eq!(suite.service.verify(&claims), Err(TokenError::Malformed), "{claim}");
     }
-    // Nothing of the forgery itself is what was refused.
+    // The forging itself is not the reason for the rejections.
     assert!(suite.gateway.verify(&suite.forged(|_, _| ())).is_ok());
     assert!(suite.service.verify(&suite.forged_claims(|_, _| ())).is_ok());
 }
@@ -254,7 +254,7 @@ fn each_kind_of_token_is_refused_where_the_other_belongs() {
     let suite = suite();
     assert_eq!(suite.service.verify(&suite.token()), Err(TokenError::Type));
     assert_eq!(suite.gateway.verify(&suite.forwarded()), Err(TokenError::Type));
-    // With the right typ too: the keys of one kind are not known for the other.
+    // Even with the right `typ`: the keys of one kind are unknown to the other.
     let typ = |typ: &str, token: &str, key| {
         forged(token, key, |header, _| header.typ = Some(typ.to_owned()))
     };
@@ -264,7 +264,7 @@ fn each_kind_of_token_is_refused_where_the_other_belongs() {
     let keys = suite.keys.issuer_keys("gateway", None).unwrap();
     let token = typ("at+jwt", &suite.forwarded(), &keys.at(suite.clock.unix()).unwrap().key);
     assert_eq!(suite.gateway.verify(&token), Err(TokenError::UnknownKey));
-    // A refresh token is no token of this kind at all.
+    // A refresh token is not a JWT.
     let refresh = BASE64.encode([7; 32]);
     assert_eq!(suite.gateway.verify(&refresh), Err(TokenError::Malformed));
 }
@@ -289,7 +289,7 @@ fn a_service_speaks_for_itself_only() {
     assert_eq!(suite.service.verify(&user), Err(TokenError::NotAllowed));
     let nobody = text(&records.forward(&Authenticated::ANONYMOUS, IP).unwrap());
     assert_eq!(suite.service.verify(&nobody), Err(TokenError::NotAllowed));
-    // Nor under another's name.
+    // It cannot use another issuer's name either.
     let keys = suite.keys.issuer_keys("records", None).unwrap();
     let key = &keys.at(suite.clock.unix()).unwrap().key;
     let other = forged(&text(&records.as_service().unwrap()), key, |_, payload| {
@@ -332,8 +332,8 @@ fn rotated_keys_are_taken_up_without_a_restart() {
     let (token, claims) = (suite.token(), suite.forwarded());
     suite.keys.rotate(&suite.clock).unwrap();
     let old = jsonwebtoken::decode_header(&token).unwrap().kid;
-    // Published first: whoever reads the keys every 30 s has them before they sign, also where the
-    // clock that made them is a minute behind.
+    // Published first: a process that reads the keys every 30 s has them before they sign, even if
+    // they were created by a clock that is a minute behind.
     for seconds in [31, 60] {
         suite.clock.advance(TimeDelta::seconds(seconds));
         assert_eq!(suite.access.jwks().len(), 2);
@@ -396,7 +396,7 @@ fn a_broken_file_keeps_no_other_change_out() {
     assert_eq!(suite.service.verify(&records), Err(TokenError::UnknownKey));
     assert!(suite.service.verify(&assignment).unwrap().principal.is_service("assignment"));
 
-    // So with private keys: one that is taken away is not published any more.
+    // The same with private keys: a removed one is no longer published.
     let old = suite.access.jwks();
     fs::remove_file(trusted.join("auth.json")).unwrap();
     fs::remove_file(trusted.join("assignment.json")).unwrap();

@@ -1,4 +1,4 @@
-//! `grpc.health.v1` as a server answers it.
+//! The `grpc.health.v1` service.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-/// Bytes of a request at most. It is made without a token.
+/// Maximum bytes of a request. Small, because no token is required.
 const MOST: usize = 4 * 1024;
 
 /// The state of each gRPC service, and of the process under the empty name.
@@ -23,14 +23,14 @@ pub struct Health(watch::Sender<Known>);
 
 #[derive(Clone, Default, PartialEq)]
 struct Known {
-    /// None until it is known. Requests wait for it.
+    /// None until known. Requests wait for it.
     states: Option<States>,
-    /// Whether the server is about to end.
+    /// Whether the server is stopping.
     ends: bool,
 }
 
 impl Known {
-    /// None for an unknown service.
+    /// Returns the state of a service. None if it is unknown.
     fn state(&self, service: &str) -> Option<ServingStatus> {
         let state = self.states.as_ref().and_then(|states| states.get(service)).copied();
         let is_known = state.is_some() || self.states.is_none();
@@ -48,18 +48,18 @@ impl Health {
         self.change(|known| known.states = Some(states));
     }
 
-    /// From now on nothing serves, and watches end after they have said so.
+    /// Sets every service to not serving for good. Watches report this and then end.
     pub fn end(&self) {
         self.change(|known| known.ends = true);
     }
 
-    /// Returns the state of a service; none if it is unknown.
+    /// Returns the state of a service, or None if it is unknown.
     pub async fn state(&self, service: &str) -> Option<ServingStatus> {
         let mut known = self.0.subscribe();
         known.wait_for(Known::is_known).await.ok()?.state(service)
     }
 
-    /// Returns why the process does not serve; none if it does.
+    /// Returns why the process does not serve, or None if it does.
     pub async fn trouble(&self) -> Option<String> {
         if self.state("").await == Some(ServingStatus::Serving) {
             return None;
@@ -117,7 +117,7 @@ impl health_server::Health for Health {
         };
         let begin = (self.0.subscribe(), state, None);
         let states = stream::unfold(begin, async |(mut known, state, last)| {
-            // The end is the last that there is to say.
+            // Nothing follows the end.
             if last.is_some_and(|(_, ends)| ends) {
                 return None;
             }
@@ -152,7 +152,7 @@ mod tests {
         };
         assert_eq!(next().await, Some(ServingStatus::Serving));
         health.end();
-        // Too late.
+        // Ignored, because the server is stopping.
         health.set(States::from([(String::new(), ServingStatus::Serving)]));
         assert_eq!(next().await, Some(ServingStatus::NotServing));
         assert_eq!(next().await, None);

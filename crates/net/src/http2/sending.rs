@@ -12,9 +12,9 @@ use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 
 use super::Bounds;
-use super::room::Room;
+use super::send_budget::SendBudget;
 use crate::Error;
-use crate::holdings::Held;
+use crate::memory_quota::Reservation;
 
 /// Headers that HTTP/2 forbids (RFC 9113, 8.2.2).
 const OF_THE_CONNECTION: [HeaderName; 6] = [
@@ -31,24 +31,24 @@ pub(super) struct Sending<B> {
     stream: SendStream<Bytes>,
     /// Bytes of the body that wait for room.
     waiting: Bytes,
-    /// Whether that is the last of it.
+    /// Whether these are the last bytes of the body.
     is_last: bool,
-    /// Whether it ends in trailers, as native gRPC does: then they can also say that it ends early.
+    /// Whether it ends in trailers, as in native gRPC. Then they can also report an early end.
     has_trailers: bool,
     bounds: Option<Bounds>,
-    room: Room,
-    /// Counted while the client takes nothing.
-    held: Option<Held>,
-    /// Runs while the client takes nothing: most answers never need one.
+    room: SendBudget,
+    /// Bytes that count while the client reads nothing.
+    held: Option<Reservation>,
+    /// Runs while the client reads nothing. Most responses never need it.
     clock: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
-    /// Sends the head. None when that was all.
+    /// Sends the head. Returns None if there is no body.
     pub(super) fn start(
         response: Response<B>,
         respond: &mut SendResponse<Bytes>,
-        room: Room,
+        room: SendBudget,
     ) -> Result<Option<Self>, h2::Error> {
         let (mut head, body) = response.into_parts();
         for name in &OF_THE_CONNECTION {
@@ -74,10 +74,10 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         }))
     }
 
-    /// Ready when the answer was handed to h2, or the stream was reset.
+    /// Ready when the whole response was passed to h2, or the stream was reset.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         match self.poll_sent(cx) {
-            // Only here, because each check takes the connection's lock.
+            // Check for a reset only here, because each check takes the connection's lock.
             Poll::Pending => self.stream.poll_reset(cx).map_ok(drop),
             sent => sent,
         }
@@ -113,7 +113,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                     return Poll::Ready(Ok(()));
                 }
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "an answer broke off");
+                    tracing::debug!(%error, "a response body failed");
                     self.stream.send_reset(Reason::INTERNAL_ERROR);
                     return Poll::Ready(Ok(()));
                 }
@@ -138,14 +138,14 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         }
     }
 
-    /// Returns how many of the waiting bytes the client takes, once it takes any.
+    /// Returns how many bytes the client accepts, once it accepts any.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
         loop {
             match self.stream.capacity() {
                 0 => match ready!(self.stream.poll_capacity(cx)) {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Poll::Ready(Err(error)),
-                    // The stream was closed: sending says why.
+                    // The stream was closed: sending returns the reason.
                     None => return Poll::Ready(Ok(self.waiting.len())),
                 },
                 room => return self.room.poll(cx).map(|()| Ok(room)),
@@ -153,7 +153,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         }
     }
 
-    /// Counts what is kept while the client takes nothing.
+    /// Counts the bytes that are kept while the client reads nothing.
     fn count(&mut self) -> Result<(), Error> {
         if let Some(Bounds { account, behind, .. }) = &self.bounds
             && self.held.is_none()
@@ -163,8 +163,8 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         Ok(())
     }
 
-    /// Ends an answer whose caller holds too much. The head is already sent. A write is done, and a
-    /// status would say that it is not.
+    /// Ends a response whose caller holds too much, after its head was sent. The response to a
+    /// write is reset: an error status would mean that the write was not done.
     fn refuse(&mut self, error: Error) -> Result<(), h2::Error> {
         if self.bounds.is_some_and(|bounds| bounds.account.is_write()) {
             return self.end_early(None);
@@ -192,8 +192,8 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         clock.as_mut().poll(cx)
     }
 
-    /// Ends an answer whose time is over. Trailers need no room, so a client that reads again learns
-    /// why; where the end is part of the body, only a reset is left.
+    /// Ends a response at its deadline. Trailers need no room, so a client that reads again
+    /// receives the reason. If the status is part of the body, the stream is reset.
     fn cut(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
         self.waiting = Bytes::new();
         let trailers = self.trailers(cx);
@@ -208,7 +208,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
     }
 }
 
-/// Whether the end of an answer is in HTTP/2's trailers. That of gRPC-Web is in the body.
+/// Returns whether the status is in the HTTP/2 trailers. In gRPC-Web it is in the body.
 fn is_native_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let form = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));

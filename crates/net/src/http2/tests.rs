@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::discard::DISCARDED_BYTES;
-use crate::{gathered, holdings::Holdings};
+use crate::{batched, memory_quota::MemoryQuota};
 
 const SERVER: Http2 = Http2 {
     max_streams: Some(8),
@@ -26,19 +26,19 @@ const SERVER: Http2 = Http2 {
 };
 const MIB: usize = 1024 * 1024;
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-/// Long after it should have happened.
+/// Timeout for something that should happen at once.
 const LATE: Duration = Duration::from_secs(20);
 
 type Served = JoinHandle<Result<(), h2::Error>>;
 
-/// A server with that service, and the client's end of a connection to it.
+/// Starts a server with that service. Returns the client's end of a connection, and the server.
 fn serve<F, B>(service: impl FnMut(Request<Body>) -> F + Send + 'static) -> (DuplexStream, Served)
 where
     F: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
 {
     let (near, far) = duplex(64 * 1024);
-    let (stream, outgoing) = gathered(near);
+    let (stream, outgoing) = batched(near);
     let served = tokio::spawn(async move {
         outgoing.of(pin!(SERVER.serve(stream, service, pending::<()>())), |_| None).await.unwrap()
     });
@@ -50,7 +50,7 @@ async fn connect(
     window: u32,
 ) -> SendRequest<Bytes> {
     let mut builder = client::Builder::new();
-    // Of the connection more than of all streams, so that it holds up none.
+    // The connection's window is larger than those of all streams, so it blocks none of them.
     builder.initial_window_size(window).initial_connection_window_size(32 * 1024 * 1024);
     builder.initial_max_send_streams(2000);
     let (calls, connection) = builder.handshake(stream).await.unwrap();
@@ -78,7 +78,7 @@ fn answer(text: impl Into<Bytes>) -> Response<Body> {
     Response::new(Body::new(full))
 }
 
-/// Answers with how many bytes there were, when it is told to read.
+/// Starts a server that waits for a signal, then reads the body and responds with its length.
 fn counting() -> (oneshot::Sender<()>, DuplexStream, Served) {
     let (told, tell) = oneshot::channel();
     let tell = tell.map(drop).shared();
@@ -114,11 +114,11 @@ async fn small_frames_that_wait_unread_do_not_end_the_connection() {
 
 #[tokio::test]
 async fn more_streams_than_advertised_are_refused_singly() {
-    // More than h2 takes for an attack by default.
+    // More than h2's default limit against attacks.
     const CALLS: usize = 1500;
     let (told, client, _served) = counting();
     let mut calls = connect(client, 65_535).await;
-    // Before the server's settings are here, nothing holds the client back.
+    // Nothing limits the client until the server's settings arrive.
     let mut answers = Vec::new();
     for _ in 0..CALLS {
         let request = Request::post("http://clinic/call").body(()).unwrap();
@@ -131,7 +131,7 @@ async fn more_streams_than_advertised_are_refused_singly() {
     let refused = reasons.filter(|reason| *reason == Reason::REFUSED_STREAM).count();
     assert!(answered >= 8, "{answered}");
     assert_eq!(answered + refused, CALLS);
-    // The connection goes on.
+    // The connection remains usable.
     let (answer, mut stream) = call(&mut calls).await;
     stream.send_data(Bytes::new(), true).unwrap();
     assert_eq!(text(answer.await.unwrap().into_body()).await, "0");
@@ -145,7 +145,7 @@ async fn send_last(stream: &mut SendStream<Bytes>, len: usize) -> Result<(), Opt
     send_part(stream, len, true).await
 }
 
-/// Sends as much as there is room for, until all is sent or the server wants no more.
+/// Sends as much as the window allows, until everything is sent or the server stops the stream.
 async fn send_part(
     stream: &mut SendStream<Bytes>,
     len: usize,
@@ -186,7 +186,7 @@ async fn the_answer_waits_for_a_body_whose_end_was_announced() {
     let request = Request::post("http://clinic/call").header("content-length", len).body(());
     let (mut answer, mut stream) = calls.send_request(request.unwrap(), false).unwrap();
     send(&mut stream, 1000).await.unwrap();
-    // The clock is paused: it goes on when everything that can happen has happened.
+    // The clock is paused: it advances when all tasks are idle.
     sleep(Duration::from_millis(50)).await;
     assert!((&mut answer).now_or_never().is_none());
     send_last(&mut stream, len - 1000).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_body_without_end_that_was_answered_unread_is_reset() {
 }
 
 fn account() -> Account {
-    Holdings::leaked().of(&Principal::service("reader"), None)
+    MemoryQuota::leaked().of(&Principal::service("reader"), None)
 }
 
 fn soon() -> Bounds {
@@ -215,7 +215,7 @@ fn soon() -> Bounds {
     Bounds { ends_at, account: account(), behind: 0 }
 }
 
-/// Tells of its end.
+/// Sends a message when dropped.
 struct OnDrop(Option<oneshot::Sender<()>>);
 
 impl Drop for OnDrop {
@@ -264,7 +264,7 @@ async fn an_answer_whose_time_is_over_says_so_where_its_end_is_in_trailers() {
     assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "4");
 }
 
-/// How an answer of that type ends that nobody reads, and whose caller already holds so much.
+/// Returns how an unread response of type `kind` ends if its caller already holds `held` bytes.
 async fn end_of_unread(
     kind: &'static str,
     account: Account,
@@ -302,12 +302,12 @@ async fn an_answer_of_grpc_web_is_reset_because_its_end_is_in_the_body() {
     assert_eq!(end.unwrap_err().reason(), Some(Reason::CANCEL));
 }
 
-/// An answer that the client's windows take, and its socket does not.
+/// The response fits into the client's windows, but not into its socket.
 #[tokio::test(start_paused = true)]
 async fn answers_for_a_full_socket_count_and_end_with_their_time() {
     const LEN: usize = 60 * 1024;
-    let holdings = Holdings::leaked();
-    let account = holdings.of(&Principal::service("reader"), None);
+    let quota = MemoryQuota::leaked();
+    let account = quota.of(&Principal::service("reader"), None);
     let ends_at = Some(Instant::now() + Duration::from_secs(5));
     let (client, _served) = serve(move |_| {
         let mut answer = answer(vec![0; LEN]);
@@ -325,10 +325,10 @@ async fn answers_for_a_full_socket_count_and_end_with_their_time() {
     }
     sleep(Duration::from_secs(1)).await;
     // One is in the socket's buffer, and one or two are on their way to it.
-    let held = holdings.all();
+    let held = quota.all();
     assert!(held >= 4 * LEN, "{held}");
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(holdings.all(), 0);
+    assert_eq!(quota.all(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,21 +342,21 @@ async fn a_client_that_vanished_is_noticed() {
             _ = tokio::io::copy_bidirectional(&mut near, &mut server) => {}
             _ = vanished => {}
         }
-        // Nothing passes any more, and nothing is closed.
+        // Nothing is forwarded any more, and nothing is closed.
         pending::<()>().await;
     });
     let mut calls = connect(client, 65_535).await;
     let (answer, mut stream) = call(&mut calls).await;
     stream.send_data(Bytes::new(), true).unwrap();
     answer.await.unwrap();
-    // One that answers pings is there, however long it asks nothing.
+    // A client that answers pings stays connected, however long it makes no calls.
     sleep(SILENCE * 10).await;
     assert!(!served.is_finished());
     vanish.send(()).unwrap();
     assert!(tokio::time::timeout(SILENCE * 10, served).await.is_ok());
 }
 
-/// A frame, and nothing that h2's client would leave out.
+/// Encodes a frame. h2's client would not send a stream that it has already reset.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let len = u8::try_from(payload.len()).unwrap();
     [&[0, 0, len, kind, flags, 0, 0, 0, stream], payload].concat()

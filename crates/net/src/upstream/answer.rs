@@ -1,4 +1,4 @@
-//! The answer of a replica.
+//! The response of a replica.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,22 +12,22 @@ use tonic::body::Body;
 
 use super::connection::{Failed, Incoming};
 
-/// Bytes of an answer that are held. A repeatable call can be repeated as long as no byte was passed on.
+/// Bytes of a response that are buffered. A call can be retried until a byte was passed on.
 const MOST_HELD: usize = 64 * 1024;
 
-/// An answer as it is passed on.
+/// A response body that is passed on to the caller.
 struct Answer {
     /// Frames that have arrived.
     held: VecDeque<Frame<Bytes>>,
     incoming: Incoming,
 }
 
-/// Returns an answer that is passed on as it arrives.
+/// Returns a response that is passed on as it arrives.
 pub(super) fn as_it_arrives(answer: Response<Incoming>) -> Response<Body> {
     answer.map(|incoming| Body::new(Answer { held: VecDeque::new(), incoming }))
 }
 
-/// Returns an answer once it is complete or large. Fails if the connection breaks before.
+/// Returns a response once it is complete or large. Fails if the connection breaks before that.
 pub(super) async fn complete(answer: Response<Incoming>) -> Result<Response<Body>, Failed> {
     let (head, mut incoming) = answer.into_parts();
     let (mut held, mut bytes) = (VecDeque::new(), 0);

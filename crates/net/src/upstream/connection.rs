@@ -1,8 +1,8 @@
-//! A connection to one replica over HTTP/2: made when it is first needed, and again when it broke.
+//! An HTTP/2 connection to one replica, opened on first use and reopened when it breaks.
 //!
-//! It is h2's client, on which hyper's is built. Hyper's (1.12) takes a request's body only after the
-//! head was written, and no other request before that: two writes and two more wakeups for every
-//! call, where calls that come together can share one write.
+//! Uses h2's client directly. hyper's client (1.12), which is built on it, takes a request's body
+//! only after the head was written, and no other request before that. This costs every call two
+//! writes and two more wakeups. With h2, concurrent calls can share one write.
 
 #[cfg(test)]
 mod tests;
@@ -29,20 +29,20 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 
-use super::kept::Kept;
+use super::replayable::ReplayableRequest;
 use super::target::Target;
 use super::{STREAM_WINDOW, answer};
-use crate::silence::silence;
+use crate::keepalive::silence;
 
-/// How long a connection may take until calls can be sent over it.
+/// Timeout for opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Flow-control window of the connection; large enough for thousands of unread responses.
 const CONNECTION_WINDOW: u32 = 8192 * STREAM_WINDOW;
-/// Larger than the head of any answer of the suite.
+/// Maximum bytes of a response's head, larger than any of the suite's.
 const MAX_HEAD: u32 = 64 * 1024;
-/// Calls at once until the replica has said how many it takes.
+/// Maximum concurrent calls until the replica has sent its limit.
 const FIRST_CALLS: usize = 100;
-/// Silence after which a replica that owes answers is pinged.
+/// Silence after which a replica with running calls is pinged.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Time for the answer to a ping.
 const PONG_PATIENCE: Duration = Duration::from_secs(5);
@@ -51,24 +51,24 @@ const PONG_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Connection(Mutex<Option<Opening>>);
 
-/// A connection that is being made, or was.
+/// A connection that is being opened, or the result.
 type Opening = Shared<BoxFuture<'static, Result<Arc<Open>, Failed>>>;
 
-/// A connection that was made. It may have ended since.
+/// An opened connection. It may have ended since.
 pub(super) struct Open {
     calls: SendRequest<Bytes>,
     heard: Weak<Heard>,
     driver: AbortHandle,
 }
 
-/// What is sent of a request.
+/// The body of a request that is sent.
 pub(super) enum Sent {
     Whole(Bytes),
     Parts(Body),
 }
 
-/// Whether the replica has sent anything since the last check, for each of those that ask. Held by
-/// the connection, and by every call until it ends.
+/// Whether the replica has sent anything since the last check, for each kind of check. Held by the
+/// connection, and by every call until it ends.
 #[derive(Default)]
 struct Heard(AtomicU8);
 
@@ -91,38 +91,38 @@ impl Heard {
     }
 }
 
-/// Why there is no answer.
+/// Why an attempt failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{cause}")]
 pub(super) struct Failed {
     pub(super) cause: Arc<str>,
-    pub(super) how: How,
+    pub(super) how: FailureKind,
 }
 
 /// How a call failed, which decides whether it may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// There is no connection: the replica's machine answers, but the replica cannot be used.
+pub(super) enum FailureKind {
+    /// There is no connection: the replica's machine responds, but the replica cannot be used.
     Refused,
-    /// There is no connection, and the replica's machine does not answer.
+    /// There is no connection, and the replica's machine does not respond.
     NoAnswer,
-    /// The replica refused the call before it looked at it (RFC 9113, 8.7).
+    /// The replica refused the call before processing it (RFC 9113, 8.7).
     NotTaken,
-    /// The connection broke: the call may have been carried out.
+    /// The connection broke: the call may have been processed.
     Lost,
-    /// The replica gave the call up: it may have been carried out.
+    /// The replica reset the call, which may have been processed.
     Reset,
     /// The caller's request broke off.
     Aborted,
 }
 
 impl Connection {
-    /// Makes one attempt. If the call is repeatable, the answer is held until it is complete, so that a
-    /// connection that breaks meanwhile fails the attempt.
+    /// Makes one attempt. Buffers the response to a repeatable call until it is complete or large,
+    /// so that the attempt fails if the connection breaks meanwhile.
     pub(super) async fn send(
         &self,
         target: &Arc<Target>,
-        kept: &mut Kept,
+        kept: &mut ReplayableRequest,
         is_repeatable: bool,
     ) -> Result<Response<Body>, Failed> {
         let open = self.open(target).await?;
@@ -135,7 +135,7 @@ impl Connection {
     }
 
     /// Returns the connection, or opens a new one if it is broken. Waiting callers share one
-    /// attempt, which goes on when one of them leaves.
+    /// attempt, which continues when one of them leaves.
     pub(super) async fn open(&self, target: &Arc<Target>) -> Result<Arc<Open>, Failed> {
         let opening = {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,13 +148,13 @@ impl Connection {
         opening.await
     }
 
-    /// Whether something was received since this was asked last.
+    /// Returns whether anything was received since the last call.
     pub(super) fn was_heard(&self) -> bool {
         self.opened().and_then(|open| open.heard.upgrade()).is_some_and(|heard| heard.lately())
     }
 
     /// Closes the connection. Its calls fail.
-    pub(super) fn hang_up(&self) {
+    pub(super) fn close(&self) {
         if let Some(open) = self.opened() {
             open.driver.abort();
         }
@@ -168,19 +168,20 @@ impl Connection {
 
 impl Open {
     async fn send(&self, head: Request<()>, body: Sent) -> Result<Response<Incoming>, Failed> {
-        // Without one the connection has ended, and says why as soon as something is sent.
+        // Without `heard` the connection has ended, and sending returns the reason.
         let heard = self.heard.upgrade().unwrap_or_default();
         let empty = matches!(&body, Sent::Whole(bytes) if bytes.is_empty());
         // What fails here was never sent.
         let sent = self.calls.clone().send_request(head, empty);
-        let (answer, mut stream) = sent.map_err(|error| Failed::new(How::NotTaken, &error))?;
+        let (answer, mut stream) =
+            sent.map_err(|error| Failed::new(FailureKind::NotTaken, &error))?;
         let passing = match body {
             Sent::Whole(bytes) if bytes.is_empty() => None,
-            // Most requests are one message that is here already, and need no task. It goes along
-            // with the head, before which h2 grants no room.
+            // Most requests are one message that has already arrived, and need no task. Do not wait
+            // for the window: h2 grants none before it sends the head.
             Sent::Whole(bytes) => {
                 if let Err(error) = stream.send_data(bytes, true) {
-                    // The answer says why.
+                    // The response returns the reason.
                     tracing::debug!(%error, "a request was not sent");
                 }
                 None
@@ -192,7 +193,7 @@ impl Open {
         Ok(answer.map(|body| Incoming { body, heard, _passing: passing }))
     }
 
-    /// Whether it takes calls: not after an error, and not after a GOAWAY.
+    /// Returns whether it accepts calls: false after an error or a GOAWAY.
     fn holds(&self) -> bool {
         let state = self.calls.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
         !matches!(state, Poll::Ready(Err(_)))
@@ -204,20 +205,20 @@ fn opening(target: Arc<Target>) -> Opening {
         match timeout(CONNECT_TIMEOUT, open(&target)).await {
             Ok(Ok(open)) => Ok(Arc::new(open)),
             Ok(Err(error)) => Err(Failed::new(how(&error), &format!("{error:#}"))),
-            Err(_) => Err(Failed::new(How::NoAnswer, &"it takes too long to connect")),
+            Err(_) => Err(Failed::new(FailureKind::NoAnswer, &"connecting takes too long")),
         }
     }));
-    let failed = |error| Err(Failed::new(How::Refused, &error));
+    let failed = |error| Err(Failed::new(FailureKind::Refused, &error));
     opened.map(move |opened| opened.unwrap_or_else(failed)).boxed().shared()
 }
 
-/// Whether the replica's machine answers.
-fn how(error: &anyhow::Error) -> How {
+/// Classifies an error by whether the replica's machine responds.
+fn how(error: &anyhow::Error) -> FailureKind {
     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::TimedOut) => {
-            How::NoAnswer
+            FailureKind::NoAnswer
         }
-        Some(_) | None => How::Refused,
+        Some(_) | None => FailureKind::Refused,
     }
 }
 
@@ -236,7 +237,7 @@ async fn speak(
     let (calls, mut connection) = Builder::new()
         .enable_push(false)
         .initial_max_send_streams(FIRST_CALLS)
-        // Not one that adapts, which would be the same for one answer and for all of them.
+        // A fixed window: an adaptive one would be the same for one response and for all of them.
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEAD)
@@ -244,14 +245,14 @@ async fn speak(
         .await?;
     let heard = Arc::<Heard>::default();
     let lately = Arc::downgrade(&heard);
-    // No pings without calls: some servers take them for an attack.
+    // No pings without calls: some servers treat them as an attack.
     let is_well = move || heard.since(Heard::SINCE_PING) || Arc::strong_count(&heard) == 1;
     let silence = silence(connection.ping_pong(), SILENCE, PONG_PATIENCE, is_well);
     let driver = tokio::spawn(async move {
         let ended = tokio::select! {
             biased;
             ended = connection => ended,
-            () = silence => return tracing::debug!("a replica says nothing any more"),
+            () = silence => return tracing::debug!("a replica stopped responding to pings"),
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection to a replica ended");
@@ -260,11 +261,11 @@ async fn speak(
     Ok(Open { calls, heard: lately, driver: driver.abort_handle() })
 }
 
-/// Passes a body on as far as it is here; a task does what is left, until the call ends.
+/// Sends the part of a body that has arrived. A task sends the rest, until the call ends.
 fn pass_on(body: Body, stream: SendStream<Bytes>) -> Option<AbortOnDropHandle<()>> {
     let mut passing = Box::pin(async move {
         if let Err(error) = pass_all(body, stream).await {
-            tracing::debug!(%error, "a request was not passed on to its end");
+            tracing::debug!(%error, "a request was not sent completely");
         }
     });
     match passing.as_mut().now_or_never() {
@@ -277,7 +278,7 @@ async fn pass_all(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), h
     let mut first = true;
     loop {
         let next = std::future::poll_fn(|cx| match stream.poll_reset(cx) {
-            // The replica needs no more of it.
+            // The replica reset the stream: it needs no more of the body.
             Poll::Ready(reason) => Poll::Ready(reason.map(|_| None)),
             Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(|frame| Ok(Some(frame))),
         });
@@ -292,8 +293,8 @@ async fn pass_all(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), h
         };
         match frame.into_data() {
             Ok(data) => {
-                // The first part goes along with the head, before which h2 grants no room. For
-                // another one some room is enough: h2 keeps what is left.
+                // Send the first part at once: h2 grants no window before it sends the head. Later
+                // parts wait until there is any window: h2 buffers the rest.
                 if !first && !data.is_empty() {
                     room(&mut stream).await?;
                 }
@@ -313,20 +314,20 @@ async fn pass_all(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), h
     }
 }
 
-/// Waits until something may be sent.
+/// Waits until the window allows sending.
 async fn room(stream: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
     stream.reserve_capacity(1);
     while stream.capacity() == 0 {
         match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
             Some(room) => room?,
-            // The stream was closed: sending says why.
+            // The stream was closed: sending returns the reason.
             None => break,
         };
     }
     Ok(())
 }
 
-/// The body of an answer. Dropping it ends the call.
+/// The body of a response. Dropping it ends the call.
 pub(super) struct Incoming {
     body: RecvStream,
     heard: Arc<Heard>,
@@ -344,8 +345,8 @@ impl http_body::Body for Incoming {
         let this = &mut *self;
         let frame = match ready!(this.body.poll_data(cx)) {
             Some(Ok(data)) => {
-                // The window is released when a part is handed over: a caller that does not read
-                // asks for no more parts.
+                // The window is released when a part is handed over: the replica sends no more to a
+                // caller that does not read.
                 this.body.flow_control().release_capacity(data.len()).map(|()| Frame::data(data))
             }
             Some(Err(error)) => Err(error),
@@ -365,20 +366,20 @@ impl http_body::Body for Incoming {
 }
 
 impl Failed {
-    pub(super) fn new(how: How, cause: &dyn Display) -> Self {
+    pub(super) fn new(how: FailureKind, cause: &dyn Display) -> Self {
         Self { cause: cause.to_string().into(), how }
     }
 }
 
 impl From<h2::Error> for Failed {
     fn from(error: h2::Error) -> Self {
-        // h2 reports a GOAWAY only to the calls that it excludes, and to those after it.
+        // h2 reports a GOAWAY only to the calls that it excludes, and to later ones.
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
         let how = match error.is_remote() {
-            true if refused || error.is_go_away() => How::NotTaken,
-            true => How::Reset,
-            false if error.is_io() => How::Lost,
-            false => How::Aborted,
+            true if refused || error.is_go_away() => FailureKind::NotTaken,
+            true => FailureKind::Reset,
+            false if error.is_io() => FailureKind::Lost,
+            false => FailureKind::Aborted,
         };
         Self::new(how, &error)
     }

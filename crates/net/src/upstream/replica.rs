@@ -1,4 +1,4 @@
-//! One process of a service: whether calls go to it, and the connections to it.
+//! One replica of a service: its condition, and the connections to it.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -21,53 +21,53 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::Service;
 
-use super::connection::{Connection, Failed, How};
-use super::kept::Kept;
+use super::connection::{Connection, Failed, FailureKind};
+use super::replayable::ReplayableRequest;
 use super::target::Target;
 
-/// Time for a health check. A replica that takes longer and sends nothing else counts as vanished.
+/// Timeout of a health check. A replica that exceeds it and sends nothing else counts as vanished.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Failures in a row after which a replica gets no calls for a while. The number is Envoy's
-/// (`consecutive_5xx`).
+/// Consecutive failures after which a replica gets no calls for a while. The same number as Envoy's
+/// `consecutive_5xx`.
 const MOST_FAILURES: u32 = 5;
-/// For how long it gets none, at first and at most. Doubles each time.
+/// How long it gets no calls, at first and at most. Doubles each time.
 const FIRST_REST: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(30);
-/// Time after which it begins with the first again.
+/// Time after a rest from which the next one starts at [`FIRST_REST`] again.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Replica {
     pub(super) url: Uri,
     pub(super) target: Arc<Target>,
-    /// One for each number that a caller may have. Most are never made.
+    /// One for each caller number. Most are never opened.
     connections: Vec<Connection>,
-    /// For health checks. Made again after each that fails, so that a check says something about the
-    /// replica and not about an old connection.
+    /// For health checks. Reopened after each check that fails, so that a check tests the replica
+    /// and not an old connection.
     aside: Arc<Connection>,
     condition: AtomicU8,
-    /// Calls in a row that were answered with UNAVAILABLE, or that it broke off.
+    /// Consecutive calls that the replica answered with UNAVAILABLE or broke off.
     failures: AtomicU32,
     rest: Mutex<Rest>,
-    /// Asks for a check now.
+    /// Requests a check at once.
     pub(super) doubted: Arc<Notify>,
 }
 
-/// What is known of a replica, best first.
+/// The condition of a replica, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
-    /// It was not asked yet.
+    /// It was not checked yet.
     New,
-    /// It says that it serves.
+    /// It reports that it serves.
     Serving,
-    /// It has no health service.
+    /// It has no usable health service.
     Unknown,
-    /// Its answers say that it cannot work.
+    /// Its calls fail.
     Failing,
-    /// It says that it does not serve.
+    /// It reports that it does not serve.
     NotServing,
     /// It sends nothing.
     Silent,
-    /// It cannot be connected to.
+    /// It accepts no connection.
     Refused,
 }
 
@@ -82,7 +82,7 @@ impl Condition {
         Self::Refused,
     ];
 
-    /// Whether calls should go to it.
+    /// Returns whether calls should go to it.
     pub(super) fn is_well(self) -> bool {
         self <= Self::Unknown
     }
@@ -118,7 +118,7 @@ impl Replica {
         Condition::ALL.get(at).copied().unwrap_or(Condition::New)
     }
 
-    /// Returns the condition that it had before.
+    /// Sets the condition. Returns the previous one.
     pub(super) fn set(&self, condition: Condition) -> Condition {
         let before = self.condition();
         let at = Condition::ALL.iter().position(|known| *known == condition);
@@ -131,17 +131,17 @@ impl Replica {
     pub(super) async fn send(
         &self,
         caller: usize,
-        kept: &mut Kept,
+        kept: &mut ReplayableRequest,
         is_repeatable: bool,
     ) -> Result<Response<Body>, Failed> {
         let connection = self.connections.get(caller % self.connections.len());
         connection.unwrap_or(&self.aside).send(&self.target, kept, is_repeatable).await
     }
 
-    /// Notes the outcome of a call. Returns whether that was one failure too many.
+    /// Notes the outcome of a call. Returns whether that reached [`MOST_FAILURES`].
     pub(super) fn note(&self, is_failure: bool) -> bool {
         if !is_failure {
-            // Only read for most calls: callers on other threads share the cache line.
+            // Most calls only read it, because callers on other threads share the cache line.
             if self.failures.load(Ordering::Relaxed) != 0 {
                 self.failures.store(0, Ordering::Relaxed);
             }
@@ -155,7 +155,7 @@ impl Replica {
         true
     }
 
-    /// Returns its condition by its health, and by its answers.
+    /// Checks its health. Returns its condition, which also depends on its recent calls.
     pub(super) async fn check(&self, service: &str) -> Condition {
         match self.ask(service).await {
             found if found.is_well() && lock(&self.rest).is_under_way(Instant::now()) => {
@@ -171,43 +171,45 @@ impl Replica {
         let begun = Instant::now();
         let asked = timeout(PATIENCE, async {
             let asked = self.health(service).await;
-            // An old connection says nothing about the replica.
-            if matches!(asked, Err(How::Lost | How::NotTaken)) {
+            // The connection was old, which says nothing about the replica: try a new one.
+            if matches!(asked, Err(FailureKind::Lost | FailureKind::NotTaken)) {
                 return self.health(service).await;
             }
             asked
         });
         match asked.await {
             Ok(Ok(condition)) => return condition,
-            Ok(Err(How::NoAnswer)) | Err(_) => {}
-            // It answers, in its own way.
-            Ok(Err(How::Reset)) => return Condition::Unknown,
-            Ok(Err(How::NotTaken | How::Aborted)) => return self.condition(),
-            Ok(Err(How::Refused | How::Lost)) => return Condition::Refused,
+            Ok(Err(FailureKind::NoAnswer)) | Err(_) => {}
+            // It responds, but not as a health service.
+            Ok(Err(FailureKind::Reset)) => return Condition::Unknown,
+            Ok(Err(FailureKind::NotTaken | FailureKind::Aborted)) => return self.condition(),
+            Ok(Err(FailureKind::Refused | FailureKind::Lost)) => return Condition::Refused,
         }
-        self.aside.hang_up();
-        // An error of the network may come at once.
+        self.aside.close();
+        // A network error may come at once: wait for the whole time.
         sleep_until(begun + PATIENCE).await;
         if self.was_heard() {
-            // It is slow.
+            // It is only slow.
             return self.condition();
         }
         if was_silent && !self.has_machine().await {
             // Calls must not wait for it.
-            self.connections.iter().for_each(Connection::hang_up);
+            self.connections.iter().for_each(Connection::close);
         }
         Condition::Silent
     }
 
-    /// Whether its machine answers.
+    /// Returns whether its machine accepts a connection.
     async fn has_machine(&self) -> bool {
         matches!(timeout(PATIENCE, TcpStream::connect(self.address())).await, Ok(Ok(_)))
     }
 
-    async fn health(&self, service: &str) -> Result<Condition, How> {
+    async fn health(&self, service: &str) -> Result<Condition, FailureKind> {
         self.aside.open(&self.target).await.map_err(|failed| failed.how)?;
         let request = HealthCheckRequest { service: service.to_owned() };
-        match HealthClient::new(Aside(self.aside.clone(), self.target.clone())).check(request).await
+        match HealthClient::new(HealthChannel(self.aside.clone(), self.target.clone()))
+            .check(request)
+            .await
         {
             Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => {
                 Ok(Condition::Serving)
@@ -217,8 +219,8 @@ impl Replica {
             {
                 Some(failed) => Err(failed.how),
                 None => Ok(match status.code() {
-                    // An operator's own service need not have a health service, or may not answer
-                    // everybody.
+                    // An operator's own service may have no health service, or one that requires
+                    // authentication.
                     Code::Unimplemented
                     | Code::NotFound
                     | Code::Unauthenticated
@@ -229,7 +231,7 @@ impl Replica {
         }
     }
 
-    /// Whether anything was received over its connections since this was asked last.
+    /// Returns whether its connections received anything since the last call.
     fn was_heard(&self) -> bool {
         self.connections.iter().filter(|connection| connection.was_heard()).count() > 0
     }
@@ -264,16 +266,16 @@ fn lock(rest: &Mutex<Rest>) -> MutexGuard<'_, Rest> {
 
 /// Asks one server for the health of the whole process.
 pub(super) async fn health(target: Target) -> Result<ServingStatus, Status> {
-    let aside = Aside(Arc::default(), Arc::new(target));
+    let aside = HealthChannel(Arc::default(), Arc::new(target));
     let answer = HealthClient::new(aside).check(HealthCheckRequest::default()).await?;
     Ok(answer.get_ref().status())
 }
 
-/// Sends over one connection.
+/// Client transport over one connection.
 #[derive(Clone)]
-struct Aside(Arc<Connection>, Arc<Target>);
+struct HealthChannel(Arc<Connection>, Arc<Target>);
 
-impl Service<Request<Body>> for Aside {
+impl Service<Request<Body>> for HealthChannel {
     type Response = Response<Body>;
     type Error = Failed;
     type Future = BoxFuture<'static, Result<Response<Body>, Failed>>;
@@ -284,7 +286,9 @@ impl Service<Request<Body>> for Aside {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Self(connection, target) = self.clone();
-        Box::pin(async move { connection.send(&target, &mut Kept::new(request)?, true).await })
+        Box::pin(async move {
+            connection.send(&target, &mut ReplayableRequest::new(request)?, true).await
+        })
     }
 }
 

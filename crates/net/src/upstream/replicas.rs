@@ -14,33 +14,33 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::connection::How;
+use super::connection::FailureKind;
 use super::replica::{Condition, Replica};
 use super::target::Target;
 
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
-/// Time for resolving a name.
+/// Timeout for resolving a name.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Interval of a replica's health checks.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// The same at first for one that is not well.
+/// The same at first for an unhealthy replica. Doubles up to [`CHECK_EVERY`].
 const CHECK_AGAIN: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(super) struct Replicas {
-    name: &'static str,
-    /// The gRPC service whose health decides; all of them without a name.
+    name: Arc<str>,
+    /// The gRPC service whose health counts; empty for the whole process.
     health_of: String,
     named: Mutex<Vec<Named>>,
     all: Mutex<Vec<Arc<Replica>>>,
     in_use: RwLock<Arc<[Arc<Replica>]>>,
     next: AtomicUsize,
-    /// That of the best replica. None until it is known.
+    /// Health of the best replica. None until it is known.
     health: watch::Sender<Option<ServingStatus>>,
     ended: CancellationToken,
 }
 
-/// A URL, and the addresses that it stands for.
+/// A URL, and the addresses that its host resolves to.
 struct Named {
     url: Uri,
     addresses: Vec<SocketAddr>,
@@ -49,9 +49,9 @@ struct Named {
 }
 
 impl Replicas {
-    /// Resolving and checking begin at once, in the background, and go on until `ended`.
+    /// Starts to resolve names and check replicas in the background, until `ended`.
     pub(super) fn new(
-        name: &'static str,
+        name: Arc<str>,
         health_of: String,
         urls: Vec<Uri>,
         ended: &CancellationToken,
@@ -61,7 +61,7 @@ impl Replicas {
             Target::new(url, SocketAddr::from(([0; 4], 0)))?;
         }
         let named = urls.into_iter().map(|url| Named {
-            // Addresses need no resolver, and calls right after start-up find them here.
+            // Addresses need no resolver, and calls can use them right after the start.
             addresses: literal(&url).into_iter().collect(),
             url,
             fails: false,
@@ -79,15 +79,15 @@ impl Replicas {
         this.update();
         let names: Vec<_> = lock(&this.named).iter().map(|named| named.url.clone()).collect();
         for url in names.into_iter().filter(|url| literal(url).is_none()) {
-            // Each on its own: a name whose server does not answer must not hold up the others.
+            // One task per name: a name that is slow to resolve must not delay the others.
             let resolve = resolve(Arc::downgrade(&this), url);
             tokio::spawn(ended.clone().run_until_cancelled_owned(resolve));
         }
         Ok(this)
     }
 
-    /// Returns a replica for a call: one after the other of those in use, and one that the call was
-    /// not sent to before if there is any.
+    /// Picks a replica for a call, round-robin among those in use. Prefers one that the call was
+    /// not sent to before.
     pub(super) fn pick(&self, tried: &[Arc<Replica>]) -> Option<Arc<Replica>> {
         let in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
         let start = match in_use.len() {
@@ -101,38 +101,38 @@ impl Replicas {
         in_turn().find(is_new).or_else(|| in_turn().next()).cloned()
     }
 
-    /// Notes that a replica did not answer.
-    pub(super) fn failed(&self, replica: &Replica, how: How) {
+    /// Notes that an attempt failed.
+    pub(super) fn failed(&self, replica: &Replica, how: FailureKind) {
         match how {
-            How::Refused => self.set(replica, Condition::Refused),
-            How::NoAnswer => self.set(replica, Condition::Silent),
-            How::NotTaken => {}
-            How::Lost | How::Reset => self.note(replica, true),
-            How::Aborted => return,
+            FailureKind::Refused => self.set(replica, Condition::Refused),
+            FailureKind::NoAnswer => self.set(replica, Condition::Silent),
+            FailureKind::NotTaken => {}
+            FailureKind::Lost | FailureKind::Reset => self.note(replica, true),
+            FailureKind::Aborted => return,
         }
         replica.doubted.notify_one();
     }
 
-    /// Notes an answer.
+    /// Notes a response.
     pub(super) fn answered(&self, replica: &Replica, answer: &HeaderMap) {
-        // An error has its status in the head, because there is nothing else.
+        // An error response is only a head, which contains the status.
         let is_unavailable = answer.get("grpc-status").is_some_and(|status| status == "14");
         self.note(replica, is_unavailable);
     }
 
     fn note(&self, replica: &Replica, is_failure: bool) {
-        // A worse condition stays: its health says more.
+        // Keep a worse condition, which comes from a health check or a failed connection.
         if replica.note(is_failure) && replica.condition().is_well() {
             self.set(replica, Condition::Failing);
         }
     }
 
-    /// Follows the health of the best replica: none until it is known.
+    /// Returns a watch on the health of the best replica. None until it is known.
     pub(super) fn health(&self) -> watch::Receiver<Option<ServingStatus>> {
         self.health.subscribe()
     }
 
-    /// The addresses that calls go to.
+    /// Returns the addresses that calls go to.
     #[cfg(test)]
     pub(super) fn in_use(&self) -> Vec<SocketAddr> {
         let in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
@@ -144,12 +144,12 @@ impl Replicas {
         if before == condition {
             return;
         }
-        let (name, address) = (self.name, replica.address());
+        let (name, address) = (&*self.name, replica.address());
         match (before.is_well(), condition.is_well()) {
             (true, false) => {
-                tracing::warn!(name, %address, ?condition, "a replica gets no more calls");
+                tracing::warn!(name, %address, ?condition, "a replica is taken out of rotation");
             }
-            (false, true) => tracing::info!(name, %address, "a replica gets calls again"),
+            (false, true) => tracing::info!(name, %address, "a replica is back in rotation"),
             _ => {}
         }
         self.choose();
@@ -166,7 +166,8 @@ impl Replicas {
         self.health.send_if_modified(|known| std::mem::replace(known, health) != health);
     }
 
-    /// Keeps the replicas that are still named, with their connections, and adds the new ones.
+    /// Adds replicas for new addresses, and removes those whose address is gone. The others keep
+    /// their connections.
     pub(super) fn update(self: &Arc<Self>) {
         let named: Vec<_> = lock(&self.named)
             .iter()
@@ -186,7 +187,7 @@ impl Replicas {
                     all.push(replica);
                 }
                 Err(error) => {
-                    tracing::warn!(name = self.name, %address, %error, "a replica cannot be used");
+                    tracing::warn!(name = &*self.name, %address, %error, "a replica cannot be used");
                 }
             }
         }
@@ -194,19 +195,18 @@ impl Replicas {
         self.choose();
     }
 
-    /// Notes what a name stands for. A resolver that fails says nothing about the addresses that are
-    /// known.
+    /// Notes the addresses of a name. If it cannot be resolved, the known addresses stay.
     pub(super) fn resolved(&self, url: &Uri, found: io::Result<Vec<SocketAddr>>) {
         let mut named = lock(&self.named);
         let Some(named) = named.iter_mut().find(|named| named.url == *url) else { return };
-        let (name, host) = (self.name, host(url));
+        let (name, host) = (&*self.name, host(url));
         let failed = found.as_ref().map_or(true, Vec::is_empty);
         match (failed, std::mem::replace(&mut named.fails, failed)) {
             (true, false) => {
                 let error = found.as_ref().err().map(tracing::field::display);
                 tracing::warn!(name, host, error, "the name cannot be resolved");
             }
-            (false, true) => tracing::info!(name, host, "the name is resolved again"),
+            (false, true) => tracing::info!(name, host, "the name can be resolved again"),
             _ => {}
         }
         if let Ok(found) = found
@@ -217,29 +217,29 @@ impl Replicas {
     }
 }
 
-/// Returns the replicas that are best off. A replica that cannot be connected to is none of them.
+/// Returns the replicas in the best condition, never one that accepts no connection.
 fn best(all: &[Arc<Replica>]) -> Vec<Arc<Replica>> {
     let rank = |replica: &Replica| match replica.condition() {
         Condition::New | Condition::Serving | Condition::Unknown => Some(0),
-        // Its reads may still work.
+        // Reads may still work.
         Condition::Failing | Condition::NotServing => Some(1),
         Condition::Silent => Some(2),
         Condition::Refused => None,
     };
     let first = all.iter().filter_map(|replica| rank(replica)).min();
     let best: Vec<_> = all.iter().filter(|r| first.is_some() && rank(r) == first).collect();
-    // A name with IPv6 and IPv4 addresses has the same processes behind both.
+    // The IPv6 and IPv4 addresses of a name belong to the same processes: use one family.
     let family = |url: &Uri| best.iter().find(|r| r.url == *url).map(|r| r.address().is_ipv6());
     let chosen = best.iter().filter(|r| family(&r.url) == Some(r.address().is_ipv6()));
     chosen.copied().cloned().collect()
 }
 
-/// Returns the health of the best replica: none until it is known.
+/// Returns the health of the best replica, or None until it is known.
 fn health(all: &[Arc<Replica>]) -> Option<ServingStatus> {
     let condition = |replica: &Arc<Replica>| replica.condition();
     let is_new = |condition: &Condition| *condition == Condition::New;
     match all.iter().map(condition).filter(|condition| !is_new(condition)).min()? {
-        // A replica that fails has said that it serves.
+        // A failing replica has reported that it serves.
         Condition::Serving | Condition::Failing => Some(ServingStatus::Serving),
         Condition::Unknown => Some(ServingStatus::Unknown),
         _ if all.iter().map(condition).any(|condition| is_new(&condition)) => None,
@@ -247,12 +247,12 @@ fn health(all: &[Arc<Replica>]) -> Option<ServingStatus> {
     }
 }
 
-/// The address, where the URL names one instead of a host.
+/// Returns the address if the URL contains one instead of a host name.
 fn literal(url: &Uri) -> Option<SocketAddr> {
     Some(SocketAddr::new(host(url).parse().ok()?, port(url)))
 }
 
-/// The host, as the resolver takes it.
+/// Returns the host in the form for the resolver, without the brackets of IPv6.
 pub(super) fn host(url: &Uri) -> &str {
     url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
@@ -261,10 +261,10 @@ pub(super) fn port(url: &Uri) -> u16 {
     url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
 }
 
-/// Resolves a name again and again.
+/// Resolves a name repeatedly.
 async fn resolve(replicas: Weak<Replicas>, url: Uri) {
     while let Some(this) = replicas.upgrade() {
-        // The system's resolver, which also knows `/etc/hosts` and what else the operator has set up.
+        // The system's resolver, which also uses `/etc/hosts` and the operator's configuration.
         let found = timeout(RESOLVE_TIMEOUT, lookup_host((host(&url), port(&url)))).await;
         let found = found.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
         let found = found.map(Iterator::collect);
@@ -275,7 +275,7 @@ async fn resolve(replicas: Weak<Replicas>, url: Uri) {
     }
 }
 
-/// Checks a replica again and again, until it is not named any more.
+/// Checks a replica repeatedly, until it is removed.
 async fn check(replicas: Weak<Replicas>, replica: Weak<Replica>) {
     let mut again = CHECK_AGAIN;
     while let (Some(all), Some(one)) = (replicas.upgrade(), replica.upgrade()) {

@@ -1,4 +1,4 @@
-//! What connections to a replica are made to.
+//! The destination of connections to a replica.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::unverified;
 
-/// What a connection is made to.
+/// Destination of a connection.
 pub(super) struct Target {
     pub(super) address: SocketAddr,
-    /// The name is the one that the certificate must have.
+    /// The connector, and the name that the certificate must have.
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
     scheme: Scheme,
     authority: Authority,
@@ -32,8 +32,8 @@ impl Target {
         Ok(Self { address, tls, scheme, authority })
     }
 
-    /// The same on this machine, where the certificate is not verified: it is made for the name under
-    /// which others reach the server.
+    /// Creates a target on this machine. Its certificate is not verified, because it is issued for
+    /// the name under which other machines reach the server.
     pub(super) fn local(url: &Uri, address: SocketAddr) -> Result<Self> {
         let mut plain = url.clone().into_parts();
         plain.scheme = Some(Scheme::HTTP);
@@ -57,10 +57,10 @@ impl Target {
 
 fn server_name(host: &str) -> Result<ServerName<'static>> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    ServerName::try_from(host).context("the host of an upstream is no name for TLS")
+    ServerName::try_from(host).context("the host of an upstream is not a valid TLS server name")
 }
 
-/// Trusts the root certificates of the system.
+/// Returns a connector that trusts the system's root certificates.
 fn tls() -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -16,7 +16,7 @@ fn url(address: SocketAddr) -> Uri {
     format!("http://{address}").parse().unwrap()
 }
 
-/// An address at which nothing listens, and which nobody else gets.
+/// Returns the URL of an address where nothing listens. The address stays reserved.
 fn nobody() -> Uri {
     let held = TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -29,7 +29,6 @@ fn upstream(urls: Vec<Uri>) -> Upstream {
     Upstream::new("records", "", urls).unwrap()
 }
 
-/// A call, and whether it is a read.
 async fn call(upstream: &Upstream, is_read: bool, body: Body) -> Result<Bytes, Status> {
     let request = Request::post("/some.Service/Method").body(body).unwrap();
     let answer = upstream.send(1, is_read, request).await?;
@@ -48,7 +47,7 @@ fn message(bytes: &'static [u8]) -> Body {
     Body::new(Full::new(Bytes::from_static(bytes)))
 }
 
-/// A body that comes in two parts, the second after a while.
+/// Returns a body that arrives in two parts, the second after a while.
 fn in_parts(first: Vec<u8>, second: Vec<u8>) -> Body {
     let parts = futures::stream::unfold(vec![second, first], |mut left| async {
         let part = left.pop()?;
@@ -100,7 +99,7 @@ async fn a_name_with_two_families_of_which_one_is_dead_fails_no_call() {
     let replicas = &upstream.0.replicas;
     replicas.resolved(&url, Ok(both.to_vec()));
     replicas.update();
-    // The one that nobody listens at is found out by a call or a check.
+    // A call or a check detects the address where nothing listens.
     for _ in 0..20 {
         assert_eq!(write(&upstream).await.unwrap(), "x");
     }
@@ -160,13 +159,13 @@ async fn a_read_whose_connection_broke_is_repeated_once_and_a_write_never() {
 
 #[tokio::test]
 async fn a_body_is_sent_again_as_it_was_unless_it_is_large() {
-    let most = kept::MOST_KEPT;
+    let most = replayable::MOST_KEPT;
     let sizes = [(10, 10), (0, 10), (most - 1, 1), (most + 1, 1)];
     for (first, second) in sizes {
         let (bad, good) = (Fake::start(Does::Refuses).await, Fake::start(Does::Answers).await);
         let upstream = upstream(vec![bad.url(), good.url()]);
         let sent = [vec![1; first], vec![2; second]].concat();
-        let is_kept = sent.len() <= kept::MOST_KEPT;
+        let is_kept = sent.len() <= replayable::MOST_KEPT;
         for _ in 0..2 {
             let body = in_parts(vec![1; first], vec![2; second]);
             let answer = call(&upstream, false, body).await;
@@ -270,7 +269,7 @@ async fn a_replica_that_says_nothing_gets_no_calls_within_seconds() {
     bad.does(Does::SaysNothing);
     let began = Instant::now();
     until("it gets calls", async || upstream.0.replicas.in_use() == [good.address]).await;
-    // An interval and a check, and some time to spare for a busy machine.
+    // An interval and a check, plus a margin for a busy machine.
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     bad.does(Does::Answers);
     until("it gets no calls again", async || upstream.0.replicas.in_use().len() == 2).await;

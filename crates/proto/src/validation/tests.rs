@@ -146,7 +146,7 @@ fn private_fields_do_not_print() {
     assert!(!text.contains("ann") && !text.contains("Ann") && !text.contains("horse"), "{text}");
     let text = format!("{:?}", Patient { last_name: "Lovelace".into(), ..Default::default() });
     assert!(text.contains("last_name: [private]") && !text.contains("Lovelace"), "{text}");
-    // A page token is encrypted, and still nothing for a log.
+    // Page tokens are encrypted, but they do not belong in a log either.
     let (page_token, next_page_token) = ("TG92ZWxhY2U".to_owned(), "TG92ZWxhY2U".to_owned());
     let request = ListPatientsRequest { page_token, ..Default::default() };
     let response = ListUsersResponse { next_page_token, ..Default::default() };

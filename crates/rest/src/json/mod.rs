@@ -1,4 +1,4 @@
-//! JSON of the proto3 mapping, with the names of fields as they stand in the contract.
+//! The proto3 JSON mapping, with field names as written in the `.proto` files.
 
 pub(crate) mod read;
 mod visit;

@@ -1,5 +1,5 @@
-//! Decodes JSON to protobuf, straight from the bytes. Errors name the path of the field and never
-//! its value, and as many as possible are reported at once.
+//! Converts JSON bytes directly to protobuf bytes. Reports as many errors as possible at once, each
+//! with the path of its field and never with its value.
 
 use clinic_proto::validation::Violation;
 use prost::Message as _;
@@ -12,22 +12,22 @@ use crate::wire::{self, Scalar};
 
 /// Number of problems after which reading stops.
 pub(crate) const MAX_PROBLEMS: usize = 64;
-/// Characters of an unknown name that an error repeats.
+/// Characters of an unknown name that an error quotes.
 const MAX_NAME: usize = 64;
 
 /// The result of reading a body.
 pub(crate) struct Read {
-    /// The message, without what has a problem.
+    /// The encoded message, without the values that have a problem.
     pub(crate) wire: Vec<u8>,
-    /// The places of the fields of the outermost object.
+    /// Indexes of the fields in the outermost object.
     pub(crate) given: Vec<usize>,
     pub(crate) problems: Vec<Violation>,
 }
 
-/// Reads a message of that type.
+/// Reads a JSON object as a message.
 ///
 /// # Errors
-/// When the body cannot be read to its end as an object, and so nothing is known of its fields.
+/// When the body is not a complete JSON object, or has [`MAX_PROBLEMS`] problems.
 pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Read, Vec<Violation>> {
     let mut reader = Reader {
         schema,
@@ -42,11 +42,9 @@ pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Rea
     let body = |message: String| Err(vec![Violation::new("body", message)]);
     match outcome {
         _ if reader.problems.len() >= MAX_PROBLEMS => Err(reader.problems),
-        Err(error) => body(format!(
-            "is not valid JSON from line {}, column {} on",
-            error.line(),
-            error.column()
-        )),
+        Err(error) => {
+            body(format!("is not valid JSON at line {}, column {}", error.line(), error.column()))
+        }
         Ok(()) if !reader.is_object => body("must be a JSON object".into()),
         Ok(()) => Ok(Read { wire: reader.wire, given: reader.given, problems: reader.problems }),
     }
@@ -55,11 +53,11 @@ pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Rea
 pub(super) struct Reader<'s> {
     pub(super) schema: &'s Schema,
     pub(super) wire: Vec<u8>,
-    /// Where it is, from the outermost object.
+    /// Path of the current field from the outermost object.
     pub(super) path: String,
     problems: Vec<Violation>,
     given: Vec<usize>,
-    /// False when the body is another value than an object.
+    /// Whether the body is an object.
     pub(super) is_object: bool,
 }
 
@@ -81,13 +79,13 @@ impl<'s> Reader<'s> {
         let message =
             if list { "must be a list".to_owned() } else { expected(self.schema, field.kind) };
         if field.kind == Type::Text {
-            // Not missing: rules of other fields may ask whether this one is given.
+            // A placeholder: rules of other fields may depend on whether this one is given.
             Scalar::Text("?").write(field.number, &mut self.wire);
         }
         self.problem(self.path.clone(), message)
     }
 
-    /// Runs it with the path of what is within.
+    /// Calls `run` with `name` appended to the path.
     pub(super) fn within<T>(&mut self, name: &str, run: impl FnOnce(&mut Self) -> T) -> T {
         let outer = self.path.len();
         if outer > 0 {
@@ -99,14 +97,14 @@ impl<'s> Reader<'s> {
         result
     }
 
-    /// The fields of a message.
+    /// Reads the fields of a message.
     pub(super) fn object<'de, A: MapAccess<'de>>(
         &mut self,
         message: &'s Message,
         mut object: A,
     ) -> Result<(), A::Error> {
         let outermost = self.path.is_empty();
-        // For each field whether it was there, and if so whether it had a value.
+        // For each field, whether it has a value; `None` if it is absent.
         let mut seen: Vec<Option<bool>> = vec![None; message.fields.len()];
         while let Some(place) = object.next_key_seed(Key(self, message))? {
             let known = place.and_then(|at| Some((at, message.fields.get(at)?)));
@@ -127,7 +125,7 @@ impl<'s> Reader<'s> {
                 if twice {
                     reader.problem(reader.path.clone(), "is given twice")?;
                 } else if let (Some((other, _)), true) = (other, value) {
-                    // protobuf would keep the last of them without a word.
+                    // Protobuf would silently keep the last one.
                     let message = format!("must be empty when `{}` is given", other.name);
                     reader.problem(reader.path.clone(), message)?;
                 }
@@ -140,7 +138,7 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 
-    /// A scalar in a field.
+    /// Writes a scalar to a field.
     pub(super) fn scalar<E: de::Error>(
         &mut self,
         field: &Field,
@@ -170,7 +168,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// A scalar of JSON.
+/// A JSON scalar.
 #[derive(Clone, Copy)]
 pub(crate) enum Found<'a> {
     Text(&'a str),
@@ -179,7 +177,7 @@ pub(crate) enum Found<'a> {
     Real(f64),
 }
 
-/// What it is in protobuf, if it can stand for a value of that type.
+/// Converts a JSON scalar to protobuf, if it is a valid value of this type.
 pub(crate) fn scalar<'a>(schema: &Schema, kind: Type, found: Found<'a>) -> Option<Scalar<'a>> {
     Some(match (kind, found) {
         (Type::Text, Found::Text(text)) => Scalar::Text(text),
@@ -192,44 +190,44 @@ pub(crate) fn scalar<'a>(schema: &Schema, kind: Type, found: Found<'a>) -> Optio
     })
 }
 
-/// A whole number, as which the mapping also takes `1.0` and `"1"`.
+/// Returns an integer. The proto3 JSON mapping also accepts `1.0` and `"1"`.
 fn whole(found: Found<'_>) -> Option<i64> {
     match found {
         Found::Int(number) => Some(number),
         Found::Text(text) => text.parse().ok(),
-        // Beyond these not every whole number has a double of its own.
-        #[expect(clippy::cast_possible_truncation, reason = "whole, and small enough")]
+        // Larger doubles cannot represent every integer.
+        #[expect(clippy::cast_possible_truncation, reason = "an integer that is small enough")]
         Found::Real(real) if real.fract() == 0.0 && real.abs() < 9e15 => Some(real as i64),
         _ => None,
     }
 }
 
-/// The paths of `a,b`.
+/// Parses comma-separated paths.
 pub(crate) fn mask(text: &str) -> FieldMask {
     let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
     FieldMask { paths: paths.map(str::to_owned).collect() }
 }
 
-/// What a value of that type must be.
+/// Returns the error message for a value that is not of this type.
 pub(crate) fn expected(schema: &Schema, kind: Type) -> String {
     match kind {
-        Type::Text => "must be text in quotes".into(),
+        Type::Text => "must be a string".into(),
         Type::Bool => "must be true or false".into(),
-        Type::Int32 => "must be a whole number of 32 bits".into(),
-        Type::Int64 => "must be a whole number of 64 bits".into(),
+        Type::Int32 => "must be a 32-bit integer".into(),
+        Type::Int64 => "must be a 64-bit integer".into(),
         Type::Enum(id) => {
             let names: Vec<_> = schema.values(id).names().collect();
             format!("must be one of {}", names.join(", "))
         }
         Type::Message(id) => match schema.message(id).form {
             Form::Object => "must be an object".into(),
-            Form::Timestamp => "must be a time as 2024-05-15T12:00:00Z".into(),
-            Form::FieldMask => "must be names of fields with commas between".into(),
+            Form::Timestamp => "must be a time such as 2024-05-15T12:00:00Z".into(),
+            Form::FieldMask => "must be comma-separated field names".into(),
         },
     }
 }
 
-/// A name from the client, shortened for an error.
+/// Shortens a client's name for an error message and replaces its control characters.
 pub(crate) fn shortened(name: &str) -> String {
     if name.is_empty() {
         return "\"\"".to_owned();

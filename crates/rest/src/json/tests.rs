@@ -1,4 +1,4 @@
-//! Our JSON and prost-reflect's, which know nothing of one another, must mean the same.
+//! Compares our JSON with that of prost-reflect, which is an independent implementation.
 
 use prost::Message as _;
 use prost_reflect::{
@@ -9,7 +9,7 @@ use prost_reflect::{
 use super::{read, write};
 use crate::schema::{MessageId, Schema, pool};
 
-/// Numbers that are the same in every run (xorshift64*).
+/// A random number generator with the same sequence in every run (xorshift64*).
 struct Random(u64);
 
 impl Random {
@@ -50,7 +50,7 @@ impl Random {
         (0..self.below(6)).map(|_| self.of(&PARTS)).collect()
     }
 
-    /// A message with some of its fields.
+    /// Returns a message with some of its fields.
     fn message(&mut self, kind: &MessageDescriptor, depth: usize) -> DynamicMessage {
         let mut message = DynamicMessage::new(kind.clone());
         match kind.full_name() {
@@ -62,7 +62,7 @@ impl Random {
                 message.set_field_by_name("nanos", Value::I32(self.of(&nanos)));
                 return message;
             }
-            // Written in lowerCamelCase elsewhere, so that only single words are the same.
+            // prost-reflect writes paths in lowerCamelCase, so only single words are the same.
             "google.protobuf.FieldMask" => {
                 let paths =
                     (0..self.below(3)).map(|_| Value::String(self.of(&["name", "email"]).into()));
@@ -92,7 +92,7 @@ impl Random {
             Kind::Bool => Value::Bool(self.below(2) == 0),
             Kind::Int32 => Value::I32(self.of(&[0, 1, -1, 7, i32::MIN, i32::MAX])),
             Kind::Int64 => Value::I64(self.of(&[0, 1, -1, 1 << 53, i64::MIN, i64::MAX])),
-            // One that the contract does not know among them.
+            // Includes numbers that the contract does not define.
             Kind::Enum(_) => Value::EnumNumber(self.of(&[0, 1, 2, 99, -1])),
             Kind::Message(kind) => Value::Message(self.message(&kind, depth - 1)),
             kind => panic!("{kind:?}"),
@@ -100,7 +100,7 @@ impl Random {
     }
 }
 
-/// All messages that a path takes or gives.
+/// Returns the request and response messages of all RPCs with a path.
 fn messages() -> (Schema, Vec<(MessageDescriptor, MessageId)>) {
     let pool: DescriptorPool = pool(clinic_proto::FILE_DESCRIPTOR_SET).unwrap();
     let (mut schema, mut messages) = (Schema::default(), Vec::new());
@@ -154,7 +154,7 @@ fn prost_reflect_reads_our_json() {
     });
 }
 
-/// Whether a message was read as it was written, but for the fields that nobody can give.
+/// Asserts that a message was read as it was written, without its output-only fields.
 fn assert_is_as_given(read: &read::Read, written: &DynamicMessage) {
     assert_eq!(read.problems, [], "{written}");
     let kind = prost_reflect::ReflectMessage::descriptor(written);
@@ -217,7 +217,7 @@ fn we_read_our_own_json() {
     });
 }
 
-/// The bytes with some of them changed, taken out, or there twice.
+/// Returns the bytes with some of them changed, removed or repeated.
 fn damaged(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=random.below(3) {
@@ -244,7 +244,7 @@ fn damage_is_found_or_harmless() {
         for _ in 0..300 {
             let wire = random.message(&kind, 2).encode_to_vec();
             let mut json = Vec::new();
-            // What is written of damaged protobuf is JSON all the same.
+            // The output for damaged protobuf is still valid JSON.
             if write::message(&schema, id, &damaged(&mut random, &wire), &mut json).is_ok() {
                 serde_json::from_slice::<serde_json::Value>(&json).unwrap();
             }
@@ -252,7 +252,7 @@ fn damage_is_found_or_harmless() {
             match read::message(&schema, id, &json) {
                 Err(_) => refused += 1,
                 Ok(read) if !read.problems.is_empty() => refused += 1,
-                // What is read of damaged JSON was JSON still, and is a message.
+                // If damaged JSON is read, it is still JSON, and the result is a message.
                 Ok(read) => {
                     taken += 1;
                     serde_json::from_slice::<serde::de::IgnoredAny>(&json).unwrap();

@@ -1,5 +1,4 @@
-//! The forms that JSON may have where a message, a name or a value is expected, as serde finds them.
-//! The reader interprets them.
+//! The serde visitors of the reader.
 
 use std::fmt::{self, Write as _};
 
@@ -9,7 +8,7 @@ use super::read::{Found, Reader, shortened};
 use crate::schema::{Field, Form, Message, MessageId, Type};
 use crate::wire;
 
-/// The body as a whole.
+/// The visitor of the whole body.
 pub(super) struct Outermost<'r, 's>(pub(super) &'r mut Reader<'s>, pub(super) MessageId);
 
 impl<'de> DeserializeSeed<'de> for Outermost<'_, '_> {
@@ -63,14 +62,14 @@ impl<'de> Visitor<'de> for Outermost<'_, '_> {
 }
 
 impl Outermost<'_, '_> {
-    #[expect(clippy::unnecessary_wraps, reason = "what every visit returns")]
+    #[expect(clippy::unnecessary_wraps, reason = "the return type of every visit method")]
     fn refuse<E: de::Error>(self) -> Result<(), E> {
         self.0.is_object = false;
         Ok(())
     }
 }
 
-/// The name of a field: its place in the message, or none for a name that the message does not have.
+/// The visitor of a field name. Returns the field's index, or `None` for an unknown name.
 pub(super) struct Key<'r, 's>(pub(super) &'r mut Reader<'s>, pub(super) &'s Message);
 
 impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
@@ -94,17 +93,17 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
             return Ok(Some(place));
         }
         reader.within(&shortened(name), |reader| {
-            reader.problem(reader.path.clone(), "is not a field here")
+            reader.problem(reader.path.clone(), "is not a known field")
         })?;
         Ok(None)
     }
 }
 
-/// The value of a field, or an item of a list.
+/// The visitor of a field's value, or of an item of a list.
 pub(super) struct Slot<'r, 's> {
     pub(super) reader: &'r mut Reader<'s>,
     pub(super) field: &'s Field,
-    /// Whether it is an item of a list, and not the list.
+    /// Whether this is an item of a list, not the list.
     pub(super) item: bool,
 }
 
@@ -119,7 +118,7 @@ impl Slot<'_, '_> {
 }
 
 impl<'de> DeserializeSeed<'de> for Slot<'_, '_> {
-    /// Whether there was a value: null is none.
+    /// Whether there is a value: null is none.
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<bool, D::Error> {
@@ -186,7 +185,7 @@ impl<'de> Visitor<'de> for Slot<'_, '_> {
         if let (Type::Message(id), true) = (field.kind, field.repeated == item) {
             let message = schema.message(id);
             if message.form == Form::Object {
-                // Written beside what is there already, and put in as a whole.
+                // Encoded separately, because its length precedes it.
                 let outer = std::mem::take(&mut reader.wire);
                 let outcome = reader.object(message, object);
                 let inner = std::mem::replace(&mut reader.wire, outer);

@@ -1,5 +1,5 @@
-//! From protobuf to JSON, in one pass and without a message in between. 64-bit numbers are written
-//! as numbers: they count things, and readers take both.
+//! Converts protobuf bytes to JSON in one pass, without an intermediate message. 64-bit integers
+//! are written as numbers, not as strings: they are counts, and JSON readers accept both.
 
 use prost::Message as _;
 use prost_types::{FieldMask, Timestamp};
@@ -9,7 +9,7 @@ use crate::answer::Damaged;
 use crate::schema::{EnumId, Field, Form, MessageId, Schema, Type};
 use crate::wire::{Fields, Value};
 
-/// Writes the message.
+/// Writes a message.
 pub(crate) fn message(
     schema: &Schema,
     id: MessageId,
@@ -28,7 +28,7 @@ pub(crate) fn message(
             return value(&mask.paths.join(","), out);
         }
     }
-    // The last of each field counts, and where a list begins.
+    // The last value of each field; for a list, the bytes from its first item on.
     let mut last = vec![None; message.fields.len()];
     let mut fields = Fields(wire);
     loop {
@@ -65,7 +65,7 @@ pub(crate) fn message(
     Ok(())
 }
 
-/// A list, whose items stand anywhere from there on.
+/// Writes a list. Other fields may lie between its items in `from`.
 fn list(
     schema: &Schema,
     field: &Field,
@@ -87,7 +87,7 @@ fn list(
     for found in Fields(wire) {
         match found? {
             (number, _) if number != field.number => {}
-            // Numbers travel packed.
+            // Numbers are packed.
             (_, Value::Bytes(packed)) if !matches!(field.kind, Type::Text | Type::Message(_)) => {
                 let mut numbers = Fields(packed);
                 while !numbers.0.is_empty() {
@@ -115,7 +115,7 @@ fn one(schema: &Schema, kind: Type, found: Value<'_>, out: &mut Vec<u8>) -> Resu
     }
 }
 
-/// The name of the value; its number where the contract here does not know it.
+/// Writes the name of an enum value, or its number if the contract does not define it.
 fn named(schema: &Schema, id: EnumId, number: i32, out: &mut Vec<u8>) -> Result<(), Damaged> {
     match schema.values(id).name(number) {
         Some(name) => value(name, out),
@@ -123,8 +123,8 @@ fn named(schema: &Schema, id: EnumId, number: i32, out: &mut Vec<u8>) -> Result<
     }
 }
 
-/// The lower half: negative numbers travel as 64 bits.
-#[expect(clippy::cast_possible_truncation, reason = "what protobuf asks of its readers")]
+/// Returns the lower 32 bits: protobuf encodes negative numbers in 64 bits.
+#[expect(clippy::cast_possible_truncation, reason = "protobuf requires readers to truncate")]
 fn int32(number: u64) -> i32 {
     number.cast_signed() as i32
 }

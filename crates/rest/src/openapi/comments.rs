@@ -1,8 +1,8 @@
-//! What the contract's comments say.
+//! Reads the comments of the contract.
 
 use prost_reflect::FileDescriptor;
 
-/// What gRPC calls an error, and what HTTP calls it here.
+/// gRPC codes that comments mention, and the HTTP statuses that replace them.
 const CODES: [(&str, &str); 4] = [
     ("ALREADY_EXISTS", "409"),
     ("FAILED_PRECONDITION", "400"),
@@ -10,7 +10,7 @@ const CODES: [(&str, &str); 4] = [
     ("UNAUTHENTICATED", "401"),
 ];
 
-/// The comment before something in a file, as one line for each of its paragraphs.
+/// Returns the leading comment of an element, with one line per paragraph.
 pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     let info = file.file_descriptor_proto().source_code_info.as_ref();
     let location = info.and_then(|info| info.location.iter().find(|at| at.path == path));
@@ -22,7 +22,7 @@ pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     CODES.iter().fold(text, |text, (grpc, http)| text.replace(grpc, http))
 }
 
-/// The first clause of a comment, without what ends it.
+/// Returns the first clause of a comment, without the punctuation that ends it.
 pub(crate) fn summary(comment: &str) -> &str {
     let first = comment.split("\n\n").next().unwrap_or_default();
     let clause = first.split([';', '.']).next().unwrap_or_default();

@@ -1,10 +1,10 @@
-//! Errors: `google.rpc.Status` as JSON, the same for every path.
+//! Error responses: `google.rpc.Status` as JSON, the same for every path.
 
 use serde_json::{Value, json};
 
 use super::{Object, put};
 
-/// An answer that is an error.
+/// An error response.
 #[derive(Clone, Copy)]
 pub(crate) struct Failure {
     pub(crate) code: u16,
@@ -22,31 +22,28 @@ const fn with(header: &'static str, failure: Failure) -> Failure {
 }
 
 pub(crate) const FAILURES: [Failure; 15] = [
-    failure(400, "Invalid", "The request breaks a rule: `details` names every bad field."),
+    failure(400, "Invalid", "The request is invalid. `details` names every bad field."),
     with(
         "WWW-Authenticate",
-        failure(401, "Unauthenticated", "No token, a bad one, or wrong credentials."),
+        failure(401, "Unauthenticated", "A missing or invalid token, or wrong credentials."),
     ),
-    failure(403, "Forbidden", "It is not for your roles."),
-    failure(404, "NotFound", "There is no such thing that you may see."),
-    failure(408, "RequestTimeout", "The body did not come in time."),
-    failure(409, "Conflict", "Something unique is taken, or another change came first."),
+    failure(403, "Forbidden", "Your roles do not allow this call."),
+    failure(404, "NotFound", "The resource does not exist, or you may not see it."),
+    failure(408, "RequestTimeout", "The body did not arrive in time."),
+    failure(409, "Conflict", "A unique value is taken, or another change came first."),
     failure(
         412,
         "PreconditionFailed",
-        "It has changed since the etag in `If-Match`: read it again.",
+        "The resource has changed since you read its etag: read it again.",
     ),
     failure(413, "TooLarge", "The body is larger than the limit."),
     failure(414, "UriTooLong", "The path and the query are longer than the limit."),
     failure(415, "UnsupportedMediaType", "The body is not `application/json`."),
-    with("Retry-After", failure(429, "TooManyRequests", "Too many calls: wait before the next.")),
+    with("Retry-After", failure(429, "TooManyRequests", "Too many calls: try again later.")),
     failure(431, "HeadersTooLarge", "The headers are larger than the limit."),
-    failure(500, "Internal", "A defect of the server: `X-Request-Id` finds it in the log."),
-    with(
-        "Retry-After",
-        failure(503, "Unavailable", "Something is not reachable: try again later."),
-    ),
-    failure(504, "DeadlineExceeded", "There was no answer in time."),
+    failure(500, "Internal", "A server error: find it in the log by `X-Request-Id`."),
+    with("Retry-After", failure(503, "Unavailable", "A service is unavailable: try again later.")),
+    failure(504, "DeadlineExceeded", "The call did not finish in time."),
 ];
 
 impl Failure {
@@ -55,7 +52,7 @@ impl Failure {
     }
 }
 
-/// A header by its component.
+/// Returns a reference to the component of a header.
 pub(crate) fn header(name: &str) -> (String, Value) {
     (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
 }
@@ -63,7 +60,7 @@ pub(crate) fn header(name: &str) -> (String, Value) {
 pub(crate) fn responses() -> Object {
     let one = |failure: &Failure| {
         let mut response = json!({ "description": failure.about });
-        // A path too long to be read is answered before there is a call, with nothing but the code.
+        // A URI that is too long is refused before a call begins, with nothing but the status.
         if failure.code != 414 {
             let headers = failure.header.into_iter().chain(["X-Request-Id"]);
             put(&mut response, "headers", headers.map(header).collect::<Object>().into());
@@ -82,25 +79,25 @@ pub(crate) fn headers() -> Value {
     };
     let may = |about: &str, schema: Value| json!({ "description": about, "schema": schema });
     json!({
-        "X-Request-Id": text("Finds the call in the log. The request's own, when it had one."),
+        "X-Request-Id": text("Identifies the call in the log. Repeats that of the request."),
         "ETag": may(
-            "Changes with every change of the resource: for `If-Match`.",
+            "Changes with every change of the resource. Send it in `If-Match`.",
             json!({ "type": "string", "examples": ["\"7\""] }),
         ),
         "Link": may(
-            "The next page of the list, as `<…>; rel=\"next\"`; none on the last.",
+            "URL of the next page, as `<…>; rel=\"next\"`; absent on the last page.",
             json!({ "type": "string" }),
         ),
-        "Location": text("Where that which was made can be read."),
+        "Location": text("URL of the created resource."),
         "Retry-After": may(
             "Seconds to wait.",
             json!({ "type": "integer", "minimum": 1 }),
         ),
-        "WWW-Authenticate": text("`Bearer`, with what is wrong with a token that was sent."),
+        "WWW-Authenticate": text("`Bearer`, with the reason why a token was refused."),
     })
 }
 
-/// `google.rpc.Status` and what its details are.
+/// Returns the schemas of `google.rpc.Status` and its details.
 pub(crate) fn schemas() -> Value {
     let of_type = |name: &str| json!({ "const": format!("type.googleapis.com/google.rpc.{name}") });
     let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
@@ -113,7 +110,7 @@ pub(crate) fn schemas() -> Value {
             "properties": {
                 "code": {
                     "type": "integer",
-                    "description": "The code of gRPC (`google.rpc.Code`), closer than that of HTTP.",
+                    "description": "The gRPC code (`google.rpc.Code`), finer than the HTTP status.",
                     "examples": [3],
                 },
                 "message": { "type": "string", "description": "What is wrong, for people." },
@@ -127,7 +124,7 @@ pub(crate) fn schemas() -> Value {
         },
         "ErrorInfo": {
             "type": "object",
-            "description": "Why, for programs. Every error has one.",
+            "description": "The reason, for programs. Every error has one.",
             "required": ["@type", "reason", "domain"],
             "properties": {
                 "@type": of_type("ErrorInfo"),
@@ -142,7 +139,7 @@ pub(crate) fn schemas() -> Value {
         },
         "BadRequest": {
             "type": "object",
-            "description": "Which fields are wrong.",
+            "description": "The invalid fields.",
             "required": ["@type"],
             "properties": {
                 "@type": of_type("BadRequest"),
@@ -153,7 +150,7 @@ pub(crate) fn schemas() -> Value {
                         "properties": {
                             "field": {
                                 "type": "string",
-                                "description": "As it is called in the body, the query or the head.",
+                                "description": "Its name in the body, query or header.",
                                 "examples": ["first_name"],
                             },
                             "description": { "type": "string", "examples": ["is required"] },
@@ -164,7 +161,7 @@ pub(crate) fn schemas() -> Value {
         },
         "RetryInfo": {
             "type": "object",
-            "description": "When the same may succeed.",
+            "description": "When to try again.",
             "required": ["@type"],
             "properties": {
                 "@type": of_type("RetryInfo"),

@@ -1,4 +1,4 @@
-//! Plausible values: the option `(clinic.rest.v1.example)` of fields.
+//! Example values, from the field option `(clinic.rest.v1.example)`.
 
 use clinic_contract::{Field, Result};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Object;
 use super::schemas::Use;
 
-/// The example of a field, in the form of its type.
+/// Returns the example of a field, as a value of its type.
 pub(crate) fn example(field: &FieldDescriptor) -> Option<Value> {
     let text = clinic_contract::example(field)?;
     let value = match field.kind() {
@@ -17,7 +17,7 @@ pub(crate) fn example(field: &FieldDescriptor) -> Option<Value> {
     Some(if field.is_list() { json!([value]) } else { value })
 }
 
-/// A body that is accepted. `fixed` are the values that the path gives to other fields.
+/// Returns a valid body. `fixed` are the values that the path gives to other fields.
 pub(crate) fn body(
     message: &MessageDescriptor,
     to: Use,
@@ -51,20 +51,20 @@ pub(crate) fn body(
             },
         }
     }
-    // One field shows best that PATCH leaves the others alone.
+    // A single field shows that PATCH leaves the others unchanged.
     if let (Use::Patch, Some((name, value))) = (to, body.iter().next_back()) {
         body = Object::from_iter([(name.clone(), value.clone())]);
     }
     Ok(body)
 }
 
-/// Whether a client has reason to give the field.
+/// Returns whether the example sets the field.
 fn is_given(said: &Field, to: Use) -> bool {
     let chosen = !said.immutable || (said.required && to == Use::Create);
     !said.output_only && said.name != "etag" && chosen
 }
 
-/// A path that fixes `ROLE_DOCTOR` is about the field `doctor`.
+/// Returns whether a fixed value names a field: `ROLE_DOCTOR` names `doctor`.
 fn is_named(field: &str, fixed: &[&str]) -> bool {
     fixed.iter().any(|value| value.to_ascii_lowercase().ends_with(field))
 }

@@ -1,5 +1,5 @@
-//! The REST API as an OpenAPI 3.1 document. Everything in it is read from where the servers read
-//! it: paths and options of the contract, the rules of its fields, and its comments.
+//! Generates the OpenAPI 3.1 document of the REST API from the paths, options, field rules and
+//! comments of the contract, which the servers use too.
 
 mod comments;
 mod errors;
@@ -23,26 +23,26 @@ use comments::comment;
 use operation::Operation;
 use schemas::Schemas;
 
-/// An object of JSON, in the order in which it is written.
+/// A JSON object, in insertion order.
 type Object = Map<String, Value>;
 
 const ABOUT: &str = "\
-The back end of a clinic: accounts, patients, doctors and who treats whom, as JSON over HTTP.
+The back end of a clinic: accounts, patients, doctors and assignments, as JSON over HTTP.
 
-Sign in by `POST /api/auth/login/` and send the access token as `Authorization: Bearer …`. \
-A record that you may not see does not exist: it is answered 404.
+Sign in with `POST /api/auth/login/` and send the access token as `Authorization: Bearer …`. \
+The response to a request for a record that you may not see is 404.
 
-Paths work with and without the slash at their end. A name that is not known, in a body or in a query, \
-is an error; a parameter of the query that is empty counts as not given. `null` in a body stands for \
-no value. Fields that are read-only are ignored, so that what was read can be sent back.
+The slash at the end of a path is optional. Unknown names in a body or query are errors. An empty \
+query parameter counts as absent. `null` in a body means no value. Read-only fields in a body are \
+ignored, so you can send a resource back as you read it.
 
-PUT replaces all that can change, PATCH changes what the body names. Either changes what \
-`update_mask` in the query names instead (AIP-134), where that is given.";
+PUT replaces the resource: omitted mutable fields are reset to their defaults. PATCH changes the \
+fields in the body. With `update_mask` in the query, both change the fields in the mask (AIP-134).";
 
-/// Writes the document from an encoded `FileDescriptorSet` with comments.
+/// Returns the document for an encoded `FileDescriptorSet` with comments.
 ///
 /// # Errors
-/// When the contract says something that the document has no form for.
+/// When the contract uses something that the document does not support.
 pub fn document(descriptors: &[u8]) -> Result<Value> {
     let pool = pool(descriptors)?;
     let (mut schema, mut schemas) = (Schema::default(), Schemas::default());
@@ -56,13 +56,13 @@ pub fn document(descriptors: &[u8]) -> Result<Value> {
             described = true;
             for (place, path) in all.all.iter().enumerate() {
                 let binding = Binding::new(&mut schema, &method, &all, path)?;
-                // OpenAPI takes two names in one place for one path written twice.
+                // For OpenAPI, paths that differ only in parameter names are the same path.
                 let template =
                     templates.entry(anonymous(&path.path)).or_insert_with(|| Template::new(path));
                 let operation =
                     Operation { tag, method: &method, paths: &all, place, path, binding: &binding };
                 if !ids.insert(operation.id()) {
-                    return Err(format!("there are two operations {}", operation.id()).into());
+                    return Err(format!("duplicate operation {}", operation.id()).into());
                 }
                 let verb = binding.method.as_str().to_ascii_lowercase();
                 let described = operation.describe(&schema, &mut schemas, &template.names)?;
@@ -97,14 +97,14 @@ pub fn document(descriptors: &[u8]) -> Result<Value> {
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "The access token that signing in answers.",
+                    "description": "The access token from the sign-in response.",
                 },
             },
         },
     }))
 }
 
-/// The name of the one security scheme.
+/// Name of the security scheme.
 const BEARER: &str = "bearerAuth";
 
 fn put(object: &mut Value, name: &str, value: Value) {
@@ -113,10 +113,10 @@ fn put(object: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// A path as OpenAPI shows it.
+/// A path template in OpenAPI.
 struct Template {
     path: String,
-    /// What stands in braces, in order.
+    /// Names of the path parameters, in order.
     names: Vec<String>,
 }
 

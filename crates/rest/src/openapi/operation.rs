@@ -1,4 +1,4 @@
-//! One path with one method of HTTP.
+//! Describes an operation: one HTTP method of one path.
 
 use clinic_contract::{Body, Field, Path, Paths, Result};
 use clinic_proto::access::v1::rule::Who;
@@ -14,25 +14,25 @@ use crate::binding::Binding;
 use crate::naming::last_name;
 use crate::schema::Schema;
 
-/// See the module.
+/// One HTTP method of one path.
 pub(crate) struct Operation<'a> {
-    /// The group that it is shown in.
+    /// Group in the document.
     pub(crate) tag: &'a str,
     pub(crate) method: &'a MethodDescriptor,
     pub(crate) paths: &'a Paths,
-    /// Which of the method's paths it is.
+    /// Index in the RPC's paths.
     pub(crate) place: usize,
     pub(crate) path: &'a Path,
     pub(crate) binding: &'a Binding,
 }
 
 const JSON: &str = "application/json";
-/// One etag with or without its quotes, or `*`.
+/// One etag, with or without quotes, or `*`.
 const ETAG: &str = r#"^(?:"[\t -+\--~]{1,64}"|[\t !#-+\--~]{1,64})$"#;
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl Operation<'_> {
-    /// The name of the method; of its further paths with what is particular to them.
+    /// Returns the RPC's name, with a unique suffix for each path except the first.
     pub(crate) fn id(&self) -> String {
         let mut id = self.method.name().to_owned();
         let earlier = self.paths.all.iter().take(self.place);
@@ -61,8 +61,8 @@ impl Operation<'_> {
         let about = comment(&self.method.parent_file(), self.method.path());
         let roles = match &who {
             Who::AnyOf(_) => format!("\n\nFor the roles {}.", self.roles(&who).join(", ")),
-            Who::Public(_) => "\n\nFor everybody, also without a token.".into(),
-            Who::SignedIn(_) => "\n\nFor everybody who is signed in.".into(),
+            Who::Public(_) => "\n\nFor everyone, with or without a token.".into(),
+            Who::SignedIn(_) => "\n\nFor every signed-in user.".into(),
         };
         let fixed: String = self
             .path
@@ -90,7 +90,7 @@ impl Operation<'_> {
         Ok(operation)
     }
 
-    /// The method's access rule.
+    /// Returns the method's access rule.
     fn who(&self) -> Result<Who> {
         let options = self.method.options();
         let rule = options.extensions().find(|(e, _)| e.full_name() == "clinic.access.v1.rule");
@@ -99,7 +99,7 @@ impl Operation<'_> {
         who.ok_or_else(|| format!("{} has no access rule", self.method.full_name()).into())
     }
 
-    /// The roles that both the method and the path are for; a service does not sign in.
+    /// Returns the roles that both the method and the path allow. Services do not sign in.
     fn roles(&self, who: &Who) -> Vec<&'static str> {
         let Who::AnyOf(roles) = who else { return Vec::new() };
         let here = |role: &Role| {
@@ -124,7 +124,7 @@ impl Operation<'_> {
         }
         let said = clinic_contract::message(&input)?;
         for (field, said) in input.fields().zip(&said.fields) {
-            // Headers say the same, and a mask makes a body valid that its schema does not know.
+            // The first two are headers. A mask would make bodies valid that the schema rejects.
             let otherwise = matches!(field.name(), "etag" | "request_id" | "update_mask");
             if otherwise || self.binding.in_query(schema, field.name()).is_none() {
                 continue;
@@ -138,8 +138,7 @@ impl Operation<'_> {
             parameters.push(json!({
                 "name": "If-Match",
                 "in": "header",
-                "description": "The etag as it was answered: it must be the current one, or nothing \
-                                is changed.",
+                "description": "The etag from a response. Nothing changes if it is not current.",
                 "schema": { "type": "string", "pattern": ETAG },
             }));
         }
@@ -172,7 +171,7 @@ impl Operation<'_> {
                     let name = format!("{}{to:?}", message.name());
                     (message, [].as_slice(), name)
                 }
-                _ => return Err(format!("the body {name} is no message").into()),
+                _ => return Err(format!("the body {name} is not a message").into()),
             },
         };
         let schema = schemas.message(&message, to, without, &name)?;
@@ -191,9 +190,9 @@ impl Operation<'_> {
     fn responses(&self, schemas: &mut Schemas, who: &Who) -> Result<Object> {
         let output = &self.binding.output;
         let (code, about) = match (&output.created, output.empty) {
-            (Some(_), _) => ("201", "It was made."),
-            (None, true) => ("204", "It is gone."),
-            (None, false) => ("200", "What was asked for."),
+            (Some(_), _) => ("201", "Created."),
+            (None, true) => ("204", "Success, without content."),
+            (None, false) => ("200", "Success."),
         };
         let mut headers = Object::from_iter([header("X-Request-Id")]);
         let has = [
@@ -214,19 +213,19 @@ impl Operation<'_> {
         Ok(responses)
     }
 
-    /// The message that is the answer.
+    /// Returns the message in the response body.
     fn answered(&self) -> Result<MessageDescriptor> {
         let output = self.method.output();
         let Some(part) = &self.path.response_body else { return Ok(output) };
         match find(&output, part)?.0.kind() {
             Kind::Message(message) => Ok(message),
-            _ => Err(format!("the response_body {part} is no message").into()),
+            _ => Err(format!("the response_body {part} is not a message").into()),
         }
     }
 
     fn can_fail(&self, code: u16, who: &Who) -> bool {
         match code {
-            // What everybody may make can be closed to them.
+            // The operator can close a public create (registration).
             403 => match who {
                 Who::AnyOf(_) => true,
                 Who::Public(_) => self.paths.created.is_some(),
@@ -241,7 +240,7 @@ impl Operation<'_> {
     }
 }
 
-/// Whether a request names something that may not be there.
+/// Returns whether a request names a resource by its id.
 fn names_something(message: &MessageDescriptor) -> bool {
     let Ok(said) = clinic_contract::message(message) else { return true };
     message.fields().zip(said.fields).any(|(field, said)| {
@@ -257,7 +256,7 @@ fn names_something(message: &MessageDescriptor) -> bool {
     })
 }
 
-/// A field within a message, with points between names, and what is said of it.
+/// Finds a field and its options by a dotted name.
 fn find(message: &MessageDescriptor, name: &str) -> Result<(FieldDescriptor, Field)> {
     let missing = || format!("{}: there is no field {name}", message.full_name());
     let (first, rest) = match name.split_once('.') {

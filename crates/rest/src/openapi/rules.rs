@@ -1,4 +1,4 @@
-//! Rules of fields as JSON Schema.
+//! Converts field rules to JSON Schema.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Object;
 
-/// A form of text: its name in OpenAPI where it has one, and what matches it as a whole.
+/// A text format: its OpenAPI name, if it has one, and a pattern for the whole text.
 struct Format {
     name: Option<&'static str>,
     pattern: Cow<'static, str>,
@@ -15,7 +15,7 @@ struct Format {
 
 const UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 
-/// What `clinic_proto::format` checks.
+/// Returns the format that `clinic_proto::format` checks.
 fn format(name: &str) -> Result<Format> {
     let (name, pattern) = match name {
         "uuid" => (Some("uuid"), UUID),
@@ -37,17 +37,17 @@ fn format(name: &str) -> Result<Format> {
         "amount" => (None, r"[0-9]{1,8}(?:\.[0-9]{1,2})?"),
         "phone" => (None, r"(?=.*[0-9])[+]?[0-9 ().\-/x]{5,20}"),
         "username" => (None, "[A-Za-z0-9][A-Za-z0-9._-]{2,63}"),
-        _ => return Err(format!("the format {name} has no pattern here yet").into()),
+        _ => return Err(format!("the format {name} has no JSON Schema pattern").into()),
     };
     Ok(Format { name, pattern: pattern.into() })
 }
 
-/// Text under its rules. `filled`: it must be there, and more than white space.
+/// Returns the schema of a text field. With `filled`, it must have more than white space.
 pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
     let mut schema = Object::new();
     let mut put = |name: &str, value: Value| schema.insert(name.to_owned(), value);
     put("type", json!("string"));
-    // Rules that are not asked of empty text, where there may be any.
+    // Empty text is allowed and skips the rules.
     let or_empty = rules.ignore_empty && !filled;
     match rules.min_len {
         Some(min) if !or_empty => put("minLength", json!(min)),
@@ -68,9 +68,9 @@ pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
         [] => {}
         [name] => {
             let Format { name, pattern } = format(name)?;
-            // Whoever knows the name of a format need not know that there may be none of it. An
-            // address that is not to sign in with is what browsers take, which is more than the RFC
-            // that the name stands for.
+            // Validators of a named format refuse empty text, so it is an alternative. Addresses
+            // that are not for signing in follow the HTML standard, which allows more than the RFC
+            // behind the name `email`.
             let name = name.filter(|name| filled || *name != "email");
             let either = or_empty && name.is_some();
             let optional = if or_empty && !either { "?" } else { "" };
@@ -83,24 +83,24 @@ pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
                 return Ok(Object::from_iter([("anyOf".to_owned(), either)]));
             }
         }
-        _ => return Err("text of two formats has no pattern here yet".into()),
+        _ => return Err("text with two formats has no JSON Schema pattern".into()),
     }
     Ok(schema)
 }
 
-/// Text that is answered: what it is, but not what was asked of it when it came.
+/// Returns the schema of text in a response, without the rules that apply to requests only.
 pub(crate) fn answered_text(rules: &Rules) -> Result<Object> {
     let mut schema = text(rules, true)?;
     schema.retain(|name, value| match name.as_str() {
         "type" | "enum" => true,
-        // What is answered may have come from where more is an address than by the RFC.
+        // A stored address may follow the HTML standard, which allows more than the RFC.
         "format" => value != "email",
         _ => false,
     });
     Ok(schema)
 }
 
-/// A number under its rules.
+/// Returns the schema of an integer field.
 pub(crate) fn integer(rules: &Rules, format: &str) -> Object {
     let mut schema = Object::new();
     schema.insert("type".into(), json!("integer"));
@@ -113,7 +113,7 @@ pub(crate) fn integer(rules: &Rules, format: &str) -> Object {
     schema
 }
 
-/// A list under its rules.
+/// Returns the schema of a list field.
 pub(crate) fn list(rules: &Rules, items: Object, filled: bool) -> Object {
     let mut schema = Object::new();
     schema.insert("type".into(), json!("array"));
@@ -130,7 +130,7 @@ pub(crate) fn list(rules: &Rules, items: Object, filled: bool) -> Object {
     schema
 }
 
-/// The same, or null.
+/// Makes a schema accept null too.
 pub(crate) fn or_null(mut schema: Object) -> Object {
     if let Some(either) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
         either.push(json!({ "type": "null" }));

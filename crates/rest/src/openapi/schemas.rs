@@ -1,5 +1,4 @@
-//! The contract's messages as schemas: one for what is answered, and one for each way in which a
-//! request holds it.
+//! Converts messages to schemas: one for responses, and one for each use in requests.
 
 use std::collections::HashMap;
 
@@ -16,16 +15,16 @@ use super::{Object, put, rules};
 pub(crate) enum Use {
     Answer,
     Create,
-    /// PUT: what can change, all of it.
+    /// PUT: all mutable fields.
     Replace,
-    /// PATCH: what can change, as far as it is named.
+    /// PATCH: any of the mutable fields.
     Patch,
 }
 
-/// What is said of a message, for a use of it, without those fields.
+/// Name of the schema, use, and omitted fields.
 type Key = (String, Use, Vec<String>);
 
-/// The schemas by their names.
+/// The schemas by name.
 #[derive(Default)]
 pub(crate) struct Schemas {
     all: Object,
@@ -37,26 +36,26 @@ impl Schemas {
         self.all
     }
 
-    /// Adds schemas that are not the contract's.
+    /// Adds schemas that do not come from the contract.
     pub(crate) fn put(&mut self, schemas: Value) {
         if let Value::Object(schemas) = schemas {
             self.all.extend(schemas);
         }
     }
 
-    /// A message as it is answered, by reference.
+    /// Adds the schema of a message in responses, and returns a reference to it.
     pub(crate) fn answer(&mut self, message: &MessageDescriptor) -> Result<Object> {
         self.message(message, Use::Answer, &[], message.name())
     }
 
-    /// Whether nothing at all is not one of the values of a schema that is referred to.
+    /// Returns whether the referenced schema rejects an empty object.
     pub(crate) fn asks_for_something(&self, reference: &Object) -> bool {
         let name = reference.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next());
         let schema = name.and_then(|name| self.all.get(name));
         schema.is_some_and(|s| s.get("required").is_some() || s.get("allOf").is_some())
     }
 
-    /// A message in that use, without some of its fields, by reference.
+    /// Adds the schema of a message for a use, without some fields, and returns a reference to it.
     pub(crate) fn message(
         &mut self,
         message: &MessageDescriptor,
@@ -68,9 +67,9 @@ impl Schemas {
         if let Some(known) = self.known.get(&key) {
             return Ok(reference(known));
         }
-        // Its place, and what keeps a message within itself from going on for ever.
+        // Reserves its position, and ends the recursion if a message contains itself.
         if self.all.insert(name.to_owned(), Value::Null).is_some() {
-            return Err(format!("two schemas are called {name}").into());
+            return Err(format!("duplicate schema {name}").into());
         }
         self.known.insert(key, name.to_owned());
         let schema = self.object(message, to, without)?;
@@ -129,7 +128,7 @@ impl Schemas {
         Ok(schema)
     }
 
-    /// A field of an answer.
+    /// Returns the schema of a response field.
     fn answered(&mut self, field: &FieldDescriptor, said: &Field) -> Result<Object> {
         let one = match field.kind() {
             Kind::String => rules::answered_text(&said.rules)?,
@@ -140,7 +139,7 @@ impl Schemas {
         Ok(if field.is_list() { rules::list(&Default::default(), one, false) } else { one })
     }
 
-    /// A field of a request, in a body or elsewhere.
+    /// Returns the schema of a request field, in the body or elsewhere.
     pub(crate) fn given(
         &mut self,
         field: &FieldDescriptor,
@@ -150,7 +149,7 @@ impl Schemas {
         let items = said.rules.items.as_deref();
         let of_one = items.filter(|_| field.is_list()).unwrap_or(&said.rules);
         let one = match field.kind() {
-            // An item of a list is checked as it is, and one that is empty too.
+            // An item of a list follows the item rules only, also if it is empty.
             Kind::String => rules::text(of_one, filled && !field.is_list())?,
             Kind::Enum(values) => names(&values, &of_one.not_in),
             Kind::Message(message) if !is_time(&message) => {
@@ -162,7 +161,7 @@ impl Schemas {
         Ok(if field.is_list() { rules::list(&said.rules, one, filled) } else { one })
     }
 
-    /// All values of an enum, by reference.
+    /// Adds the schema of an enum, and returns a reference to it.
     fn enumeration(&mut self, values: &EnumDescriptor) -> Object {
         if !self.all.contains_key(values.name()) {
             let file = values.parent_file();
@@ -196,7 +195,7 @@ pub(crate) fn describe(schema: &mut Object, field: &FieldDescriptor) {
     }
 }
 
-/// Whether an answer always has the field, or a request must.
+/// Returns whether a response always has the field, or a request must have it.
 fn is_required(field: &FieldDescriptor, said: &Field, to: Use) -> bool {
     match to {
         Use::Answer => {
@@ -208,7 +207,7 @@ fn is_required(field: &FieldDescriptor, said: &Field, to: Use) -> bool {
     }
 }
 
-/// Whether the field must have a value where it is given at all.
+/// Returns whether the field must have a value if it is given.
 fn is_filled(said: &Field, to: Use) -> bool {
     said.required && (to == Use::Create || !said.immutable)
 }
@@ -224,7 +223,7 @@ fn scalar(field: &FieldDescriptor, said: &Field) -> Result<Object> {
 }
 
 fn unknown(field: &FieldDescriptor) -> Box<dyn std::error::Error + Send + Sync> {
-    format!("{}: {:?} has no schema here yet", field.full_name(), field.kind()).into()
+    format!("{}: {:?} is not supported in schemas", field.full_name(), field.kind()).into()
 }
 
 fn typed(kind: &str) -> Object {
@@ -241,7 +240,7 @@ fn time() -> Object {
     schema
 }
 
-/// The names of an enum but for some of its numbers.
+/// Returns the schema of an enum, without the numbers in `not`.
 fn names(values: &EnumDescriptor, not: &[i32]) -> Object {
     let values = values.values().filter(|value| !not.contains(&value.number()));
     let names: Vec<_> = values.map(|value| value.name().to_owned()).collect();
@@ -250,7 +249,7 @@ fn names(values: &EnumDescriptor, not: &[i32]) -> Object {
     schema
 }
 
-/// Text of which only one may be given.
+/// Returns the rule that at most one of these text fields may be given.
 fn choice(choice: &Choice) -> Value {
     let given = |name: &String| {
         json!({
@@ -265,7 +264,7 @@ fn choice(choice: &Choice) -> Value {
     json!({ "oneOf": each })
 }
 
-/// Messages of which only one may be given.
+/// Returns the rules that at most one field of each oneof may be given.
 fn oneofs(message: &MessageDescriptor) -> Vec<Value> {
     let mut rules = Vec::new();
     for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {

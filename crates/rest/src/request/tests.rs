@@ -20,7 +20,7 @@ fn frame((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>,
     matched.request(&Input { query, ..*input })
 }
 
-/// The message of a request that can be read.
+/// Returns the message of a request that can be read.
 fn message<M: prost::Message + Default>(method: Method, target: &str, input: &Input<'_>) -> M {
     let frame = frame((method, target), input).unwrap();
     let (prefix, message) = frame.split_at(PREFIX);
@@ -33,7 +33,7 @@ fn body(json: &str) -> Input<'_> {
     Input { body: json.as_bytes(), ..Input::default() }
 }
 
-/// The fields of a request that is refused for them.
+/// Returns the fields that a refusal names.
 fn fields(method: Method, target: &str, input: &Input<'_>) -> Vec<String> {
     let violations = frame((method, target), input).unwrap_err();
     violations.into_iter().map(|violation| violation.field).collect()
@@ -105,7 +105,7 @@ fn fields_without_another_place_are_query_parameters() {
         (list.page_size, list.query.as_str(), list.view, list.show_deleted),
         (7, "O'Brien ü", 1, true)
     );
-    // Forms that were not filled in send empty text.
+    // HTML forms send empty text for inputs that are not filled in.
     let target = "/api/doctors?page_size=&query=&available=&specialization=x&";
     let list: ListDoctorsRequest = message(Method::GET, target, &body(""));
     assert_eq!((list.page_size, list.available, list.specialization.as_str()), (0, None, "x"));
@@ -131,7 +131,7 @@ fn fields_without_another_place_are_query_parameters() {
         assert_eq!(fields(Method::POST, &target, &body("{}"))[0], name);
     }
     assert_eq!(fields(Method::POST, "/api/auth/login?email=x", &body("{}"))[0], "email");
-    // A list reads no body at all.
+    // The body of a list request is not read.
     let list: ListPatientsRequest = message(Method::GET, "/api/patients", &body("{ no json"));
     assert_eq!(list, ListPatientsRequest::default());
 }
@@ -155,13 +155,13 @@ fn headers_become_fields() {
     assert_eq!(get.id, "7");
 }
 
-/// A value for each name in a path.
+/// Returns the path with a value for each parameter.
 fn filled(path: &str) -> String {
     let id = "0190f3c6-0000-7000-8000-00000000000a";
     path.split('/').map(|s| if s.starts_with('{') { id } else { s }).collect::<Vec<_>>().join("/")
 }
 
-/// All paths of the contract, with something in the place of their names.
+/// Calls `test` for each path of the contract, with a value for each parameter.
 fn each_path(mut test: impl FnMut(&Binding, &str)) {
     for binding in ROUTES.bindings() {
         test(binding, &filled(&binding.path));
@@ -178,11 +178,11 @@ fn one_refusal_names_what_cannot_be_read_and_what_breaks_a_rule() {
     let broken = ["email", "password", "patient.first_name", "patient.last_name"].as_slice();
     let expected = [unread, broken].concat();
     assert_eq!(fields(Method::POST, "/api/auth/register?query=x", &wrong), expected);
-    // Of a list that was read in part nothing more is said: its items have other places.
+    // A list that was read in part gets no more violations: the indexes of its items are shifted.
     let roles = body(r#"{"roles": ["nothing", "ROLE_UNSPECIFIED"], "more": 1}"#);
     let named = fields(Method::PUT, "/api/users/x/roles", &roles);
     assert_eq!(named, ["roles[0]", "more", "id"]);
-    // What has the wrong type is given, also for rules about several fields.
+    // A value of the wrong type counts as given, also in rules about several fields.
     let login = body(r#"{"email": 7, "password": null}"#);
     assert_eq!(fields(Method::POST, "/api/auth/login", &login), ["email", "password"]);
     let search = "/api/patients?page_size=1000&page_size.x=1&view=nothing&query=%00";
@@ -199,7 +199,7 @@ fn a_body_that_cannot_be_read_hides_nothing_but_its_own_fields() {
     }
     let refused = frame((Method::POST, "/api/auth/register"), &body("{\n  \"email\": x}"));
     let refused = refused.unwrap_err();
-    assert!(refused[0].message.starts_with("is not valid JSON from line 2, "), "{refused:?}");
+    assert!(refused[0].message.starts_with("is not valid JSON at line 2, "), "{refused:?}");
 }
 
 #[test]

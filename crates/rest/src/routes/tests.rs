@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 
-/// Routes of these methods, of which each is a `Thing` that gives a `Thing`.
+/// Returns the routes of methods with these options, each of which takes and returns a `Thing`.
 fn routes(methods: &[&str]) -> Result<Routes> {
     let directory = tempfile::tempdir().unwrap();
     let methods: String = methods
@@ -43,7 +43,7 @@ fn contract() -> Routes {
     Routes::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET).unwrap()
 }
 
-/// The method's name and what the path says, or none.
+/// Returns the RPC and the values of the path parameters.
 fn find<'a>(routes: &'a Routes, method: &Method, path: &'a str) -> Option<(&'a str, Vec<&'a str>)> {
     match routes.find(method, path) {
         Found::Method(matched) => Some((matched.binding.rpc().as_str(), matched.captured)),
@@ -63,7 +63,7 @@ fn two_methods_at_one_path_are_refused() {
     }
     let twice = http("get: \"/a\" additional_bindings: { get: \"/a\" }");
     assert!(refused(&[&twice]).contains("leads to two methods"));
-    // What differs by the method of HTTP, or is more than one segment, does not meet.
+    // No conflict: another HTTP method, or another number of segments.
     routes(&[
         &http("get: \"/a/{id}\""),
         &http("put: \"/a/{thing.id}\""),
@@ -85,15 +85,15 @@ fn what_the_contract_says_must_fit_its_messages() {
         (http("get: \"/a/{id.id}\""), "there is no field id.id"),
         (http("get: \"/a/{things.id}\""), "there is no field things.id"),
         (http("post: \"/a\" body: \"nothing\""), "there is no field nothing for the body"),
-        (http("post: \"/a\" body: \"id\""), "the body id is no message"),
+        (http("post: \"/a\" body: \"id\""), "the body id is not a message"),
         (http("post: \"/a\" body: \"things\""), "there is no field things for the body"),
         (
             http("get: \"/a\" response_body: \"nothing\""),
             "there is no field nothing in the response",
         ),
-        (http("get: \"/a\" response_body: \"id\""), "the response_body is no message"),
+        (http("get: \"/a\" response_body: \"id\""), "the response_body is not a message"),
         (fixed("nothing", "x"), "there is no field nothing"),
-        (fixed("on", "x"), "on does not fit"),
+        (fixed("on", "x"), "on has an invalid value"),
         (
             http("post: \"/a\"") + "option (clinic.rest.v1.created) = \"/a/{nothing}/\";",
             "there is no field nothing",
@@ -110,9 +110,9 @@ fn what_the_contract_says_must_fit_its_messages() {
 fn what_has_no_form_in_json_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     for (method, why) in [
-        ("rpc Call(stream Thing) returns (Thing)", "a stream has no form over JSON here yet"),
-        ("rpc Call(Thing) returns (stream Thing)", "a stream has no form over JSON here yet"),
-        ("rpc Call(Raw) returns (Thing)", "clinic.probe.v1.Raw.data: bytes has no form in JSON"),
+        ("rpc Call(stream Thing) returns (Thing)", "streams are not supported over JSON"),
+        ("rpc Call(Thing) returns (stream Thing)", "streams are not supported over JSON"),
+        ("rpc Call(Raw) returns (Thing)", "clinic.probe.v1.Raw.data: bytes is not supported"),
     ] {
         let method = format!("{method} {{ {} }}", http("post: \"/a\" body: \"*\""));
         let outcome = Routes::from_descriptors(&descriptors(directory.path(), &method));
@@ -131,7 +131,7 @@ fn the_contracts_paths_are_found_with_and_without_the_slash() {
         (Method::POST, "/api/patients".to_owned(), "PatientService/CreatePatient", vec![]),
         (Method::GET, format!("/api/patients/{id}"), "PatientService/GetPatient", vec![id]),
         (Method::DELETE, format!("/api/patients/{id}"), "PatientService/DeletePatient", vec![id]),
-        // Names before ids.
+        // Literal segments take precedence over parameters.
         (Method::GET, "/api/patients/batch".to_owned(), "PatientService/BatchGetPatients", vec![]),
         (Method::GET, "/api/patients/batc".to_owned(), "PatientService/GetPatient", vec!["batc"]),
         (
@@ -146,7 +146,7 @@ fn the_contracts_paths_are_found_with_and_without_the_slash() {
             "AssignmentService/UpdateAssignment",
             vec![id],
         ),
-        // As they stand there: it is not yet known to be UTF-8.
+        // Percent-encoded, because it is not yet known to be UTF-8.
         (Method::GET, "/api/users/%FF%2F".to_owned(), "AuthService/GetUser", vec!["%FF%2F"]),
     ] {
         for path in [path.clone(), format!("{path}/")] {

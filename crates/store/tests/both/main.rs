@@ -1,4 +1,4 @@
-//! What the two databases must do alike. Every test runs on SQLite and on PostgreSQL.
+//! Behaviour that is the same on both databases. Every test runs on SQLite and on PostgreSQL.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -76,7 +76,7 @@ fn schema() -> Migrator {
     Migrator::with_migrations(vec![migration(1, "things", SCHEMA)])
 }
 
-/// An SQLite file, removed with its directory.
+/// A database for one test. An SQLite file is removed with its directory.
 struct Scratch {
     url: SecretString,
     _directory: tempfile::TempDir,
@@ -111,7 +111,8 @@ impl Scratch {
     }
 }
 
-/// The server that `cargo xtask test` starts. A test that is left out silently proves nothing.
+/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
+/// that is skipped silently proves nothing.
 fn postgres_server() -> String {
     std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
         panic!(
@@ -121,7 +122,8 @@ fn postgres_server() -> String {
     })
 }
 
-/// In a module of their own, because tests are chosen by `::sqlite` and `::postgres` in their names.
+/// Defines each test for both databases, in modules, because xtask selects tests by `::sqlite` and
+/// `::postgres` in their names.
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod on {
@@ -141,31 +143,32 @@ macro_rules! on_both {
 }
 
 on_both! {
-    every_type_comes_back_as_it_was
-    rows_are_ordered_alike
-    times_compare_as_times
+    values_of_every_type_are_read_back_unchanged
+    both_databases_order_rows_alike
+    times_compare_chronologically
     a_unique_violation_names_its_index
     dropped_work_is_rolled_back
-    a_write_is_seen_by_the_next_read
-    other_errors_do_not_show_what_was_written
+    the_next_read_sees_a_write
+    errors_do_not_contain_written_values
     concurrent_creates_with_one_request_id_make_one_row
-    a_request_id_is_new_or_a_replay_or_reused
-    a_replay_gives_what_can_be_seen_now
-    the_processes_of_a_service_read_one_anothers_page_tokens
-    migrating_twice_at_once_works
-    a_schema_that_is_not_the_programs_is_refused
+    a_request_id_is_new_replayed_or_reused
+    a_replay_after_a_delete_is_gone
+    all_processes_of_a_service_accept_its_page_tokens
+    concurrent_migrations_succeed
+    an_older_newer_or_edited_schema_is_refused
     a_failed_migration_leaves_nothing_behind
-    a_migration_may_be_for_one_database
-    a_check_writes_only_when_nothing_else_has_written_lately
+    a_migration_may_apply_to_one_database_only
+    a_check_writes_only_without_recent_writes
     a_closed_database_is_unavailable
-    every_change_leaves_an_entry_in_its_own_commit
-    a_write_that_touches_nothing_leaves_no_entry
-    a_write_whose_entry_fails_is_not_made
+    every_change_leaves_an_entry
+    a_write_that_touches_no_row_leaves_no_entry
+    a_write_whose_entry_fails_is_rolled_back
     a_write_of_several_records_leaves_an_entry_for_each
-    work_commits_its_writes_with_their_entries_or_none
+    work_commits_all_writes_and_entries_or_none
     a_replayed_create_leaves_one_entry
-    reads_refuse_what_may_write
+    reads_refuse_statements_that_write
     work_that_has_failed_cannot_be_saved
+    concurrent_writes_have_separate_outcomes
 }
 
 const INSERT: &str = "INSERT INTO things (id, name, nick, email_key, good, n, day, at, blob) \
@@ -204,7 +207,7 @@ struct Thing {
     blob: Option<Vec<u8>>,
 }
 
-async fn every_type_comes_back_as_it_was(scratch: &Scratch) {
+async fn values_of_every_type_are_read_back_unchanged(scratch: &Scratch) {
     let db = scratch.db().await;
     db.check().await.unwrap();
     let (id, now) = (Clock::system().new_id(), Clock::system().now());
@@ -241,7 +244,7 @@ async fn every_type_comes_back_as_it_was(scratch: &Scratch) {
     assert_eq!(tuple, (id, None, Some(vec![0, 255])));
 }
 
-async fn rows_are_ordered_alike(scratch: &Scratch) {
+async fn both_databases_order_rows_alike(scratch: &Scratch) {
     let db = scratch.db().await;
     for (id, name) in [(3, "c"), (0xff << 120, "z"), (1, "a"), (2, "b")] {
         db.untracked().execute(insert(id, name, None, 0)).await.unwrap();
@@ -254,7 +257,7 @@ async fn rows_are_ordered_alike(scratch: &Scratch) {
     assert_eq!(names, [("b".to_owned(),), ("c".to_owned(),)]);
 }
 
-async fn times_compare_as_times(scratch: &Scratch) {
+async fn times_compare_chronologically(scratch: &Scratch) {
     let db = scratch.db().await;
     let whole: DateTime<Utc> = "2026-01-02T03:04:05Z".parse().unwrap();
     for (id, micros) in [(1, 0), (2, 1), (3, 1_000), (4, 500_000), (5, 1_000_000)] {
@@ -299,7 +302,7 @@ async fn dropped_work_is_rolled_back(scratch: &Scratch) {
     assert_eq!(count(&db).await, 1);
 }
 
-async fn a_write_is_seen_by_the_next_read(scratch: &Scratch) {
+async fn the_next_read_sees_a_write(scratch: &Scratch) {
     let db = scratch.db().await;
     for n in 0..50 {
         let mut query = insert(u128::try_from(n).unwrap() + 1, "a", None, n);
@@ -307,11 +310,11 @@ async fn a_write_is_seen_by_the_next_read(scratch: &Scratch) {
         assert_eq!(db.untracked().fetch_all::<(i64,)>(query).await.unwrap(), [(n,)]);
         assert_eq!(count(&db).await, n + 1);
     }
-    let nobody = Query::new("DELETE FROM things WHERE n = $1 RETURNING n").bind(-1_i64);
-    assert_eq!(db.untracked().fetch_all::<(i64,)>(nobody).await.unwrap(), []);
+    let nothing = Query::new("DELETE FROM things WHERE n = $1 RETURNING n").bind(-1_i64);
+    assert_eq!(db.untracked().fetch_all::<(i64,)>(nothing).await.unwrap(), []);
 }
 
-async fn other_errors_do_not_show_what_was_written(scratch: &Scratch) {
+async fn errors_do_not_contain_written_values(scratch: &Scratch) {
     let db = scratch.db().await;
     let mut query = insert(1, "secret name", None, 0);
     query.push(", ($1, $2, NULL, NULL, TRUE, NULL, NULL, $8, NULL)");
@@ -368,7 +371,7 @@ async fn concurrent_creates_with_one_request_id_make_one_row(scratch: &Scratch) 
     assert_eq!((made.len(), count(&db).await), (1, 1));
 }
 
-async fn a_request_id_is_new_or_a_replay_or_reused(scratch: &Scratch) {
+async fn a_request_id_is_new_replayed_or_reused(scratch: &Scratch) {
     let db = scratch.db().await;
     let first = request(9, 1, b"a");
     assert!(matches!(first.find::<(Uuid, i64)>(&db, live).await, Ok(None)));
@@ -380,7 +383,7 @@ async fn a_request_id_is_new_or_a_replay_or_reused(scratch: &Scratch) {
     assert!(matches!(create(&db, &reused, 6).await, Err(CreateError::Reused)));
     let found = reused.find::<(Uuid, i64)>(&db, live).await;
     assert!(matches!(found, Err(CreateError::Reused)));
-    // Another id, and the same id of somebody else.
+    // Another id, and the same id of another caller.
     assert_eq!(create(&db, &request(9, 2, b"b"), 6).await.unwrap(), 6);
     assert_eq!(create(&db, &request(8, 1, b"b"), 7).await.unwrap(), 7);
     let now = Clock::system().now();
@@ -388,7 +391,7 @@ async fn a_request_id_is_new_or_a_replay_or_reused(scratch: &Scratch) {
     assert_eq!(idempotency::forget_before(&db, now + TimeDelta::hours(1)).await.unwrap(), 3);
 }
 
-async fn a_replay_gives_what_can_be_seen_now(scratch: &Scratch) {
+async fn a_replay_after_a_delete_is_gone(scratch: &Scratch) {
     let db = scratch.db().await;
     let first = request(9, 1, b"a");
     create(&db, &first, 5).await.unwrap();
@@ -400,9 +403,9 @@ async fn a_replay_gives_what_can_be_seen_now(scratch: &Scratch) {
     assert_eq!(count(&db).await, 1);
 }
 
-async fn the_processes_of_a_service_read_one_anothers_page_tokens(scratch: &Scratch) {
+async fn all_processes_of_a_service_accept_its_page_tokens(scratch: &Scratch) {
     let db = scratch.db().await;
-    // Also those that start for the first time at the same moment, and those that start later.
+    // Including those that start first at the same time, and those that start later.
     let open = || Tokens::open(&db);
     let (one, two, three) = tokio::join!(open(), open(), open());
     let all = [one, two, three, open().await].map(Result::unwrap);
@@ -418,7 +421,7 @@ async fn the_processes_of_a_service_read_one_anothers_page_tokens(scratch: &Scra
     assert_eq!(open().await.unwrap().after(&token, b"list"), Err(InvalidPageToken));
 }
 
-async fn migrating_twice_at_once_works(scratch: &Scratch) {
+async fn concurrent_migrations_succeed(scratch: &Scratch) {
     let (one, two) = (scratch.empty().await, scratch.empty().await);
     assert!(matches!(check_schema(&one, &schema()).await, Err(SchemaError::Older)));
     let (schema_one, schema_two) = (schema(), schema());
@@ -428,7 +431,7 @@ async fn migrating_twice_at_once_works(scratch: &Scratch) {
     check_schema(&one, &schema()).await.unwrap();
 }
 
-async fn a_schema_that_is_not_the_programs_is_refused(scratch: &Scratch) {
+async fn an_older_newer_or_edited_schema_is_refused(scratch: &Scratch) {
     let db = scratch.db().await;
     let newer = Migrator::with_migrations(vec![
         migration(1, "things", SCHEMA),
@@ -459,7 +462,7 @@ async fn a_failed_migration_leaves_nothing_behind(scratch: &Scratch) {
     assert!(db.fetch_all::<()>(Query::new("SELECT id FROM half")).await.is_err());
 }
 
-async fn a_migration_may_be_for_one_database(scratch: &Scratch) {
+async fn a_migration_may_apply_to_one_database_only(scratch: &Scratch) {
     let db = scratch.db().await;
     let both = Migrator::with_migrations(vec![
         migration(1, "things", SCHEMA),
@@ -475,12 +478,12 @@ async fn a_migration_may_be_for_one_database(scratch: &Scratch) {
     assert!(db.fetch_all::<(i64,)>(own).await.unwrap().is_empty());
 }
 
-async fn a_check_writes_only_when_nothing_else_has_written_lately(scratch: &Scratch) {
+async fn a_check_writes_only_without_recent_writes(scratch: &Scratch) {
     let db = scratch.db().await;
     let beats = async || db.fetch_one::<(i64,)>(Query::new("SELECT beats FROM heartbeat")).await;
     db.untracked().execute(insert(1, "a", None, 0)).await.unwrap();
     db.check().await.unwrap();
-    assert_eq!(beats().await.unwrap().0, 0, "that write says enough");
+    assert_eq!(beats().await.unwrap().0, 0, "that write is proof enough");
     let db = scratch.db().await;
     for _ in 0..5 {
         db.check().await.unwrap();
@@ -502,7 +505,7 @@ async fn refusal(url: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
+async fn connect_errors_give_the_reason_without_the_password() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, vec![b'x'; 4096]).unwrap();
@@ -515,7 +518,7 @@ async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
         ("postgres://u:hunter2@host:port/db".to_owned(), "cannot be read"),
         ("postgres://u:hunter2@127.0.0.1:1/db".to_owned(), "does not answer at 127.0.0.1:1"),
         (format!("sqlite:{}", below.display()), "cannot be written"),
-        (format!("sqlite:{}", file.display()), "is no SQLite database, or is damaged"),
+        (format!("sqlite:{}", file.display()), "is not an SQLite database, or is damaged"),
     ] {
         let shown = refusal(&url).await;
         assert!(shown.contains(word) && !shown.contains("hunter2"), "{shown}");
@@ -542,7 +545,7 @@ mod only_on {
         }
 
         #[tokio::test]
-        async fn sessions_are_bounded_in_time_and_migrations_are_not() {
+        async fn sessions_have_timeouts_and_migrations_have_none() {
             let scratch = scratch(Some(&postgres_server())).await;
             let db = scratch.db().await;
             assert_eq!(setting(&db, "SHOW statement_timeout").await, "1min");
@@ -556,7 +559,7 @@ mod only_on {
         }
 
         #[tokio::test]
-        async fn the_url_may_set_other_bounds() {
+        async fn the_url_may_set_other_timeouts() {
             let server = postgres_server();
             let with = if server.contains('?') { '&' } else { '?' };
             let url = format!("{server}{with}options[statement_timeout]=7s");
@@ -566,7 +569,7 @@ mod only_on {
         }
 
         #[tokio::test]
-        async fn a_pool_at_work_is_busy_and_not_gone() {
+        async fn a_pool_in_use_is_busy_not_unavailable() {
             let scratch = scratch(Some(&postgres_server())).await;
             scratch.db().await.close().await;
             let options = Options { max_connections: 1, ..Options::new(scratch.url.clone()) };
@@ -581,7 +584,7 @@ mod only_on {
         }
 
         #[tokio::test]
-        async fn a_session_that_the_server_ends_is_unavailable_and_the_next_one_serves() {
+        async fn an_ended_session_is_unavailable_and_the_next_one_works() {
             let scratch = scratch(Some(&postgres_server())).await;
             scratch.db().await.close().await;
             let mut options = Options { max_connections: 1, ..Options::new(scratch.url.clone()) };
@@ -607,7 +610,7 @@ mod only_on {
         const READ_ONLY: &str = "SELECT set_config('default_transaction_read_only', 'on', FALSE)";
 
         #[tokio::test]
-        async fn connections_that_lead_to_a_standby_fail_one_write_and_not_one_each() {
+        async fn several_connections_to_a_standby_fail_only_one_write() {
             let scratch = scratch(Some(&postgres_server())).await;
             let db = scratch.db().await;
             let mut held = Vec::new();
@@ -629,7 +632,7 @@ mod only_on {
         }
 
         #[tokio::test]
-        async fn a_server_that_takes_no_writes_is_not_ready_until_it_does() {
+        async fn a_read_only_server_is_not_ready_until_it_accepts_writes() {
             let scratch = scratch(Some(&postgres_server())).await;
             let db = scratch.db().await;
             db.check().await.unwrap();
@@ -643,7 +646,7 @@ mod only_on {
                 db.untracked().execute(Query::new(sql.leak())).await.unwrap();
             };
             set("SET default_transaction_read_only TO on").await;
-            // What the operator does after that: the sessions begin again.
+            // The operator then restarts the sessions.
             let end = "SELECT pg_terminate_backend(pg_backend_pid())";
             db.fetch_one::<(bool,)>(Query::new(end)).await.unwrap_err();
             let refused = db.untracked().execute(insert(1, "a", None, 0)).await;
@@ -653,7 +656,7 @@ mod only_on {
                 assert_eq!(count(&db).await, 0, "reads still work");
             }
             set("RESET default_transaction_read_only").await;
-            // The first one still goes over a session that only reads, and ends it.
+            // The first check still uses a read-only session, and ends it.
             db.check().await.ok();
             db.check().await.unwrap();
             db.untracked().execute(insert(1, "a", None, 0)).await.unwrap();
@@ -670,14 +673,14 @@ mod only_on {
             let proxied = format!("{head}@{}/{database}", listener.local_addr().unwrap());
             let server = server.to_owned();
             let proxy = tokio::spawn(async move {
-                // One that says what is wrong, and one for calls.
+                // One connection that tests the URL, and one for the pool.
                 for _ in 0..2 {
                     let (mut near, _) = listener.accept().await.unwrap();
                     let mut far = tokio::net::TcpStream::connect(&server).await.unwrap();
                     tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
                 }
                 loop {
-                    // What was read is not answered by a reset.
+                    // Closing after the read does not reset the connection.
                     let (mut near, _) = listener.accept().await.unwrap();
                     tokio::io::AsyncReadExt::read(&mut near, &mut [0; 64]).await.ok();
                 }
@@ -697,7 +700,7 @@ mod only_on {
         }
 
         #[tokio::test]
-        async fn a_missing_database_is_told_from_what_else_may_be_wrong() {
+        async fn a_missing_database_has_a_separate_error() {
             let missing = database_url(&postgres_server().into(), "no_such_database");
             let error = match Db::connect(&Options::new(missing)).await {
                 Ok(_) => panic!("there is no such database"),

@@ -1,4 +1,4 @@
-//! Writes, and what is committed with them.
+//! Writes and their journal entries.
 
 use clinic_clock::Clock;
 use clinic_store::{ChangeKind, Db, Error, Journal, Origin, Query, Write, idempotency};
@@ -53,7 +53,7 @@ fn rename(id: u128, name: &'static str, kind: ChangeKind) -> Write {
     Write::new("thing", kind, query.bind(Uuid::from_u128(id)).bind(name), "id, version")
 }
 
-/// The entries: what happened, to which record, and its version.
+/// Returns the entries: the change, the record's id, and its version.
 async fn entries(db: &Db) -> Vec<(String, Uuid, i64)> {
     let query = "SELECT change, id, version FROM entries \
                  WHERE record = 'thing' AND method LIKE '/clinic.%' ORDER BY version, id";
@@ -64,7 +64,7 @@ fn entry(change: &str, id: u128, version: i64) -> (String, Uuid, i64) {
     (change.to_owned(), Uuid::from_u128(id), version)
 }
 
-pub(crate) async fn every_change_leaves_an_entry_in_its_own_commit(scratch: &Scratch) {
+pub(crate) async fn every_change_leaves_an_entry(scratch: &Scratch) {
     let db = journaled(scratch).await;
     let made: Option<(Uuid, i64)> = db.save(&origin(), make(1)).await.unwrap();
     assert_eq!(made, Some((Uuid::from_u128(1), 1)));
@@ -83,7 +83,7 @@ pub(crate) async fn every_change_leaves_an_entry_in_its_own_commit(scratch: &Scr
     assert_eq!(db.fetch_one::<(i64,)>(query).await.unwrap(), (3,));
 }
 
-pub(crate) async fn a_write_that_touches_nothing_leaves_no_entry(scratch: &Scratch) {
+pub(crate) async fn a_write_that_touches_no_row_leaves_no_entry(scratch: &Scratch) {
     let db = journaled(scratch).await;
     db.save::<(Uuid, i64)>(&origin(), make(1)).await.unwrap();
     for (id, name) in [(1, "a"), (2, "b")] {
@@ -94,7 +94,7 @@ pub(crate) async fn a_write_that_touches_nothing_leaves_no_entry(scratch: &Scrat
     assert_eq!(entries(&db).await, [entry("create", 1, 1)]);
 }
 
-pub(crate) async fn a_write_whose_entry_fails_is_not_made(scratch: &Scratch) {
+pub(crate) async fn a_write_whose_entry_fails_is_rolled_back(scratch: &Scratch) {
     let db = journaled(scratch).await;
     let taken = "INSERT INTO entries VALUES ('x', 'x', $1, 1, $1, 'x', $2)";
     let taken = Query::new(taken).bind(Uuid::from_u128(1)).bind(origin().at);
@@ -122,7 +122,7 @@ pub(crate) async fn a_write_of_several_records_leaves_an_entry_for_each(scratch:
     assert_eq!(updates, [entry("update", 1, 2), entry("update", 2, 2)]);
 }
 
-pub(crate) async fn work_commits_its_writes_with_their_entries_or_none(scratch: &Scratch) {
+pub(crate) async fn work_commits_all_writes_and_entries_or_none(scratch: &Scratch) {
     let db = journaled(scratch).await;
     let mut work = db.work(&origin()).await.unwrap();
     work.write::<(Uuid, i64)>(make(1)).await.unwrap();
@@ -149,7 +149,7 @@ pub(crate) async fn a_replayed_create_leaves_one_entry(scratch: &Scratch) {
     assert_eq!(entries(&db).await, [entry("create", 1, 1)]);
 }
 
-pub(crate) async fn reads_refuse_what_may_write(scratch: &Scratch) {
+pub(crate) async fn reads_refuse_statements_that_write(scratch: &Scratch) {
     let db = journaled(scratch).await;
     db.untracked().execute(insert(1, "a", None, 0)).await.unwrap();
     for text in [
@@ -180,4 +180,25 @@ pub(crate) async fn work_that_has_failed_cannot_be_saved(scratch: &Scratch) {
     assert!(work.write::<(Uuid, i64)>(make(2)).await.is_err());
     work.save().await.unwrap_err();
     assert_eq!((count(&db).await, entries(&db).await.len()), (0, 0));
+}
+
+pub(crate) async fn concurrent_writes_have_separate_outcomes(scratch: &Scratch) {
+    let db = journaled(scratch).await;
+    let tasks: Vec<_> = (0..60)
+        .map(|n| {
+            let db = db.clone();
+            // Three writes per id: one succeeds, the others fail.
+            tokio::spawn(async move { db.save::<(Uuid, i64)>(&origin(), make(1 + n % 20)).await })
+        })
+        .collect();
+    let (mut made, mut taken) = (0, 0);
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(Error::Unique { .. }) => taken += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!((made, taken), (20, 40));
+    assert_eq!((count(&db).await, entries(&db).await.len()), (20, 20));
 }

@@ -2,11 +2,11 @@ SwaggerUIBundle({
   url: "../openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
-  // A token is gone when the page is.
+  // Forget the token when the page is closed.
   persistAuthorization: false,
   tryItOutEnabled: true,
   displayRequestDuration: true,
   docExpansion: "list",
-  // It would be somebody else's server that validates.
+  // The default validator is a third party's server.
   validatorUrl: null,
 });

@@ -27,7 +27,7 @@ impl Resource for Assignment {
 
     const NAME: &'static str = "assignment";
     const TABLE: &'static str = "assignments";
-    // Assignments end, and are not deleted.
+    // Assignments end. They are never deleted, so `deleted_at` stays empty.
     const DERIVED: &'static [&'static str] = &["status", "deleted_at"];
 
     fn fields() -> &'static Fields<proto::Assignment> {

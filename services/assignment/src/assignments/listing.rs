@@ -1,5 +1,5 @@
-//! Lists of assignments, in the order in which they were made: each is a union of ranges of indexes,
-//! one for each ground of the caller and each status.
+//! Lists of assignments, in order of creation. A list is a union of index ranges, one for each
+//! ground of the caller and each status.
 
 use clinic_identity::Principal;
 use clinic_proto::assignment::v1::AssignmentStatus;
@@ -8,20 +8,20 @@ use clinic_store::Query;
 use clinic_store::page::Cursor;
 use uuid::Uuid;
 
-use crate::access::Ground;
 use crate::error::Error;
+use crate::scopes::Ground;
 
 /// A patient or doctor that a list is restricted to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum Person {
     /// The one with this id.
     Id(Uuid),
-    /// `me`: the one whose account this is.
+    /// `me`: the one with this account.
     OfUser(Uuid),
 }
 
-impl Who {
-    /// Of a filter, whose form was checked before; an empty one does not restrict.
+impl Person {
+    /// Parses a filter, which has been validated. An empty one does not restrict the list.
     pub(super) fn of(id: &str, principal: &Principal) -> Result<Option<Self>, Error> {
         match id {
             "" => Ok(None),
@@ -33,7 +33,7 @@ impl Who {
     }
 }
 
-/// Whether an assignment is in force.
+/// The status of an assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The doctor treats the patient.
@@ -43,7 +43,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Of a filter; `Unspecified` does not restrict.
+    /// Converts a filter. `Unspecified` does not restrict the list.
     pub(super) fn of(status: AssignmentStatus) -> Option<Self> {
         match status {
             AssignmentStatus::Unspecified => None,
@@ -53,7 +53,7 @@ impl State {
     }
 }
 
-/// The assignments that are seen on these grounds, as far as the filter lets them through.
+/// The assignments that the caller sees on these grounds and that match the filter.
 pub(super) struct Assignments<'a> {
     pub(super) grounds: &'a [Ground],
     pub(super) filter: Filter,
@@ -79,11 +79,11 @@ impl Listing for Assignments<'_> {
     }
 }
 
-/// What a list is restricted to.
+/// The assignments that a list is restricted to.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Filter {
-    pub(super) patient: Option<Who>,
-    pub(super) doctor: Option<Who>,
+    pub(super) patient: Option<Person>,
+    pub(super) doctor: Option<Person>,
     pub(super) state: Option<State>,
 }
 
@@ -93,7 +93,7 @@ impl Filter {
             let mut columns = ground_columns(*ground);
             columns.extend(self.columns());
             let states: &[Option<State>] = match self.state {
-                // Everything, by the primary key.
+                // All rows, by the primary key.
                 None if columns.is_empty() => &[None],
                 None => &[Some(State::Active), Some(State::Ended)],
                 Some(State::Active) => &[Some(State::Active)],
@@ -106,22 +106,22 @@ impl Filter {
 
     fn columns(&self) -> impl Iterator<Item = (Column, Uuid)> {
         let patient = self.patient.map(|who| match who {
-            Who::Id(id) => (Column::Patient, id),
-            Who::OfUser(user) => (Column::PatientUser, user),
+            Person::Id(id) => (Column::Patient, id),
+            Person::OfUser(user) => (Column::PatientUser, user),
         });
         let doctor = self.doctor.map(|who| match who {
-            Who::Id(id) => (Column::Doctor, id),
-            Who::OfUser(user) => (Column::DoctorUser, user),
+            Person::Id(id) => (Column::Doctor, id),
+            Person::OfUser(user) => (Column::DoctorUser, user),
         });
         patient.into_iter().chain(doctor)
     }
 
-    /// What a page token of the list belongs to.
+    /// Returns the fingerprint of the query that a page token belongs to.
     pub(super) fn fingerprint(&self, principal: &Principal, method: &'static str) -> Vec<u8> {
-        let who = |who: Option<Who>| match who {
+        let who = |who: Option<Person>| match who {
             None => Vec::new(),
-            Some(Who::Id(id)) => [&[1], id.as_bytes().as_slice()].concat(),
-            Some(Who::OfUser(user)) => [&[2], user.as_bytes().as_slice()].concat(),
+            Some(Person::Id(id)) => [&[1], id.as_bytes().as_slice()].concat(),
+            Some(Person::OfUser(user)) => [&[2], user.as_bytes().as_slice()].concat(),
         };
         let state: &[u8] = match self.state {
             None => b"",
@@ -132,8 +132,8 @@ impl Filter {
     }
 }
 
-/// A column that a list can be restricted by. In the order of how many rows have the same value:
-/// a patient has few assignments, a doctor and a member of staff have many.
+/// A column that a list can be restricted by, in ascending order of the number of rows with the
+/// same value: a patient has few assignments, a doctor and a member of staff have many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Column {
     Patient,
@@ -155,11 +155,11 @@ impl Column {
     }
 }
 
-/// A range of one index, and what else the rows must be.
+/// A range of one index, and further conditions.
 struct Range {
-    /// What the index begins with, where it is a range within a member of staff's.
+    /// The first column of the index, if the range is within the rows of a member of staff.
     within: Option<(Column, Uuid)>,
-    /// What the range is, with the status.
+    /// The column that defines the range, together with the status.
     of: Option<(Column, Uuid)>,
     state: Option<State>,
     besides: Vec<(Column, Uuid)>,
@@ -179,12 +179,12 @@ impl Range {
         Self { within, of, state, besides }
     }
 
-    /// The rows after an id.
+    /// Returns the range of the rows after an id.
     ///
-    /// The bounds are compared as rows, in the order of the index, which no other index has. Had
-    /// the planners the choice, PostgreSQL would walk the primary key where it thinks that somebody
-    /// has many rows (it was seen to read 296,060 rows for an empty page), and SQLite would take
-    /// the index of which it can use most columns. For the same reason the rest is no `=`.
+    /// The bounds are row comparisons in the column order of the index, so no other index can serve
+    /// them. With a choice, PostgreSQL would scan the primary key if it expects many rows for a
+    /// value (it read 296,060 rows for an empty page), and SQLite would choose the index of which
+    /// it can use most columns. For the same reason, the further conditions do not use `=`.
     fn after(&self, id: Uuid) -> list::Range {
         let mut query = Query::empty();
         if let Some((column, value)) = self.within {
@@ -224,7 +224,7 @@ impl Range {
 }
 
 impl State {
-    /// The value of the column `ended`.
+    /// Returns the value of the column `ended`.
     const fn ended(self) -> &'static str {
         match self {
             Self::Active => "FALSE",

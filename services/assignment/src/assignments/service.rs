@@ -1,4 +1,4 @@
-//! The RPCs of `AssignmentService`, each one function. Messages are valid when they get here.
+//! The RPCs of `AssignmentService`. The codec has validated the requests.
 
 use clinic_clock::Clock;
 use clinic_net::Context;
@@ -19,27 +19,27 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::fields::Assignment;
-use super::listing::{self, Filter, State, Who};
-use crate::access;
+use super::listing::{self, Filter, Person, State};
 use crate::error::Error;
-use crate::people::People;
+use crate::records_client::RecordsClient;
+use crate::scopes;
 
-/// The service.
+/// The handler of `AssignmentService`.
 pub(crate) struct Assignments {
     db: Db,
     pages: page::Tokens,
     clock: Clock,
-    people: People,
+    records: RecordsClient,
 }
 
-/// A page of a list, with what the response says besides.
+/// A page of a list, with the other data of the response.
 struct Listed {
     page: Page<Assignment>,
     fingerprint: Vec<u8>,
     total_size: Option<i64>,
 }
 
-/// What every list request says of its pages.
+/// The paging fields of a list request.
 struct Paging<'a> {
     size: i32,
     token: &'a str,
@@ -47,8 +47,8 @@ struct Paging<'a> {
 }
 
 impl Assignments {
-    pub(crate) fn new(db: Db, pages: page::Tokens, clock: Clock, people: People) -> Self {
-        Self { db, pages, clock, people }
+    pub(crate) fn new(db: Db, pages: page::Tokens, clock: Clock, records: RecordsClient) -> Self {
+        Self { db, pages, clock, records }
     }
 
     async fn list(
@@ -58,10 +58,10 @@ impl Assignments {
         filter: Filter,
         paging: &Paging<'_>,
     ) -> Result<Listed, Error> {
-        let grounds = access::see(ctx.principal());
+        let grounds = scopes::see(ctx.principal());
         let fingerprint = filter.fingerprint(ctx.principal(), method);
         let after = list::after(&self.pages, paging.token, &fingerprint)?;
-        let scope = access::scope(grounds.iter().copied());
+        let scope = scopes::scope(grounds.iter().copied());
         let listing = listing::Assignments { grounds: &grounds, filter };
         let list = List { scope: &scope, asked: View::Full, listing };
         let page = list.page(&self.db, page::size(paging.size), after).await?;
@@ -94,23 +94,23 @@ impl AssignmentServiceHandler for Assignments {
         let caller = ctx.principal();
         let replay =
             Replay::of(caller.id(), "CreateAssignment", &request_id, &request.encode_to_vec());
-        let scope = access::scope(access::see(caller));
+        let scope = scopes::scope(scopes::see(caller));
         if let Some(request) = &replay
             && let Some(made) = write::find_made::<Assignment>(&self.db, request, &scope).await?
         {
-            // Whatever has become of patient and doctor since: the client asks what came of it.
+            // Even if the patient or doctor has changed since: the client asks for the outcome.
             return Ok(made);
         }
         let message = request.assignment.unwrap_or_default();
         let patient_id = id(&message.patient_id, "assignment.patient_id")?;
         let doctor_id = id(&message.doctor_id, "assignment.doctor_id")?;
         let (patient, doctor) = tokio::join!(
-            self.people.patient(ctx, patient_id.to_string()),
-            self.people.doctor(ctx, doctor_id.to_string()),
+            self.records.patient(ctx, patient_id.to_string()),
+            self.records.doctor(ctx, doctor_id.to_string()),
         );
-        // The patient first: a caller who may not assign anybody learns nothing about the doctor.
+        // The patient first: callers who may not assign a doctor learn nothing about the doctor.
         let patient = patient?;
-        if !access::may_assign(caller, patient.owner_id) {
+        if !scopes::may_assign(caller, patient.owner_id) {
             return Err(Error::not_found());
         }
         let doctor = doctor?;
@@ -136,7 +136,7 @@ impl AssignmentServiceHandler for Assignments {
         ctx: &Context,
         request: GetAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = access::scope(access::see(ctx.principal()));
+        let scope = scopes::scope(scopes::see(ctx.principal()));
         Ok(read::get::<Assignment>(&self.db, &named(&request.id)?, &scope, View::Full).await?)
     }
 
@@ -146,8 +146,8 @@ impl AssignmentServiceHandler for Assignments {
         request: ListAssignmentsRequest,
     ) -> Result<ListAssignmentsResponse, Error> {
         let filter = Filter {
-            patient: Who::of(&request.patient_id, ctx.principal())?,
-            doctor: Who::of(&request.doctor_id, ctx.principal())?,
+            patient: Person::of(&request.patient_id, ctx.principal())?,
+            doctor: Person::of(&request.doctor_id, ctx.principal())?,
             state: State::of(request.status()),
         };
         let paging = Paging {
@@ -168,7 +168,7 @@ impl AssignmentServiceHandler for Assignments {
     ) -> Result<proto::Assignment, Error> {
         let mut assignment = request.assignment.unwrap_or_default();
         let etag = std::mem::take(&mut assignment.etag);
-        let scope = access::scope(access::change(ctx.principal()));
+        let scope = scopes::scope(scopes::change(ctx.principal()));
         let mut change = change(ctx, &request.id, &scope, &etag)?;
         change.requires = vec![
             requires_same("patient_id = ", &assignment.patient_id, "assignment.patient_id"),
@@ -187,11 +187,11 @@ impl AssignmentServiceHandler for Assignments {
         ctx: &Context,
         request: EndAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = access::scope(access::change(ctx.principal()));
+        let scope = scopes::scope(scopes::change(ctx.principal()));
         let change = change(ctx, &request.id, &scope, &request.etag)?;
         let ended = Changes::default().set("ended", true);
         let now = ctx.now();
-        // One that has ended stays as it is.
+        // An assignment that has ended keeps its `ended_at`.
         let at = |query: &mut Query| {
             query.push(", ended_at = ").push_bind(now);
         };
@@ -204,9 +204,9 @@ impl AssignmentServiceHandler for Assignments {
         request: ListPatientDoctorsRequest,
     ) -> Result<ListPatientDoctorsResponse, Error> {
         let state = State::of(request.status()).unwrap_or(State::Active);
-        // First of all whether the caller may see the patient: otherwise there is none.
-        let patient_id = self.people.patient_id(ctx, request.patient_id).await?;
-        let patient = Some(Who::Id(patient_id));
+        // First checks that the caller may see the patient. If not, the result is NOT_FOUND.
+        let patient_id = self.records.patient_id(ctx, request.patient_id).await?;
+        let patient = Some(Person::Id(patient_id));
         let filter = Filter { patient, doctor: None, state: Some(state) };
         let paging = Paging {
             size: request.page_size,
@@ -214,7 +214,7 @@ impl AssignmentServiceHandler for Assignments {
             with_total: request.include_total_size,
         };
         let listed = self.list(ctx, "ListPatientDoctors", filter, &paging).await?;
-        let doctors = self.people.doctors(ctx, ids(&listed, |row| &row.doctor_id)).await?;
+        let doctors = self.records.doctors(ctx, ids(&listed, |row| &row.doctor_id)).await?;
         let join = |row: proto::Assignment| PatientDoctor {
             doctor: doctors.get(&row.doctor_id).cloned(),
             assignment: Some(row),
@@ -230,7 +230,7 @@ impl AssignmentServiceHandler for Assignments {
         request: ListDoctorPatientsRequest,
     ) -> Result<ListDoctorPatientsResponse, Error> {
         let state = State::of(request.status()).unwrap_or(State::Active);
-        let doctor = Some(Who::Id(self.people.doctor(ctx, request.doctor_id).await?.id));
+        let doctor = Some(Person::Id(self.records.doctor(ctx, request.doctor_id).await?.id));
         let filter = Filter { patient: None, doctor, state: Some(state) };
         let paging = Paging {
             size: request.page_size,
@@ -238,7 +238,7 @@ impl AssignmentServiceHandler for Assignments {
             with_total: request.include_total_size,
         };
         let listed = self.list(ctx, "ListDoctorPatients", filter, &paging).await?;
-        let patients = self.people.patients(ctx, ids(&listed, |row| &row.patient_id)).await?;
+        let patients = self.records.patients(ctx, ids(&listed, |row| &row.patient_id)).await?;
         let join = |row: proto::Assignment| DoctorPatient {
             patient: patients.get(&row.patient_id).cloned(),
             assignment: Some(row),
@@ -249,7 +249,7 @@ impl AssignmentServiceHandler for Assignments {
     }
 }
 
-/// A change of an assignment.
+/// Returns a change of an assignment.
 fn change<'a>(
     ctx: &Context,
     id: &str,
@@ -259,16 +259,16 @@ fn change<'a>(
     Ok(Update { which: named(id)?, scope, etag, requires: Vec::new(), origin: origin(ctx) })
 }
 
-/// Requires a patient or doctor that an update gives to be the assignment's.
+/// Requires that a patient or doctor in an update is that of the assignment.
 fn requires_same(column: &'static str, given: &str, field: &str) -> Option<Requires<Error>> {
     let given = Uuid::parse_str(given).ok()?;
     let mut condition = Query::new(column);
     condition.push_bind(given);
-    let message = "cannot be changed: end this assignment and make another";
+    let message = "cannot be changed: end this assignment and create another";
     Some(Requires { condition, otherwise: Error::invalid(field, message) })
 }
 
-/// Selects the assignment that a request names, in a form that was checked before.
+/// Returns the condition that selects the assignment with this id, which has been validated.
 fn named(id: &str) -> Result<Query, Error> {
     Uuid::parse_str(id).map(by_id).map_err(|_| Error::not_found())
 }
@@ -277,7 +277,7 @@ fn id(text: &str, field: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| Error::invalid(field, "must be the UUID of a record"))
 }
 
-/// The patients or doctors of a page.
+/// Returns the ids of the patients or doctors of a page.
 fn ids<'a>(
     listed: &'a Listed,
     id: impl Fn(&'a proto::Assignment) -> &'a String + 'a,

@@ -1,4 +1,4 @@
-//! The statements, on SQLite and on PostgreSQL.
+//! Tests of the statements, on SQLite and on PostgreSQL.
 
 mod lists;
 mod migrating;
@@ -23,11 +23,11 @@ use uuid::Uuid;
 
 use super::Assignments;
 use super::fields::Assignment;
-use crate::access;
 use crate::error::Error;
-use crate::people::People;
+use crate::records_client::RecordsClient;
+use crate::scopes;
 
-/// A database; SQLite's file is removed with its directory.
+/// A database. The directory of SQLite's file is removed on drop.
 #[derive(Clone)]
 struct Scratch {
     db: Db,
@@ -57,12 +57,13 @@ async fn without_tables(postgres: Option<&str>) -> Scratch {
     Scratch { db, clock: Clock::movable(), _directory: directory.into() }
 }
 
-/// The server that `cargo xtask test` starts. A test that is left out silently proves nothing.
+/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
+/// that is silently skipped proves nothing.
 fn postgres_server() -> String {
     std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
         panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts \
-             a PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
+            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
+             or skip these tests with `cargo xtask test --sqlite-only`"
         )
     })
 }
@@ -84,7 +85,7 @@ macro_rules! on_both {
 }
 use on_both;
 
-/// The members of staff who own the patients.
+/// First account id of the members of staff who own the patients.
 const OWNER: u128 = 1000;
 const PATIENT_USER: u128 = 2000;
 const DOCTOR_USER: u128 = 3000;
@@ -102,26 +103,27 @@ fn admin() -> Principal {
     account(1, &[Role::Admin])
 }
 
-/// What somebody sees.
+/// Returns the assignments that a caller sees.
 fn scope(principal: &Principal) -> Scope {
-    access::scope(access::see(principal))
+    scopes::scope(scopes::see(principal))
 }
 
 impl Scratch {
-    /// The service. It does not find records: none of these tests asks it.
+    /// Returns the service. Records is unavailable: none of these tests calls it.
     async fn service(&self) -> Assignments {
-        let people = People::new(&settings::upstream("records", "http://127.0.0.1:1").unwrap());
+        let records =
+            RecordsClient::new(&settings::upstream("records", "http://127.0.0.1:1").unwrap());
         let pages = page::Tokens::open(&self.db).await.unwrap();
-        Assignments::new(self.db.clone(), pages, self.clock.clone(), people)
+        Assignments::new(self.db.clone(), pages, self.clock.clone(), records)
     }
 
-    /// A call that begins now.
+    /// Returns a call that begins now.
     fn call(&self, principal: &Principal) -> Context {
         let claims = Claims { principal: principal.clone(), client_ip: None };
         Context::new(claims.into(), HeaderValue::from_static("unused"), self.clock.now())
     }
 
-    /// Patient and doctor by number; owner and accounts go by the same.
+    /// Returns a new assignment. The ids of owner and accounts follow from the numbers.
     fn unmade(&self, patient: u128, doctor: u128, request: Option<Request>) -> New<Assignment> {
         let owner = Uuid::from_u128(OWNER + patient % 3);
         let message =
@@ -153,7 +155,7 @@ impl Scratch {
         self.service().await.get_assignment(&self.call(by), request).await
     }
 
-    /// Changes what the assignment gives, under its etag.
+    /// Updates the fields that the assignment gives, with its etag.
     async fn update(
         &self,
         by: &Principal,
@@ -184,7 +186,7 @@ fn is_stale<T>(result: Result<T, Error>) -> bool {
     matches!(result.err(), Some(Error::Resource(ResourceError::Stale)))
 }
 
-/// The error, without asking rows to be printable.
+/// Returns the error. Unlike `unwrap_err`, does not require `T: Debug`.
 fn error<T>(result: Result<T, Error>) -> Error {
     result.err().unwrap()
 }

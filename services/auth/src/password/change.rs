@@ -22,7 +22,7 @@ impl Auth {
         let id = ctx.principal().user_id().ok_or(Error::RoleRequired)?;
         let place = self.hasher.admit(ctx.client_ip(), &id.to_string())?;
         let user = users::store::find(&self.db, id).await?.filter(|user| user.active);
-        // The access token outlives the account's end by some minutes.
+        // An access token stays valid for some minutes after the account is closed.
         let user = user.ok_or(Error::InvalidToken)?;
         let verdict = place.verify(current, Some(user.password_hash.clone())).await?;
         let person = Person {

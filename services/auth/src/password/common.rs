@@ -1,15 +1,15 @@
 //! The list of common passwords; see `data/README.md` for where it comes from.
 
-/// Sorted by byte, one a line, in lower case.
+/// Sorted by byte, one per line, in lower case.
 const LIST: &str = include_str!("../../data/common-passwords.txt");
 
-/// Whether the password, in lower case, is on the list. A binary search over the text itself, which
-/// stays in the program's file: no copy of it is kept in memory.
+/// Returns whether a lower-case password is on the list. Searches the embedded text, so no copy is
+/// kept in memory.
 pub(super) fn is_common(password: &str) -> bool {
     let (mut rest, wanted) = (LIST.as_bytes(), password.as_bytes());
     while !rest.is_empty() {
         let (before, after) = rest.split_at(rest.len() / 2);
-        // The line that the middle is in.
+        // The line that contains the middle.
         let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let end = after.iter().position(|b| *b == b'\n').map_or(rest.len(), |at| before.len() + at);
         match rest.get(start..end).unwrap_or_default().cmp(wanted) {

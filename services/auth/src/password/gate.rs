@@ -1,8 +1,9 @@
-//! Limits how many passwords of one address are under way. A hash takes a core for some twenty
-//! milliseconds, so without a limit one client fills the hasher's queue and nobody else can sign in.
+//! Limits the number of passwords from one address that are in progress. A hash takes a core for
+//! about 20 ms, so without a limit one client could fill the hasher's queue and nobody else could
+//! sign in.
 //!
 //! Accounts are counted by the name in the request, whether or not they exist, so a refusal tells
-//! nothing about them. Knows nothing of hashes, nor of rates: it limits what is under way at once.
+//! nothing about them. This is a limit of concurrent calls, not of a rate.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,47 +12,47 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Passwords that one address may have under way. That is enough for 64 people in an office or a
+/// Passwords that one address may have in progress. That is enough for 64 people in an office or a
 /// hospital who sign in at the same moment, and two cores check them in less than a second.
 const PER_ADDRESS: u32 = 64;
-/// How many of them may be for one account: enough for the workers of a program, and few enough
-/// that guesses at one account leave room for the other accounts behind the address.
+/// Passwords of one address that may be for one account: enough for the workers of a program, and
+/// few enough that guesses at one account leave room for other accounts behind the address.
 ///
-/// An account is counted for each address separately. Otherwise anyone who knows an e-mail address
+/// Each address has a separate count for an account. Otherwise anyone who knows an e-mail address
 /// could lock its owner out.
 const PER_ACCOUNT: u32 = 8;
 /// Refusals with less time between them are one burst, which is logged once.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// A limit of concurrent calls per address and account.
 #[derive(Default)]
 pub(crate) struct Gate(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Entries vanish at zero, so this is never larger than what is under way.
+    /// Entries are removed at zero, so the map never has more than those of the calls in progress.
     under_way: HashMap<Key, u32>,
     /// When an entry was last refused.
     refused: Option<Instant>,
 }
 
-/// What is counted.
+/// The key of a count.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
     Address(IpAddr),
     Account(Option<IpAddr>, Arc<str>),
 }
 
-/// Counts until it is dropped.
+/// A call that is counted until this is dropped.
 pub(crate) struct Entry {
     gate: Arc<Gate>,
     keys: [Option<Key>; 2],
 }
 
 impl Gate {
-    /// Counts a call from this [`clinic_identity::client_network`] for the account of that name, or refuses it.
-    /// Calls without a known address, such as those of an internal service, are limited by account
-    /// only.
+    /// Counts a call from this [`clinic_identity::client_network`] for this account name, or
+    /// refuses it. Calls without a known address, such as those of internal services, are only
+    /// limited by account.
     pub(crate) fn enter(
         self: &Arc<Self>,
         network: Option<IpAddr>,

@@ -1,10 +1,10 @@
-//! Argon2id in a bounded pool. A hash takes a core and 19 MiB for some ten milliseconds, so one
-//! runs on each core, and the others wait or are refused. A thread takes the next job itself:
-//! waking it would leave the core idle for most of a millisecond. The memory is reused (allocating
-//! it anew costs a sixth of the time), and freed after a while without sign-ins.
+//! Argon2id in a bounded pool. A hash takes a core and 19 MiB for about 20 ms, so each core runs
+//! one, and the others wait or are refused. A thread takes the next job itself, because waking a
+//! thread would leave the core idle for most of a millisecond. The memory is reused, because
+//! allocating it costs a sixth of the time, and freed after a while without sign-ins.
 //!
-//! Every hash needs a [`Place`]. The [`Gate`] limits the places of one address, and addresses take
-//! turns: a password waits behind one hash of each other address, not behind all of them.
+//! Every hash needs a [`Place`]. The [`Gate`] limits the places of one address. Addresses take
+//! turns, so a password waits behind one hash of each other address, not behind all of them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,21 +21,21 @@ use super::gate::{Entry, Gate};
 use super::turns::Turns;
 use crate::error::Error;
 
-/// m = 19456 KiB, t = 2, p = 1: what OWASP's cheat sheet asks of Argon2id.
+/// m = 19456 KiB, t = 2, p = 1: the recommendation of OWASP's cheat sheet for Argon2id.
 const PARAMS: Params = Params::DEFAULT;
 /// 256 bits.
 const OUTPUT: usize = 32;
-/// Blocks (of 1 KiB) of address space that are asked for, of which [`PARAMS`] touches 19 MiB. What is
-/// larger than 32 MiB allocators give back to the system as soon as it is freed; smaller pieces they
-/// may keep for later: 20 MiB for a service that does nothing.
+/// Blocks (of 1 KiB) of address space to allocate, of which [`PARAMS`] touches 19 MiB. Allocators
+/// return blocks above 32 MiB to the system as soon as they are freed. They may keep smaller ones,
+/// which would cost an idle service 20 MiB.
 const RESERVED_BLOCKS: usize = 33 * 1024;
-/// Places per core, waiting ones included: about ten seconds of work, well within the time of a
-/// call. At the limit, further sign-ins are refused.
+/// Places per core, including waiting ones: about ten seconds of work, well within the deadline of
+/// a call. At the limit, further sign-ins are refused.
 const QUEUE: usize = 512;
-/// Time for which unused memory is kept.
+/// How long unused memory is kept.
 const KEEP: Duration = Duration::from_secs(10);
 
-/// See the module. Clones share the pool.
+/// A handle to the pool. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Hasher(Arc<Pool>);
 
@@ -46,41 +46,41 @@ struct Pool {
     work: Mutex<Work>,
     spare: Mutex<Vec<Vec<Block>>>,
     used: AtomicBool,
-    /// The hash of no password, for accounts that do not exist.
+    /// A hash that no password has, for accounts that do not exist.
     decoy: String,
 }
 
 #[derive(Default)]
 struct Work {
     waiting: Turns<Option<IpAddr>, Job>,
-    /// Threads that hash, each until nothing waits any more.
+    /// Running threads. Each hashes until no job is waiting.
     threads: usize,
 }
 
-/// A hash to be made, in memory that is lent for it.
+/// A hash to compute, in memory of the pool.
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
-/// Permission to hash passwords, one after the other. Nothing is hashed without one.
+/// Permission to hash passwords, one after the other.
 pub(crate) struct Place {
     pool: Arc<Pool>,
-    /// Whose turn it takes.
+    /// The address that takes turns with others.
     network: Option<IpAddr>,
-    /// Shared with the hash that is under way: the place counts until that is done, even if the
-    /// client hangs up. Otherwise a client could fill the queue by hanging up again and again.
+    /// Shared with the running job: the place counts until the job is done, even if the client
+    /// hangs up. Otherwise a client could fill the queue by hanging up repeatedly.
     held: Arc<(Entry, OwnedSemaphorePermit)>,
 }
 
-/// What comparing a password found.
+/// The result of verifying a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Wrong,
     Right,
-    /// Right, but hashed with other parameters than today's.
+    /// Right, but hashed with other parameters than the current ones.
     Outdated,
 }
 
 impl Hasher {
-    /// A pool with as many places as there are cores.
+    /// Creates a pool with up to one thread per core.
     pub(crate) fn new() -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let salt = Salt::new(&clinic_random::bytes::<16>()).map_err(failed)?;
@@ -96,8 +96,8 @@ impl Hasher {
         })))
     }
 
-    /// Returns a place for a call of that client for the account of that name, or why there is none.
-    /// Internal services have no address.
+    /// Returns a place for a call of this client for this account name, or an error if there is
+    /// none. Internal services have no address.
     pub(crate) fn admit(&self, client: Option<IpAddr>, account: &str) -> Result<Place, Error> {
         let pool = Arc::clone(&self.0);
         let network = client.map(client_network);
@@ -106,7 +106,7 @@ impl Hasher {
         Ok(Place { pool, network, held: Arc::new((entry, queued)) })
     }
 
-    /// Gives memory back that was not used lately; runs as long as the server does.
+    /// Frees memory that was not used recently. Runs as long as the server.
     pub(crate) async fn give_memory_back(self) {
         loop {
             tokio::time::sleep(KEEP).await;
@@ -118,11 +118,11 @@ impl Hasher {
 }
 
 impl Place {
-    /// The password as it is stored: a PHC string.
+    /// Hashes a password. Returns the PHC string to store.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<String, Error> {
         let salt = Salt::new(&clinic_random::bytes::<16>()).map_err(failed)?;
         self.run(move |memory| {
-            // The output is a place holder until it is there.
+            // The output is a placeholder, replaced on the next line.
             let mut hash = phc(salt, Output::new(&[0; OUTPUT]).map_err(failed)?)?;
             hash.hash = Some(output(password.expose_secret(), &hash, memory)?);
             Ok(hash.to_string())
@@ -130,8 +130,8 @@ impl Place {
         .await
     }
 
-    /// Compares a password with what is stored; without an account the same work is done, so that
-    /// the time tells nothing.
+    /// Compares a password with a stored hash. Without one, does the same work, so that the time
+    /// does not tell whether the account exists.
     pub(crate) async fn verify(
         &self,
         password: SecretString,
@@ -168,12 +168,12 @@ impl Place {
             }
         });
         Arc::clone(&self.pool).begin(self.network, job);
-        answered.await.map_err(|_| Error::internal("a password's hash was given up"))?
+        answered.await.map_err(|_| Error::internal("a hash was abandoned"))?
     }
 }
 
 impl Pool {
-    /// Begins the job, or lets it wait for the turn of that network.
+    /// Queues a job of this network. Starts a thread for it if a core is free.
     fn begin(self: Arc<Self>, network: Option<IpAddr>, job: Job) {
         let mut work = self.work();
         work.waiting.push(network, job);
@@ -225,7 +225,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // A job panicked. The next job restarts the waiting ones.
+        // A job panicked. The thread of the next job also runs the waiting ones.
         if !self.ended {
             self.pool.work().threads -= 1;
         }
@@ -249,7 +249,7 @@ fn is_current(hash: &PasswordHash) -> bool {
         && hash.hash.as_ref().is_some_and(|output| output.len() == OUTPUT)
 }
 
-/// The hash of a password with the algorithm, parameters and salt of a stored one.
+/// Hashes a password with the algorithm, parameters and salt of a stored hash.
 fn output(password: &str, like: &PasswordHash, memory: &mut Vec<Block>) -> Result<Output, Error> {
     let algorithm = Algorithm::try_from(like.algorithm.as_str()).map_err(failed)?;
     let version = like.version.map_or(Ok(Version::V0x13), Version::try_from).map_err(failed)?;
@@ -268,7 +268,7 @@ fn output(password: &str, like: &PasswordHash, memory: &mut Vec<Block>) -> Resul
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
-    Error::internal(format!("a password could not be hashed: {error}"))
+    Error::internal(format!("cannot hash a password: {error}"))
 }
 
 #[cfg(test)]
@@ -279,7 +279,7 @@ mod tests {
         text.to_owned().into()
     }
 
-    /// A place of a client whose address is not known.
+    /// Returns a place for a client without a known address.
     fn place(hasher: &Hasher, account: &str) -> Place {
         hasher.admit(None, account).unwrap()
     }
@@ -336,7 +336,7 @@ mod tests {
         let most = hasher.0.cores;
         assert!(hasher.0.spare().len() <= most, "one memory for each thread");
         let later = place(&hasher, "a").verify(secret("testpass123"), None).await;
-        assert!(later.is_ok(), "and later ones too");
+        assert!(later.is_ok(), "later hashes work too");
     }
 
     #[tokio::test]

@@ -11,10 +11,10 @@ pub(crate) use hasher::{Hasher, Place, Verdict};
 pub(crate) use rules::{Person, problems};
 use secrecy::SecretString;
 
-/// Without letters that look like others, for a person who types it from a screen.
+/// Without letters that look like others, because people type these passwords from a screen.
 const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz123456789";
 
-/// A password of 100 random bits, as `k7f2m-9xqtw-…`.
+/// Generates a password of 100 random bits, such as `k7f2m-9xqtw-…`.
 pub fn generate_password() -> SecretString {
     let mut text = String::with_capacity(23);
     for (at, byte) in clinic_random::bytes::<20>().into_iter().enumerate() {

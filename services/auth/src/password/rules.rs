@@ -1,5 +1,5 @@
-//! Which passwords are taken: the rules of Django's four validators, which the systems that Clinic
-//! replaces enforce, with 8 to 128 characters.
+//! The password rules: those of Django's four validators, which the systems that Clinic replaces
+//! enforce, with 8 to 128 characters.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::common::is_common;
 
 const LENGTHS: std::ops::RangeInclusive<usize> = 8..=128;
 
-/// Whose password it is: what it must not resemble.
+/// The owner of a password. The password must not resemble these attributes.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Person<'a> {
     pub(crate) email: &'a str,
@@ -15,7 +15,7 @@ pub(crate) struct Person<'a> {
     pub(crate) name: &'a str,
 }
 
-/// Everything that is wrong with a password, each as what it must be.
+/// Returns a message for each rule that a password breaks.
 pub(crate) fn problems(password: &str, person: &Person<'_>) -> Vec<&'static str> {
     let mut problems = Vec::new();
     let lower = password.to_lowercase();
@@ -35,7 +35,7 @@ pub(crate) fn problems(password: &str, person: &Person<'_>) -> Vec<&'static str>
 }
 
 impl Person<'_> {
-    /// Each attribute whole and its words, in lower case.
+    /// Returns each attribute and its parts, in lower case.
     fn attributes(&self) -> impl Iterator<Item = String> {
         [self.email, self.username, self.name].into_iter().flat_map(|attribute| {
             let lower = attribute.to_lowercase();
@@ -47,8 +47,8 @@ impl Person<'_> {
     }
 }
 
-/// Whether seven tenths of the characters of both are the same, in whatever order: the measure of
-/// Django's validator (`SequenceMatcher.quick_ratio` of Python), so that what it took is taken.
+/// Returns whether at least 70 % of the characters are the same, in any order. This is the measure
+/// of Django's validator (Python's `SequenceMatcher.quick_ratio`), so its passwords remain valid.
 fn resembles(password: &str, attribute: &str) -> bool {
     let (mine, theirs) = (password.chars().count(), attribute.chars().count());
     let mut available: HashMap<char, usize> = HashMap::new();

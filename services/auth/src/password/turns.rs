@@ -1,11 +1,11 @@
-//! A queue in which keys take turns, so that many items of one key do not hold up the others.
+//! A queue in which keys take turns, so that many items of one key do not delay other keys.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// See the module. Items of one key keep their order.
+/// A queue in which keys take turns. Items of one key keep their order.
 pub(crate) struct Turns<K, T> {
-    /// None of them is empty.
+    /// No lane is empty.
     lanes: HashMap<K, VecDeque<T>>,
     /// The keys of `lanes`, the next one first.
     order: VecDeque<K>,

@@ -1,4 +1,4 @@
-//! Forgetting sessions that ended long ago.
+//! Deletes sessions that expired long ago.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use super::store;
 use crate::error::Error;
 
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// For how many days after its end a session can still be looked up by an operator.
+/// Days for which operators can still look up an expired session.
 const KEEP_DAYS: i64 = 30;
 
-/// Runs as long as the server does. Every process of auth may run it: what one has deleted is not
-/// there for the other.
+/// Deletes old sessions periodically, as long as the server runs. Several replicas can do this at
+/// the same time.
 pub(crate) async fn clean_up(db: Db, clock: Clock) {
     loop {
         tokio::time::sleep(EVERY).await;
         match forget(&db, &clock).await {
-            Ok(deleted) => tracing::debug!(deleted, "ended sessions forgotten"),
+            Ok(deleted) => tracing::debug!(deleted, "deleted old sessions"),
             Err(error) => {
-                tracing::warn!(?error, "ended sessions could not be forgotten");
+                tracing::warn!(?error, "cannot delete old sessions");
             }
         }
     }
 }
 
-/// In small portions, so that nobody waits long for the one writer of SQLite.
+/// Deletes in small portions, because SQLite has one writer and other writes wait for it.
 pub(crate) async fn forget(db: &Db, clock: &Clock) -> Result<u64, Error> {
     let now = clock.now();
     let mut deleted = 0;
-    // An expired token is refused either way, so its row says nothing any more.
+    // An expired token is refused with or without its row.
     while let more @ 1.. = store::delete_used(db, now).await? {
         deleted += more;
     }

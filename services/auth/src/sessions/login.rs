@@ -1,4 +1,4 @@
-//! Signing in with a password.
+//! Signs in with a password.
 
 use clinic_net::Context;
 use clinic_proto::auth::v1::{LoginRequest, LoginResponse};
@@ -24,7 +24,7 @@ impl Auth {
         let login = login_name(&email, &username)?;
         let client = Client::of(ctx);
         let password = SecretString::from(password);
-        // Before the database is asked, so that a refusal costs as little as can be.
+        // Before the query, so that a refusal costs little.
         let place = self.hasher.admit(ctx.client_ip(), &users::key(login))?;
         let mut user = users::store::find_by_login(&self.db, login).await?;
         loop {
@@ -35,13 +35,12 @@ impl Auth {
                 let tokens = self.tokens(&known, &sign_in)?;
                 return Ok(LoginResponse { user: Some(known.into()), tokens: Some(tokens) });
             }
-            // Somebody changed the account while the hash was computed: whatever it was, the same
-            // again with what it is now.
+            // The account changed while the hash was computed, so repeats this with the new row.
             user = users::store::find(&self.db, known.id).await?;
         }
     }
 
-    /// The account, when it is active and has that password.
+    /// Returns the account if it is active and the password is right.
     async fn verified(
         &self,
         ctx: &Context,
@@ -49,7 +48,7 @@ impl Auth {
         password: &SecretString,
         user: Option<User>,
     ) -> Result<User, Error> {
-        // The same work whether or not there is such an account, and whether or not it is active.
+        // Does the same work whether or not the account exists and is active.
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let verdict = place.verify(password.clone(), stored).await?;
         let user = user.filter(|user| user.active && verdict != Verdict::Wrong);
@@ -63,12 +62,12 @@ impl Auth {
     }
 }
 
-/// The one of the two that is given, as the contract demands.
+/// Returns the one of the two that is given. The contract requires exactly one.
 fn login_name<'a>(email: &'a str, username: &'a str) -> Result<&'a str, Error> {
     match (email.trim(), username.trim()) {
         ("", username) => Ok(username),
         (email, _) if email.contains('@') => Ok(email),
-        // Never taken for a username: what was said to be an address must be one.
+        // An invalid address is not treated as a username.
         _ => Err(Error::Invalid(vec![Violation::new("email", "must be an e-mail address")])),
     }
 }

@@ -1,4 +1,4 @@
-//! Sign-ins: how they begin, go on, and end.
+//! Sessions: sign-in, refresh, lists and end.
 
 mod cleanup;
 mod login;

@@ -1,4 +1,4 @@
-//! A sign-in.
+//! The types of sessions.
 
 use chrono::{DateTime, Utc};
 use clinic_net::Context;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 use crate::Auth;
 use crate::tokens::RefreshToken;
 
-/// How much of what a client calls itself is kept, in characters.
+/// Characters of a user agent that are stored.
 const MAX_USER_AGENT: usize = 256;
 
-/// A sign-in as it is stored. No `Debug`: user agent and IP address are private.
+/// A stored session. No `Debug`: user agent and IP address are private.
 #[derive(Clone, sqlx::FromRow)]
 pub(crate) struct Session {
     pub(crate) id: Uuid,
@@ -25,7 +25,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// As its owner sees it, from the session of that id.
+    /// Converts the session to the message for a caller whose session is `current`.
     pub(crate) fn seen_from(self, current: Option<Uuid>) -> proto::Session {
         let Self { id, created_at, last_used_at, expires_at, revoked_at, user_agent, client_ip } =
             self;
@@ -50,7 +50,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The client of a call.
+    /// Returns the client of a call.
     pub(crate) fn of(ctx: &Context) -> Self {
         let user_agent = ctx.user_agent().unwrap_or_default();
         Self {
@@ -60,7 +60,7 @@ impl Client {
     }
 }
 
-/// What a client gets when it signs in or refreshes, before the access token is made.
+/// The result of a sign-in or refresh, before the access token is created.
 pub(crate) struct SignIn {
     pub(crate) session_id: Uuid,
     pub(crate) refresh: RefreshToken,
@@ -69,7 +69,7 @@ pub(crate) struct SignIn {
 }
 
 impl Auth {
-    /// A new session's first tokens.
+    /// Creates the id and the first refresh token of a new session.
     pub(crate) fn new_sign_in(&self, ctx: &Context) -> SignIn {
         let at = ctx.now();
         SignIn {

@@ -1,4 +1,4 @@
-//! Going on: a refresh token for new tokens.
+//! Exchanges a refresh token for new tokens.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinic_net::Context;
@@ -12,11 +12,11 @@ use crate::error::Error;
 use crate::tokens::RefreshToken;
 use crate::users::{self, User};
 
-/// How long after its first use a token still leads to the newest one: long enough for all tabs of a
-/// browser that woke up, too short for a thief.
+/// How long after its first use a token can still be exchanged for the newest one: long enough for
+/// all tabs of a browser that woke up, too short for a thief.
 const REPLAY: TimeDelta = TimeDelta::seconds(10);
-/// Limits how many successors a replay follows. Each of them was used within [`REPLAY`], and no
-/// browser refreshes that often; without a limit a client could make its replays ever more expensive.
+/// Maximum number of successors that a replay follows. All were used within [`REPLAY`], and no
+/// browser refreshes that often. Without a limit, a client could make replays ever more expensive.
 const MOST_SUCCESSORS: usize = 64;
 
 impl Auth {
@@ -34,7 +34,7 @@ impl Auth {
         Ok(RefreshResponse { tokens: Some(self.tokens(&user, &sign_in)?) })
     }
 
-    /// Exchanges a token for its successor; none when it is unknown, expired or used.
+    /// Exchanges a token for its successor; `None` if it is unknown, expired, revoked or used.
     async fn rotate(
         &self,
         ctx: &Context,
@@ -57,9 +57,9 @@ impl Auth {
         Ok(Some((user, sign_in)))
     }
 
-    /// Returns the session's newest token if this one was used just now, so that all tabs of a
-    /// browser end up with the same token, in whatever order they refresh. A later replay means that
-    /// somebody has a copy of the token. Nobody can tell who, so the session ends for both.
+    /// Returns the session's newest token if this one was first used within [`REPLAY`], so all tabs
+    /// of a browser get the same token, in whatever order they refresh. A later replay means that
+    /// someone has a copy of the token. It is unknown who, so the session ends for both.
     async fn replay(&self, ctx: &Context, token: &RefreshToken) -> Result<(User, SignIn), Error> {
         let used = store::find_used(&self.db, token).await?.ok_or(Error::RefreshToken)?;
         let now = ctx.now();
@@ -67,7 +67,7 @@ impl Auth {
         if now - used.used_at > REPLAY {
             if store::revoke(&self.db, &origin(ctx), used.session_id).await? {
                 let session = used.session_id;
-                tracing::warn!(%session, "a used refresh token came back: session ended");
+                tracing::warn!(%session, "a used refresh token was replayed: session ended");
             }
             return Err(Error::RefreshToken);
         }
@@ -100,14 +100,14 @@ impl Auth {
         Err(Error::RefreshToken)
     }
 
-    /// Warns if the process of auth that wrote `used_at` has a clock that is ahead of this one.
+    /// Warns if the clock of the replica that wrote `used_at` is ahead of this one.
     fn check_clock(&self, used_at: DateTime<Utc>, now: DateTime<Utc>) {
         let seconds = (used_at - now).num_seconds();
         if self.skew.is_due(seconds) {
             tracing::warn!(
                 seconds,
                 "a refresh token was used in the future: the clock of this machine is behind that \
-                 of another process of auth"
+                 of another auth replica"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Seeing and ending sessions.
+//! Lists and ends sessions.
 
 use clinic_net::Context;
 use clinic_proto::auth::v1::{
@@ -28,7 +28,7 @@ impl Auth {
         } else if let Some(token) = RefreshToken::parse(&refresh) {
             store::revoke_by_token(&self.db, &origin, &token).await?;
         }
-        // A token that is unknown by now belongs to nothing that could go on (RFC 7009, 2.2).
+        // An unknown token is not an error (RFC 7009, section 2.2): it has no session to end.
         Ok(LogoutResponse {})
     }
 

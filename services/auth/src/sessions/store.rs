@@ -19,9 +19,9 @@ fn end(statement: Query) -> Write {
     Write::new("session", ChangeKind::Delete, statement, "id, version")
 }
 
-/// Begins a session with its first refresh token, for an account that is active and still as it was
-/// read: without one it makes no row. A sign-in and a change of the password, or the end of the
-/// account, so come one after the other, and those that come later end the session.
+/// Returns the write that inserts a session with its first refresh token, if the account is active
+/// and has not changed since it was read. This serializes a sign-in with a password change and with
+/// the end of the account. If these come later, they end the session.
 pub(crate) fn insert(user: &User, sign_in: &SignIn, client: &Client) -> Write {
     let query = Query::new(concat!(
         "INSERT INTO sessions (",
@@ -41,8 +41,8 @@ pub(crate) fn insert(user: &User, sign_in: &SignIn, client: &Client) -> Write {
     Write::new("session", ChangeKind::Create, query, "id, version").for_share()
 }
 
-/// Gives the session of a refresh token its successor and prolongs it, which only one of many callers
-/// at once can; gives the session and its account, when the token was good.
+/// Replaces a valid refresh token with its successor and extends the session. Only one of several
+/// concurrent callers succeeds. Returns the ids of the session and its account.
 pub(super) async fn rotate(
     work: &mut Work,
     token: &RefreshToken,
@@ -64,7 +64,7 @@ pub(super) async fn rotate(
     Ok(rotated.map(|(id, user_id, _)| (id, user_id)))
 }
 
-/// Keeps a refresh token that was used.
+/// Stores a refresh token that was used.
 pub(super) async fn insert_used(
     work: &mut Work,
     token: &RefreshToken,
@@ -84,7 +84,7 @@ pub(super) async fn insert_used(
     Ok(())
 }
 
-/// A refresh token that was used, with what its replay needs of its session.
+/// A refresh token that was used, with the columns of its session that a replay needs.
 #[derive(sqlx::FromRow)]
 pub(super) struct Used {
     pub(super) session_id: Uuid,
@@ -93,7 +93,7 @@ pub(super) struct Used {
     pub(super) successor_salt: Vec<u8>,
     pub(super) revoked_at: Option<DateTime<Utc>>,
     pub(super) expires_at: DateTime<Utc>,
-    /// Of the token that the session can go on with.
+    /// Hash of the session's current refresh token.
     pub(super) newest_hash: Option<Vec<u8>>,
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn revoke_by_token(
     Ok(())
 }
 
-/// Ends a session; true when it was alive.
+/// Ends a session. Returns whether it had not ended before.
 pub(super) async fn revoke(db: &Db, origin: &Origin, id: Uuid) -> Result<bool, Error> {
     let query =
         Query::new("UPDATE sessions SET version = version + 1, revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
@@ -132,7 +132,7 @@ pub(super) async fn revoke(db: &Db, origin: &Origin, id: Uuid) -> Result<bool, E
     Ok(db.save::<(Uuid, i64)>(origin, end(query)).await?.is_some())
 }
 
-/// Ends a session of that account; one that had ended stays as it was.
+/// Ends a session of this account and returns it. A session that has ended does not change.
 pub(super) async fn revoke_own(
     db: &Db,
     origin: &Origin,
@@ -155,7 +155,7 @@ pub(super) async fn revoke_own(
     Ok(db.fetch_optional(Query::new(find).bind(id).bind(user_id)).await?)
 }
 
-/// Ends all sessions of an account, but one.
+/// Ends all sessions of an account except one.
 pub(crate) async fn revoke_all(
     work: &mut Work,
     user_id: Uuid,
@@ -173,7 +173,7 @@ pub(crate) async fn revoke_all(
     Ok(())
 }
 
-/// The sessions of an account that are alive and older than that one, newest first.
+/// Lists the sessions of an account that have not ended and are older than `before`, newest first.
 pub(super) async fn list_alive(
     db: &Db,
     user_id: Uuid,
@@ -194,7 +194,7 @@ pub(super) async fn list_alive(
     Ok(db.fetch_all(query).await?)
 }
 
-/// Deletes some used refresh tokens that expired before; gives how many.
+/// Deletes up to 1000 used refresh tokens that expired before this time. Returns their number.
 pub(super) async fn delete_used(db: &Db, before: DateTime<Utc>) -> Result<u64, Error> {
     let query = Query::new(
         "DELETE FROM used_refresh_tokens WHERE hash IN \
@@ -203,7 +203,7 @@ pub(super) async fn delete_used(db: &Db, before: DateTime<Utc>) -> Result<u64, E
     Ok(db.untracked().execute(query.bind(before)).await?)
 }
 
-/// Deletes some sessions that expired, or would have, before; gives how many.
+/// Deletes up to 1000 sessions whose expiry is before this time. Returns their number.
 pub(super) async fn delete_sessions(db: &Db, before: DateTime<Utc>) -> Result<u64, Error> {
     let query = Query::new(
         "DELETE FROM sessions WHERE id IN \

@@ -1,4 +1,4 @@
-//! Reading and changing accounts.
+//! Tests of reading and changing accounts.
 
 use clinic_proto::auth::v1::{GetUserRequest, UpdateUserRequest};
 use prost_types::FieldMask;
@@ -121,7 +121,7 @@ async fn operators_make_administrators(suite: Suite) {
         let made = crate::create_admin(db, &suite.clock, email, "Root", &password).await;
         made.err().map(|error| error.to_string()).unwrap_or_default()
     };
-    assert!(make("ADMIN@clinic.local", PASSWORD).await.contains("exists already"));
+    assert!(make("ADMIN@clinic.local", PASSWORD).await.contains("already exists"));
     assert!(make("no address", "12345678").await.contains("the email must"));
     assert!(make("root@clinic.local", "12345678").await.contains("the password must not be"));
 }

@@ -1,4 +1,4 @@
-//! What administrators do with accounts, and what they cannot do.
+//! Tests of the operations of administrators on accounts.
 
 use clinic_proto::auth::v1::{
     DeactivateUserRequest, ListUsersRequest, ReactivateUserRequest, SetUserRolesRequest,
@@ -92,7 +92,7 @@ async fn roles_are_replaced(suite: Suite) {
     // The same again changes nothing, not even the etag.
     let again = set_roles(&suite, &admin.caller, &account.user.id, &roles, "v2").await.unwrap();
     assert_eq!(again, updated);
-    // SERVICE is for no account, whatever got past the contract.
+    // No account can have SERVICE, even if the contract accepted it.
     let roles = [Role::Service, Role::Staff];
     let updated = set_roles(&suite, &admin.caller, &account.user.id, &roles, "").await.unwrap();
     assert_eq!(updated.roles, [i32::from(Role::Staff)]);
@@ -106,7 +106,7 @@ async fn the_last_administrator_stays(suite: Suite) {
     assert!(is_last_admin(&deactivate(&suite, &admin.caller, "me", "").await.unwrap_err()));
     let both = [Role::Admin, Role::Staff];
     assert!(set_roles(&suite, &admin.caller, "me", &both, "").await.is_ok());
-    // One that is closed does not count.
+    // A closed account does not count.
     let second = suite.admin("second@example.com").await;
     deactivate(&suite, &admin.caller, &second.user.id, "").await.unwrap();
     assert!(is_last_admin(&deactivate(&suite, &admin.caller, "me", "").await.unwrap_err()));
@@ -139,7 +139,7 @@ async fn a_closed_account_is_out_until_it_is_opened_again(suite: Suite) {
     assert_eq!(code(suite.try_login("a@example.com", PASSWORD).await), Code::Unauthenticated);
     let opened = reactivate(&suite, &admin.caller, &account.user.id).await.unwrap();
     assert!(opened.active);
-    // Opening it again does not bring its sessions back.
+    // Opening the account again does not restore its sessions.
     assert_eq!(code(suite.refresh(&account.tokens.refresh).await), Code::Unauthenticated);
     assert!(suite.try_login("a@example.com", PASSWORD).await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! What migrations do with what is there already.
+//! Tests of migrations with existing rows.
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
@@ -21,12 +21,12 @@ mod postgres {
     }
 }
 
-/// 0003: from a table of all refresh tokens to one of those that were used.
+/// Migration 0003 replaces the table of all refresh tokens with a table of used ones.
 async fn sessions_outlive_the_move_of_their_tokens(postgres: Option<&str>) {
     let (db, directory) = database(postgres).await;
     let before = crate::MIGRATIONS.iter().filter(|migration| migration.version < 3);
     migrate(&db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
-    // By the clock of the tests, which goes on by itself: ahead of it for a slow machine.
+    // Ahead of the tests' clock, which keeps running, in case the machine is slow.
     let now = Clock::movable().now() + TimeDelta::seconds(60);
     let user = Clock::movable().new_id();
     let query = Query::new(
@@ -44,7 +44,7 @@ async fn sessions_outlive_the_move_of_their_tokens(postgres: Option<&str>) {
         let session = session(&db, user, now).await;
         token(&db, session, unused, now, None).await;
     }
-    // Its only token expired, and was forgotten.
+    // The only token of this session expired and was deleted.
     session(&db, user, now - TimeDelta::days(8)).await;
 
     let suite = suite_over(db, directory).await;

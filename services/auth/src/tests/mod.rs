@@ -1,5 +1,5 @@
-//! What the service does with a real database. Every test runs on SQLite and on PostgreSQL. The
-//! wire, the rules of the methods and the validation of messages are the suite's to test.
+//! Tests of the service with a real database, on SQLite and on PostgreSQL. The suite's tests cover
+//! the wire, the access rules and the validation of messages.
 
 mod accounts;
 mod administration;
@@ -38,7 +38,7 @@ use crate::{Auth, Settings, generate_password, password, users};
 
 pub(super) const PASSWORD: &str = "testpass123";
 
-/// The service over a database of its own, with a records that it can be made to fail.
+/// The service with a new database and a fake records that can fail.
 pub(super) struct Suite {
     pub(super) auth: Arc<Auth>,
     pub(super) records: Records,
@@ -52,7 +52,7 @@ pub(super) async fn suite(postgres: Option<&str>) -> Suite {
     suite_over(db, directory).await
 }
 
-/// An empty one.
+/// Returns an empty database.
 pub(super) async fn database(postgres: Option<&str>) -> (Db, tempfile::TempDir) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let directory = tempfile::tempdir().unwrap();
@@ -93,18 +93,19 @@ pub(super) async fn suite_over(db: Db, directory: tempfile::TempDir) -> Suite {
         skew: Skew::new(clock.clone()),
         hasher: password::Hasher::new().unwrap(),
         access,
-        profiles: users::Profiles::new(upstream, claims),
+        records: users::RecordsClient::new(upstream, claims),
         settings,
     });
     Suite { auth, records, clock, verifier, _directory: directory }
 }
 
-/// The server that `cargo xtask test` starts. A test that is left out silently proves nothing.
+/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
+/// that is silently skipped proves nothing.
 pub(super) fn postgres_server() -> String {
     std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
         panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts \
-             a PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
+            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
+             or skip these tests with `cargo xtask test --sqlite-only`"
         )
     })
 }
@@ -146,7 +147,7 @@ pub(super) fn status(error: Error) -> Status {
     clinic_net::Error::from(error).into()
 }
 
-/// What a client would see.
+/// Returns what a client would see.
 pub(super) fn seen(error: Error) -> (Code, String, Vec<u8>) {
     let status = status(error);
     (status.code(), status.message().to_owned(), status.details().to_vec())
@@ -156,7 +157,7 @@ pub(super) fn code<T>(result: Result<T, Error>) -> Code {
     result.err().map_or(Code::Ok, |error| status(error).code())
 }
 
-/// The fields that an error names.
+/// Returns the fields that an error names.
 pub(super) fn fields(error: Error) -> Vec<String> {
     use tonic_types::StatusExt as _;
     let bad = status(error).get_details_bad_request().unwrap();
@@ -168,12 +169,12 @@ impl Suite {
         self.verifier.verify(access).unwrap().principal.clone()
     }
 
-    /// A call without a token.
+    /// Returns a call without a token.
     pub(super) fn nobody(&self) -> Context {
         self.call(&Principal::Anonymous)
     }
 
-    /// A call that begins now.
+    /// Returns a call that begins now.
     pub(super) fn call(&self, principal: &Principal) -> Context {
         self.call_from([192, 0, 2, 7], principal)
     }
@@ -220,7 +221,7 @@ impl Suite {
         Ok(tokens.unwrap())
     }
 
-    /// An administrator, signed in.
+    /// Creates an administrator and signs in.
     pub(super) async fn admin(&self, email: &str) -> Account {
         let password: SecretString = PASSWORD.into();
         crate::create_admin(&self.auth.db, &self.clock, email, "Root", &password).await.unwrap();
@@ -231,7 +232,7 @@ impl Suite {
         self.clock.advance(TimeDelta::seconds(seconds));
     }
 
-    /// Whether SQLite answers that with the index. PostgreSQL reads so small a table without any.
+    /// Asserts that SQLite uses the index. PostgreSQL reads such a small table without an index.
     pub(super) async fn plans_with(&self, explain: &'static str, index: &str) {
         #[derive(sqlx::FromRow)]
         struct Line {

@@ -1,4 +1,4 @@
-//! Changing a password, and hashing it anew.
+//! Tests of changing and rehashing passwords.
 
 use clinic_proto::auth::v1::ChangePasswordRequest;
 
@@ -58,7 +58,7 @@ async fn a_sign_in_hashes_an_outdated_password_anew(suite: Suite) {
         .to_string();
     let query = Query::new("UPDATE users SET password_hash = $1").bind(old);
     suite.auth.db.untracked().execute(query).await.unwrap();
-    // Also for all of them when several come at once.
+    // Concurrent sign-ins all succeed.
     let all = (0..4).map(|_| suite.login("a@example.com"));
     assert!(join_all(all).await.iter().all(|signed_in| signed_in.user == account.user));
     let query = Query::new("SELECT password_hash FROM users");

@@ -1,5 +1,5 @@
-//! A records service that only makes and deletes, and fails when it is told to. It answers by path,
-//! so that it need not grow with the contract.
+//! A fake records service that can only create and delete, and can be made to fail. It dispatches
+//! by path, so that new methods of the contract need no code here.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,12 +21,12 @@ use tower::{Service, service_fn};
 
 #[derive(Default)]
 pub(crate) struct Kept {
-    /// As they were made, also those that were deleted.
+    /// In order of creation, including deleted ones.
     pub(crate) patients: Vec<Patient>,
     pub(crate) doctors: Vec<Doctor>,
     pub(crate) deleted: Vec<String>,
     pub(crate) refusal: Option<Status>,
-    /// What becomes of the answers to what was done.
+    /// The error that replaces the responses of completed calls.
     pub(crate) lost: Option<Status>,
     /// The first request and its record, by request id.
     seen: HashMap<String, (CreateDoctorRequest, Doctor)>,
@@ -61,12 +61,12 @@ impl Records {
         self.kept.lock().unwrap().refusal = Some(status);
     }
 
-    /// From now on everything is done and answered so.
+    /// Completes all later calls, but returns this error.
     pub(crate) fn lose_answers(&self, status: Option<Status>) {
         self.kept.lock().unwrap().lost = status;
     }
 
-    /// The accounts whose records are there.
+    /// Returns the accounts whose records are not deleted.
     pub(crate) fn left(&self) -> Vec<String> {
         let kept = self.kept.lock().unwrap();
         let patients = kept.patients.iter().map(|p| (&p.id, &p.user_id));

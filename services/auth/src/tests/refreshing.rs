@@ -1,4 +1,4 @@
-//! Refresh tokens: rotation, replay, and the end of a family.
+//! Tests of refresh tokens: rotation, replay, and the end of a session.
 
 use clinic_proto::auth::v1::{DeactivateUserRequest, SetUserRolesRequest};
 use futures::future::join_all;
@@ -55,22 +55,22 @@ async fn a_token_just_used_gives_the_newest_token_however_often_the_session_went
         assert_eq!(again.refresh, newest.refresh);
         assert_eq!(again.refresh_expires_at, newest.refresh_expires_at);
     }
-    // The tab that got it this way can use it at any time.
+    // The tab that got the token this way can use it at any time.
     suite.advance(60);
     assert!(suite.refresh(&newest.refresh).await.is_ok());
 }
 
-/// A session as its tabs see it: every token of the family, with the time of its first use.
+/// A session as its tabs see it: every refresh token, with the time of its first use.
 struct Family {
     tokens: Vec<(String, Option<i64>)>,
-    /// Which of them each tab holds.
+    /// Index of the token that each tab holds.
     tabs: Vec<usize>,
     now: i64,
 }
 
 impl Family {
-    /// A token may be presented for ten seconds after its first use. Less here, since time also
-    /// passes by itself.
+    /// A token can be used for ten seconds after its first use. Less here, because the clock also
+    /// runs.
     const WINDOW: i64 = 8;
 
     async fn refresh(&mut self, suite: &Suite, tab: usize) {
@@ -87,7 +87,7 @@ impl Family {
         self.tabs[tab] = self.tokens.len() - 1;
     }
 
-    /// Lets time pass, before which the tabs refresh whose token could not be presented after it.
+    /// Refreshes the tabs whose token would be too old afterwards, and advances the clock.
     async fn pass(&mut self, suite: &Suite, seconds: i64) {
         for tab in 0..self.tabs.len() {
             let used_at = self.tokens[self.tabs[tab]].1;
@@ -118,7 +118,7 @@ async fn tabs_that_refresh_within_the_window_are_never_signed_out(suite: Suite) 
             let pause = [0, 0, 1, 3, 7, 600][random(6)];
             family.pass(&suite, pause).await;
         }
-        // A thief's replay after the window still ends it, for all.
+        // A thief's replay after the window still ends the session for all.
         family.refresh(&suite, 0).await;
         let used = family.tabs[0] - 1;
         family.pass(&suite, 20).await;
@@ -152,7 +152,7 @@ async fn the_successors_that_a_replay_follows_are_bounded(suite: Suite) {
     assert_eq!(suite.refresh(&first.refresh).await.unwrap().refresh, newest.refresh);
     newest = suite.refresh(&newest.refresh).await.unwrap();
     assert_eq!(code(suite.refresh(&first.refresh).await), Code::Unauthenticated);
-    // It is no theft: the session goes on.
+    // This is not treated as theft: the session continues.
     assert!(suite.refresh(&newest.refresh).await.is_ok());
 }
 
@@ -176,7 +176,7 @@ async fn replaying_a_used_refresh_token_ends_the_family(suite: Suite) {
     assert_eq!(refused.0, Code::Unauthenticated);
     assert_eq!(seen(suite.refresh(&second.refresh).await.unwrap_err()), refused);
     assert_eq!(seen(suite.refresh(&account.tokens.refresh).await.unwrap_err()), refused);
-    // The other sign-in has nothing to do with it.
+    // The account's other session continues.
     assert!(suite.refresh(&other.tokens.refresh).await.is_ok());
 }
 
@@ -277,7 +277,7 @@ async fn no_token_is_stored(suite: Suite) {
     let current: Vec<(Vec<u8>,)> = suite.auth.db.fetch_all(query).await.unwrap();
     stored.extend(current.into_iter().map(|(hash,)| hash));
     assert_eq!(stored.len(), 3);
-    // What is stored is no token, and does not lead to one without a token.
+    // No stored value is a token or can be used as one.
     for stored in stored {
         use base64::Engine as _;
         let text = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(stored);

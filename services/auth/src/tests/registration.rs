@@ -1,4 +1,4 @@
-//! Signing up.
+//! Tests of registration.
 
 use clinic_net::{Error as Answer, status};
 use clinic_proto::access::v1::{ErrorReason, Role};
@@ -125,7 +125,7 @@ async fn without_records_no_profile_and_no_account(mut suite: Suite) {
     assert_eq!(code(register(&suite, request).await), Code::Unavailable);
     assert_eq!(suite.count("SELECT COUNT(*) FROM users").await, 0);
     assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 0);
-    // Who brings no record does not need it.
+    // A registration without a profile does not need records.
     suite.register("staff@example.com").await;
 }
 
@@ -156,13 +156,13 @@ async fn of_two_that_register_one_address_one_wins_and_leaves_no_second_record(s
     let winner = one.as_ref().or(two.as_ref()).ok().unwrap().user.id.clone();
     let mut codes = [code(one), code(two)];
     codes.sort_by_key(|code| *code as i32);
-    // Who comes second may also find that the first is on its way, and take that one back.
+    // The second may also find the first in progress and delete its profile.
     assert!(matches!(codes, [Code::Ok, Code::AlreadyExists | Code::Aborted]), "{codes:?}");
     sweep(&suite).await;
     assert_eq!(suite.records.left(), [winner]);
 }
 
-/// What the process does by itself after a while.
+/// Does what the background task does after a while.
 async fn sweep(suite: &Suite) {
     suite.auth.withdraw_all_before(suite.clock.now() + TimeDelta::seconds(1)).await;
 }
@@ -171,7 +171,7 @@ async fn pending(suite: &Suite) -> i64 {
     suite.count("SELECT COUNT(*) FROM registrations").await
 }
 
-/// Records makes the profile and nobody learns of it.
+/// Records creates the profile, and the response is lost.
 async fn an_answer_that_is_lost_leaves_nothing_and_the_same_request_succeeds(suite: Suite) {
     for (n, lost) in [
         Answer::unavailable("gone", "test").into(),
@@ -187,9 +187,9 @@ async fn an_answer_that_is_lost_leaves_nothing_and_the_same_request_succeeds(sui
         suite.records.lose_answers(Some(lost));
         assert!(register(&suite, doctor(&email)).await.is_err());
         sweep(&suite).await;
-        assert_eq!(pending(&suite).await, 1, "it is not forgotten while records is away");
+        assert_eq!(pending(&suite).await, 1, "the registration stays while records is unavailable");
         suite.records.lose_answers(None);
-        // At once, and the license number is free although records had taken it.
+        // Succeeds at once, and the license number is free again.
         let made = register(&suite, doctor(&email)).await.unwrap();
         assert_eq!(suite.records.left().len(), before.len() + 1);
         assert!(suite.records.left().contains(&made.user.id));
@@ -214,7 +214,7 @@ async fn what_a_dead_process_left_is_swept_up(suite: Suite) {
     assert_eq!(suite.count("SELECT COUNT(*) FROM users").await, 0);
 }
 
-/// The answer to the deletion is lost, or the process dies after it.
+/// The response to the deletion is lost, or the process dies after it.
 async fn what_was_taken_back_but_not_forgotten_stands_in_nobodys_way(suite: Suite) {
     suite.records.lose_answers(Some(Answer::unavailable("gone", "test").into()));
     for request in [doctor("d@example.com"), patient("p@example.com"), patient("q@example.com")] {
@@ -242,7 +242,7 @@ async fn who_finds_his_profile_taken_back_may_try_again(suite: Suite) {
     assert_eq!((suite.records.left().len(), pending(&suite).await), (1, 0));
 }
 
-/// The commit's answer is lost: whether the account is there is what the database says.
+/// The response to the commit is lost: the database tells whether the account exists.
 async fn a_registration_that_is_done_is_never_taken_back(suite: Suite) {
     let made = register(&suite, doctor("d@example.com")).await.unwrap();
     suite.auth.spawn_withdraw(id(&made.user));
@@ -262,7 +262,7 @@ async fn an_account_is_not_made_once_its_profile_is_taken_back(suite: Suite) {
     suite.auth.db.untracked().execute(row).await.unwrap();
     suite.records.lose_answers(Some(Answer::unavailable("gone", "test").into()));
     sweep(&suite).await;
-    // It could not be taken back yet, but that has begun.
+    // The profile could not be deleted yet, but the registration is marked.
     let mut work = suite.auth.db.work(&Origin::operator(Clock::system().now())).await.unwrap();
     assert_eq!(code(users::settle(&mut work, user_id).await), Code::Aborted);
 }

@@ -1,4 +1,4 @@
-//! Signing in, seeing sessions, and ending them.
+//! Tests of signing in, listing sessions and ending them.
 
 use clinic_proto::auth::v1::{
     ListSessionsRequest, LoginRequest, LogoutRequest, RevokeSessionRequest, Session,
@@ -76,12 +76,12 @@ async fn a_sign_in_goes_by_what_the_account_is_at_its_end(suite: Suite) {
         (changed(renamed), Code::Ok),
         (changed(hashed).bind(same.clone()), Code::Ok),
         (changed(hashed).bind(other), Code::Unauthenticated),
-        // Refused already by what it was before; and by the way back, for the next one.
+        // The old password was already wrong. This restores it for the next case.
         (changed(hashed).bind(same), Code::Unauthenticated),
         (changed(closed), Code::Unauthenticated),
         (changed(opened), Code::Unauthenticated),
     ] {
-        // Made by somebody who is done only when the password's hash was computed.
+        // A change that commits only after the password's hash was computed.
         let mut work = suite.auth.db.work(&Origin::operator(Clock::system().now())).await.unwrap();
         work.untracked(change).await.unwrap();
         let sign_in = suite.try_login("a@example.com", PASSWORD);
@@ -98,7 +98,7 @@ async fn a_sign_in_goes_by_what_the_account_is_at_its_end(suite: Suite) {
             assert_eq!(user.unwrap().name, "Other");
         }
     }
-    // Each of the two that succeeded began one session, and the others none.
+    // Registration and the two successful sign-ins began one session each.
     assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 3);
 }
 
@@ -149,7 +149,7 @@ async fn sessions_are_listed_newest_first_in_pages(suite: Suite) {
     let current: Vec<_> = found.iter().map(|session| session.current).collect();
     assert_eq!(current, [false, false, false, false, true]);
     assert_eq!(found[0].client_ip, "192.0.2.7");
-    // A page token is of one caller's list.
+    // A page token belongs to one caller's list.
     let other = suite.register("b@example.com").await;
     let answer = suite.auth.list_sessions(&suite.call(&other.caller), request).await;
     assert_eq!(code(answer), Code::InvalidArgument);

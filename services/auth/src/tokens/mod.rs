@@ -1,4 +1,4 @@
-//! What a client holds while it is signed in.
+//! The tokens of a signed-in client.
 
 mod refresh;
 
@@ -13,7 +13,7 @@ use crate::sessions::SignIn;
 use crate::users::User;
 
 impl Auth {
-    /// The tokens of a session, for an account as it is now.
+    /// Returns the tokens of a session. The access token has the account's current roles.
     pub(crate) fn tokens(&self, user: &User, sign_in: &SignIn) -> Result<Tokens, Error> {
         let subject = Subject {
             id: user.id,

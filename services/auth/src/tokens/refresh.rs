@@ -4,7 +4,7 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-/// Keeps this use of the token as a key apart from any other.
+/// Separates this use of the token as a key from any other.
 const SUCCESSOR: &[u8] = b"clinic refresh token successor";
 
 /// A refresh token. No `Debug`: it is as good as a password.
@@ -12,28 +12,28 @@ const SUCCESSOR: &[u8] = b"clinic refresh token successor";
 pub(crate) struct RefreshToken([u8; 32]);
 
 impl RefreshToken {
-    /// A new one.
+    /// Generates a token.
     pub(crate) fn generate() -> Self {
         Self(clinic_random::bytes())
     }
 
-    /// What a client sent; none when it cannot be a token.
+    /// Parses a token that a client sent.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 
-    /// What the client gets.
+    /// Returns the text that the client gets.
     pub(crate) fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// What is stored. The token is random, so a fast hash without salt is enough.
+    /// Returns the hash that is stored. The token is random, so a fast hash without salt is enough.
     pub(crate) fn hash(&self) -> Vec<u8> {
         digest::digest(&digest::SHA256, &self.0).as_ref().to_vec()
     }
 
-    /// The token that follows this one. Whoever holds this one gets the same again for the same
-    /// salt; the salt and the hashes, which are all that is stored, do not lead to it.
+    /// Derives the next token. The result is always the same for the same token and salt. It cannot
+    /// be derived from the salt and the hashes, which are all that is stored.
     pub(crate) fn successor(&self, salt: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
         let mut context = hmac::Context::with_key(&key);

@@ -1,4 +1,4 @@
-//! What an administrator does with accounts.
+//! The operations of administrators on accounts.
 
 use clinic_identity::Roles;
 use clinic_net::Context;
@@ -45,7 +45,7 @@ impl Auth {
     ) -> Result<User, Error> {
         let SetUserRolesRequest { id, roles, etag } = request;
         let roles: Roles = roles.into_iter().filter_map(|role| Role::try_from(role).ok()).collect();
-        // The contract refuses SERVICE; if it ever did not, an account would be one of us.
+        // The contract refuses SERVICE. If it did not, an account could act as an internal service.
         let roles = roles.without(Role::Service);
         self.change_standing(ctx, &id, &etag, |user| (roles, user.active)).await
     }
@@ -101,8 +101,8 @@ impl Auth {
     }
 }
 
-/// The caller as he is now: his access token says what he was when it was made, and who was demoted
-/// or closed since must not undo it.
+/// Checks that the caller still is an active ADMIN. The access token has the roles of the time when
+/// it was issued, and callers must not undo a later loss of their role or account.
 fn still_admin(caller: Option<User>) -> Result<(), Error> {
     caller.filter(User::is_admin).map(drop).ok_or(Error::RoleRequired)
 }

@@ -1,14 +1,14 @@
-//! Accounts: who they are, what they may be, and how they come to be.
+//! Accounts: registration, names, roles and status.
 
 mod admin;
 mod model;
-mod profile;
+mod records_client;
 mod register;
 mod registrations;
 mod service;
 pub(crate) mod store;
 
 pub(crate) use model::{User, key};
-pub(crate) use profile::Profiles;
+pub(crate) use records_client::RecordsClient;
 #[cfg(test)]
 pub(crate) use registrations::settle;

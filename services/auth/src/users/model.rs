@@ -1,4 +1,4 @@
-//! An account.
+//! The type of accounts.
 
 use chrono::{DateTime, Utc};
 use clinic_identity::{Principal, Roles};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// An account as it is stored. No `Debug`: it is personal data and a credential.
+/// A stored account. No `Debug`: it contains personal data and a credential.
 #[derive(Clone, sqlx::FromRow)]
 pub(crate) struct User {
     pub(crate) id: Uuid,
@@ -32,12 +32,12 @@ impl User {
         Roles::from_bits(self.roles)
     }
 
-    /// Whether this is an ADMIN whose account is open.
+    /// Returns whether this is an active ADMIN.
     pub(crate) fn is_admin(&self) -> bool {
         self.active && self.roles().has(Role::Admin)
     }
 
-    /// Refuses an etag that is given and not the current one.
+    /// Fails if an etag is given and is not the current one.
     pub(crate) fn check_etag(&self, etag: &str) -> Result<(), Error> {
         if is_current(etag, self.version) { Ok(()) } else { Err(Error::Stale) }
     }
@@ -75,12 +75,12 @@ impl From<User> for proto::User {
     }
 }
 
-/// By what e-mail addresses and usernames are unique and found.
+/// Returns the key by which an e-mail address or username is unique and found.
 pub(crate) fn key(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// The account that a request names: an id, or `me`.
+/// Returns the id of the account that a request names by id or as `me`.
 pub(crate) fn named(id: &str, principal: &Principal) -> Result<Uuid, Error> {
     if id == "me" {
         return principal.user_id().ok_or(Error::NotFound);

@@ -1,4 +1,4 @@
-//! Signing up.
+//! Registers accounts.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::profile::Profile;
+use super::records_client::Profile;
 use super::{User, key, registrations, store};
 use crate::error::Error;
 use crate::password::{Person, problems};
 use crate::sessions::{Client, SignIn};
 use crate::{Auth, sessions};
 
-/// The length of a first or last name in records.
+/// Maximum length of a first or last name in records.
 const MAX_PART: usize = 100;
 
-/// A request whose every field makes sense.
+/// A valid request.
 struct Registration {
     email: String,
     username: Option<String>,
@@ -44,7 +44,7 @@ impl Auth {
         self.check_open(registration.role)?;
         let Registration { email, username, name, password, role, profile } = registration;
         let place = self.hasher.admit(ctx.client_ip(), &key(&email))?;
-        // The indexes decide in the end. This answers before the work, and before records is asked.
+        // The unique indexes decide. This check saves the hash and the call to records.
         if store::find_by_login(&self.db, &email).await?.is_some() {
             return Err(Error::EmailTaken);
         }
@@ -54,7 +54,7 @@ impl Auth {
             return Err(Error::UsernameTaken);
         }
         let password_hash = place.hash(password).await?;
-        // The rest hashes nothing, and records may be slow.
+        // The rest needs no hash, and records may be slow.
         drop(place);
         let now = ctx.now();
         let user = User {
@@ -75,8 +75,7 @@ impl Auth {
             registrations::begin(&self.db, user.id, &user.email, profile, now).await?;
         }
         let (auth, ctx) = (Arc::clone(self), ctx.clone());
-        // A task of its own: when the client goes away in the middle, it is still done at once, or
-        // undone.
+        // A separate task completes or undoes the registration even if the client hangs up.
         let made = async move { auth.create(&ctx, user, profile).await }.in_current_span();
         let (user, sign_in) = tokio::spawn(made).await.map_err(Error::internal)??;
         let tokens = self.tokens(&user, &sign_in)?;
@@ -90,7 +89,7 @@ impl Auth {
         Err(Error::RegistrationClosed(role))
     }
 
-    /// The record first, since it cannot be made in the transaction.
+    /// Creates the record first, because the transaction cannot include it, and then the account.
     async fn create(
         self: &Arc<Self>,
         ctx: &Context,
@@ -101,12 +100,12 @@ impl Auth {
             let sign_in = self.insert(ctx, &user, false).await?;
             return Ok((user, sign_in));
         };
-        let made = match self.profiles.create(ctx, profile, user.id).await {
+        let made = match self.records.create(ctx, profile, user.id).await {
             Ok(Some(_)) => self.insert(ctx, &user, true).await,
-            // Somebody who registers that address too has taken it back meanwhile.
+            // A concurrent registration of this address has deleted the record.
             Ok(None) => Err(Error::Conflict),
             Err(error) if error.is_refusal_of_records() => {
-                // Should this fail, the sweep finds it.
+                // If this fails, the sweep deletes the registration.
                 let _ = registrations::forget(&self.db, user.id).await;
                 return Err(error);
             }
@@ -130,7 +129,7 @@ impl Auth {
         store::insert(&mut work, user).await?;
         work.write::<(Uuid, i64)>(sessions::store::insert(user, &sign_in, &client))
             .await?
-            .ok_or_else(|| Error::internal("an account that was just made takes no session"))?;
+            .ok_or_else(|| Error::internal("cannot create a session for a new account"))?;
         work.save().await?;
         Ok(sign_in)
     }
@@ -188,8 +187,8 @@ impl Registration {
     }
 }
 
-/// The record of somebody who gave a name and an address only. The last word is the last name; who
-/// has one name only has it as the first, and a hyphen stands for the last, which records needs.
+/// Returns the record of a patient with only a name and an address. The last word is the last name.
+/// A single name becomes the first name, and the last name a hyphen, because records requires one.
 fn patient(name: &str, email: &str) -> Patient {
     let words: Vec<_> = name.split_whitespace().collect();
     let (first, last) = match words.as_slice() {

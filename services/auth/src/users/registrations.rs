@@ -1,7 +1,7 @@
-//! Registrations that bring a profile along. Two databases are to agree, so it is written down that
-//! the profile may be there before records is asked for it, and struck out with the account's making.
-//! What is left is taken back: by whoever saw it fail, by the next who registers that address, or by
-//! the broom. So nothing has to be known about a call whose answer was lost, or a commit's.
+//! Registrations with a profile, which span two databases. A row here records the intent before
+//! records is called, and is deleted in the transaction that inserts the account. If a row is left,
+//! its profile is deleted: after a failed call, by the next registration of the same address, or by
+//! the sweep. This also covers calls and commits whose response was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use clinic_store::{Db, Query, Work};
 use uuid::Uuid;
 
 use super::model::key;
-use super::profile::Profile;
+use super::records_client::Profile;
 use crate::Auth;
 use crate::error::Error;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How long a registration may take: longer than any deadline, also by a clock that is a minute
-/// ahead of the one that wrote the registration down.
+/// Age at which a registration counts as failed: longer than any deadline, even if this clock is a
+/// minute ahead of the one that wrote the row.
 const PATIENCE: TimeDelta = TimeDelta::minutes(3);
 
-/// Writes down that records will be asked for a profile of an account to be.
+/// Records the intent to create the profile of a future account.
 pub(super) async fn begin(
     db: &Db,
     user_id: Uuid,
@@ -43,21 +43,21 @@ pub(super) async fn begin(
     Ok(())
 }
 
-/// Strikes a registration out in the transaction that makes the account, unless somebody is taking
-/// its profile back.
+/// Deletes a registration in the transaction that inserts the account. Fails if its profile is
+/// being deleted.
 pub(crate) async fn settle(work: &mut Work, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1 AND NOT abandoned");
     if work.untracked(query.bind(user_id)).await? > 0 { Ok(()) } else { Err(Error::Conflict) }
 }
 
-/// Strikes one out that has nothing at records.
+/// Deletes a registration that has no profile in records.
 pub(super) async fn forget(db: &Db, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1");
     db.untracked().execute(query.bind(user_id)).await?;
     Ok(())
 }
 
-/// From now on its account cannot be made; gives its profile, unless the account is there.
+/// Prevents the account from being created. Returns the profile, or `None` if the account exists.
 async fn abandon(db: &Db, user_id: Uuid) -> Result<Option<Profile>, Error> {
     let query = Query::new(
         "UPDATE registrations SET abandoned = TRUE WHERE user_id = $1 RETURNING kind, profile",
@@ -78,8 +78,8 @@ async fn begun_before(db: &Db, time: DateTime<Utc>) -> Result<Vec<(Uuid,)>, Erro
 }
 
 impl Auth {
-    /// Takes back what earlier attempts with that address left behind: the client that tries again
-    /// must not be told that its own license number is taken.
+    /// Deletes the profiles that earlier attempts with this address left behind. Otherwise a client
+    /// that tries again would find its own license number taken.
     pub(super) async fn withdraw_earlier(&self, ctx: &Context, email: &str) -> Result<(), Error> {
         for (user_id,) in of_address(&self.db, email).await? {
             self.withdraw(ctx, user_id).await?;
@@ -87,30 +87,30 @@ impl Auth {
         Ok(())
     }
 
-    /// Takes the profile of an account that was not made back, if records has it.
+    /// Deletes the profile of an account that was not created, if records has it.
     async fn withdraw(&self, ctx: &Context, user_id: Uuid) -> Result<(), Error> {
         let Some(profile) = abandon(&self.db, user_id).await? else { return Ok(()) };
-        // The same request again: records answers with what it made before, or makes it now, and a
-        // first one that is still on its way will find it made and deleted.
-        match self.profiles.create(ctx, profile, user_id).await {
-            Ok(Some(made)) => self.profiles.take_back(ctx, made).await?,
-            // Taken back before, by somebody who did not come to forget it.
+        // Repeats the request: records returns the profile that it created before, or creates it.
+        // If the first request is still in flight, it will find the profile created and deleted.
+        match self.records.create(ctx, profile, user_id).await {
+            Ok(Some(made)) => self.records.take_back(ctx, made).await?,
+            // Deleted before, by a process that did not get to deleting the registration.
             Ok(None) => {}
-            // As it would have refused the first.
+            // records would have refused the first request too.
             Err(error) if error.is_refusal_of_records() => {}
             Err(error) => return Err(error),
         }
         forget(&self.db, user_id).await
     }
 
-    /// The same in the background, where nobody waits for it.
+    /// Deletes the profile in the background.
     pub(crate) fn spawn_withdraw(self: &Arc<Self>, user_id: Uuid) {
         let auth = Arc::clone(self);
         tokio::spawn(async move { auth.withdraw_or_say(user_id).await });
     }
 
     async fn withdraw_or_say(&self, user_id: Uuid) {
-        let withdrawn = match self.profiles.background() {
+        let withdrawn = match self.records.background() {
             Ok(ctx) => self.withdraw(&ctx, user_id).await,
             Err(error) => Err(error),
         };
@@ -118,13 +118,13 @@ impl Auth {
             tracing::warn!(
                 %user_id,
                 ?error,
-                "a profile without an account could not be taken back yet"
+                "cannot delete a profile without an account, will try again"
             );
         }
     }
 
-    /// Takes back what was left behind, also by processes that are no more; runs as long as the
-    /// server does.
+    /// Deletes profiles that were left behind, also by processes that died. Runs as long as the
+    /// server.
     pub(crate) async fn sweep_registrations(self: Arc<Self>) {
         loop {
             self.withdraw_all_before(self.clock.now() - PATIENCE).await;
@@ -139,7 +139,7 @@ impl Auth {
                     self.withdraw_or_say(user_id).await;
                 }
             }
-            Err(error) => tracing::warn!(?error, "registrations cannot be read"),
+            Err(error) => tracing::warn!(?error, "cannot read registrations"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading and changing an account.
+//! Reads and changes an account.
 
 use clinic_net::Context;
 use clinic_proto::access::v1::Role;
@@ -31,9 +31,8 @@ impl Auth {
         let current = self.visible_user(ctx, named(&id, ctx.principal())?).await?;
         let wanted = user.unwrap_or_default();
         current.check_etag(&wanted.etag)?;
-        // The name is all that can change, and the contract refuses to empty it; so it changes
-        // when it is asked for, or given where everything given is asked for. An update that
-        // changes nothing writes nothing.
+        // Only the name can change. Without a mask, an empty name counts as not given; with one,
+        // the contract refuses it. An update that changes nothing writes nothing.
         let name = wanted.name.trim();
         let given_only = matches!(Presence::of(update_mask.as_ref()), Presence::Given);
         if name == current.name || (name.is_empty() && given_only) {
@@ -44,8 +43,8 @@ impl Auth {
         updated.ok_or_else(|| if wanted.etag.is_empty() { Error::Conflict } else { Error::Stale })
     }
 
-    /// An account that the caller may see: the own, or any for an ADMIN. The access token outlives
-    /// the account's end, and the role, by some minutes; so the caller is read too.
+    /// Returns an account that the caller may see: their own, or any for an ADMIN. Reads the caller
+    /// too: an access token stays valid for some minutes after the account or the role is lost.
     async fn visible_user(&self, ctx: &Context, id: Uuid) -> Result<User, Error> {
         let me = store::find(&self.db, ctx.principal().id()).await?.filter(|user| user.active);
         let me = me.ok_or(Error::InvalidToken)?;

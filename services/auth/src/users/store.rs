@@ -27,7 +27,7 @@ pub(crate) async fn find_in(work: &mut Work, id: Uuid) -> Result<Option<User>, E
     Ok(work.fetch_optional(query).await?)
 }
 
-/// By what was typed to sign in: with an `@` it is an e-mail address, which no username has.
+/// Finds an account by e-mail address or username. Only an address contains an `@`.
 pub(crate) async fn find_by_login(db: &Db, login: &str) -> Result<Option<User>, Error> {
     let by_email = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");
     let by_username = concat!("SELECT ", columns!(), " FROM users WHERE username_key = $1");
@@ -35,7 +35,7 @@ pub(crate) async fn find_by_login(db: &Db, login: &str) -> Result<Option<User>, 
     Ok(db.find(Query::new(sql).bind(key(login))).await?)
 }
 
-/// Makes an account.
+/// Inserts an account.
 pub(crate) async fn insert(work: &mut Work, user: &User) -> Result<(), Error> {
     let values = vec![
         ("id", user.id.into()),
@@ -62,8 +62,8 @@ fn update(statement: Query) -> Write {
     Write::new("user", ChangeKind::Update, statement, columns!())
 }
 
-/// Stores the same password as another hash, unless it changed meanwhile. The account is still the
-/// same to every reader, so it keeps its version.
+/// Stores another hash of the same password, unless it changed meanwhile. Readers see no
+/// difference, so the account keeps its version.
 pub(crate) async fn update_hash(
     db: &Db,
     origin: &Origin,
@@ -80,7 +80,7 @@ pub(crate) async fn update_hash(
     Ok(())
 }
 
-/// Gives an active account another password, unless it changed meanwhile.
+/// Changes the password of an active account, unless it changed meanwhile. Returns whether it did.
 pub(crate) async fn update_password(
     work: &mut Work,
     id: Uuid,
@@ -119,8 +119,8 @@ pub(crate) async fn update_name(
     Ok(db.save(origin, update(query)).await?)
 }
 
-/// Makes changes of roles and status wait for one another, so that the last ADMIN stays, and what is
-/// read from now on is what the others left.
+/// Serializes changes of roles and status, so that one ADMIN always remains. Later reads of this
+/// transaction see the changes of earlier ones.
 pub(crate) async fn lock_admins(work: &mut Work) -> Result<(), Error> {
     let lock = Query::new("UPDATE admin_guard SET changes = changes + 1 WHERE id = 1");
     work.untracked(lock).await?;
@@ -147,22 +147,22 @@ pub(crate) async fn update_standing(
     Ok(work.write(update(query)).await?)
 }
 
-/// The text of the partial index, which serves it only word for word.
+/// Repeats the condition of the partial index word for word, so that the index serves it.
 const ADMINS: &str = "SELECT id FROM users WHERE active AND (roles & 2) <> 0 LIMIT 1";
 
-/// Whether an active ADMIN is left.
+/// Returns whether an active ADMIN is left.
 pub(crate) async fn has_admin(work: &mut Work) -> Result<bool, Error> {
     let found: Option<(Uuid,)> = work.fetch_optional(Query::new(ADMINS)).await?;
     Ok(found.is_some())
 }
 
-/// Whether there is an active ADMIN.
+/// Returns whether there is an active ADMIN.
 pub(crate) async fn admins_exist(db: &Db) -> Result<bool, clinic_store::Error> {
     let found: Option<(Uuid,)> = db.fetch_optional(Query::new(ADMINS)).await?;
     Ok(found.is_some())
 }
 
-/// Accounts after that id, in the order in which they were made.
+/// Lists accounts after this id, in order of creation.
 pub(crate) async fn list(db: &Db, after: Option<Uuid>, limit: i64) -> Result<Vec<User>, Error> {
     let query = Query::new(concat!(
         "SELECT ",
@@ -177,5 +177,5 @@ pub(crate) async fn count(db: &Db) -> Result<i64, Error> {
     Ok(count)
 }
 
-/// What the text of [`ADMINS`] and the index in the migrations count on.
+/// [`ADMINS`] and the index in the migrations rely on this.
 const _: () = assert!(Role::Admin as i32 == 1);

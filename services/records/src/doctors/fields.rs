@@ -29,7 +29,7 @@ static FIELDS: Fields<proto::Doctor> = Fields::new(&[
     Field::bool("verified", |d| &mut d.verified),
 ]);
 
-/// The doctors of the table `doctors`. Everybody sees all of a doctor.
+/// The doctors of the table `doctors`. All callers see all fields of a doctor.
 pub(crate) struct Doctor;
 
 impl Resource for Doctor {
@@ -44,11 +44,11 @@ impl Resource for Doctor {
     }
 }
 
-/// What an ADMIN has confirmed of a verified doctor, without regard to case.
+/// Key columns of the fields that an ADMIN confirms by verifying a doctor. Case does not matter.
 const CONFIRMED: [&str; 2] = ["specialization_key", "license_key"];
 
-/// Appends `, verified = …` to an update of what an ADMIN has confirmed: a verified doctor stays
-/// verified only if it does not change.
+/// Appends `, verified = …` to an update of confirmed fields: a verified doctor only stays verified
+/// if they do not change.
 pub(super) fn push_confirmed(query: &mut Query, changes: &Changes) {
     let written = CONFIRMED.into_iter().filter_map(|column| Some((column, changes.get(column)?)));
     for (at, (column, value)) in written.enumerate() {

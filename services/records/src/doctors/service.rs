@@ -1,4 +1,4 @@
-//! The RPCs of `DoctorService`, each one function. Messages are valid when they get here.
+//! The RPCs of `DoctorService`. The codec has validated the requests.
 
 use clinic_clock::Clock;
 use clinic_net::Context;
@@ -18,11 +18,11 @@ use clinic_stubs::records::v1::DoctorServiceHandler;
 use prost::Message as _;
 
 use super::fields::{self, Doctor};
-use crate::access;
 use crate::error::Error;
 use crate::listing::Filter;
+use crate::scopes;
 
-/// The service.
+/// The handler of `DoctorService`.
 pub(crate) struct Doctors {
     db: Db,
     pages: page::Tokens,
@@ -47,8 +47,8 @@ impl DoctorServiceHandler for Doctors {
         let caller = ctx.principal();
         let replay = Replay::of(caller.id(), "CreateDoctor", &request_id, &request.encode_to_vec());
         let message = request.doctor.unwrap_or_default();
-        let columns = access::owner_and_account(caller, &message.user_id, "doctor.user_id")?;
-        let scope = access::see_doctors(caller, false);
+        let columns = scopes::owner_and_account(caller, &message.user_id, "doctor.user_id")?;
+        let scope = scopes::see_doctors(caller, false);
         let new = New::<Doctor> { id: self.clock.new_id(), message, columns, request: replay };
         Ok(write::create(&self.db, &origin(ctx), &scope, new).await?)
     }
@@ -58,8 +58,8 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: GetDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let which = access::named(&request.id, ctx.principal())?;
-        let scope = access::see_doctors(ctx.principal(), false);
+        let which = scopes::named(&request.id, ctx.principal())?;
+        let scope = scopes::see_doctors(ctx.principal(), false);
         Ok(read::get::<Doctor>(&self.db, &which, &scope, View::Full).await?)
     }
 
@@ -69,7 +69,7 @@ impl DoctorServiceHandler for Doctors {
         request: BatchGetDoctorsRequest,
     ) -> Result<BatchGetDoctorsResponse, Error> {
         let BatchGetDoctorsRequest { ids, allow_missing } = request;
-        let scope = access::see_doctors(ctx.principal(), false);
+        let scope = scopes::see_doctors(ctx.principal(), false);
         let doctors =
             read::batch_get::<Doctor>(&self.db, &ids, &scope, View::Full, allow_missing).await?;
         Ok(BatchGetDoctorsResponse { doctors })
@@ -87,7 +87,7 @@ impl DoctorServiceHandler for Doctors {
         ];
         let print = list::fingerprint(ctx.principal(), "ListDoctors", &filters);
         let after = list::after(&self.pages, &request.page_token, &print)?;
-        let scope = access::see_doctors(ctx.principal(), request.show_deleted);
+        let scope = scopes::see_doctors(ctx.principal(), request.show_deleted);
         let filter = filter(&request, &scope);
         let list = filter.list(View::Full);
         let page = list.page::<Doctor>(&self.db, page::size(request.page_size), after).await?;
@@ -106,10 +106,10 @@ impl DoctorServiceHandler for Doctors {
     ) -> Result<proto::Doctor, Error> {
         let mut doctor = request.doctor.unwrap_or_default();
         let etag = std::mem::take(&mut doctor.etag);
-        let scope = access::change_doctors(ctx.principal());
-        let mut change = access::change(ctx, &request.id, &scope, &etag)?;
+        let scope = scopes::change_doctors(ctx.principal());
+        let mut change = scopes::change(ctx, &request.id, &scope, &etag)?;
         let (id, user_id) = (&request.id, &doctor.user_id);
-        change.requires.extend(access::requires_account(ctx, id, user_id, "doctor.user_id")?);
+        change.requires.extend(scopes::requires_account(ctx, id, user_id, "doctor.user_id")?);
         let changes = write::changes::<Doctor>(&Mask::of(request.update_mask), doctor)?;
         let confirmed = |query: &mut Query| {
             if !ctx.principal().has(Role::Admin) {
@@ -124,8 +124,8 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: DeleteDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = access::delete(ctx.principal());
-        access::change(ctx, &request.id, &scope, &request.etag)?.delete::<Doctor>(&self.db).await
+        let scope = scopes::delete(ctx.principal());
+        scopes::change(ctx, &request.id, &scope, &request.etag)?.delete::<Doctor>(&self.db).await
     }
 
     async fn undelete_doctor(
@@ -133,8 +133,8 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: UndeleteDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = access::delete(ctx.principal());
-        let change = access::change_deleted(ctx, &request.id, &scope, &request.etag)?;
+        let scope = scopes::delete(ctx.principal());
+        let change = scopes::change_deleted(ctx, &request.id, &scope, &request.etag)?;
         change.undelete::<Doctor>(&self.db).await
     }
 
@@ -143,14 +143,14 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: VerifyDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = access::administer(ctx.principal());
-        let change = access::change(ctx, &request.id, &scope, &request.etag)?;
+        let scope = scopes::administer(ctx.principal());
+        let change = scopes::change(ctx, &request.id, &scope, &request.etag)?;
         let verified = Changes::default().set("verified", true);
         change.update::<Doctor>(&self.db, &verified, |_| ()).await
     }
 }
 
-/// What a list request asks for.
+/// Converts a list request to a filter.
 pub(crate) fn filter<'a>(request: &ListDoctorsRequest, scope: &'a Scope) -> Filter<'a> {
     let prefix = Prefix::new(&request.query);
     let mut also = Query::empty();
@@ -159,8 +159,8 @@ pub(crate) fn filter<'a>(request: &ListDoctorsRequest, scope: &'a Scope) -> Filt
         also.push(" AND specialization_key = ").push_bind(specialization);
     }
     if let Some(available) = request.available {
-        // Half of all doctors are. By name it is no `=`, because SQLite would take the index that
-        // begins with it, and sort that half for each page.
+        // Half of all doctors are available. A search by name does not use `=`, because SQLite
+        // would choose the index that begins with this column, and sort that half for each page.
         if prefix.is_some() {
             also.push(" AND NOT (available IS DISTINCT FROM ").push_bind(available).push(")");
         } else {

@@ -49,7 +49,7 @@ impl Resource for Patient {
     }
 }
 
-/// The view that a request asks for: FULL unless it says BASIC.
+/// Returns the view that a request asks for. The default is FULL.
 pub(super) fn asked(view: PatientView) -> View {
     match view {
         PatientView::Basic => View::Basic,

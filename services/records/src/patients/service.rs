@@ -1,4 +1,4 @@
-//! The RPCs of `PatientService`, each one function. Messages are valid when they get here.
+//! The RPCs of `PatientService`. The codec has validated the requests.
 
 use clinic_clock::Clock;
 use clinic_net::Context;
@@ -17,11 +17,11 @@ use clinic_stubs::records::v1::PatientServiceHandler;
 use prost::Message as _;
 
 use super::fields::{Patient, asked};
-use crate::access::{self, DoctorPatientView};
 use crate::error::Error;
 use crate::listing::Filter;
+use crate::scopes::{self, DoctorPatientView};
 
-/// The service.
+/// The handler of `PatientService`.
 pub(crate) struct Patients {
     db: Db,
     pages: page::Tokens,
@@ -53,8 +53,8 @@ impl PatientServiceHandler for Patients {
         let replay =
             Replay::of(caller.id(), "CreatePatient", &request_id, &request.encode_to_vec());
         let message = request.patient.unwrap_or_default();
-        let columns = access::owner_and_account(caller, &message.user_id, "patient.user_id")?;
-        let scope = access::see_patients_again(caller, self.doctor_view);
+        let columns = scopes::owner_and_account(caller, &message.user_id, "patient.user_id")?;
+        let scope = scopes::see_patients_again(caller, self.doctor_view);
         let new = New::<Patient> { id: self.clock.new_id(), message, columns, request: replay };
         Ok(write::create(&self.db, &origin(ctx), &scope, new).await?)
     }
@@ -64,8 +64,8 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: GetPatientRequest,
     ) -> Result<proto::Patient, Error> {
-        let which = access::named(&request.id, ctx.principal())?;
-        let scope = access::see_patients(ctx.principal(), self.doctor_view);
+        let which = scopes::named(&request.id, ctx.principal())?;
+        let scope = scopes::see_patients(ctx.principal(), self.doctor_view);
         Ok(read::get::<Patient>(&self.db, &which, &scope, asked(request.view())).await?)
     }
 
@@ -76,7 +76,7 @@ impl PatientServiceHandler for Patients {
     ) -> Result<BatchGetPatientsResponse, Error> {
         let asked = asked(request.view());
         let BatchGetPatientsRequest { ids, allow_missing, .. } = request;
-        let scope = access::see_patients(ctx.principal(), self.doctor_view);
+        let scope = scopes::see_patients(ctx.principal(), self.doctor_view);
         let patients =
             read::batch_get::<Patient>(&self.db, &ids, &scope, asked, allow_missing).await?;
         Ok(BatchGetPatientsResponse { patients })
@@ -91,7 +91,7 @@ impl PatientServiceHandler for Patients {
         let filters: [&[u8]; 2] = [request.query.as_bytes(), &[u8::from(request.show_deleted)]];
         let print = list::fingerprint(ctx.principal(), "ListPatients", &filters);
         let after = list::after(&self.pages, &request.page_token, &print)?;
-        let scope = access::see_patients(ctx.principal(), self.doctor_view);
+        let scope = scopes::see_patients(ctx.principal(), self.doctor_view);
         let filter = Filter {
             scope: &scope,
             show_deleted: request.show_deleted,
@@ -115,10 +115,10 @@ impl PatientServiceHandler for Patients {
     ) -> Result<proto::Patient, Error> {
         let mut patient = request.patient.unwrap_or_default();
         let etag = std::mem::take(&mut patient.etag);
-        let scope = access::change_patients(ctx.principal());
-        let mut change = access::change(ctx, &request.id, &scope, &etag)?;
+        let scope = scopes::change_patients(ctx.principal());
+        let mut change = scopes::change(ctx, &request.id, &scope, &etag)?;
         let (id, user_id) = (&request.id, &patient.user_id);
-        change.requires.extend(access::requires_account(ctx, id, user_id, "patient.user_id")?);
+        change.requires.extend(scopes::requires_account(ctx, id, user_id, "patient.user_id")?);
         let changes = write::changes::<Patient>(&Mask::of(request.update_mask), patient)?;
         change.update::<Patient>(&self.db, &changes, |_| ()).await
     }
@@ -128,8 +128,8 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: DeletePatientRequest,
     ) -> Result<proto::Patient, Error> {
-        let scope = access::delete(ctx.principal());
-        access::change(ctx, &request.id, &scope, &request.etag)?.delete::<Patient>(&self.db).await
+        let scope = scopes::delete(ctx.principal());
+        scopes::change(ctx, &request.id, &scope, &request.etag)?.delete::<Patient>(&self.db).await
     }
 
     async fn undelete_patient(
@@ -137,8 +137,8 @@ impl PatientServiceHandler for Patients {
         ctx: &Context,
         request: UndeletePatientRequest,
     ) -> Result<proto::Patient, Error> {
-        let scope = access::delete(ctx.principal());
-        let change = access::change_deleted(ctx, &request.id, &scope, &request.etag)?;
+        let scope = scopes::delete(ctx.principal());
+        let change = scopes::change_deleted(ctx, &request.id, &scope, &request.etag)?;
         change.undelete::<Patient>(&self.db).await
     }
 }

@@ -1,4 +1,4 @@
-//! Doctors.
+//! Tests of doctors.
 
 use clinic_net::Context;
 use clinic_proto::records::v1::{
@@ -101,7 +101,7 @@ async fn a_license_number_is_unique_among_doctors_that_are_there(records: Record
     let change = update(&second.id, a_doctor("Two", "Md-1"), &["license_number"]);
     assert_fails!(records.doctors.update_doctor(&staff(), change).await, Error::LicenseTaken);
     records.doctors.delete_doctor(&staff(), delete(&first.id)).await.unwrap();
-    // The request id of the failed attempt was not used up.
+    // The failed attempt did not use up the request id.
     records.doctors.create_doctor(&other_staff(), again("MD-1", id)).await.unwrap();
     let back = UndeleteDoctorRequest { id: first.id, etag: String::new() };
     assert_fails!(records.doctors.undelete_doctor(&staff(), back).await, Error::LicenseTaken);
@@ -138,13 +138,13 @@ async fn what_was_verified_is_verified_again_when_it_changes(records: Records) {
         records.doctors.update_doctor(caller, update(&made.id, doctor, paths)).await
     };
     let me = doctor();
-    // The same, or the same but for its case, is no change; and what the mask leaves out is not.
+    // No change: the same value, another case of the same value, or a field that the mask omits.
     let same = as_it_was(&made.license_number, "CARDIOLOGY");
     assert!(change(&me, same.clone(), &[]).await.unwrap().verified);
     assert!(change(&me, same.clone(), &["*"]).await.unwrap().verified);
     let other = as_it_was("OTHER", "Surgery");
     assert!(change(&me, other.clone(), &["email"]).await.unwrap().verified);
-    // An ADMIN confirms what he writes.
+    // An ADMIN confirms the values that they write.
     assert!(change(&admin(), other, &[]).await.unwrap().verified);
     for (paths, license, specialization) in [
         (["license_number"].as_slice(), "L2", ""),
@@ -154,7 +154,7 @@ async fn what_was_verified_is_verified_again_when_it_changes(records: Records) {
     ] {
         let changed = change(&me, as_it_was(license, specialization), paths).await.unwrap();
         assert!(!changed.verified, "{paths:?}");
-        // Another change of the own profile does not verify it.
+        // Another change of the profile does not verify it.
         let again = change(&me, same.clone(), &["email"]).await.unwrap();
         assert!(!again.verified, "{paths:?}");
         verify().await;

@@ -1,4 +1,4 @@
-//! Changes of records leave entries in the journals of the database.
+//! Tests that changes of records leave entries in the journals of the database.
 
 use clinic_proto::records::v1::{
     DeletePatientRequest, Patient, UndeletePatientRequest, UpdatePatientRequest,

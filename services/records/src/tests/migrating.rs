@@ -1,4 +1,4 @@
-//! What migrations do with what is there already.
+//! Tests of migrations with existing rows.
 
 use clinic_proto::records::v1::{GetDoctorRequest, GetPatientRequest, Patient};
 use clinic_store::{Query, migrate};
@@ -23,13 +23,13 @@ mod postgres {
     }
 }
 
-/// 0004: text that was accepted with carriage returns.
+/// Migration 0004 converts text that was accepted with carriage returns.
 async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
     let (db, directory) = database(postgres).await;
     let before = crate::MIGRATIONS.iter().filter(|migration| migration.version < 4);
     migrate(&db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
     let records = records_over(db, directory).await;
-    // The handlers take what was validated before them.
+    // The handlers do not validate requests, so they accept carriage returns.
     let address = "1 Main St\r\nRear\rCity\n".to_owned();
     let old = Patient { address, medical_history: "\r\n\r\nBP".into(), ..a_patient("Ann", "Lee") };
     let old = records.add(&staff(), old).await;

@@ -1,5 +1,5 @@
-//! What the service does with a real database. Every test runs on SQLite and on PostgreSQL. The
-//! wire, the rules of the methods and the validation of messages are the suite's to test.
+//! Tests of the service with a real database, on SQLite and on PostgreSQL. The suite's tests cover
+//! the wire, the access rules and the validation of messages.
 
 mod doctors;
 mod journals;
@@ -26,10 +26,10 @@ use crate::error::Error;
 use crate::patients::Patients;
 use clinic_resource::Error as ResourceError;
 
-/// Between two records, so that their order does not hang on the system's clock.
+/// Time between two records, so that their order does not depend on the system's clock.
 const TICK: TimeDelta = TimeDelta::milliseconds(2);
 
-/// The service over a database of its own.
+/// The service with a new database.
 pub(super) struct Records {
     pub(super) db: Db,
     pub(super) patients: Patients,
@@ -44,7 +44,7 @@ pub(super) async fn records(postgres: Option<&str>) -> Records {
     records_over(db, directory).await
 }
 
-/// An empty one.
+/// Returns an empty database.
 pub(super) async fn database(postgres: Option<&str>) -> (Db, tempfile::TempDir) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let directory = tempfile::tempdir().unwrap();
@@ -53,7 +53,7 @@ pub(super) async fn database(postgres: Option<&str>) -> (Db, tempfile::TempDir) 
         Some(server) => {
             let n = COUNT.fetch_add(1, Ordering::SeqCst);
             let name = format!("records_test_{}_{n}", std::process::id());
-            // As on a disk without moving parts: what the plans are judged by.
+            // The cost of an SSD, on which the expected query plans depend.
             let with = if server.contains('?') { '&' } else { '?' };
             let server = format!("{server}{with}options[random_page_cost]=1.1").into();
             create_database_if_missing(&server, &name).await.unwrap();
@@ -75,12 +75,13 @@ pub(super) async fn records_over(db: Db, directory: tempfile::TempDir) -> Record
     }
 }
 
-/// The server that `cargo xtask test` starts. A test that is left out silently proves nothing.
+/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
+/// that is silently skipped proves nothing.
 pub(super) fn postgres_server() -> String {
     std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
         panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts \
-             a PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
+            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
+             or skip these tests with `cargo xtask test --sqlite-only`"
         )
     })
 }
@@ -102,7 +103,7 @@ macro_rules! on_both {
 }
 pub(super) use on_both;
 
-/// A call of an account with these roles.
+/// Returns a call of an account with these roles.
 pub(super) fn user(n: u128, roles: &[Role]) -> Context {
     call_of(Principal::User(User {
         id: Uuid::from_u128(n),
@@ -184,13 +185,13 @@ impl Records {
         self.doctors.create_doctor(caller, request).await.unwrap()
     }
 
-    /// The record of the account, as auth makes it.
+    /// Creates the record of an account, as auth does.
     pub(super) async fn register(&self, caller: &Context) -> proto::Patient {
         let patient = proto::Patient { user_id: user_id(caller), ..a_patient("Pat", "Ient") };
         self.add(&auth(), patient).await
     }
 
-    /// The record of the account, as auth makes it; verified when an ADMIN says so.
+    /// Creates the record of an account, as auth does, and verifies it as an ADMIN if `verified`.
     pub(super) async fn register_doctor(&self, caller: &Context, verified: bool) -> proto::Doctor {
         let doctor = proto::Doctor {
             user_id: user_id(caller),

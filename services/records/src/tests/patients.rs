@@ -1,4 +1,4 @@
-//! Patients.
+//! Tests of patients.
 
 use clinic_identity::Principal;
 use clinic_net::Context;
@@ -25,6 +25,7 @@ use clinic_store::page::Cursor;
 
 on_both! {
     a_patient_is_seen_by_who_may_and_is_not_there_for_others
+    many_reads_at_once_have_each_its_own_record_and_view
     me_is_the_callers_own_record
     text_stays_as_it_was_but_for_surrounding_space
     only_auth_ties_a_record_to_an_account
@@ -70,7 +71,7 @@ async fn list(records: &Records, caller: &Context, query: &str) -> Vec<String> {
     names(&records.patients.list_patients(caller, request).await.unwrap())
 }
 
-/// All pages, of that size.
+/// Reads all pages, of this size.
 async fn pages(records: &Records, caller: &Context, query: &str, size: i32) -> Vec<String> {
     let mut request =
         ListPatientsRequest { query: query.into(), page_size: size, ..Default::default() };
@@ -122,6 +123,24 @@ async fn a_patient_is_seen_by_who_may_and_is_not_there_for_others(records: Recor
 
     let asked = GetPatientRequest { id: made.id, view: PatientView::Basic.into() };
     assert!(records.patients.get_patient(&staff(), asked).await.unwrap() == basic);
+}
+
+async fn many_reads_at_once_have_each_its_own_record_and_view(records: Records) {
+    let staff_and_doctor = user(7, &[Role::Staff, Role::Doctor]);
+    records.register_doctor(&staff_and_doctor, true).await;
+    let own = records.add(&staff_and_doctor, a_patient("Own", "One")).await;
+    let other = records.add(&other_staff(), a_patient("Other", "One")).await;
+    let calls = (0..64).map(|call| {
+        let patient = if call % 2 == 0 { &own } else { &other };
+        let caller = if call % 4 < 2 { staff_and_doctor.clone() } else { admin() };
+        let view = if call % 4 == 1 { PatientView::Basic } else { PatientView::Full };
+        let records = &records;
+        async move {
+            let read = records.patients.get_patient(&caller, get(&patient.id)).await.unwrap();
+            assert_eq!((&read.id, read.view()), (&patient.id, view));
+        }
+    });
+    futures::future::join_all(calls).await;
 }
 
 async fn me_is_the_callers_own_record(records: Records) {
@@ -468,14 +487,14 @@ async fn deleted_patients_are_listed_for_who_may_undelete_them(records: Records)
 }
 
 async fn a_page_of_long_records_is_read_in_portions(records: Records) {
-    // A little more than two portions, of which the first is more than fits into a response.
+    // A little more than two portions. The first is already too large for a response.
     let history = "x".repeat(60_000);
     for n in 0..130 {
         let patient =
             Patient { medical_history: history.clone(), ..a_patient("Ann", &format!("Lee {n}")) };
         records.add(&staff(), patient).await;
     }
-    let scope = crate::access::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
+    let scope = crate::scopes::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
     for (asked, statements, rows) in [(View::Full, 1, 64), (View::Basic, 3, 130)] {
         let listing = Counted { filter: by_name(&scope, ""), parts: AtomicUsize::new(0) };
         let list = List { scope: &scope, asked, listing };
@@ -490,7 +509,7 @@ fn by_name<'a>(scope: &'a Scope, prefix: &str) -> Filter<'a> {
     Filter { scope, show_deleted: false, prefix: Prefix::new(prefix), also: Query::empty() }
 }
 
-/// Counts how often a part is asked for: once for each statement.
+/// Counts the requests for a part: one for each statement.
 struct Counted<'a> {
     filter: Filter<'a>,
     parts: AtomicUsize,
@@ -508,7 +527,7 @@ impl Listing for Counted<'_> {
     }
 }
 
-/// More matches in each part of the list than one statement reads, with a scope of one arm and of two.
+/// Each part of the list has more matches than one statement reads, with one and with two arms.
 async fn a_search_of_many_names_lists_each_match_once(records: Records) {
     let both = user(1, &[Role::Staff, Role::Patient]);
     let (mut by_last, mut by_first) = (Vec::new(), Vec::new());
@@ -525,8 +544,8 @@ async fn a_search_of_many_names_lists_each_match_once(records: Records) {
             assert_eq!(pages(&records, &caller, "smi", size).await, expected, "{size}");
         }
     }
-    // Tokens of other releases lead to the same parts.
-    let scope = crate::access::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
+    // The numbers of parts are in page tokens, so they must stay the same in later releases.
+    let scope = crate::scopes::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
     for (prefix, size, part) in [("", 1, 0), ("smi", 1, 1), ("smi", 70, 1), ("smi", 71, 2)] {
         let list = by_name(&scope, prefix).list(View::Basic);
         let page = list.page::<crate::patients::Patient>(&records.db, size, None).await.unwrap();

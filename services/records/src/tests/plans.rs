@@ -1,5 +1,5 @@
-//! That indexes serve every list: the plans of both databases name no scan of a table, and no sort
-//! of more than a page.
+//! Tests that indexes serve every list: the query plans of both databases have no table scan, and
+//! no sort of more than a page.
 
 use clinic_net::Context;
 use clinic_proto::access::v1::Role;
@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use super::{Records, a_doctor, a_patient, admin, doctor, on_both, patient, staff, user};
 use crate::DoctorPatientView;
-use crate::access::{see_doctors, see_patients};
 use crate::doctors::{self, Doctor};
 use crate::listing::Filter;
 use crate::patients::Patient;
+use crate::scopes::{see_doctors, see_patients};
 
 on_both! { indexes_serve_every_list }
 
-/// Rows that the statements ask for.
+/// The `LIMIT` of the statements.
 const PAGE: u32 = 51;
 
 async fn indexes_serve_every_list(records: Records) {
@@ -55,7 +55,7 @@ async fn indexes_serve_every_list(records: Records) {
     }
 }
 
-/// The statements of a list, with a cursor and without one.
+/// Returns the statements of a list, with and without a cursor.
 fn explained<R: Resource>(
     list: &List<'_, Filter<'_>>,
     key: &[u8],
@@ -76,7 +76,7 @@ fn explained<R: Resource>(
     queries
 }
 
-/// Enough rows that reading all of them would be the dearer plan.
+/// Inserts so many rows that reading all of them would be the more expensive plan.
 async fn fill(records: &Records) {
     for n in 0..40 {
         let owner = user(n % 20, &[Role::Staff]);
@@ -132,8 +132,8 @@ async fn assert_served<R: Resource>(records: &Records, filter: Filter<'_>, calle
             Backend::Postgres => {
                 let plan: Vec<(String,)> = records.db.fetch_all(query).await.unwrap();
                 let plan: Vec<String> = plan.into_iter().map(|(line,)| line).collect();
-                // What a page's parts found may be sorted, and so may what a scan finds when it is
-                // no more than that.
+                // The rows that the ranges of a page find may be sorted, and so may the rows of a
+                // scan if they are no more than that.
                 let rows = |node: &str| -> Option<u32> {
                     node.split_once(" rows=")?.1.split(' ').next()?.parse().ok()
                 };

@@ -13,7 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case {
             path: "/clinic.assignment.v1.AssignmentService/CreateAssignment",
-            label: "a patient to a doctor",
+            label: "a doctor to a patient",
             call: |w, mut c| {
                 Box::pin(async move {
                     let (patient, doctor) = (w.patient().await.id, w.doctor().await.id);
@@ -108,7 +108,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.assignment.v1.AssignmentService/ListPatientDoctors",
-            label: "the record of the PATIENT",
+            label: "the PATIENT's record",
             call: |w, mut c| {
                 Box::pin(async move {
                     let request = ListPatientDoctorsRequest {

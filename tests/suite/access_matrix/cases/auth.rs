@@ -55,7 +55,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/Logout",
-            label: "the own session",
+            label: "the caller's session",
             call: |_w, mut c| {
                 Box::pin(
                     async move { c.clients.auth.logout(LogoutRequest::default()).await.map(yes) },
@@ -74,7 +74,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/GetUser",
-            label: "the own account",
+            label: "the caller's account",
             call: |_w, mut c| {
                 Box::pin(async move {
                     c.clients.auth.get_user(GetUserRequest { id: ME.into() }).await.map(yes)
@@ -83,7 +83,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/GetUser",
-            label: "the account of STAFF owner",
+            label: "the STAFF owner's account",
             call: |w, mut c| {
                 Box::pin(async move {
                     c.clients
@@ -96,7 +96,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/UpdateUser",
-            label: "the own account",
+            label: "the caller's account",
             call: |_w, mut c| {
                 Box::pin(async move {
                     let user = Some(User { name: "Robin Miller".into(), ..Default::default() });
@@ -110,7 +110,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/UpdateUser",
-            label: "the account of STAFF owner",
+            label: "the STAFF owner's account",
             call: |w, mut c| {
                 Box::pin(async move {
                     let user = Some(User { name: "Robin Miller".into(), ..Default::default() });
@@ -125,7 +125,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/ChangePassword",
-            label: "the own password",
+            label: "the caller's password",
             call: |_w, mut c| {
                 Box::pin(async move {
                     // The administrator's password is not the others': for him it is the wrong one.
@@ -135,7 +135,7 @@ pub(super) fn cases() -> Vec<Case> {
                     };
                     match c.clients.auth.change_password(request).await {
                         Err(status) if status.code() == Code::InvalidArgument => {
-                            Ok("asked for the password".into())
+                            Ok("INVALID_ARGUMENT (wrong password)".into())
                         }
                         answer => answer.map(yes),
                     }
@@ -144,7 +144,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/ListSessions",
-            label: "the own sessions",
+            label: "the caller's sessions",
             call: |_w, mut c| {
                 Box::pin(async move {
                     c.clients.auth.list_sessions(ListSessionsRequest::default()).await.map(yes)
@@ -153,7 +153,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/RevokeSession",
-            label: "an own session",
+            label: "the caller's session",
             call: |w, mut c| {
                 Box::pin(async move {
                     let id = match &mut c.account {
@@ -174,7 +174,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.auth.v1.AuthService/RevokeSession",
-            label: "somebody else's session",
+            label: "another account's session",
             call: |w, mut c| {
                 Box::pin(async move {
                     let mut other = w.suite.staff().await;

@@ -39,14 +39,14 @@ impl Caller {
 }
 
 pub(crate) const ME: &str = "me";
-const NOTHING: &str = "sees nothing";
+const NOTHING: &str = "not listed";
 
 pub(crate) fn yes<T>(_: Response<T>) -> String {
     "yes".to_owned()
 }
 
 pub(crate) fn sees(it: bool) -> String {
-    if it { "sees it".to_owned() } else { NOTHING.to_owned() }
+    if it { "listed".to_owned() } else { NOTHING.to_owned() }
 }
 
 fn view(answer: Response<Patient>) -> String {

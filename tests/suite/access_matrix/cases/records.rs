@@ -40,7 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.PatientService/GetPatient",
-            label: "a patient whom the verified DOCTOR treats",
+            label: "a patient of the verified DOCTOR",
             call: |w, mut c| {
                 Box::pin(async move {
                     let request = GetPatientRequest {
@@ -53,7 +53,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.PatientService/GetPatient",
-            label: "the own record",
+            label: "the caller's record",
             call: |_w, mut c| {
                 Box::pin(async move {
                     let request = GetPatientRequest { id: ME.into(), ..Default::default() };
@@ -63,7 +63,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.PatientService/GetPatient",
-            label: "the record of the PATIENT",
+            label: "the PATIENT's record",
             call: |w, mut c| {
                 Box::pin(async move {
                     let request = GetPatientRequest {
@@ -110,7 +110,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.PatientService/ListPatients",
-            label: "the record of the PATIENT",
+            label: "the PATIENT's record",
             call: |w, mut c| {
                 Box::pin(async move {
                     let id = w.patient.profile_id.clone();
@@ -143,7 +143,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.PatientService/UpdatePatient",
-            label: "the own record",
+            label: "the caller's record",
             call: |_w, mut c| {
                 Box::pin(async move {
                     let patient =
@@ -219,7 +219,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.DoctorService/GetDoctor",
-            label: "the own record",
+            label: "the caller's record",
             call: |_w, mut c| {
                 Box::pin(async move {
                     c.clients.doctors.get_doctor(GetDoctorRequest { id: ME.into() }).await.map(yes)
@@ -269,7 +269,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.records.v1.DoctorService/UpdateDoctor",
-            label: "the own record",
+            label: "the caller's record",
             call: |_w, mut c| {
                 Box::pin(async move {
                     let doctor =

@@ -1,4 +1,4 @@
-//! When tokens begin and end, also where the clocks of two machines differ.
+//! Validity times of tokens, also if the clocks of two machines differ.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use super::*;
 fn clocks_may_differ_by_a_minute_in_either_direction() {
     let suite = suite();
     let now = suite.clock.unix();
-    // By so many seconds the signer's clock is ahead.
+    // The signer's clock is ahead by this many seconds.
     let signed = |ahead: i64| {
         move |_: &mut Header, p: &mut Value| {
             p["iat"] = json!(now + ahead);
@@ -37,7 +37,7 @@ fn a_gateway_whose_clock_is_behind_accepts_fresh_tokens_and_their_claims() {
         let access = suite.gateway.verify(&token).unwrap();
         let claims = text(&suite.forward.forward(&access, IP).unwrap());
         suite.clock.advance(seconds);
-        // The service has the right time.
+        // The service's clock is right.
         suite.service.verify(&claims).unwrap();
     }
 }
@@ -69,7 +69,7 @@ fn a_clock_that_differs_is_logged_once_a_minute_with_the_difference() {
     let access = |ahead: i64| suite.gateway.verify(&suite.forged(from(ahead))).is_ok();
     let claims = |ahead: i64| suite.service.verify(&suite.forged_claims(from(ahead))).is_ok();
     assert_eq!(logged(|| assert!(access(0) && claims(0))), Vec::<String>::new());
-    // One of each verifier, however many tokens there are.
+    // One line from each verifier, however many tokens there are.
     let log = logged(|| (0..20).for_each(|n| assert!(access(20 + n) && claims(20 + n))));
     assert_eq!(log.len(), 2, "{log:?}");
     for (line, issuer) in log.iter().zip(["clinic", "gateway"]) {
@@ -81,7 +81,7 @@ fn a_clock_that_differs_is_logged_once_a_minute_with_the_difference() {
     suite.clock.advance(TimeDelta::seconds(-61));
     let log = logged(|| assert!(!access(50) && !claims(50)));
     assert!(log.len() == 2 && log.iter().all(|line| line.contains("refused=true")), "{log:?}");
-    // Claims are sent as soon as they are signed: where they have expired, clocks differ, too.
+    // Claims are sent as soon as they are signed, so expired ones also show that clocks differ.
     suite.clock.advance(TimeDelta::seconds(61 + 900 + 300));
     let log = logged(|| assert!(!access(0) && !claims(1)));
     assert_eq!(log.len(), 1, "{log:?}");
@@ -89,7 +89,7 @@ fn a_clock_that_differs_is_logged_once_a_minute_with_the_difference() {
     assert!(log[0].contains("seconds=299") || log[0].contains("seconds=300"), "{log:?}");
 }
 
-/// The lines that this writes to the log.
+/// Returns the lines that `act` logs.
 fn logged(act: impl FnOnce()) -> Vec<String> {
     thread_local!(static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
     struct Lines;
@@ -101,8 +101,8 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
             Ok(())
         }
     }
-    // One for all threads, because tracing asks the thread that comes first whether a line is
-    // wanted at all.
+    // One subscriber for all threads: tracing lets only the first thread decide whether a line is
+    // enabled.
     static SUBSCRIBER: Once = Once::new();
     SUBSCRIBER.call_once(|| {
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).finish();
@@ -136,7 +136,7 @@ fn claims_are_signed_again_before_they_would_end_within_a_call() {
     suite.clock.advance(TimeDelta::seconds(1));
     let second = suite.forward.forward(&access, IP).unwrap();
     assert_ne!(second, first);
-    // Whoever got the first a moment ago has more than the minute that his call may take.
+    // The first claims stay valid for longer than the minute that a call may take.
     suite.clock.advance(TimeDelta::seconds(65));
     assert!(suite.service.verify(&text(&first)).is_ok());
     suite.clock.advance(TimeDelta::seconds(-65));
@@ -147,7 +147,7 @@ fn claims_are_signed_again_before_they_would_end_within_a_call() {
 fn claims_outlive_the_access_token_by_the_call_that_it_began() {
     let suite = suite();
     let access = suite.verified();
-    // The gateway accepts the token for a minute more than its life.
+    // The gateway accepts the token for a minute after its expiry.
     suite.clock.advance(TimeDelta::seconds(15 * 60 + 40));
     let header = suite.forward.forward(&access, IP).unwrap();
     assert_eq!(payload(&text(&header))["exp"], json!(access.exp + 60 + 70));
@@ -156,7 +156,7 @@ fn claims_outlive_the_access_token_by_the_call_that_it_began() {
     assert!(suite.service.verify(&text(&header)).is_ok());
     suite.clock.advance(TimeDelta::seconds(1));
     assert_eq!(suite.service.verify(&text(&header)), Err(TokenError::Expired));
-    // Another call does not begin with a token that is over.
+    // No call can begin with an expired token.
     let late = suite.forward.forward(&access, IP).unwrap();
     assert_eq!(suite.service.verify(&text(&late)), Err(TokenError::Expired));
 }

@@ -1,4 +1,4 @@
-//! Against a replica that does what each test needs, which a well-behaved server would not.
+//! Tests with replicas that misbehave in the way that a test needs.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::*;
 
-/// What a replica sees of a call, and answers it with.
+/// A call as a replica receives it, and the handle for its response.
 type Call = (Request<RecvStream>, SendResponse<Bytes>);
 
 async fn listen() -> (TcpListener, Arc<Target>) {
@@ -36,7 +36,7 @@ async fn stream(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// Drives a connection, and gives the calls that come over it.
+/// Drives a connection and returns its calls.
 fn calls<S>(mut connection: server::Connection<S, Bytes>) -> mpsc::UnboundedReceiver<Call>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -56,7 +56,7 @@ async fn send(
     target: &Arc<Target>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Failed> {
-    connection.send(target, &mut Kept::new(request)?, false).await
+    connection.send(target, &mut ReplayableRequest::new(request)?, false).await
 }
 
 fn request(body: Body) -> Request<Body> {
@@ -85,7 +85,7 @@ async fn read_all(body: &mut RecvStream) -> Vec<u8> {
     all
 }
 
-/// An endless body, of which somebody else sends the frames.
+/// Returns an endless body, and the sender of its frames.
 fn sent_by() -> (mpsc::UnboundedSender<Bytes>, Body) {
     let (sender, mut frames) = mpsc::unbounded_channel();
     let frames = futures::stream::poll_fn(move |cx| {
@@ -116,10 +116,10 @@ async fn calls_share_a_connection_which_is_made_again_when_it_broke() {
             for answer in futures::future::join_all(both).await {
                 assert_eq!(read(answer.unwrap()).await.unwrap(), "answer");
             }
-            // Until the goodbye has arrived.
+            // Wait until the GOAWAY has arrived.
             let began = Instant::now();
             while connection.open(&target).now_or_never().is_some() {
-                assert!(began.elapsed() < Duration::from_secs(10), "the goodbye was not heard");
+                assert!(began.elapsed() < Duration::from_secs(10), "the GOAWAY did not arrive");
                 tokio::task::yield_now().await;
             }
         }
@@ -139,14 +139,14 @@ async fn an_answer_in_progress_is_completed_after_a_goodbye() {
             let mut accepted = accept(&listener).await;
             let (_, mut answer) = accepted.accept().await.unwrap().unwrap();
             let body = answer.send_response(ok(), false).unwrap();
-            // What was said so far goes out while it waits for another call.
+            // Waiting for another call sends what was written so far.
             assert!(timeout(Duration::from_millis(100), accepted.accept()).await.is_err());
             (accepted, body)
         });
     accepted.graceful_shutdown();
     let driven = tokio::spawn(async move { while accepted.accept().await.is_some() {} });
     let rest = tokio::spawn(read(head.unwrap()));
-    // Calls that come now go over another connection.
+    // New calls use another connection.
     let again = tokio::spawn({
         let target = target.clone();
         async move {
@@ -175,9 +175,9 @@ async fn a_failure_says_whether_the_call_may_have_been_taken() {
     let (listener, target) = listen().await;
     let connection = Connection::default();
     for (reason, how) in [
-        (Some(Reason::REFUSED_STREAM), How::NotTaken),
-        (Some(Reason::INTERNAL_ERROR), How::Reset),
-        (None, How::Lost),
+        (Some(Reason::REFUSED_STREAM), FailureKind::NotTaken),
+        (Some(Reason::INTERNAL_ERROR), FailureKind::Reset),
+        (None, FailureKind::Lost),
     ] {
         let call = send(&connection, &target, request(Body::empty()));
         let replica = async {
@@ -187,7 +187,7 @@ async fn a_failure_says_whether_the_call_may_have_been_taken() {
                 Some(reason) => answer.send_reset(reason),
                 None => return,
             }
-            // Until the connection is given up, so that the next round begins with a new one.
+            // Wait until the client closes the connection, so that the next round opens a new one.
             accepted.graceful_shutdown();
             while accepted.accept().await.is_some() {}
         };
@@ -196,7 +196,7 @@ async fn a_failure_says_whether_the_call_may_have_been_taken() {
     }
     drop(listener);
     let failed = send(&connection, &target, request(Body::empty())).await.err().unwrap();
-    assert_eq!(failed.how, How::Refused);
+    assert_eq!(failed.how, FailureKind::Refused);
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn a_body_larger_than_the_window_passes_as_it_is_read() {
         let answer = send(&connection, &target, request(body)).await.unwrap();
         for at in 0..PARTS {
             parts.send(part(at).into()).unwrap();
-            // An empty part is one, too.
+            // Empty parts are allowed.
             parts.send(Bytes::new()).unwrap();
         }
         drop(parts);
@@ -243,7 +243,7 @@ async fn an_answer_that_says_all_needs_no_more_of_the_request() {
         let (request, mut answer) = accepted.recv().await.unwrap();
         let mut body = answer.send_response(ok(), false).unwrap();
         body.send_data(Bytes::from_static(b"enough"), true).unwrap();
-        // A reset that comes before the rest was sent takes it back.
+        // A reset before the rest was sent would discard it.
         has_begun.await.unwrap();
         answer.send_reset(Reason::NO_ERROR);
         (request, accepted)
@@ -251,7 +251,7 @@ async fn an_answer_that_says_all_needs_no_more_of_the_request() {
     let caller = async {
         let answer = send(&connection, &target, request(body)).await.unwrap();
         begun.send(()).unwrap();
-        // So long that the reset is here before the answer is read.
+        // Long enough for the reset to arrive before the response is read.
         sleep(Duration::from_millis(100)).await;
         read(answer).await
     };
@@ -275,7 +275,7 @@ async fn a_caller_that_goes_away_ends_the_call_at_the_replica() {
     drop(answer);
     let reason = std::future::poll_fn(|cx| answering.poll_reset(cx)).await.unwrap();
     assert_eq!(reason, Reason::CANCEL);
-    assert!(body.data().await.unwrap().is_err(), "of the request there comes no more either");
+    assert!(body.data().await.unwrap().is_err(), "the request ends too");
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn a_body_that_breaks_off_is_no_whole_one_for_the_replica() {
     let (listener, target) = listen().await;
     let connection = Connection::default();
     let frames = vec![Ok(Frame::data(Bytes::from_static(b"half"))), Err(Status::cancelled("gone"))];
-    // The second one is not here yet when the call begins.
+    // The second one has not arrived when the call begins.
     let late = futures::stream::iter(frames).then(|frame| async {
         tokio::task::yield_now().await;
         frame
@@ -296,28 +296,28 @@ async fn a_body_that_breaks_off_is_no_whole_one_for_the_replica() {
         assert_eq!(body.data().await.unwrap().unwrap_err().reason(), Some(Reason::CANCEL));
     };
     let (failed, ()) = tokio::join!(call, replica);
-    assert_eq!(failed.err().unwrap().how, How::Aborted);
+    assert_eq!(failed.err().unwrap().how, FailureKind::Aborted);
 }
 
 /// Time is paused here: it advances when all tasks are idle.
 mod silent {
     use super::*;
 
-    /// A connection whose replica has done its part of the handshake.
+    /// Returns a connection after the handshake, and the replica's end.
     async fn connected() -> (Open, server::Connection<DuplexStream, Bytes>) {
         let (here, there) = tokio::io::duplex(1 << 20);
         let (open, accepted) = tokio::join!(speak(here), server::handshake(there));
         (open.unwrap(), accepted.unwrap())
     }
 
-    /// One whose replica has seen a call, and then sees nothing more, not even a ping.
+    /// Returns one whose replica received a call and then receives nothing more, not even a ping.
     async fn asked() -> (
         Open,
         impl Future<Output = Result<(), h2::Error>>,
         (server::Connection<DuplexStream, Bytes>, Call),
     ) {
         let (open, mut replica) = connected().await;
-        // As `Connection::send` has it for as long as the call lasts.
+        // `Connection::send` also holds it until the call ends.
         let heard = open.heard.upgrade();
         let (answer, _) = open.calls.clone().send_request(request(()), true).unwrap();
         let call = replica.accept().await.unwrap().unwrap();
@@ -386,7 +386,7 @@ async fn over_tls_only_a_certificate_for_the_name_is_accepted() {
     tokio::spawn(async move {
         loop {
             let stream = stream(&listener).await;
-            // A client that does not trust the certificate hangs up.
+            // A client that does not trust the certificate closes the connection.
             let Ok(stream) = acceptor.accept(stream).await else { continue };
             let mut calls = calls(server::handshake(stream).await.unwrap());
             tokio::spawn(async move {
@@ -417,5 +417,8 @@ async fn over_tls_only_a_certificate_for_the_name_is_accepted() {
         assert!(read(answer).await.unwrap() == sent);
     }
     let failed = send(&Connection::default(), &other, request(Body::empty())).await.err().unwrap();
-    assert!(failed.how == How::Refused && failed.cause.contains("certificate"), "{failed:?}");
+    assert!(
+        failed.how == FailureKind::Refused && failed.cause.contains("certificate"),
+        "{failed:?}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Replicas that do what each test needs, which a well-behaved server would not.
+//! Fake replicas that misbehave in the way that a test needs.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,19 +23,19 @@ use super::url;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Does {
     Answers,
-    /// Answers half of it, and then breaks the connection.
+    /// Sends half of the response, then closes the connection.
     Breaks,
-    /// Breaks the connection.
+    /// Closes the connection.
     HangsUp,
     /// Refuses the stream.
     Refuses,
-    /// Says goodbye, and takes no call.
+    /// Sends a GOAWAY and accepts no call.
     GoesAway,
     SaysUnavailable,
     SaysNothing,
 }
 
-/// A replica.
+/// A fake replica.
 pub(super) struct Fake {
     pub(super) address: SocketAddr,
     shared: Arc<Shared>,
@@ -82,12 +82,12 @@ impl Fake {
         locked(&self.shared.does).1 = health;
     }
 
-    /// The calls since this was asked last.
+    /// Returns the number of calls since the last time.
     pub(super) fn calls(&self) -> usize {
         self.shared.calls.swap(0, Ordering::Relaxed)
     }
 
-    /// The bodies of the calls that were read, complete or not.
+    /// Returns the bodies of the calls that were read, complete or not, since the last time.
     pub(super) fn bodies(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut *locked(&self.shared.bodies))
     }
@@ -122,7 +122,7 @@ impl Shared {
                 Does::Breaks => {
                     let mut body = answer.send_response(Response::new(()), false).unwrap();
                     body.send_data(Bytes::from_static(b"half"), false).unwrap();
-                    // Until that is sent.
+                    // Wait until that is sent.
                     let next = connection.accept();
                     let _ = timeout(Duration::from_millis(50), next).await;
                     return;
@@ -146,12 +146,12 @@ impl Shared {
 }
 
 impl Shared {
-    /// h2's server cannot be made to do this.
+    /// Sends a GOAWAY that excludes every call. h2's server cannot do this.
     async fn goodbye(&self, mut stream: TcpStream) {
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
         stream.write_all(&settings).await.unwrap();
         let mut read = Vec::new();
-        // The frame of the call's message.
+        // The DATA frame of the call's message.
         let message = [0, 0, 1, 0, 1, 0, 0, 0, 1, b'x'];
         let is_call = |read: &[u8]| read.windows(message.len()).any(|part| part == message);
         while stream.read_buf(&mut read).await.is_ok_and(|len| len > 0) && !is_call(&read) {}
@@ -180,8 +180,8 @@ async fn read(mut body: RecvStream) -> Vec<u8> {
     all
 }
 
-/// Forwards to a replica until it vanishes: then nothing is answered, neither on the connections that
-/// are open nor to new ones.
+/// A proxy to a replica. After [`Machine::vanish`] nothing responds, neither on open connections
+/// nor to new ones.
 pub(super) struct Machine {
     pub(super) address: SocketAddr,
     listener: std::net::TcpListener,
@@ -200,7 +200,7 @@ impl Machine {
         let forwarding = tokio::spawn(async move {
             let mut forwards = tokio::task::JoinSet::new();
             while let Ok((near, _)) = accepting.accept().await {
-                // So that the socket stays open when the forwarding ends.
+                // Keep the socket open after forwarding ends.
                 let near = near.into_std().unwrap();
                 locked(&kept).push(near.try_clone().unwrap());
                 let mut near = TcpStream::from_std(near).unwrap();
@@ -215,7 +215,7 @@ impl Machine {
 
     pub(super) fn vanish(self) {
         self.forwarding.abort();
-        // With a full queue of connections that nobody accepts, the system ignores further ones.
+        // When the accept queue is full, the system ignores further connections.
         let patience = Duration::from_millis(50);
         let queue: Vec<_> =
             (0..4).map(|_| std::net::TcpStream::connect_timeout(&self.address, patience)).collect();

@@ -1,12 +1,12 @@
-//! Pages of assignments.
+//! Tests of the pages of assignments.
 
 use clinic_resource::{Listing as _, View};
 use clinic_store::page::Cursor;
 use clinic_store::{Backend, Origin};
 
-use super::super::listing::{Assignments, Filter, State, Who};
+use super::super::listing::{Assignments, Filter, Person, State};
 use super::*;
-use crate::access::Ground;
+use crate::scopes::Ground;
 
 on_both! {
     pages_hold_what_the_caller_may_see_and_the_filter_passes
@@ -14,12 +14,12 @@ on_both! {
     every_list_is_a_range_of_an_index
 }
 
-fn id(n: u128) -> Option<Who> {
-    Some(Who::Id(Uuid::from_u128(n)))
+fn id(n: u128) -> Option<Person> {
+    Some(Person::Id(Uuid::from_u128(n)))
 }
 
-fn of_user(n: u128) -> Option<Who> {
-    Some(Who::OfUser(Uuid::from_u128(n)))
+fn of_user(n: u128) -> Option<Person> {
+    Some(Person::OfUser(Uuid::from_u128(n)))
 }
 
 const STATES: [Option<State>; 3] = [None, Some(State::Active), Some(State::Ended)];
@@ -32,12 +32,12 @@ async fn with_list<T>(
     filter: Filter,
     read: impl AsyncFnOnce(List<'_>) -> T,
 ) -> T {
-    let scope = access::scope(grounds.iter().copied());
+    let scope = scopes::scope(grounds.iter().copied());
     let listing = Assignments { grounds, filter };
     read(List { scope: &scope, asked: View::Full, listing }).await
 }
 
-/// The ids of a page, and where the next one begins.
+/// Returns the ids of a page and the position of the next one.
 async fn page(
     db: &Db,
     list: &List<'_>,
@@ -49,7 +49,7 @@ async fn page(
     (page.messages().map(|row| row.id.parse().unwrap()).collect(), page.next().cloned())
 }
 
-/// The ids on all pages, in order, of pages of this size.
+/// Returns the ids on all pages of this size, in order.
 async fn walk(db: &Db, list: &List<'_>, size: i64) -> Vec<Uuid> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
@@ -62,7 +62,7 @@ async fn walk(db: &Db, list: &List<'_>, size: i64) -> Vec<Uuid> {
     }
 }
 
-/// A row as a test thinks of it: patient, doctor, whether it has ended, id.
+/// A row: patient, doctor, whether it has ended, id.
 type Known = (u128, u128, bool, Uuid);
 
 async fn fill(scratch: &Scratch) -> Vec<Known> {
@@ -81,17 +81,17 @@ async fn fill(scratch: &Scratch) -> Vec<Known> {
     known
 }
 
-fn passes(which: Option<Who>, record: u128, users: u128) -> bool {
+fn passes(which: Option<Person>, record: u128, users: u128) -> bool {
     match which {
         None => true,
-        Some(Who::Id(id)) => id == Uuid::from_u128(record),
-        Some(Who::OfUser(user)) => user == Uuid::from_u128(users + record),
+        Some(Person::Id(id)) => id == Uuid::from_u128(record),
+        Some(Person::OfUser(user)) => user == Uuid::from_u128(users + record),
     }
 }
 
 async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scratch) {
     let known = fill(scratch).await;
-    // Staff who is a patient and a doctor too.
+    // An account with the roles STAFF, PATIENT and DOCTOR.
     let several = PATIENT_USER + 2;
     let callers: [(u128, &[Role]); 7] = [
         (1, &[Role::Admin]),
@@ -113,7 +113,7 @@ async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scra
     };
     let mut seen = 0;
     for (user, roles) in callers {
-        let grounds = access::see(&account(user, roles));
+        let grounds = scopes::see(&account(user, roles));
         for patient in [None, id(1), id(4), id(9), of_user(PATIENT_USER + 2)] {
             for doctor in [None, id(1), of_user(DOCTOR_USER + 1), of_user(DOCTOR_USER + 3)] {
                 for state in STATES {
@@ -155,7 +155,7 @@ async fn what_is_made_while_paging_is_neither_skipped_nor_repeated(scratch: &Scr
     assert_eq!(seen, known);
 }
 
-/// How the database goes about a page.
+/// Returns the query plan of a page.
 async fn plan(db: &Db, list: &List<'_>) -> String {
     let after = Cursor { branch: 0, id: Uuid::from_u128(1), key: Vec::new() };
     let explained = |explain: &'static str| {
@@ -172,7 +172,7 @@ async fn plan(db: &Db, list: &List<'_>) -> String {
         }
         Backend::Postgres => {
             let mut work = db.work(&Origin::operator(Clock::system().now())).await.unwrap();
-            // A few rows are read in whole and sorted, unless that is not wanted.
+            // PostgreSQL would otherwise read and sort such a small table.
             for setting in ["SET LOCAL enable_seqscan = off", "SET LOCAL enable_sort = off"] {
                 work.untracked(Query::new(setting)).await.unwrap();
             }

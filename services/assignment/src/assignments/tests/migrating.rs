@@ -1,4 +1,4 @@
-//! What migrations do with what is there already.
+//! Tests of migrations with existing rows.
 
 use sqlx::migrate::Migrator;
 
@@ -19,7 +19,7 @@ mod postgres {
     }
 }
 
-/// 0003: text that was accepted with carriage returns.
+/// Migration 0003 converts text that was accepted with carriage returns.
 async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
     let scratch = without_tables(postgres).await;
     let before = crate::MIGRATIONS.iter().filter(|migration| migration.version < 3);

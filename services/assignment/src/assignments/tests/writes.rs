@@ -1,4 +1,4 @@
-//! Making, changing and ending assignments.
+//! Tests of creating, changing and ending assignments.
 
 use clinic_proto::assignment::v1::{AssignmentStatus, CreateAssignmentRequest};
 use prost::Message as _;
@@ -20,7 +20,7 @@ on_both! {
     only_who_owns_the_patient_changes_an_assignment
 }
 
-/// A request with this id, of which the doctor is all the content.
+/// Returns a request with this id that contains only the doctor.
 fn request(request_id: u128, doctor: u128) -> Option<Request> {
     let content = CreateAssignmentRequest {
         assignment: Some(proto::Assignment {
@@ -55,7 +55,7 @@ async fn there_is_one_assignment_in_force_per_patient_and_doctor(scratch: &Scrat
 async fn of_concurrent_creates_of_a_pair_one_is_made(scratch: &Scratch) {
     let tasks: Vec<_> = (0..8)
         .map(|n| {
-            // With and without a request id.
+            // Half of them have a request id.
             let request = if n % 2 == 0 { None } else { request(n, 1) };
             let (scratch, new) = (scratch.clone(), scratch.unmade(1, 1, request));
             tokio::spawn(async move { scratch.make(&admin(), new).await })
@@ -213,7 +213,7 @@ async fn only_who_owns_the_patient_changes_an_assignment(scratch: &Scratch) {
         (DOCTOR_USER + 5, Role::Doctor),
     ] {
         let caller = account(user, &[role]);
-        // Whatever the etag: a right one is no different from a wrong one.
+        // The result does not depend on the etag.
         for etag in ["", "v1", "v9"] {
             let update = scratch.update(&caller, &made.id, notes(etag, "x")).await;
             assert!(is_not_found(update), "{user} {role:?}");

@@ -1,4 +1,4 @@
-//! The patient or doctor record of an account, which records keeps.
+//! Creates and deletes the patient or doctor record of an account in records.
 
 use clinic_identity::ClaimsSigner;
 use clinic_net::{Context, Upstream};
@@ -15,14 +15,14 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// What a new account brings along.
+/// The patient or doctor in a registration.
 pub(super) enum Profile {
     Patient(Box<Patient>),
     Doctor(Box<Doctor>),
 }
 
 impl Profile {
-    /// Its kind, and its message.
+    /// Returns the kind and the encoded message.
     pub(super) fn encode(&self) -> (&'static str, Vec<u8>) {
         match self {
             Self::Patient(patient) => (PATIENT, patient.encode_to_vec()),
@@ -34,30 +34,30 @@ impl Profile {
         match kind {
             PATIENT => Patient::decode(message).map(|patient| Self::Patient(patient.into())),
             DOCTOR => Doctor::decode(message).map(|doctor| Self::Doctor(doctor.into())),
-            _ => return Err(Error::internal("a registration with a profile of no known kind")),
+            _ => return Err(Error::internal("a registration has a profile of an unknown kind")),
         }
-        // The decoder's own text may quote the profile.
-        .map_err(|_| Error::internal("a registration with a damaged profile"))
+        // The text of the decoder's error may quote the profile.
+        .map_err(|_| Error::internal("a registration has a damaged profile"))
     }
 }
 
 const PATIENT: &str = "patient";
 const DOCTOR: &str = "doctor";
 
-/// A record that was made.
+/// The id of a created record.
 pub(super) enum Made {
     Patient(String),
     Doctor(String),
 }
 
-/// Makes and deletes the records of accounts, as auth itself.
-pub(crate) struct Profiles {
+/// A client of records that calls as auth, not on behalf of a user.
+pub(crate) struct RecordsClient {
     patients: PatientServiceClient<Upstream>,
     doctors: DoctorServiceClient<Upstream>,
     claims: ClaimsSigner,
 }
 
-impl Profiles {
+impl RecordsClient {
     pub(crate) fn new(records: Upstream, claims: ClaimsSigner) -> Self {
         Self {
             claims,
@@ -66,13 +66,13 @@ impl Profiles {
         }
     }
 
-    /// The context of work that no call asked for.
+    /// Returns the context of background work.
     pub(super) fn background(&self) -> Result<Context, Error> {
         Context::background(&self.claims).map_err(Error::internal)
     }
 
-    /// Makes the record of an account, or finds it made; `None` when it was made and deleted before.
-    /// The account's id is the request id too, so that a request that is sent twice makes one record.
+    /// Creates the record of an account, or returns the existing one; `None` if it was created and
+    /// deleted before. The request id is the account's id, so a repeated request creates one record.
     pub(super) async fn create(
         &self,
         ctx: &Context,
@@ -102,7 +102,7 @@ impl Profiles {
         }
     }
 
-    /// Takes a record back whose account was not made.
+    /// Deletes the record of an account that was not created.
     pub(super) async fn take_back(&self, ctx: &Context, made: Made) -> Result<(), Error> {
         let ctx = ctx.as_service(&self.claims).map_err(Error::internal)?;
         let etag = String::new();
@@ -117,15 +117,15 @@ impl Profiles {
             }
         };
         match outcome {
-            // Not there any more: it was taken back before.
+            // NOT_FOUND: the record was deleted before.
             Err(status) if status.code() != Code::NotFound => Err(refused(status)),
             _ => Ok(()),
         }
     }
 }
 
-/// What records answered, as Register answers it. The paths of bad fields are the same in both
-/// requests (`doctor.license_number`).
+/// Converts an error of records to an error of Register. The paths of bad fields are the same in
+/// both requests, such as `doctor.license_number`.
 fn refused(status: Status) -> Error {
     let field = |status: &Status| status.get_details_error_info()?.metadata.get("field").cloned();
     match status.code() {
@@ -138,7 +138,7 @@ fn refused(status: Status) -> Error {
         | Code::Unavailable
         | Code::DeadlineExceeded
         | Code::Cancelled => Error::Records(status),
-        // Anything else is not about what the client sent: auth may not ask, or records is broken.
-        code => Error::internal(format!("records answered {code:?} to auth")),
+        // Not the client's fault: auth lacks a permission, or records has a bug.
+        code => Error::internal(format!("records returned {code:?} to auth")),
     }
 }

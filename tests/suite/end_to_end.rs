@@ -1,4 +1,4 @@
-//! The main path through everything that runs.
+//! The main workflow, through all services.
 
 use clinic_proto::assignment::v1::{
     AssignmentStatus, CreateAssignmentRequest, EndAssignmentRequest, ListPatientDoctorsRequest,
@@ -10,7 +10,7 @@ use clinic_proto::records::v1::{
 use clinic_testkit::{assignment, doctor, on_both, patient};
 
 on_both! {
-    async fn a_member_of_staff_works_with_patients_doctors_and_assignments(suite: &Suite) {
+    async fn staff_can_manage_patients_doctors_and_assignments(suite: &Suite) {
         let mut staff = suite.staff().await.clients;
         let request = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
         let made = staff.patients.create_patient(request).await.unwrap().into_inner();

@@ -1,5 +1,5 @@
-//! Places for connections: how many there are, how many one address may hold, and which connection
-//! gives way when there is none left.
+//! Limits the number of connections, in total and per address, and closes idle connections to make
+//! room for new ones.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,18 +13,19 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::activity::Activity;
 use crate::config;
+use crate::idle_timeout::Activity;
 
-/// Closes one idle connection of every 64, because finding them scans all of them.
+/// Idle connections are closed in batches of this fraction of the limit, because finding them scans
+/// all connections.
 const SHARE: usize = 64;
-/// Files that are no client's connection: to services, databases, keys.
+/// Open files reserved for other uses: connections to services, databases, keys.
 const OTHER_FILES: usize = 200;
-/// How often to look for an idle connection while all places are taken.
+/// How often to search for an idle connection while all places are taken.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// See the module.
-pub(super) struct Places {
+/// The places for connections.
+pub(super) struct ConnectionLimits {
     most: usize,
     most_per_address: usize,
     /// Networks whose connections are not counted by address.
@@ -37,34 +38,34 @@ pub(super) struct Places {
 struct Open {
     last_id: u64,
     connections: HashMap<u64, Holder>,
-    /// Which connections an address has.
+    /// Connections of each address that is counted.
     by_address: HashMap<IpAddr, HashSet<u64>>,
 }
 
 struct Holder {
-    /// None where it is not counted by address.
+    /// None if the connection is not counted by address.
     address: Option<IpAddr>,
     activity: Activity,
     leave: CancellationToken,
 }
 
-/// A place, until it is dropped.
-pub(super) struct Place {
-    places: Arc<Places>,
+/// A place for one connection. Dropping it frees the place.
+pub(super) struct ConnectionPermit {
+    places: Arc<ConnectionLimits>,
     id: u64,
     pub(super) activity: Activity,
-    /// Cancelled when the connection is to give way.
+    /// Cancelled when the connection must close to make room.
     pub(super) leave: CancellationToken,
 }
 
-impl Places {
-    /// Creates the places of the settings, but no more than the limit of open files allows.
-    pub(super) fn new(edge: &config::Edge) -> Arc<Self> {
-        let most = most(edge.max_connections);
-        let per_address = edge.max_connections_per_address.map(|most| most as usize);
-        let mut uncounted = [&edge.uncounted_networks[..], &edge.trusted_proxies].concat();
-        if edge.behind_proxy {
-            // Every peer is the proxy.
+impl ConnectionLimits {
+    /// Creates as many places as configured, but no more than the limit on open files allows.
+    pub(super) fn new(settings: &config::PublicSettings) -> Arc<Self> {
+        let most = most(settings.max_connections);
+        let per_address = settings.max_connections_per_address.map(|most| most as usize);
+        let mut uncounted = [&settings.uncounted_networks[..], &settings.trusted_proxies].concat();
+        if settings.behind_proxy {
+            // Every peer is a proxy.
             uncounted.extend([IpNet::default(), Ipv6Net::default().into()]);
         }
         Arc::new(Self {
@@ -78,7 +79,7 @@ impl Places {
 
     /// Waits for a free place. Returns None if the address is at its limit and all its connections
     /// are busy.
-    pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         let peer = peer.to_canonical();
         let limited = !self.uncounted.iter().any(|network| network.contains(&peer));
         let address = limited.then(|| client_network(peer));
@@ -91,21 +92,21 @@ impl Places {
                         .by_address
                         .get(&address)
                         .is_some_and(|held| held.len() >= self.most_per_address)
-                    && !open.give_way(self.most_per_address, Some(address))
+                    && !open.close_idle(self.most_per_address, Some(address))
                 {
                     return None;
                 }
                 if open.connections.len() < self.most {
                     return Some(self.place(&mut open, address));
                 }
-                open.give_way(self.most, None);
+                open.close_idle(self.most, None);
             }
-            // A connection may become idle without freeing its place.
+            // Wakes up regularly, because a connection that becomes idle does not notify.
             let _ = timeout(LOOK_AGAIN, freed).await;
         }
     }
 
-    fn place(self: &Arc<Self>, open: &mut Open, address: Option<IpAddr>) -> Place {
+    fn place(self: &Arc<Self>, open: &mut Open, address: Option<IpAddr>) -> ConnectionPermit {
         open.last_id += 1;
         let (id, activity, leave) = (open.last_id, Activity::default(), CancellationToken::new());
         let holder = Holder { address, activity: activity.clone(), leave: leave.clone() };
@@ -113,7 +114,7 @@ impl Places {
         if let Some(address) = address {
             open.by_address.entry(address).or_default().insert(id);
         }
-        Place { places: self.clone(), id, activity, leave }
+        ConnectionPermit { places: self.clone(), id, activity, leave }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -122,9 +123,9 @@ impl Places {
 }
 
 impl Open {
-    /// Closes the connections that were idle longest, of one address or of all. Returns whether
-    /// there were any.
-    fn give_way(&mut self, most: usize, address: Option<IpAddr>) -> bool {
+    /// Closes the connections that have been idle longest, of one address or of all. Returns
+    /// whether there were any.
+    fn close_idle(&mut self, most: usize, address: Option<IpAddr>) -> bool {
         let quiet = |id: &u64| Some((self.connections.get(id)?.activity.quiet_since()?, *id));
         let mut idle: Vec<_> = match address.and_then(|address| self.by_address.get(&address)) {
             Some(own) => own.iter().filter_map(quiet).collect(),
@@ -139,7 +140,7 @@ impl Open {
             if let Some(holder) = self.connections.get(id) {
                 holder.leave.cancel();
             }
-            // Free the place at once, because closing takes a moment.
+            // Frees the place now, because closing takes a moment.
             self.free(*id);
         }
         !idle.is_empty()
@@ -158,14 +159,14 @@ impl Open {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.places.lock().free(self.id);
         self.places.freed.notify_waiters();
     }
 }
 
-/// As many as is asked for, if the system lets the process open so many files.
+/// Returns the configured number of connections, reduced to what the limit on open files allows.
 fn most(asked: u32) -> usize {
     let asked = usize::try_from(asked).unwrap_or(usize::MAX);
     let files =
@@ -175,8 +176,8 @@ fn most(asked: u32) -> usize {
         tracing::warn!(
             files,
             connections = possible,
-            "the system allows fewer open files than --max-connections needs: raise its limit \
-             (ulimit -n, LimitNOFILE=)"
+            "the limit on open files is too low for --max-connections: raise it (ulimit -n, \
+             LimitNOFILE=)"
         );
     }
     asked.min(possible)

@@ -1,5 +1,5 @@
-//! The HTTP side of the edge: the client's address, request ids, CORS, security headers, and which
-//! requests are gRPC, REST or neither.
+//! The gateway's HTTP layer: finds the client's address, sets request ids, CORS and security
+//! headers, and dispatches requests to gRPC, REST or the static pages.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -23,16 +23,16 @@ use tracing::Instrument as _;
 
 use crate::forwarded::Proxies;
 use crate::proxy::{Origin, Proxy};
-use crate::{Config, plain, rest};
+use crate::{Config, rest, static_pages};
 
-/// How long a browser may remember what CORS allows.
+/// How long a browser may cache a preflight response.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// For native gRPC over HTTP/1.1, which has no trailers that clients of gRPC can read.
+/// Error for native gRPC over HTTP/1.1, where gRPC clients cannot read trailers.
 const NO_HTTP2: &str = "Native gRPC needs HTTP/2. Over HTTP/1.1, use gRPC-Web \
     (application/grpc-web+proto) or the REST API (/openapi.json).\n";
 
-/// What clients of gRPC-Web, of the REST API and of this suite send, and what they read.
+/// Request headers that scripts may send.
 const CORS_SENT: [&str; 14] = [
     "authorization",
     "content-type",
@@ -49,6 +49,7 @@ const CORS_SENT: [&str; 14] = [
     "traceparent",
     "tracestate",
 ];
+/// Response headers that scripts may read.
 const CORS_READ: [&str; 11] = [
     "etag",
     "grpc-accept-encoding",
@@ -63,10 +64,10 @@ const CORS_READ: [&str; 11] = [
     "x-request-id",
 ];
 
-/// See the module.
-pub(crate) struct Edge {
+/// Answers HTTP requests of all kinds.
+pub(crate) struct HttpService {
     grpc: GrpcWebService<Proxy>,
-    inside: Cors<Inside>,
+    inside: Cors<BehindCors>,
     clock: Clock,
     proxies: Proxies,
     hsts: bool,
@@ -79,26 +80,26 @@ pub(crate) struct Peer {
     pub(crate) worker: usize,
 }
 
-impl Edge {
+impl HttpService {
     pub(crate) fn new(
         config: &Config,
         proxy: &Proxy,
-        plain: plain::Pages,
+        static_pages: static_pages::Pages,
         clock: Clock,
     ) -> Result<Self> {
-        let edge = &config.edge;
+        let public = &config.public;
         let grpc = GrpcWebLayer::new().layer(proxy.clone());
-        let documents = edge.api_docs.then(rest::Documents::default);
-        let others = Others { rest: rest::Api::new(proxy.clone())?, documents, plain };
-        let inside = Inside { grpc: grpc.clone(), others };
-        let inside = cors(&edge.cors_origin)?.layer(inside);
-        // A proxy in front speaks TLS. Browsers ignore the header without it (RFC 6797, 8.1).
-        let proxied = edge.behind_proxy || !edge.trusted_proxies.is_empty();
-        let hsts = proxied || edge.tls_cert.is_some();
-        Ok(Self { grpc, inside, clock, proxies: Proxies::new(edge), hsts })
+        let documents = public.api_docs.then(rest::Documents::default);
+        let others = NonGrpc { rest: rest::Api::new(proxy.clone())?, documents, static_pages };
+        let inside = BehindCors { grpc: grpc.clone(), others };
+        let inside = cors(&public.cors_origin)?.layer(inside);
+        // A proxy in front terminates TLS. Browsers ignore the header without TLS (RFC 6797, 8.1).
+        let proxied = public.behind_proxy || !public.trusted_proxies.is_empty();
+        let hsts = proxied || public.tls_cert.is_some();
+        Ok(Self { grpc, inside, clock, proxies: Proxies::new(public), hsts })
     }
 
-    /// Answers a request that came from there.
+    /// Answers a request from `address`.
     pub(crate) async fn answer(
         &self,
         mut request: Request<Body>,
@@ -110,21 +111,22 @@ impl Edge {
         let grpc = *request.method() == Method::POST && is_grpc(request.headers());
         let span = tracing::info_span!(
             "call",
-            // Set at once where it is known: fields that are added later are formatted twice.
+            // Set here if it is known: fields that are recorded later are formatted twice.
             method = grpc.then(|| loggable(path)),
-            // What a path of the REST API leads to.
+            // Recorded for REST calls.
             rpc = tracing::field::Empty,
             request_id = request_id.to_str().unwrap_or_default(),
         );
         if grpc && request.version() < Version::HTTP_2 && !is_web(request.headers()) {
-            return self.completed(plain::text(StatusCode::BAD_REQUEST, NO_HTTP2), request_id);
+            return self
+                .completed(static_pages::text(StatusCode::BAD_REQUEST, NO_HTTP2), request_id);
         }
         let origin = Origin { client_ip, request_id: request_id.clone(), worker };
         request.extensions_mut().insert(origin);
         // Requests without `Origin` skip CORS.
         let Ok(response) = match grpc && !request.headers().contains_key(header::ORIGIN) {
             true => self.grpc.clone().oneshot(request).instrument(span).await,
-            // The CORS layer takes every OPTIONS for a preflight.
+            // Not a preflight, but the CORS layer treats every OPTIONS as one.
             false if *request.method() == Method::OPTIONS && !is_preflight(request.headers()) => {
                 self.inside.get_ref().clone().oneshot(request).instrument(span).await
             }
@@ -133,9 +135,9 @@ impl Edge {
         self.completed(response, request_id)
     }
 
-    /// Answers a request whose head can be read in two ways, and says which.
+    /// Refuses a request with an ambiguous head, with the reason as the response's text.
     pub(crate) fn refuse(&self, headers: &HeaderMap, why: &'static str) -> Response<Body> {
-        self.completed(plain::text(StatusCode::BAD_REQUEST, why), self.request_id(headers))
+        self.completed(static_pages::text(StatusCode::BAD_REQUEST, why), self.request_id(headers))
     }
 
     fn completed(&self, mut response: Response<Body>, request_id: HeaderValue) -> Response<Body> {
@@ -156,7 +158,7 @@ impl Edge {
         }
     }
 
-    /// The client's own id for the call, where it is fit for a log, or a new one.
+    /// Returns the client's request id if it is safe to log, or a new one.
     fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
         let fit = |value: &&HeaderValue| {
             (1..=64).contains(&value.len())
@@ -167,20 +169,20 @@ impl Edge {
             let id = self.clock.new_id().to_string();
             HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
         });
-        // Not secret, but never the same: HPACK need not remember it.
+        // Not secret, but unique: keeps it out of the HPACK table.
         id.set_sensitive(true);
         id
     }
 }
 
-/// Everything behind CORS: gRPC, the REST API and plain HTTP.
+/// The service behind the CORS layer: gRPC, the REST API and plain HTTP.
 #[derive(Clone)]
-struct Inside {
+struct BehindCors {
     grpc: GrpcWebService<Proxy>,
-    others: Others,
+    others: NonGrpc,
 }
 
-impl Service<Request<Body>> for Inside {
+impl Service<Request<Body>> for BehindCors {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Either<
@@ -200,29 +202,29 @@ impl Service<Request<Body>> for Inside {
     }
 }
 
-/// Everything but gRPC. Clones share everything.
+/// Answers requests other than gRPC.
 #[derive(Clone)]
-struct Others {
+struct NonGrpc {
     rest: rest::Api,
     documents: Option<rest::Documents>,
-    plain: plain::Pages,
+    static_pages: static_pages::Pages,
 }
 
-impl Others {
+impl NonGrpc {
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let head = *request.method() == Method::HEAD;
         let answer = match self.rest.answer(request).await {
             Ok(answer) => answer,
             Err(request) => match self.documents.and_then(|files| files.answer(&request)) {
                 Some(answer) => answer,
-                None => self.plain.answer(&request.into_parts().0).await,
+                None => self.static_pages.answer(&request.into_parts().0).await,
             },
         };
         if head { without_body(answer) } else { answer }
     }
 }
 
-/// What HEAD answers: the head that GET would have (RFC 9110, 9.3.2).
+/// Returns the response to HEAD: the head that GET would return (RFC 9110, 9.3.2).
 fn without_body(answer: Response<Body>) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
     if let Some(len) = body.size_hint().exact() {
@@ -231,13 +233,13 @@ fn without_body(answer: Response<Body>) -> Response<Body> {
     Response::from_parts(head, Body::default())
 }
 
-/// Whether a browser asks what a page of another origin may do (Fetch, CORS-preflight request).
+/// Returns whether an OPTIONS request is a CORS preflight (Fetch, CORS-preflight request).
 fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Whether it is gRPC, or one of the four forms of gRPC-Web, with messages of protobuf.
+/// Returns whether the content type is gRPC or one of the four forms of gRPC-Web, with protobuf.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let Some(form) = kind.and_then(|kind| kind.strip_prefix("application/grpc")) else {
@@ -267,7 +269,7 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
         .max_age(PREFLIGHT_AGE))
 }
 
-/// The time of the answer, written once a second.
+/// Returns the `date` header; the text is cached for one second.
 fn date(now: DateTime<Utc>) -> HeaderValue {
     thread_local! {
         static DATE: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
@@ -282,7 +284,7 @@ fn date(now: DateTime<Utc>) -> HeaderValue {
     })
 }
 
-/// Returns the path if it can be a method's name: other paths must not be logged.
+/// Returns the path if it can be the path of a method. Other paths must not be logged.
 fn loggable(path: &str) -> &str {
     let named = |b: u8| b.is_ascii_alphanumeric() || b"/._".contains(&b);
     if path.len() <= 200 && path.bytes().all(named) { path } else { "?" }

@@ -1,4 +1,4 @@
-//! Calls that cannot be read: the client is at fault, and the refusal gives the reason.
+//! Requests that cannot be decoded: the error tells the client what is wrong.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn channel(address: SocketAddr) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
-/// A call straight at auth, as the gateway makes it for a client without a token.
+/// Calls auth directly, with the claims that the gateway signs for a client without a token.
 async fn at_auth(suite: &Suite, headers: &[(&str, &str)], body: Vec<u8>) -> Raw {
     let signer = ClaimsSigner::open(&suite.keys(), "gateway", suite.clock.clone()).unwrap();
     let claims = signer.forward(&Authenticated::ANONYMOUS, None).unwrap();
@@ -50,7 +50,7 @@ fn login() -> Vec<u8> {
     LoginRequest { email, password, ..LoginRequest::default() }.encode_to_vec()
 }
 
-/// Some 3 MiB of gzip that inflate to 3 GiB: a block of zeros, again and again.
+/// Returns about 3 MiB of gzip that inflate to 3 GiB: one block of zeros, repeated.
 fn bomb() -> Vec<u8> {
     let (mut deflate, mut block) = (Compress::new(Compression::best(), false), Vec::new());
     block.reserve(64 * 1024);
@@ -68,7 +68,7 @@ async fn a_message_that_inflates_beyond_the_limit_is_too_large() {
             [
                 at_gateway(suite, LOGIN, &headers, body.clone()).await.status(),
                 at_auth(suite, &headers, body.clone()).await.status(),
-                // Questions have a limit of their own, which holds before anybody is known.
+                // Health and reflection have their own limit, also without a token.
                 at_gateway(suite, CHECK, &headers, body.clone()).await.status(),
                 at_gateway(suite, REFLECT, &headers, body).await.status(),
             ]
@@ -81,11 +81,11 @@ async fn a_message_that_inflates_beyond_the_limit_is_too_large() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bomb_is_not_inflated_to_its_end() {
+async fn a_decompression_bomb_is_not_inflated_to_its_end() {
     run(Backend::Sqlite, async |suite| {
         let headers = [("grpc-encoding", "gzip")];
         let call = at_gateway(suite, LOGIN, &headers, framed(1, &bomb()));
-        // To its end it would take minutes.
+        // Inflating all of it would take minutes.
         let refused = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
         let expected = is(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
         assert_eq!(reason(&refused.status()), expected);
@@ -94,7 +94,7 @@ async fn a_bomb_is_not_inflated_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_no_message_is_the_clients_fault() {
+async fn an_undecodable_body_is_an_invalid_argument() {
     run(Backend::Sqlite, async |suite| {
         let malformed = is(Code::InvalidArgument, "MALFORMED_CALL");
         let packed = gzip(&login());
@@ -106,9 +106,9 @@ async fn a_body_that_is_no_message_is_the_clients_fault() {
             ("a flag that does not exist", &[], framed(2, &login())),
             ("the flag of trailers", &[], framed(0x80, &login())),
             ("half a frame", &[], framed(0, &login())[..9].to_vec()),
-            ("no gzip", &gzip, framed(1, &login())),
-            ("half of it", &gzip, framed(1, half)),
-            ("no protobuf", &gzip, framed(1, &super::compression::gzip(b"\xff\xff"))),
+            ("not gzip", &gzip, framed(1, &login())),
+            ("half of the gzip", &gzip, framed(1, half)),
+            ("not protobuf", &gzip, framed(1, &super::compression::gzip(b"\xff\xff"))),
         ] {
             let status = at_auth(suite, headers, body.clone()).await.status();
             assert_eq!(reason(&status), malformed, "{what}");
@@ -120,17 +120,17 @@ async fn a_body_that_is_no_message_is_the_clients_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_encoding_is_refused_with_the_encodings_that_are_known() {
+async fn an_unknown_encoding_is_refused_with_the_list_of_known_encodings() {
     run(Backend::Sqlite, async |suite| {
         for encoding in ["deflate", "zstd", "snappy", "GZIP", "gzip, gzip"] {
             let headers = [("grpc-encoding", encoding)];
-            let question = HealthCheckRequest::default().encode_to_vec();
+            let request = HealthCheckRequest::default().encode_to_vec();
             for answer in [
                 at_auth(suite, &headers, framed(1, &login())).await,
                 at_gateway(suite, LOGIN, &headers, framed(1, &login())).await,
-                // Also where no message is compressed.
+                // Also if the message is not compressed.
                 at_gateway(suite, LOGIN, &headers, framed(0, &login())).await,
-                at_gateway(suite, CHECK, &headers, framed(1, &question)).await,
+                at_gateway(suite, CHECK, &headers, framed(1, &request)).await,
             ] {
                 let status = answer.status();
                 assert_eq!(reason(&status), is(Code::Unimplemented, "UNKNOWN_ENCODING"));
@@ -142,7 +142,7 @@ async fn an_unknown_encoding_is_refused_with_the_encodings_that_are_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_too_large_for_a_service_is_refused_with_the_same_reason() {
+async fn a_message_over_the_size_limit_gets_message_too_large() {
     run(Backend::Sqlite, async |suite| {
         let large = framed(0, &vec![0; 4 * 1024 * 1024 + 1]);
         let status = at_auth(suite, &[], large).await.status();

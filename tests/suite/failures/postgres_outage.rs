@@ -1,5 +1,5 @@
-//! A database that goes away: calls that need it are UNAVAILABLE, readiness is off, and when it is
-//! back everything is, by itself.
+//! A database outage: calls that need the database are UNAVAILABLE, and no service is ready. Both
+//! end by themselves once the database is back.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use tonic::{Code, Status};
 
 use super::cluster::Cluster;
 
-/// How long anything of this may take.
+/// Timeout of each wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One call of each kind to each service, all at once; what they gave, by name.
+/// Makes several kinds of calls to the services at once. Returns the results by name.
 async fn calls(suite: &Suite, account: &Account) -> Vec<(&'static str, Result<(), Status>)> {
     let clients = &account.clients;
     let (mut auth, mut other) = (clients.auth.clone(), suite.anonymous().auth);
@@ -40,7 +40,7 @@ async fn calls(suite: &Suite, account: &Account) -> Vec<(&'static str, Result<()
         assignments.list_assignments(ListAssignmentsRequest::default()),
     );
     let refresh = match refresh {
-        // Such a token there is not; to say so, one must have looked.
+        // The token does not exist. The service had to read the database to know that.
         Err(status) if status.code() == Code::Unauthenticated => Ok(()),
         answer => answer.map(drop),
     };
@@ -65,11 +65,11 @@ async fn assert_all_unavailable(suite: &Suite, account: &Account) {
         );
     }
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    // What needs no database goes on.
+    // Methods that need no database still work.
     suite.anonymous().tokens.get_jwks(GetJwksRequest {}).await.unwrap();
 }
 
-/// Whether the suite says that it is ready, and each service that it serves.
+/// Returns whether the gateway and each service report that they serve.
 async fn is_ready(suite: &Suite) -> Vec<bool> {
     let servers = [suite.gateway, suite.auth, suite.records, suite.assignment];
     let asked = servers
@@ -77,7 +77,7 @@ async fn is_ready(suite: &Suite) -> Vec<bool> {
     join_all(asked).await
 }
 
-async fn until_ready(suite: &Suite, ready: bool) {
+async fn wait_until_ready(suite: &Suite, ready: bool) {
     let began = Instant::now();
     while is_ready(suite).await != [ready; 4] {
         assert!(began.elapsed() < PATIENCE, "readiness does not become {ready}");
@@ -85,7 +85,7 @@ async fn until_ready(suite: &Suite, ready: bool) {
     }
 }
 
-async fn until_answered(suite: &Suite, account: &Account) {
+async fn wait_until_available(suite: &Suite, account: &Account) {
     let began = Instant::now();
     loop {
         let answers = calls(suite, account).await;
@@ -96,7 +96,7 @@ async fn until_answered(suite: &Suite, account: &Account) {
         if answers.iter().all(|(_, answer)| answer.is_ok()) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "it does not come back: {answers:?}");
+        assert!(began.elapsed() < PATIENCE, "calls still fail: {answers:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -107,7 +107,7 @@ async fn assert_kept(account: &Account, known: &Patient) {
     assert_eq!(read, *known);
 }
 
-mod a_database_that_goes_away_is_unavailable_until_it_is_back {
+mod calls_are_unavailable_during_a_database_outage_and_recover {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,19 +118,19 @@ mod a_database_that_goes_away_is_unavailable_until_it_is_back {
         let suite = Suite::start(Backend::Postgres, configure).await;
         let account = suite.staff().await;
         let known = account.create_patient(patient()).await;
-        until_ready(&suite, true).await;
-        // As many pooled connections as there may be, all of which are dead afterwards.
+        wait_until_ready(&suite, true).await;
+        // Fills the connection pools. All these connections are dead afterwards.
         join_all((0..8).map(|_| calls(&suite, &account))).await;
 
         for mode in ["fast", "immediate"] {
             cluster.down(mode);
             assert_all_unavailable(&suite, &account).await;
-            until_ready(&suite, false).await;
+            wait_until_ready(&suite, false).await;
             assert_all_unavailable(&suite, &account).await;
             cluster.up();
-            until_answered(&suite, &account).await;
-            until_ready(&suite, true).await;
-            // None of the connections of before is handed out any more.
+            wait_until_available(&suite, &account).await;
+            wait_until_ready(&suite, true).await;
+            // The pools hand out none of the dead connections.
             for answers in join_all((0..8).map(|_| calls(&suite, &account))).await {
                 assert!(answers.iter().all(|(_, answer)| answer.is_ok()), "{answers:?}");
             }

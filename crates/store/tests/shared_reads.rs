@@ -1,4 +1,4 @@
-//! What many read at once, by [`Db::find`]: they share statements of PostgreSQL, and nothing else.
+//! Concurrent reads by [`Db::find`] share PostgreSQL statements, and nothing else.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -37,7 +37,7 @@ async fn url() -> SecretString {
         )
     });
     let n = COUNT.fetch_add(1, Ordering::SeqCst);
-    let name = format!("gather_test_{}_{n}", std::process::id());
+    let name = format!("shared_reads_test_{}_{n}", std::process::id());
     create_database_if_missing(&server.clone().into(), &name).await.unwrap();
     database_url(&server.into(), &name)
 }
@@ -50,7 +50,8 @@ async fn connect(url: &SecretString) -> Db {
     Db::connect(&Options::new(url.clone())).await.unwrap()
 }
 
-/// A database with things 1 to 100, and another one of the same for what must not wait for it.
+/// Opens a database with things 1 to 100, with a second pool for statements that must not wait for
+/// the first.
 async fn things() -> (Db, Db) {
     let url = url().await;
     let db = connect(&url).await;
@@ -59,8 +60,8 @@ async fn things() -> (Db, Db) {
     (db, connect(&url).await)
 }
 
-/// The same server behind a relay, which stops passing on what comes over the connections whose
-/// number is below the one that it is told, without ending them.
+/// Puts a relay before the server. Sending a number stops the relay on all connections with a lower
+/// number, without closing them.
 async fn behind_a_relay(url: &SecretString) -> (SecretString, watch::Sender<usize>) {
     let url = url.expose_secret();
     let (head, rest) = url.split_once('@').unwrap();
@@ -75,12 +76,12 @@ async fn behind_a_relay(url: &SecretString) -> (SecretString, watch::Sender<usiz
             let mut far = TcpStream::connect(&server).await.unwrap();
             let mut vanished = vanished.clone();
             tokio::spawn(async move {
-                let told = async { vanished.wait_for(|below| number < *below).await.is_ok() };
-                let stays = tokio::select! {
+                let stopped = async { vanished.wait_for(|below| number < *below).await.is_ok() };
+                let must_stay_open = tokio::select! {
                     _ = copy_bidirectional(&mut near, &mut far) => false,
-                    told = told => told,
+                    stopped = stopped => stopped,
                 };
-                if stays {
+                if must_stay_open {
                     std::future::pending::<()>().await;
                 }
             });
@@ -89,7 +90,7 @@ async fn behind_a_relay(url: &SecretString) -> (SecretString, watch::Sender<usiz
     (relayed.into(), vanish)
 }
 
-/// Whose statement it was: alike for all that one statement has read.
+/// The time and the text of the statement are the same for all reads that share it.
 const BY_OWNER: &str = "SELECT n, statement_timestamp(), current_query() FROM things \
     WHERE id = $1 AND owner = $2";
 type Found = (i64, DateTime<Utc>, String);
@@ -100,8 +101,8 @@ fn by_owner(id: usize, owner: usize) -> Query {
     Query::new(BY_OWNER).bind(id).bind(format!("owner {owner}"))
 }
 
-/// Asks for all of that at once: the first two are on their way and wait for a lock, the others for
-/// them. `meanwhile` is done before the lock is released.
+/// Starts all reads. The first two are sent and wait for a lock, and the others wait for them.
+/// Calls `meanwhile` before the lock is released.
 async fn at_once(
     (db, other): &(Db, Db),
     queries: impl IntoIterator<Item = Query>,
@@ -136,7 +137,7 @@ mod on {
         use super::super::*;
 
         #[tokio::test]
-        async fn a_lone_read_is_the_statement_as_it_was_written() {
+        async fn a_single_read_sends_its_statement_unchanged() {
             let (db, _) = things().await;
             for n in [1, 2] {
                 let found: Option<Found> = db.find(by_owner(n, n)).await.unwrap();
@@ -145,7 +146,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn reads_that_wait_share_statements_of_at_most_64() {
+        async fn waiting_reads_share_statements_of_at_most_64_reads() {
             let queries = (0..150).map(|at| by_owner(at % 100 + 1, at % 100 + 1));
             let outcomes = outcomes(at_once(&things().await, queries, |_| {}).await).await;
             let mut statements: Vec<(DateTime<Utc>, usize)> = Vec::new();
@@ -162,8 +163,8 @@ mod on {
         }
 
         #[tokio::test]
-        async fn nobody_gets_what_another_one_asked_for() {
-            // Each thing is asked for by its owner and by two others, in an order of no order.
+        async fn each_read_gets_its_own_row() {
+            // Each thing is requested by its owner and by two others, in mixed order.
             let pairs: Vec<(usize, usize)> = (0..300)
                 .map(|at| at * 89 % 300)
                 .map(|at| (at % 100, (at % 100 + at / 100 * 7) % 100))
@@ -174,14 +175,14 @@ mod on {
             let mut found = 0;
             for ((id, owner), outcome) in pairs.into_iter().zip(outcomes) {
                 let n = outcome.unwrap().map(|(n, ..)| usize::try_from(n).unwrap());
-                assert_eq!(n, (id == owner).then_some(id), "thing {id}, asked for by {owner}");
+                assert_eq!(n, (id == owner).then_some(id), "thing {id}, requested by {owner}");
                 found += usize::from(n.is_some());
             }
             assert_eq!(found, 100);
         }
 
         #[tokio::test]
-        async fn what_the_server_refuses_of_one_fails_no_other() {
+        async fn a_refused_read_fails_no_other() {
             let mut queries: Vec<Query> = (1..=20).map(|n| by_owner(n, n)).collect();
             queries.insert(7, Query::new(BY_OWNER).bind(Uuid::nil()).bind("owner\0"));
             let outcomes = outcomes(at_once(&things().await, queries, |_| {}).await).await;
@@ -194,9 +195,9 @@ mod on {
         }
 
         #[tokio::test]
-        async fn who_goes_away_takes_nobody_along() {
+        async fn a_cancelled_read_fails_no_other() {
             let queries = (1..=20).map(|n| by_owner(n, n));
-            // Of those on their way, of those that wait, and both ends.
+            // One that is sent, others that wait, and the last.
             let gone = [0, 2, 7, 19];
             let things = things().await;
             let asked = at_once(&things, queries, |asked| {
@@ -216,7 +217,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn a_lost_connection_fails_its_statement_and_the_next_one_serves() {
+        async fn a_lost_connection_fails_its_reads_and_later_reads_succeed() {
             let things = things().await;
             let query = |n: i64| {
                 Query::new(
@@ -229,7 +230,7 @@ mod on {
             let outcomes = outcomes(at_once(&things, (1..=20).map(query), |_| {}).await).await;
             for (at, outcome) in outcomes.into_iter().enumerate() {
                 match at {
-                    // Went before, each for itself; the text is NULL.
+                    // Sent separately before the others. The text is NULL.
                     0 | 1 => assert!(matches!(outcome, Err(Error::Internal(_))), "{outcome:?}"),
                     _ => assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}"),
                 }
@@ -240,9 +241,8 @@ mod on {
             }
         }
 
-        /// Ends the sessions whose statement waits for a lock, once there are so many besides those that
-        /// were ended before.
-        async fn end_those_who_wait(other: &mut Work, count: usize, ended: &mut Vec<i64>) {
+        /// Waits for `count` new sessions whose statement waits for a lock, and ends them.
+        async fn end_waiting_sessions(other: &mut Work, count: usize, ended: &mut Vec<i64>) {
             let waiting = "SELECT DISTINCT pid::bigint FROM pg_locks \
                 WHERE NOT granted AND relation = 'things'::regclass";
             let began = std::time::Instant::now();
@@ -263,7 +263,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn a_statement_whose_connection_broke_is_sent_once_more() {
+        async fn a_batch_is_sent_once_more_after_its_connection_broke() {
             let (db, other) = things().await;
             let mut lock = other.work(&operator()).await.unwrap();
             lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
@@ -273,15 +273,15 @@ mod on {
                     tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
                 })
                 .collect();
-            // The two single reads, their repetitions, and then the batch of the reads that waited.
+            // The two single reads, their retries, and then the batch of the reads that waited.
             let mut ended = Vec::new();
-            end_those_who_wait(&mut lock, 2, &mut ended).await;
-            end_those_who_wait(&mut lock, 2, &mut ended).await;
+            end_waiting_sessions(&mut lock, 2, &mut ended).await;
+            end_waiting_sessions(&mut lock, 2, &mut ended).await;
             let mut asked = asked.into_iter();
-            for lone in asked.by_ref().take(2) {
-                assert!(matches!(lone.await.unwrap(), Err(Error::Unavailable(_))));
+            for single in asked.by_ref().take(2) {
+                assert!(matches!(single.await.unwrap(), Err(Error::Unavailable(_))));
             }
-            end_those_who_wait(&mut lock, 1, &mut ended).await;
+            end_waiting_sessions(&mut lock, 1, &mut ended).await;
             lock.save().await.unwrap();
             for (found, n) in asked.zip(3..) {
                 assert_eq!(found.await.unwrap().unwrap().unwrap().0, n);
@@ -289,7 +289,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn a_single_read_whose_connection_broke_is_sent_once_more() {
+        async fn a_single_read_is_sent_once_more_after_its_connection_broke() {
             let (db, other) = things().await;
             let mut lock = other.work(&operator()).await.unwrap();
             lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
@@ -301,7 +301,7 @@ mod on {
                     Ok(three.fetch_all::<Found>(by_owner(1, 1)).await?.into_iter().next())
                 }),
             ];
-            end_those_who_wait(&mut lock, 3, &mut Vec::new()).await;
+            end_waiting_sessions(&mut lock, 3, &mut Vec::new()).await;
             lock.save().await.unwrap();
             for found in asked {
                 assert_eq!(found.await.unwrap().unwrap().unwrap().0, 1);
@@ -309,7 +309,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn a_server_that_vanished_without_a_word_keeps_no_lane() {
+        async fn a_server_that_vanished_holds_no_lane() {
             let url = url().await;
             let (url, vanish) = behind_a_relay(&url).await;
             let db = connect(&url).await;
@@ -323,13 +323,13 @@ mod on {
             });
             let lost = timeout(Duration::from_secs(60), lost).await.expect("no answer at all");
             assert!(matches!(lost.unwrap(), Err(Error::Unavailable(_))));
-            // It is back, at the other end of new connections only.
+            // The server is back, but only for new connections.
             vanish.send_modify(|below| *below = 0);
             assert!(db.find::<Found>(by_owner(2, 2)).await.unwrap().is_some());
         }
 
         #[tokio::test]
-        async fn who_waits_too_long_is_told_that_all_are_at_work() {
+        async fn a_read_that_waits_too_long_is_busy() {
             let (db, other) = things().await;
             let mut lock = other.work(&operator()).await.unwrap();
             lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
@@ -347,7 +347,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn values_of_every_type_and_none_arrive_as_they_are() {
+        async fn values_of_every_type_and_null_arrive_unchanged() {
             let (db, _) = things().await;
             type Values = (
                 Option<Uuid>,
@@ -393,7 +393,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn each_reads_the_row_into_a_type_of_its_own() {
+        async fn reads_that_share_a_statement_may_decode_into_different_types() {
             #[derive(sqlx::FromRow)]
             struct Thing {
                 n: i64,
@@ -415,7 +415,7 @@ mod on {
                             assert_eq!(thing, (owner, n));
                         }
                         _ => {
-                            // Cannot be read so: its own fault, and nobody else's.
+                            // A type that does not match fails only this read.
                             let wrong = db.find::<(Uuid,)>(query(n)).await;
                             assert!(matches!(wrong, Err(Error::Internal(_))), "{wrong:?}");
                         }
@@ -447,7 +447,7 @@ mod on {
         }
 
         #[tokio::test]
-        async fn many_are_served_by_the_index_that_serves_one() {
+        async fn a_batch_uses_the_same_index_as_a_single_read() {
             let url = url().await;
             let db = connect(&url).await;
             db.untracked().execute(Query::new(TABLE)).await.unwrap();
@@ -458,7 +458,7 @@ mod on {
                 tokio::spawn(async move { db.find::<Found>(by_owner(n, n)).await })
             };
             let scans = "SELECT seq_scan, idx_scan FROM pg_stat_user_tables";
-            // A session's counters are there when it has ended.
+            // A session reports its counters when it ends.
             let count = async |db: Db| {
                 db.close().await;
                 let db = connect(&url).await;
@@ -469,7 +469,7 @@ mod on {
                 }
                 db.fetch_one::<(i64, i64)>(Query::new(scans)).await.unwrap()
             };
-            // More than the five that PostgreSQL plans each for itself.
+            // More than the five executions that PostgreSQL plans separately.
             for _ in 0..20 {
                 let found: Vec<_> = (1..=200).map(find).collect();
                 for found in found {

@@ -1,4 +1,4 @@
-//! The public keys of access tokens, fetched from auth and kept fresh.
+//! Verifies access tokens with public keys that are fetched from auth and refreshed.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use clinic_stubs::auth::v1::token_service_client::TokenServiceClient;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How old the keys may get.
+/// How often the keys are refreshed.
 const REFRESH_EVERY: Duration = Duration::from_secs(60);
-/// How soon to try again while auth does not answer.
+/// How often to retry while auth does not respond.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
-/// How often an unknown key may make the gateway ask auth: a flood of forged tokens must not
-/// become a flood of calls.
+/// Minimum time between calls to auth for unknown keys: a flood of forged tokens must not become a
+/// flood of calls.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(crate) struct Keyring {
+pub(crate) struct JwksCache {
     verifier: AccessVerifier,
     auth: Upstream,
     signer: Arc<ClaimsSigner>,
@@ -27,32 +27,32 @@ pub(crate) struct Keyring {
     asked: Mutex<Option<Instant>>,
 }
 
-impl Keyring {
+impl JwksCache {
     pub(crate) fn new(auth: Upstream, signer: Arc<ClaimsSigner>, verifier: AccessVerifier) -> Self {
         Self { verifier, auth, signer, known: RwLock::default(), asked: Mutex::new(None) }
     }
 
     /// Returns the account of an access token that is valid now.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Arc<Authenticated>, Refused> {
+    pub(crate) async fn verify(&self, token: &str) -> Result<Arc<Authenticated>, TokenRejection> {
         match self.verifier.verify(token) {
             Ok(access) => Ok(access),
             Err(TokenError::UnknownKey) => {
                 self.ask_now().await;
                 if self.keys().is_empty() {
-                    return Err(Refused::NoKeys);
+                    return Err(TokenRejection::NoKeys);
                 }
-                self.verifier.verify(token).map_err(Refused::Token)
+                self.verifier.verify(token).map_err(TokenRejection::Token)
             }
-            Err(error) => Err(Refused::Token(error)),
+            Err(error) => Err(TokenRejection::Token(error)),
         }
     }
 
-    /// The keys as auth last gave them.
+    /// Returns the keys that were last fetched.
     pub(crate) fn keys(&self) -> Vec<Jwk> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks auth again and again.
+    /// Refreshes the keys until it is cancelled.
     pub(crate) async fn keep_fresh(self: Arc<Self>) {
         loop {
             let pause = if self.fetch().await.is_ok() { REFRESH_EVERY } else { RETRY_EVERY };
@@ -61,10 +61,10 @@ impl Keyring {
     }
 
     async fn ask_now(&self) {
-        // Those who wait here find the keys that the first one fetched.
+        // Callers that wait for the lock use the keys that the first one fetched.
         let mut asked = self.asked.lock().await;
         if asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
-            // Also when it fails: auth is asked in the background all the same.
+            // A failure is ignored: `keep_fresh` retries.
             let _ = self.fetch().await;
             *asked = Some(Instant::now());
         }
@@ -84,7 +84,7 @@ impl Keyring {
                 Ok(())
             }
             Ok(Err(status)) => {
-                tracing::debug!(code = ?status.code(), "auth gives no keys");
+                tracing::debug!(code = ?status.code(), "cannot fetch the keys from auth");
                 Err(())
             }
             Err(_) => Err(()),
@@ -92,23 +92,23 @@ impl Keyring {
     }
 }
 
-/// Why a token does not count.
-pub(crate) enum Refused {
+/// Why a token is rejected.
+pub(crate) enum TokenRejection {
     Token(TokenError),
-    /// Auth has not given its keys yet: nothing can be said of the token.
+    /// The keys have not been fetched yet.
     NoKeys,
 }
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
+impl From<TokenRejection> for Error {
+    fn from(refused: TokenRejection) -> Self {
         match refused {
-            Refused::Token(error) => {
+            TokenRejection::Token(error) => {
                 tracing::debug!(%error, "access token refused");
                 Self::invalid_token()
             }
-            Refused::NoKeys => Self::unavailable(
+            TokenRejection::NoKeys => Self::unavailable(
                 "tokens cannot be verified yet: try again soon",
-                "auth has not given its keys",
+                "the keys have not been fetched from auth",
             ),
         }
     }

@@ -15,35 +15,34 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{IDEMPOTENCY_KEY, JSON};
-use crate::plain::{options, respond};
+use crate::static_pages::{options, respond};
 
-/// A client that cannot wait any longer (nginx's code: HTTP has none for it).
+/// The client cancelled the request (nginx's code; HTTP has none for it).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// Writes errors. They are not what must be fast, so they go by reflection: their details may be of
-/// any type.
-pub(super) struct Refusals {
+/// Writes errors, by reflection: their details may be of any type, and they need not be fast.
+pub(super) struct ErrorWriter {
     status: MessageDescriptor,
 }
 
-impl Refusals {
+impl ErrorWriter {
     pub(super) fn new() -> Result<Self> {
         let pool = DescriptorPool::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
         let status = pool.get_message_by_name("google.rpc.Status");
         Ok(Self { status: status.context("google.rpc.Status is not described")? })
     }
 
-    /// There is no such path.
+    /// Returns the response for an unknown path.
     pub(super) fn no_path(&self) -> Response<Body> {
         let reason = ErrorReason::UnknownMethod;
         self.write(
             StatusCode::NOT_FOUND,
-            &status(Code::NotFound, reason, "there is no such path here"),
+            &status(Code::NotFound, reason, "this path does not exist"),
         )
     }
 
-    /// Answers a method of HTTP that no RPC has at this path: `allow` lists those that one has. OPTIONS
-    /// asks for nothing else, and every other method is refused.
+    /// Answers an HTTP method that no RPC uses at this path, with the supported ones in `allow`.
+    /// OPTIONS succeeds, and other methods are refused.
     pub(super) fn other_method(&self, asked: &Method, methods: &[&Method]) -> Response<Body> {
         let mut names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
         names.push(Method::OPTIONS.as_str());
@@ -55,7 +54,7 @@ impl Refusals {
         if asked == Method::OPTIONS {
             return options(&names);
         }
-        let message = format!("this path takes {names}");
+        let message = format!("this path supports {names}");
         let refused = status(Code::Unimplemented, ErrorReason::UnknownMethod, message);
         let mut response = self.write(StatusCode::METHOD_NOT_ALLOWED, &refused);
         if let Ok(allow) = HeaderValue::try_from(names) {
@@ -64,16 +63,16 @@ impl Refusals {
         response
     }
 
-    /// The answer for a call that failed.
-    pub(super) fn refuse(&self, refused: &Refused, asked: &HeaderMap) -> Response<Body> {
-        let Refused { status, code } = refused;
+    /// Returns the response for a call that failed.
+    pub(super) fn refuse(&self, refused: &ErrorResponse, asked: &HeaderMap) -> Response<Body> {
+        let ErrorResponse { status, code } = refused;
         let details = status.get_error_details();
         let conditional = asked.contains_key(header::IF_MATCH);
         let code = code.unwrap_or_else(|| http_code(status.code(), &details, conditional));
         let mut response = self.write(code, status);
         let headers = response.headers_mut();
         if code == StatusCode::UNAUTHORIZED {
-            // RFC 6750, 3: an error only for those who sent a token.
+            // RFC 6750, 3: an error code only if the client sent a token.
             let token = asked.contains_key(header::AUTHORIZATION)
                 && is(&details, ErrorReason::InvalidToken);
             let how = if token { "Bearer error=\"invalid_token\"" } else { "Bearer" };
@@ -83,7 +82,7 @@ impl Refusals {
         if let (Some(delay), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) =
             (retry, code)
         {
-            // Whole seconds, and never at once.
+            // Whole seconds, at least one.
             let seconds = delay.as_millis().div_ceil(1000).max(1);
             headers.insert(
                 header::RETRY_AFTER,
@@ -115,27 +114,27 @@ impl Refusals {
     }
 }
 
-/// What is answered instead of a result.
+/// An error response.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct ErrorResponse {
     pub(super) status: Status,
-    /// Set where HTTP has a code and gRPC has none.
+    /// Set if HTTP has a more precise code than gRPC.
     code: Option<StatusCode>,
 }
 
-impl Refused {
+impl ErrorResponse {
     pub(super) fn with(code: StatusCode, error: Error) -> Self {
         Self { status: error.into(), code: Some(code) }
     }
 }
 
-impl From<Error> for Refused {
+impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
         Self { status: error.into(), code: None }
     }
 }
 
-impl From<Status> for Refused {
+impl From<Status> for ErrorResponse {
     fn from(status: Status) -> Self {
         Self { status, code: None }
     }
@@ -146,7 +145,7 @@ fn is(details: &ErrorDetails, reason: ErrorReason) -> bool {
     info.is_some_and(|info| info.reason == reason_text(reason))
 }
 
-/// Maps codes as `google/rpc/code.proto` does, and more precisely where HTTP has its own code.
+/// Maps codes as in `google/rpc/code.proto`, and more precisely where HTTP has its own code.
 fn http_code(code: Code, details: &ErrorDetails, conditional: bool) -> StatusCode {
     let is = |reason| is(details, reason);
     match code {
@@ -175,8 +174,8 @@ fn http_code(code: Code, details: &ErrorDetails, conditional: bool) -> StatusCod
     }
 }
 
-/// Names the fields as the client gave them: as in the body, without what it is a part of, in the path,
-/// or by the header.
+/// Renames the fields to what the client sent: the field of the body without its prefix, the path
+/// parameter, or the header.
 pub(super) fn named_by_client(status: Status, binding: &Binding, headers: &HeaderMap) -> Status {
     let mut details = status.get_error_details();
     if is(&details, ErrorReason::RequestIdReused) && headers.contains_key(IDEMPOTENCY_KEY) {
@@ -192,7 +191,7 @@ pub(super) fn named_by_client(status: Status, binding: &Binding, headers: &Heade
     for violation in &mut violations {
         let named = Violation::new(&violation.field, &violation.description);
         let Violation { field, message: description } = binding.as_given(named, given);
-        // People read the message, which names the fields in their order; a single one with its rule.
+        // The message names the fields in the same order, and a single field with its rule.
         message = message.replacen(&violation.field, &field, 1);
         message = message.replacen(&violation.description, &description, 1);
         (violation.field, violation.description) = (field, description);

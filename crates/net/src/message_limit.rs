@@ -14,14 +14,14 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::Error;
-use crate::holdings::{Account, Held};
+use crate::memory_quota::{Account, Reservation};
 
-/// The rules for the body of a call.
+/// Rules for the body of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// Bytes of a message at most.
+    /// Maximum bytes of a message.
     pub limit: u32,
-    /// Whether it is exactly one message.
+    /// Whether the body must be exactly one message.
     pub one: bool,
     /// Whether messages may be compressed.
     pub compressed: bool,
@@ -60,13 +60,13 @@ impl Fault {
     /// Records the fault, and returns the error that ends the body.
     fn note(&self, fault: u8) -> Status {
         self.0.store(fault, Ordering::Relaxed);
-        Status::cancelled("the body of the request cannot be passed on")
+        Status::cancelled("the request body was rejected")
     }
 }
 
 /// Wraps a request body and checks its frames. With an account, incomplete messages count for the
 /// caller.
-pub fn checked(body: Body, expected: Expected, account: Option<Account>) -> (Body, Fault) {
+pub fn limited(body: Body, expected: Expected, account: Option<Account>) -> (Body, Fault) {
     let fault = Fault::default();
     let (meter, fault_of_body) = (Meter::new(expected), fault.clone());
     let held = account.map(|account| account.nothing());
@@ -78,12 +78,12 @@ struct Checked {
     body: Body,
     meter: Meter,
     fault: Fault,
-    /// Counted until the message is complete.
-    held: Option<Held>,
+    /// Bytes of an incomplete message, which count for the caller.
+    held: Option<Reservation>,
 }
 
 impl Checked {
-    /// Whether the caller may hold so many more bytes.
+    /// Counts `more` bytes. Returns whether the caller may hold them.
     fn may_hold(&mut self, more: usize) -> bool {
         let Some(held) = &mut self.held else { return true };
         if self.meter.is_inside() {
@@ -125,13 +125,13 @@ impl http_body::Body for Checked {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Not the inner one: tonic-web (0.14) says the size of the text before it is decoded from
-        // base64, which would become a wrong content-length.
+        // Not the inner hint: for base64 bodies, tonic-web (0.14) reports the size before decoding,
+        // which would become a wrong content-length.
         SizeHint::default()
     }
 }
 
-/// Follows the frames in a stream of chunks that are cut anywhere.
+/// Tracks the frames in a stream of chunks, which need not end at frame boundaries.
 struct Meter {
     expected: Expected,
     /// Whether a message has begun.
@@ -147,17 +147,17 @@ impl Meter {
         Self { expected, any: false, message: 0, header: [0; 5], header_len: 0 }
     }
 
-    /// Whether a message has begun that is not complete.
+    /// Returns whether a message has begun and is not complete.
     fn is_inside(&self) -> bool {
         self.message > 0 || self.header_len > 0
     }
 
-    /// Whether there are as many messages as there must be.
+    /// Returns whether there are as many messages as required.
     fn is_complete(&self) -> bool {
         self.any || !self.expected.one
     }
 
-    /// Whether all messages that begin in or before this chunk are as expected.
+    /// Checks the messages that begin in this chunk.
     fn admits(&mut self, mut chunk: &[u8]) -> Result<(), u8> {
         while !chunk.is_empty() {
             if self.message > 0 {
@@ -181,7 +181,7 @@ impl Meter {
         Ok(())
     }
 
-    /// A message begins.
+    /// Begins the message whose header is complete, and checks it.
     fn begin(&mut self) -> Result<(), u8> {
         let [flag, a, b, c, d] = self.header;
         self.message = u32::from_be_bytes([a, b, c, d]);
@@ -212,7 +212,7 @@ mod tests {
         bytes
     }
 
-    /// What is found however the stream is cut.
+    /// Returns the result of the checks, which must be the same for all chunk sizes.
     fn found(expected: Expected, stream: &[u8]) -> Result<(), u8> {
         let by = |size| {
             let mut meter = Meter::new(expected);

@@ -1,7 +1,7 @@
-//! Which rows a caller may see and change: `docs/access-matrix.md`, as SQL.
+//! The rows that a caller may see and change: `docs/access-matrix.md` as SQL.
 //!
-//! Roles are checked against the method's rule before a handler runs.
-//! A caller with several roles has the union of what each gives.
+//! Roles are checked against the method's rule before a handler runs. A caller with several roles
+//! can access the union of their rows.
 
 use clinic_identity::Principal;
 use clinic_net::Context;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::listing::LIVE;
 
-/// How much verified doctors see of the patients that are not theirs: an operator's choice.
+/// What verified doctors see of patients. The operator configures it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DoctorPatientView {
     /// Names, gender and date of birth.
@@ -27,10 +27,10 @@ pub enum DoctorPatientView {
     None,
 }
 
-/// The service that makes the records of accounts.
+/// The service that creates the records of accounts.
 const REGISTRAR: &str = "auth";
 
-/// To see patients.
+/// Returns the patients that the caller may see.
 pub(crate) fn see_patients(principal: &Principal, view: DoctorPatientView) -> Scope {
     let mut arms = owned(principal);
     if let Some(user) = principal.user_id().filter(|_| !is_admin(principal)) {
@@ -49,8 +49,8 @@ pub(crate) fn see_patients(principal: &Principal, view: DoctorPatientView) -> Sc
     Scope::from_iter(arms)
 }
 
-/// To see a patient again by the request that made it: as for Get. Auth may not get patients; it sees
-/// those without an owner, which it makes.
+/// Returns the patients that a repeated Create can return: those that the caller may see. Auth may
+/// not see patients, but gets those without an owner, which it creates.
 pub(crate) fn see_patients_again(principal: &Principal, view: DoctorPatientView) -> Scope {
     match principal.is_service(REGISTRAR) {
         true => Scope::from_iter([unowned()]),
@@ -58,8 +58,8 @@ pub(crate) fn see_patients_again(principal: &Principal, view: DoctorPatientView)
     }
 }
 
-/// To see doctors: everybody sees all of them, and those who may undelete some see the deleted ones
-/// among these.
+/// Returns the doctors that the caller may see: all of them. With `show_deleted`, also the deleted
+/// ones that the caller may undelete.
 pub(crate) fn see_doctors(principal: &Principal, show_deleted: bool) -> Scope {
     let mut arms = if show_deleted { owned(principal) } else { Vec::new() };
     if arms.is_empty() || !is_admin(principal) {
@@ -68,25 +68,25 @@ pub(crate) fn see_doctors(principal: &Principal, show_deleted: bool) -> Scope {
     Scope::from_iter(arms)
 }
 
-/// To change patients.
+/// Returns the patients that the caller may change.
 pub(crate) fn change_patients(principal: &Principal) -> Scope {
     with_own(principal, Role::Patient)
 }
 
-/// To change doctors. Doctors change their own profile also before it is verified: what an
-/// administrator is to confirm must first be right.
+/// Returns the doctors that the caller may change. Doctors may change their own profile before it is
+/// verified, because it must be right when an administrator confirms it.
 pub(crate) fn change_doctors(principal: &Principal) -> Scope {
     with_own(principal, Role::Doctor)
 }
 
-/// To delete and undelete either. Auth deletes the record of an account that could not be made; no
-/// other service deletes anything.
+/// Returns the patients or doctors that the caller may delete and undelete. Auth deletes the record
+/// of an account that could not be created. Other services may not delete anything.
 pub(crate) fn delete(principal: &Principal) -> Scope {
     let taken_back = principal.is_service(REGISTRAR).then(unowned);
     owned(principal).into_iter().chain(taken_back).collect()
 }
 
-/// To do what only ADMINs do.
+/// Returns the rows for operations that only ADMINs may use.
 pub(crate) fn administer(principal: &Principal) -> Scope {
     is_admin(principal).then(Arm::all).into_iter().collect()
 }
@@ -110,7 +110,7 @@ fn with_own(principal: &Principal, role: Role) -> Scope {
     owned(principal).into_iter().chain(own.map(|user| Arm::of("user_id = ", user))).collect()
 }
 
-/// Records without an owner: those of accounts that registered themselves.
+/// Returns the records without an owner, which are those of self-registered accounts.
 fn unowned() -> Arm {
     Arm::new(Query::new("owner_id IS NULL"))
 }
@@ -121,7 +121,7 @@ fn is_verified_doctor(user: Uuid) -> Query {
     query
 }
 
-/// Selects the record that a request's `id` names, whose form was checked before.
+/// Returns the condition that selects the record with a request's `id`, which has been validated.
 pub(crate) fn named(id: &str, principal: &Principal) -> Result<Query, Error> {
     if id == "me" {
         let user = principal.user_id().ok_or_else(Error::not_found)?;
@@ -132,8 +132,9 @@ pub(crate) fn named(id: &str, principal: &Principal) -> Result<Query, Error> {
     Uuid::parse_str(id).map(by_id).map_err(|_| Error::not_found())
 }
 
-/// Owner and account of a new record, as columns. An account's record is made by auth and owned by
-/// nobody; people own what they make, and tie it to no account. No other service makes records.
+/// Returns the columns for owner and account of a new record. Users own the records that they create,
+/// and cannot link them to an account. Auth creates the record of an account, which has no owner.
+/// Other services may not create records.
 pub(crate) fn owner_and_account(
     principal: &Principal,
     user_id: &str,
@@ -151,7 +152,7 @@ pub(crate) fn owner_and_account(
     Ok(vec![("owner_id", owner.into()), ("user_id", account.into())])
 }
 
-/// A change of a record that is not deleted.
+/// Returns a change of a record that is not deleted.
 pub(crate) fn change<'a>(
     ctx: &Context,
     id: &str,
@@ -163,7 +164,7 @@ pub(crate) fn change<'a>(
     Ok(Update { which, scope, etag, requires: vec![live], origin: origin(ctx) })
 }
 
-/// A change of a deleted record.
+/// Returns a change of a deleted record.
 pub(crate) fn change_deleted<'a>(
     ctx: &Context,
     id: &str,
@@ -175,8 +176,8 @@ pub(crate) fn change_deleted<'a>(
     Ok(Update { requires: vec![deleted], ..change(ctx, id, scope, etag)? })
 }
 
-/// Requires the account that an update's message gives to be the record's. It never changes. With id
-/// `me` it must be the caller's own.
+/// Requires that `user_id` in an update is the account of the record, which cannot change. With id
+/// `me`, it must be the caller's own.
 pub(crate) fn requires_account(
     ctx: &Context,
     id: &str,

@@ -1,26 +1,26 @@
-//! Limits the bytes that the answers of one connection hand to h2 before they are written to the
-//! socket. h2 keeps its bytes even if the answer ends, so the rest waits in the answers, where it
-//! counts for a caller and ends with the call's time.
+//! Limits the bytes that the responses of one connection pass to h2 before they are written to the
+//! socket. h2 keeps its bytes even if the response ends. So the rest waits in the responses, where
+//! it counts for the caller and is dropped at the deadline.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Bytes that are handed over, up to one part more.
+/// Maximum bytes that wait in h2, plus at most one part.
 const MOST: usize = 64 * 1024;
 
-/// The room of a connection. Clones share it.
+/// The room in h2 for one connection. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Room(Arc<Inner>);
+pub(super) struct SendBudget(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     given: AtomicUsize,
-    /// The answers that wait.
+    /// The responses that wait for room.
     waiting: Mutex<Vec<Waker>>,
 }
 
-impl Room {
+impl SendBudget {
     /// Ready when there is room.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let has_room = || self.0.given.load(Ordering::Relaxed) < MOST;
@@ -28,7 +28,7 @@ impl Room {
             return Poll::Ready(());
         }
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have been written meanwhile.
+        // The bytes may have been written in the meantime.
         if has_room() {
             return Poll::Ready(());
         }
@@ -38,12 +38,12 @@ impl Room {
         Poll::Pending
     }
 
-    /// Notes that h2 was given so many bytes.
+    /// Notes that this many bytes were passed to h2.
     pub(super) fn give(&self, bytes: usize) {
         self.0.given.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that h2 has written what it had.
+    /// Notes that h2 has written all its bytes.
     pub(super) fn clear(&self) {
         if self.0.given.load(Ordering::Relaxed) == 0 {
             return;

@@ -1,12 +1,12 @@
-//! Notices peers that vanished without a word, on connections over HTTP/2.
+//! Detects HTTP/2 peers that vanished without closing the connection.
 
 use std::time::Duration;
 
 use h2::{Ping, PingPong};
 use tokio::time::{sleep, timeout};
 
-/// Returns when the peer neither sends data for `every` nor answers a ping within `patience`.
-/// `is_well` skips the ping if it returns true.
+/// Returns when the peer sends no data for `every` and then does not answer a ping within
+/// `patience`. `is_well` skips the ping if it returns true.
 pub(crate) async fn silence(
     pings: Option<PingPong>,
     every: Duration,

@@ -1,4 +1,4 @@
-//! Tracks activity on a connection, so that an idle one can be closed.
+//! Tracks activity on a connection, to close it when it is idle.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use tokio::time::sleep;
 use tonic::Status;
 use tonic::body::Body;
 
-/// The requests of a connection. Clones share them.
+/// Activity of a connection. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Activity(Arc<Counts>);
 
 struct Counts {
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Parts of answers that were handed over to be sent.
+    /// Parts of responses that were handed over for sending.
     parts: AtomicU64,
-    /// Answers of which the last part has not gone out, because the client does not read.
+    /// Responses with a part that was handed over and not sent, because the client does not read.
     unread: AtomicU64,
-    /// When the last request ended, in milliseconds since [`START`]; at first, when it began.
+    /// When the last request ended, or else the connection began, in milliseconds since [`START`].
     quiet_since: AtomicU64,
 }
 
-/// What times are counted from.
+/// Origin of the times in [`Counts`].
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Default for Counts {
@@ -44,7 +44,7 @@ fn now() -> u64 {
 }
 
 impl Counts {
-    /// Begun, ended, parts and unread at one moment.
+    /// Returns `begun`, `ended`, `parts` and `unread`.
     fn now(&self) -> [u64; 4] {
         [&self.begun, &self.ended, &self.parts, &self.unread].map(|n| n.load(Ordering::Relaxed))
     }
@@ -55,21 +55,21 @@ fn none_runs([begun, ended, _, unread]: [u64; 4]) -> bool {
 }
 
 impl Activity {
-    /// A request has come.
+    /// Notes the start of a request.
     pub(crate) fn begin(&self) -> Running {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         Running(self.0.clone())
     }
 
-    /// Returns since when there is no request, in milliseconds since [`START`]. None while there is
-    /// one, also one whose answer waits to be read.
+    /// Returns when the last request ended, in milliseconds since [`START`]. None while a request
+    /// runs or a response is unread.
     pub(crate) fn quiet_since(&self) -> Option<u64> {
         let [begun, ended, ..] = self.0.now();
         (begun == ended).then(|| self.0.quiet_since.load(Ordering::Relaxed))
     }
 
-    /// Waits until there is no activity for `first` before the first request, or for `idle` later.
-    /// Unread responses do not count as activity; a slow service does.
+    /// Waits until there is no activity for `first` at the start, or for `idle` later. A response
+    /// that the client does not read is no activity; waiting for a service is.
     pub(crate) async fn ceased(&self, first: Duration, idle: Duration) {
         let mut patience = first;
         loop {
@@ -87,7 +87,7 @@ impl Activity {
 pub(crate) struct Running(Arc<Counts>);
 
 impl Running {
-    /// The answer's body; the request ends with it.
+    /// Wraps the response's body. The request ends when the body is dropped.
     pub(crate) fn until_sent(self, body: Body) -> Sending {
         Sending { body, running: self, unread: false }
     }
@@ -100,11 +100,11 @@ impl Drop for Running {
     }
 }
 
-/// See [`Running::until_sent`].
+/// A response body that counts as activity; see [`Running::until_sent`].
 pub(crate) struct Sending {
     body: Body,
     running: Running,
-    /// Whether a part was handed over and no other was asked for since.
+    /// Whether a part was handed over and the next one has not been polled for.
     unread: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What is read from files and read again in time, so that a change of the files needs no restart.
+//! Values read from files and refreshed, so that changing the files needs no restart.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,27 +7,27 @@ use clinic_clock::Clock;
 
 use crate::KeyError;
 
-/// How old a value may be, in microseconds.
+/// Maximum age of a value, in microseconds.
 const MAX_AGE: i64 = 30_000_000;
-/// How often somebody who misses something may have the files read again, in microseconds: a
-/// stranger can invent as many unknown key ids as he likes.
+/// Minimum time between reads because of an unknown key id, in microseconds. Anyone can send any
+/// number of unknown key ids.
 const MIN_AGE: i64 = 1_000_000;
 
-/// Reads the value, with what was read before.
+/// Function that reads the value; its argument is the previous value.
 type Read<T> = dyn Fn(Option<&T>) -> Result<T, KeyError> + Send + Sync;
 
 /// A value from the keys directory.
 ///
-/// Reading is synchronous, on whatever thread finds the value too old: a handful of files of some
-/// hundred bytes, once in 30 s, takes less time than handing it to another thread would.
-pub(crate) struct Fresh<T> {
+/// The thread that finds the value too old reads it synchronously. Reading a handful of files of a
+/// few hundred bytes, every 30 s, takes less time than handing the work to another thread.
+pub(crate) struct Reloaded<T> {
     value: RwLock<Arc<T>>,
     read_at: AtomicI64,
     read: Box<Read<T>>,
     clock: Clock,
 }
 
-impl<T: PartialEq> Fresh<T> {
+impl<T: PartialEq> Reloaded<T> {
     pub(crate) fn open(
         clock: Clock,
         read: impl Fn(Option<&T>) -> Result<T, KeyError> + Send + Sync + 'static,
@@ -37,14 +37,14 @@ impl<T: PartialEq> Fresh<T> {
         Ok(Self { value, read_at, read: Box::new(read), clock })
     }
 
-    /// The value, at most 30 s old.
+    /// Returns the value, at most 30 s old.
     pub(crate) fn get(&self) -> Arc<T> {
         self.read_if_older_than(MAX_AGE);
         self.current()
     }
 
-    /// The value for somebody who missed something in it: read again, unless that was just done.
-    pub(crate) fn again(&self) -> Arc<T> {
+    /// Returns the value, at most 1 s old. For callers that miss a key in it.
+    pub(crate) fn reload(&self) -> Arc<T> {
         self.read_if_older_than(MIN_AGE);
         self.current()
     }
@@ -56,7 +56,7 @@ impl<T: PartialEq> Fresh<T> {
     fn read_if_older_than(&self, age: i64) {
         let now = self.clock.micros();
         let before = self.read_at.load(Ordering::Acquire);
-        // Only one of many callers reads; the others go on with what there is.
+        // Only one of several callers reads; the others use the current value.
         let mine = now.saturating_sub(before) >= age
             && self
                 .read_at
@@ -67,13 +67,13 @@ impl<T: PartialEq> Fresh<T> {
         }
         let current = self.current();
         match (self.read)(Some(&current)) {
-            // The same `Arc` as long as nothing changed: what was verified by it stays so.
+            // Keep the `Arc` while nothing has changed: caches of verified tokens compare it.
             Ok(value) if value == *current => {}
             Ok(value) => {
                 *self.value.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
             }
-            // What was good stays good: a directory that is being restored must not stop a service.
-            Err(error) => tracing::warn!(%error, "the keys could not be read again"),
+            // Keep the old value: a directory that is being restored must not stop a service.
+            Err(error) => tracing::warn!(%error, "cannot reload the keys; the old ones stay valid"),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Batches a connection's writes, and limits how much it reads before its calls run.
 //!
-//! h2 (0.4) writes an answer's head and message on their own and its trailers after them, each a system
-//! call and a packet more. And it reads frames as long as there are any, while nobody takes those that
-//! were read.
+//! h2 (0.4) writes a response's head and message separately from its trailers, which costs a system
+//! call and a packet more. It also reads frames as long as there are any, before the calls have
+//! consumed the earlier ones.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
@@ -17,32 +17,32 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::discard::{DISCARDED_BYTES, LINGER};
 
-/// Bytes that wait at most: a frame of the largest size that HTTP/2 allows unasked.
+/// Maximum bytes that wait: the largest frame that HTTP/2 allows by default.
 const MOST: usize = 16 * 1024;
-/// Bytes that are read before others have their turn.
+/// Bytes that a connection reads before other tasks run.
 const QUANTUM: usize = 16 * 1024;
-/// Bytes that the peer must take to count as reading. Fewer would let a byte now and then keep all that
-/// waits for it.
+/// Bytes that the peer must accept to count as reading. With a smaller number, a peer that accepts
+/// a byte now and then would keep everything that waits for it.
 const PROGRESS: usize = 16 * 1024;
 
-/// A stream on which writing only gathers, until [`Outgoing`] sends it.
-pub struct Gathered<S>(Arc<Mutex<Held<S>>>);
+/// A stream that collects writes until [`Flusher`] sends them.
+pub struct BatchedStream<S>(Arc<Mutex<Held<S>>>);
 
-/// What was gathered on a stream.
-pub struct Outgoing<S>(Arc<Mutex<Held<S>>>);
+/// Sends the collected writes of a stream.
+pub struct Flusher<S>(Arc<Mutex<Held<S>>>);
 
 struct Held<S> {
     stream: S,
     bytes: BytesMut,
-    /// Whether the stream may hold back what it was given: TLS takes more than the socket does.
+    /// Whether the stream may hold bytes back: TLS accepts more than the socket does.
     unflushed: bool,
-    /// Since when the peer takes nothing, or next to nothing.
+    /// Time since which the peer has accepted less than [`PROGRESS`]. None while it reads.
     blocked: Option<Instant>,
-    /// Bytes that it has taken since.
+    /// Bytes that the peer has accepted since then.
     taken: usize,
-    /// Read ahead, to see what the client speaks.
+    /// Bytes read ahead to detect the client's protocol.
     ahead: Bytes,
-    /// Bytes that may still be read before the work waits.
+    /// Bytes that may still be read before other tasks run.
     quantum: usize,
     state: Arc<State>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct State {
 }
 
 /// Returns the stream for the writer, and the handle that sends what was written.
-pub fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
+pub fn batched<S>(stream: S) -> (BatchedStream<S>, Flusher<S>) {
     let held = Arc::new(Mutex::new(Held {
         stream,
         bytes: BytesMut::new(),
@@ -66,29 +66,29 @@ pub fn gathered<S>(stream: S) -> (Gathered<S>, Outgoing<S>) {
         quantum: QUANTUM,
         state: Arc::default(),
     }));
-    (Gathered(held.clone()), Outgoing(held))
+    (BatchedStream(held.clone()), Flusher(held))
 }
 
-impl<S> Gathered<S> {
+impl<S> BatchedStream<S> {
     pub(crate) fn state(&self) -> Arc<State> {
         lock(&self.0).state.clone()
     }
 }
 
 impl State {
-    /// Whether something was read since the last time.
+    /// Returns whether anything was read since the last call.
     pub(crate) fn was_heard(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether the last write was incomplete.
+    /// Returns whether the last write found the buffer full and the peer not reading.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 }
 
-impl<S: AsyncRead + Unpin> Gathered<S> {
-    /// Whether the client begins with these bytes. They are read again afterwards.
+impl<S: AsyncRead + Unpin> BatchedStream<S> {
+    /// Returns whether the client begins with these bytes. Does not consume them.
     pub async fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let mut ahead = BytesMut::new();
         while ahead.len() < bytes.len() && bytes.starts_with(&ahead) {
@@ -102,10 +102,10 @@ impl<S: AsyncRead + Unpin> Gathered<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Outgoing<S> {
-    /// Polls `work` and sends what it wrote. Returns None if the peer reads nothing until
-    /// `patience` ends. Each poll calls `patience` with the time since which the peer reads
-    /// nothing, or None while it reads.
+impl<S: AsyncWrite + Unpin> Flusher<S> {
+    /// Polls `work` and sends what it writes. Returns None once the time that `patience` returns
+    /// has passed. Each poll calls `patience` with the time since which the peer reads nothing, or
+    /// None while it reads.
     pub async fn of<F: Future>(
         &self,
         mut work: Pin<&mut F>,
@@ -135,14 +135,14 @@ impl<S: AsyncWrite + Unpin> Outgoing<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Outgoing<S> {
-    /// Reads on for a while after the last answer. A connection that is closed while the client still
-    /// sends is reset, and the answer lost with it (RFC 9112, 9.6).
+impl<S: AsyncRead + AsyncWrite + Unpin> Flusher<S> {
+    /// Continues to read for a while after the last response. Closing the connection while the
+    /// client still sends would reset it, and the response would be lost (RFC 9112, 9.6).
     pub async fn linger(self) {
         let (mut bytes, mut discarded) = ([0; 8 * 1024], 0);
         let rest = poll_fn(|cx| {
             let mut held = lock(&self.0);
-            // Also while the client does not read: it may be one that first sends everything.
+            // Read even if the client does not: it may first send everything.
             let _ = held.poll_send(cx);
             while discarded < DISCARDED_BYTES {
                 let mut into = ReadBuf::new(&mut bytes);
@@ -185,7 +185,7 @@ impl<S: AsyncWrite + Unpin> Held<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_gather(
+    fn poll_batch(
         &mut self,
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
@@ -205,7 +205,7 @@ impl<S: AsyncWrite + Unpin> Held<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for BatchedStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -230,13 +230,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BatchedStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        lock(&self.0).poll_gather(cx, &[IoSlice::new(bytes)])
+        lock(&self.0).poll_batch(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -244,7 +244,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        lock(&self.0).poll_gather(cx, parts)
+        lock(&self.0).poll_batch(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -252,7 +252,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Also what the stream writes by itself, as TLS does: `Outgoing` flushes it.
+        // Also covers bytes that the stream itself writes, as TLS does. `Flusher` flushes them.
         lock(&self.0).unflushed = true;
         Poll::Ready(Ok(()))
     }
@@ -279,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_and_flushed_leaves_when_the_writer_waits() {
         let (near, mut far) = duplex(1024);
-        let (mut stream, outgoing) = gathered(near);
+        let (mut stream, outgoing) = batched(near);
         let mut read = [0; 16];
         let work = pin!(async {
             stream.write_all(b"head ").await.unwrap();
@@ -294,8 +294,8 @@ mod tests {
         assert_eq!(read, b"head trailers");
     }
 
-    /// Takes everything at once, and passes it on only when it is flushed, as TLS does when the
-    /// socket is full.
+    /// Accepts everything at once and passes it on only when flushed, as TLS does when the socket
+    /// is full.
     struct HoldsBack<S> {
         stream: S,
         held: BytesMut,
@@ -328,7 +328,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_stream_held_back_follows_when_the_peer_reads() {
         let (near, mut far) = duplex(100);
-        let (mut stream, outgoing) = gathered(HoldsBack { stream: near, held: BytesMut::new() });
+        let (mut stream, outgoing) = batched(HoldsBack { stream: near, held: BytesMut::new() });
         let sent: Vec<u8> = (0..=250).cycle().take(1000).collect();
         let work = pin!(async {
             poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, &sent)).await.unwrap();
@@ -346,7 +346,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_for_a_peer_that_takes_nothing_ends_when_the_patience_is_over() {
         let (near, _far) = duplex(100);
-        let (mut stream, outgoing) = gathered(near);
+        let (mut stream, outgoing) = batched(near);
         let work = pin!(async {
             stream.write_all(&[0; 5 * MOST]).await.unwrap();
         });
@@ -357,7 +357,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_a_byte_now_and_then_counts_as_taking_nothing() {
         let (near, mut far) = duplex(100);
-        let (mut stream, outgoing) = gathered(near);
+        let (mut stream, outgoing) = batched(near);
         let work = pin!(async {
             stream.write_all(&[0; 5 * MOST]).await.unwrap();
         });
@@ -378,7 +378,7 @@ mod tests {
     #[tokio::test]
     async fn more_than_is_held_and_more_than_the_peer_takes_at_once_arrives() {
         let (near, mut far) = duplex(100);
-        let (mut stream, outgoing) = gathered(near);
+        let (mut stream, outgoing) = batched(near);
         let sent: Vec<u8> = (0..=250).cycle().take(5 * MOST + 7).collect();
         let work = pin!(async {
             stream.write_all(&sent).await.unwrap();

@@ -1,5 +1,5 @@
-//! A line in the log for every call that has ended. Off unless it is asked for
-//! (`--log info,clinic::calls=debug`): writing it takes longer than many a call.
+//! Logs every call when it ends. Off by default, because writing the line takes longer than many
+//! calls; `--log info,clinic::calls=debug` turns it on.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use tracing::{Level, Span};
 
 const TARGET: &str = "clinic::calls";
 
-/// The answer to a call that began then, which is logged at its end within the current span.
+/// Logs a call in the current span when its response ends. The call began at `began`.
 pub fn logged(answer: Response<Body>, began: Instant) -> Response<Body> {
     if !tracing::enabled!(target: TARGET, Level::DEBUG) {
         return answer;
@@ -19,7 +19,7 @@ pub fn logged(answer: Response<Body>, began: Instant) -> Response<Body> {
     let mut call = Ended { began, span: Span::current(), code: None };
     call.note(answer.headers());
     answer.map(|body| {
-        // `call` ends with the body that it belongs to, also when nobody reads that to its end.
+        // `call` is dropped with the body, even if the body is not read to its end.
         Body::new(body.map_frame(move |frame| {
             if let Some(trailers) = frame.trailers_ref() {
                 call.note(trailers);
@@ -29,7 +29,7 @@ pub fn logged(answer: Response<Body>, began: Instant) -> Response<Body> {
     })
 }
 
-/// Logs what it knows at its end.
+/// A call that is logged when this is dropped.
 struct Ended {
     began: Instant,
     span: Span,
@@ -50,8 +50,7 @@ impl Drop for Ended {
     }
 }
 
-/// The line of a call that began then, within the current span. Without a code nobody waited for
-/// its end.
+/// Logs a call in the current span. Without `code`, the client did not wait for the end.
 pub fn log_call(code: Option<Code>, began: Instant) {
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(target: TARGET, code = code.map(tracing::field::debug), micros, "call");

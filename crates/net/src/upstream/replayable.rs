@@ -11,14 +11,14 @@ use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::{Failed, How, Sent};
+use super::connection::{Failed, FailureKind, Sent};
 use super::target::Target;
 
-/// Bytes of a body that are kept for another attempt. A request with a larger body is sent once.
+/// Maximum bytes of a body kept for another attempt. A request with a larger body is sent once.
 pub(super) const MOST_KEPT: usize = 64 * 1024;
 
 /// See the module.
-pub(super) struct Kept {
+pub(super) struct ReplayableRequest {
     head: Parts,
     body: Content,
     /// Whether an attempt was made.
@@ -26,28 +26,28 @@ pub(super) struct Kept {
 }
 
 enum Content {
-    /// The whole body; none when it was sent and is too large to be kept.
+    /// The whole body. None once it was sent, if it is too large to keep.
     Whole(Option<Bytes>),
-    /// A body of which parts are still to come.
+    /// A body that is still arriving.
     Parts(Arc<Mutex<Reader>>),
 }
 
 /// Reads a body once, for all attempts.
 struct Reader {
     body: Body,
-    /// What is kept of the bytes that were read: the last of them. In one piece, because many small
-    /// parts must not cost more than their bytes.
+    /// The last bytes that were read, which are kept. In one buffer, because many small parts must
+    /// not cost more than their bytes.
     kept: BytesMut,
     /// How many bytes were read.
     read: usize,
-    /// Whether there may be another attempt, so that all bytes are kept.
+    /// Whether all bytes are kept for another attempt.
     is_kept: bool,
     /// The body's trailers, once it has ended.
     end: Option<Option<HeaderMap>>,
 }
 
-impl Kept {
-    /// Reads the body as far as it is here. Fails if the body does.
+impl ReplayableRequest {
+    /// Reads the part of the body that has arrived. Fails if reading the body fails.
     pub(super) fn new(request: Request<Body>) -> Result<Self, Failed> {
         let (head, body) = request.into_parts();
         let end = body.is_end_stream().then_some(None);
@@ -56,12 +56,14 @@ impl Kept {
         let mut now = Context::from_waker(Waker::noop());
         let mut poll = |reader: &mut Reader| match reader.end {
             None => match reader.poll_body(&mut now) {
-                Poll::Ready(part) => part.map_err(|error| Failed::new(How::Aborted, &error)),
+                Poll::Ready(part) => {
+                    part.map_err(|error| Failed::new(FailureKind::Aborted, &error))
+                }
                 Poll::Pending => Ok(None),
             },
             Some(_) => Ok(None),
         };
-        // Most requests are one message that is here already.
+        // Most requests are one message that has already arrived.
         let first = poll(&mut reader)?.unwrap_or_default();
         let second = poll(&mut reader)?;
         let body = match (second, &reader.end) {
@@ -76,7 +78,7 @@ impl Kept {
         Ok(Self { head, body, is_sent: false })
     }
 
-    /// Returns what an attempt sends.
+    /// Returns the head and body for an attempt.
     pub(super) fn attempt(&mut self, target: &Target) -> (Request<()>, Sent) {
         self.is_sent = true;
         let mut head = Request::new(());
@@ -95,7 +97,7 @@ impl Kept {
         (head, body)
     }
 
-    /// Whether another attempt can send the same.
+    /// Returns whether another attempt can send the same request.
     pub(super) fn is_kept(&self) -> bool {
         let is_kept = match &self.body {
             Content::Whole(bytes) => bytes.is_some(),
@@ -104,7 +106,7 @@ impl Kept {
         is_kept || !self.is_sent
     }
 
-    /// There is no further attempt: what was sent is forgotten.
+    /// Stops keeping the body, because no further attempt follows.
     pub(super) fn forget(self) {
         if let Content::Parts(reader) = self.body {
             lock(&reader).is_kept = false;
@@ -113,7 +115,7 @@ impl Kept {
 }
 
 impl Reader {
-    /// Reads the next part; none if that is the end.
+    /// Reads the next part. Returns None at the end.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         let part = match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()? {
             Some(frame) => match frame.into_data() {
@@ -135,7 +137,7 @@ impl Reader {
         Poll::Ready(Ok(part))
     }
 
-    /// Returns what follows the first `sent` bytes.
+    /// Returns the bytes after the first `sent`.
     fn poll_after(
         &mut self,
         sent: usize,
@@ -143,8 +145,8 @@ impl Reader {
     ) -> Poll<Result<Option<Bytes>, Status>> {
         let left = self.read - sent;
         if left > self.kept.len() {
-            // Another attempt has sent them.
-            return Poll::Ready(Err(Status::cancelled("the request is not kept any more")));
+            // Another attempt sent these bytes, and they were not kept.
+            return Poll::Ready(Err(Status::cancelled("the request is no longer kept")));
         }
         if left > 0 {
             let rest = self.kept.split_off(self.kept.len() - left).freeze();
@@ -171,7 +173,7 @@ impl Reader {
 /// The body of one attempt.
 struct Attempt {
     reader: Arc<Mutex<Reader>>,
-    /// Bytes that it has sent.
+    /// Number of bytes sent.
     sent: usize,
     has_ended: bool,
 }

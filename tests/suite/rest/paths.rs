@@ -1,15 +1,15 @@
-//! Every path, with and without the slash at its end.
+//! Every path, with and without its trailing slash.
 
 use clinic_testkit::{Account, PASSWORD, Suite, email, on_both};
 use serde_json::{Value, json};
 
-use super::{Reply, Rest, assert_holds, both, doctor, patient};
+use super::{Reply, Rest, assert_contains, both, doctor, patient};
 
 fn registration() -> Value {
     json!({ "email": email(), "name": "Robin Miller", "password": PASSWORD })
 }
 
-/// The account that a registration made, which is there for whoever holds its tokens.
+/// Asserts that a registration created the account, and that its tokens work.
 async fn assert_registered(suite: &Suite, reply: &Reply, sent: &Value, role: &str) {
     assert_eq!(reply.status, 201, "{reply:?}");
     let (user, tokens) = (&reply.json["user"], &reply.json["tokens"]);
@@ -25,15 +25,15 @@ async fn assert_registered(suite: &Suite, reply: &Reply, sent: &Value, role: &st
     assert_eq!(own.get(&location).await.json, *user);
 }
 
-async fn id_of_a_patient(of: &Rest) -> String {
+async fn create_patient(of: &Rest) -> String {
     of.post("/api/patients/", &patient()).await.ok().id().to_owned()
 }
 
-async fn id_of_a_doctor(of: &Rest) -> String {
+async fn create_doctor(of: &Rest) -> String {
     of.post("/api/doctors/", &doctor()).await.ok().id().to_owned()
 }
 
-/// The ids of what a list shows.
+/// Returns the ids in a list.
 fn ids<'a>(reply: &'a Reply, list: &str) -> Vec<&'a str> {
     let list = reply.json[list].as_array().unwrap();
     list.iter().map(|one| one["id"].as_str().unwrap()).collect()
@@ -44,7 +44,7 @@ fn text(value: &Value) -> &str {
 }
 
 on_both! {
-    async fn people_register(suite: &Suite) {
+    async fn registration_paths_create_accounts(suite: &Suite) {
         let anyone = Rest::anonymous(suite);
         for path in ["/api/auth/register", "/auth/register"].into_iter().flat_map(both) {
             let sent = registration();
@@ -58,7 +58,7 @@ on_both! {
             let reply = anyone.post(&path, &sent).await;
             assert_registered(suite, &reply, &sent, "ROLE_PATIENT").await;
             let own = Rest::with_token(suite, text(&reply.json["tokens"]["access"]));
-            assert_holds(&own.get("/api/patient-profile/").await.ok().json, &patient());
+            assert_contains(&own.get("/api/patient-profile/").await.ok().json, &patient());
         }
         for path in both("/api/auth/register/doctor") {
             let (mut sent, given) = (registration(), doctor());
@@ -67,12 +67,12 @@ on_both! {
             assert_registered(suite, &reply, &sent, "ROLE_DOCTOR").await;
             let own = Rest::with_token(suite, text(&reply.json["tokens"]["access"]));
             let record = own.get("/api/doctor-profile/").await.ok().json;
-            assert_holds(&record, &given);
+            assert_contains(&record, &given);
             assert_eq!(record["verified"], false);
         }
     }
 
-    async fn the_role_is_the_paths_to_say(suite: &Suite) {
+    async fn registration_paths_of_a_role_refuse_a_role_in_the_request(suite: &Suite) {
         let anyone = Rest::anonymous(suite);
         for role in ["ROLE_ADMIN", "ROLE_STAFF", "ROLE_PATIENT"] {
             let mut sent = registration();
@@ -85,7 +85,7 @@ on_both! {
         }
     }
 
-    async fn people_sign_in_stay_so_and_sign_out(suite: &Suite) {
+    async fn login_refresh_and_logout_paths_work(suite: &Suite) {
         let anyone = Rest::anonymous(suite);
         let mut sent = registration();
         sent["username"] = "robin.miller".into();
@@ -120,22 +120,22 @@ on_both! {
         }
     }
 
-    async fn patients(suite: &Suite) {
+    async fn patient_paths_work(suite: &Suite) {
         let staff = Rest::of(suite, &suite.staff().await);
         for list in both("/api/patients") {
             let made = staff.post(&list, &patient()).await;
             assert_eq!(made.status, 201);
-            assert_holds(&made.json, &patient());
+            assert_contains(&made.json, &patient());
             assert_eq!(made.json["view"], "PATIENT_VIEW_FULL");
             let location = format!("/api/patients/{}/", made.id());
             assert_eq!(made.header("location"), Some(&*location));
             assert_eq!(staff.get(&location).await.json, made.json);
             for one in both(&location) {
-                assert_holds(&staff.get(&one).await.ok().json, &patient());
+                assert_contains(&staff.get(&one).await.ok().json, &patient());
                 let new = json!({ "first_name": "Augusta", "last_name": "King" });
                 let put = staff.put(&one, &new).await;
                 assert_eq!(put.status, 200);
-                assert_holds(&put.json, &new);
+                assert_contains(&put.json, &new);
                 assert_eq!(put.json.get("medical_history"), None);
                 let patched = staff.patch(&one, &json!({ "gender": "O" })).await.ok().json;
                 assert_eq!((&patched["gender"], &patched["first_name"]), (&json!("O"), &json!("Augusta")));
@@ -153,21 +153,21 @@ on_both! {
                 staff.put(&one, &patient()).await.ok();
             }
         }
-        let some = [id_of_a_patient(&staff).await, id_of_a_patient(&staff).await];
+        let some = [create_patient(&staff).await, create_patient(&staff).await];
         for batch in both("/api/patients/batch") {
             let reply = staff.get(&format!("{batch}?ids={}&ids={}", some[1], some[0])).await.ok();
             assert_eq!(ids(&reply, "patients"), [&*some[1], &*some[0]]);
         }
     }
 
-    async fn doctors(suite: &Suite) {
+    async fn doctor_paths_work(suite: &Suite) {
         let staff = Rest::of(suite, &suite.staff().await);
         let admin = Rest::of(suite, &suite.admin().await);
         for list in both("/api/doctors") {
             let given = doctor();
             let made = staff.post(&list, &given).await;
             assert_eq!(made.status, 201);
-            assert_holds(&made.json, &given);
+            assert_contains(&made.json, &given);
             let location = format!("/api/doctors/{}/", made.id());
             assert_eq!(made.header("location"), Some(&*location));
             for one in both(&location) {
@@ -179,7 +179,7 @@ on_both! {
                     "license_number": given["license_number"],
                 });
                 let put = staff.put(&one, &new).await.ok().json;
-                assert_holds(&put, &new);
+                assert_contains(&put, &new);
                 assert_eq!((put.get("email"), &put["years_of_experience"]), (None, &json!(0)));
                 let patched = staff.patch(&one, &json!({ "available": false })).await.ok().json;
                 assert_eq!((&patched["available"], &patched["last_name"]), (&json!(false), &json!("Cuddy")));
@@ -212,11 +212,11 @@ on_both! {
         }
     }
 
-    async fn assignments(suite: &Suite) {
+    async fn assignment_paths_work(suite: &Suite) {
         let staff = Rest::of(suite, &suite.staff().await);
-        let doctor = id_of_a_doctor(&staff).await;
+        let doctor = create_doctor(&staff).await;
         for list in both("/api/mappings") {
-            let patient = id_of_a_patient(&staff).await;
+            let patient = create_patient(&staff).await;
             let sent = json!({
                 "patient_id": patient,
                 "doctor_id": doctor,
@@ -225,7 +225,7 @@ on_both! {
             });
             let made = staff.post(&list, &sent).await;
             assert_eq!(made.status, 201);
-            assert_holds(&made.json, &sent);
+            assert_contains(&made.json, &sent);
             assert_eq!(made.json["status"], "ASSIGNMENT_STATUS_ACTIVE");
             let location = format!("/api/assignments/{}/", made.id());
             assert_eq!(made.header("location"), Some(&*location));
@@ -250,36 +250,36 @@ on_both! {
                 let put = staff.put(&one, &json!({ "notes": "not fasting" })).await.ok().json;
                 assert_eq!((&put["notes"], put.get("reason_for_visit")), (&json!("not fasting"), None));
                 let patched = staff.patch(&one, &json!({ "reason_for_visit": "pain" })).await.ok();
-                assert_holds(&patched.json, &json!({ "notes": "not fasting", "reason_for_visit": "pain" }));
+                assert_contains(&patched.json, &json!({ "notes": "not fasting", "reason_for_visit": "pain" }));
             }
             for one in both(&format!("/api/mappings/{}", made.id())) {
-                // Ending an ended one gives it as it is.
+                // The second time, it has already ended.
                 assert_eq!(staff.delete(&one).await.status, 204);
                 assert_eq!(staff.get(&location).await.ok().json["status"], "ASSIGNMENT_STATUS_ENDED");
             }
         }
     }
 
-    async fn only_administrators_assign_by_the_path_for_administrators(suite: &Suite) {
+    async fn only_administrators_may_use_the_assign_patient_path(suite: &Suite) {
         let (owner, admin) = (suite.staff().await, suite.admin().await);
         let (staff, admin) = (Rest::of(suite, &owner), Rest::of(suite, &admin));
-        let doctor = id_of_a_doctor(&staff).await;
+        let doctor = create_doctor(&staff).await;
         for path in both("/api/admin/assign-patient") {
-            let sent = json!({ "patient_id": id_of_a_patient(&staff).await, "doctor_id": doctor });
+            let sent = json!({ "patient_id": create_patient(&staff).await, "doctor_id": doctor });
             assert_eq!(staff.post(&path, &sent).await.refusal(), (403, "ROLE_REQUIRED"));
-            // Refused before anything is said of the body.
+            // Refused before the body is parsed.
             assert_eq!(staff.send("POST", &path, &[], b"{").await.refusal(), (403, "ROLE_REQUIRED"));
             assert_eq!(Rest::anonymous(suite).post(&path, &sent).await.status, 401);
             let made = admin.post(&path, &sent).await;
             assert_eq!(made.status, 201);
-            assert_holds(&made.json, &sent);
+            assert_contains(&made.json, &sent);
         }
     }
 
-    async fn a_patients_own_paths(suite: &Suite) {
+    async fn patient_profile_paths_work(suite: &Suite) {
         let account: Account = suite.patient().await;
         let (own, admin) = (Rest::of(suite, &account), Rest::of(suite, &suite.admin().await));
-        let doctor = id_of_a_doctor(&admin).await;
+        let doctor = create_doctor(&admin).await;
         let sent = json!({ "patient_id": account.profile_id, "doctor_id": doctor });
         admin.post("/api/mappings/", &sent).await.ok();
         for path in both("/api/patient-profile") {
@@ -289,7 +289,7 @@ on_both! {
             for path in both(&path) {
                 let put = own.put(&path, &patient()).await;
                 assert_eq!(put.status, 200);
-                assert_holds(&put.json, &patient());
+                assert_contains(&put.json, &patient());
                 let patched = own.patch(&path, &json!({ "gender": "O" })).await.ok().json;
                 assert_eq!((&patched["gender"], &patched["email"]), (&json!("O"), &patient()["email"]));
             }
@@ -301,16 +301,16 @@ on_both! {
         }
     }
 
-    async fn a_doctors_own_paths(suite: &Suite) {
+    async fn doctor_profile_paths_work(suite: &Suite) {
         let account: Account = suite.verified_doctor().await;
         let (own, staff) = (Rest::of(suite, &account), Rest::of(suite, &suite.staff().await));
-        let patient = id_of_a_patient(&staff).await;
+        let patient = create_patient(&staff).await;
         let sent = json!({ "patient_id": patient, "doctor_id": account.profile_id });
         staff.post("/api/mappings/", &sent).await.ok();
         for path in both("/api/doctors/all-patients") {
             let reply = own.get(&path).await.ok();
             assert_eq!(ids(&reply, "patients"), [&*patient]);
-            // What is not shown is not there, rather than empty.
+            // Fields that the view hides are absent, not empty.
             assert_eq!(reply.json["patients"][0]["view"], "PATIENT_VIEW_BASIC");
             assert_eq!(reply.json["patients"][0].get("medical_history"), None);
         }
@@ -330,27 +330,27 @@ on_both! {
                 new["qualifications"] = "MD, PhD".into();
                 let put = own.put(&path, &new).await;
                 assert_eq!(put.status, 200);
-                assert_holds(&put.json, &new);
+                assert_contains(&put.json, &new);
             }
         }
     }
 
-    async fn a_doctor_corrects_the_own_profile_before_it_is_verified(suite: &Suite) {
+    async fn an_unverified_doctor_may_update_their_own_profile(suite: &Suite) {
         let own = Rest::of(suite, &suite.unverified_doctor().await);
         for path in both("/api/doctor-profile") {
             let mut new = doctor_of(&own.get(&path).await.ok());
             new["license_number"] = doctor()["license_number"].clone();
             let put = own.put(&path, &new).await.ok();
-            assert_holds(&put.json, &new);
+            assert_contains(&put.json, &new);
             let change = json!({ "specialization": "Oncology" });
             let patched = own.patch(&path, &change).await.ok();
-            assert_holds(&patched.json, &change);
+            assert_contains(&patched.json, &change);
             assert_eq!(patched.json["verified"], false);
             assert_eq!(own.get(&path).await.ok().json, patched.json);
         }
     }
 
-    async fn accounts_and_sessions(suite: &Suite) {
+    async fn account_and_session_paths_work(suite: &Suite) {
         let (account, admin) = (suite.staff().await, Rest::of(suite, &suite.admin().await));
         let own = Rest::of(suite, &account);
         let id = account.user.id.as_str();
@@ -397,7 +397,7 @@ on_both! {
     }
 }
 
-/// What a PUT of a doctor takes, from what a GET gave.
+/// Returns the body of a PUT from the response of a GET.
 fn doctor_of(reply: &Reply) -> Value {
     let mut given = doctor();
     for (name, value) in given.as_object_mut().unwrap() {

@@ -1,25 +1,24 @@
-//! Which rows a caller may see and change: `docs/access-matrix.md`, as SQL.
+//! The rows that a caller may see and change: `docs/access-matrix.md` as SQL.
 //!
-//! Roles are checked against the method's rule before a handler runs; here it is only about rows.
-//! A caller with several roles has the union of what each gives.
+//! Roles are checked against the method's rule before a handler runs. A caller with several roles
+//! can access the union of their rows.
 
 use clinic_identity::Principal;
 use clinic_proto::access::v1::Role;
 use clinic_resource::{Arm, Scope};
 use uuid::Uuid;
 
-/// A ground on which a caller may see assignments.
+/// A reason why a caller may see assignments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ground {
     /// All assignments.
     All,
-    /// Those of the patients that an account owns.
+    /// Those of the patients that this account owns.
     OfPatientsOwnedBy(Uuid),
-    /// Those of the patient whose account this is.
+    /// Those of the patient with this account.
     OfPatient(Uuid),
-    /// Those of the doctor whose account this is. Nobody is assigned to a self-registered doctor
-    /// before an administrator has verified the profile, so there are none until then. A doctor who
-    /// must be verified again keeps those that are there.
+    /// Those of the doctor with this account. A self-registered doctor gets assignments only after
+    /// an administrator has verified the profile. A doctor who must be verified again keeps them.
     OfDoctor(Uuid),
 }
 
@@ -34,7 +33,7 @@ impl From<Ground> for Arm {
     }
 }
 
-/// On which grounds the caller sees assignments.
+/// Returns the grounds on which the caller sees assignments.
 pub(crate) fn see(principal: &Principal) -> Vec<Ground> {
     let mut grounds: Vec<Ground> = change(principal).into_iter().collect();
     if let (Some(user), false) = (principal.user_id(), grounds == [Ground::All]) {
@@ -48,7 +47,7 @@ pub(crate) fn see(principal: &Principal) -> Vec<Ground> {
     grounds
 }
 
-/// On which ground the caller updates and ends assignments.
+/// Returns the ground on which the caller may update and end assignments.
 pub(crate) fn change(principal: &Principal) -> Option<Ground> {
     match principal.user_id() {
         Some(_) if principal.has(Role::Admin) => Some(Ground::All),
@@ -57,13 +56,13 @@ pub(crate) fn change(principal: &Principal) -> Option<Ground> {
     }
 }
 
-/// The assignments that can be reached on these grounds.
+/// Returns the assignments that are accessible on these grounds.
 pub(crate) fn scope(grounds: impl IntoIterator<Item = Ground>) -> Scope {
     grounds.into_iter().map(Arm::from).collect()
 }
 
-/// Whether a caller may assign doctors to a patient with this owner: only the owner may, also if the
-/// caller sees the patient for another reason.
+/// Returns whether a caller may assign doctors to a patient with this owner. Apart from ADMINs, only
+/// the owner may, even if the caller sees the patient for another reason.
 pub(crate) fn may_assign(principal: &Principal, patient_owner_id: Option<Uuid>) -> bool {
     match change(principal) {
         Some(Ground::All) => true,

@@ -1,6 +1,6 @@
-//! The body of a request. It is taken from h2 as soon as it arrives, and the client may send more when
-//! the service has read it: frames that wait in h2 count against the whole connection, however small
-//! they are.
+//! Receives request bodies. Takes data from h2 as soon as it arrives, because frames that wait in
+//! h2 count against the whole connection, however small they are. The client may send more once the
+//! service has read the data.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use tonic::body::Body;
 use crate::discard::{DISCARD_TIME, DISCARDED_BYTES};
 
 /// Receives the body of a request.
-pub(super) struct Intake {
+pub(super) struct RequestBody {
     stream: RecvStream,
     shared: Arc<Mutex<Shared>>,
     /// Bytes received after the service stopped reading.
@@ -30,11 +30,11 @@ pub(super) struct Intake {
 struct Shared {
     /// The next bytes to be read.
     next: Bytes,
-    /// Those after them, in one piece: many small frames must not cost more than their bytes.
+    /// The bytes after them, in one buffer: many small frames must not cost more than their bytes.
     later: BytesMut,
     /// How the body ended, with its trailers.
     end: Option<Result<Option<HeaderMap>, h2::Error>>,
-    /// None when nobody reads.
+    /// None after the service stopped reading.
     reader: Option<Waker>,
     flow: FlowControl,
 }
@@ -44,7 +44,7 @@ struct Reading(Arc<Mutex<Shared>>);
 
 /// Returns the request with a readable body, and the intake that must be polled until the body
 /// ends.
-pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<Intake>) {
+pub(super) fn receive(request: Request<RecvStream>) -> (Request<Body>, Option<RequestBody>) {
     let (head, mut stream) = request.into_parts();
     let len = head.headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok());
     let ends_soon =
@@ -56,7 +56,7 @@ pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<In
     let mut next = Bytes::new();
     if let Poll::Ready(Some(Ok(data))) = first {
         if stream.is_end_stream() {
-            // Most requests are one message, which came along with the head.
+            // Most requests are one message that arrives together with the head.
             let _ = stream.flow_control().release_capacity(data.len());
             return (Request::from_parts(head, Body::new(Full::new(data))), None);
         }
@@ -70,12 +70,12 @@ pub(super) fn take_in(request: Request<RecvStream>) -> (Request<Body>, Option<In
         flow: stream.flow_control().clone(),
     }));
     let body = Body::new(Reading(shared.clone()));
-    let intake = Intake { stream, shared, discarded: 0, ends_soon };
+    let intake = RequestBody { stream, shared, discarded: 0, ends_soon };
     (Request::from_parts(head, body), Some(intake))
 }
 
 /// Receives what has arrived, and is polled again when there is more.
-pub(super) fn poll(intake: &mut Option<Intake>, cx: &mut Context<'_>) {
+pub(super) fn poll(intake: &mut Option<RequestBody>, cx: &mut Context<'_>) {
     if let Some(taking) = intake
         && taking.poll(cx).is_ready()
     {
@@ -83,7 +83,7 @@ pub(super) fn poll(intake: &mut Option<Intake>, cx: &mut Context<'_>) {
     }
 }
 
-impl Intake {
+impl RequestBody {
     /// Ready when the body has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.discarded <= DISCARDED_BYTES {
@@ -106,9 +106,9 @@ impl Intake {
         Poll::Ready(())
     }
 
-    /// Whether to discard the rest before answering: the service stopped reading and
-    /// `content-length` is small. curl 7.88 may stop sending once it has the answer. gRPC clients
-    /// send no length, and may wait for the answer before they end the stream.
+    /// Returns whether to discard the rest before responding: the service stopped reading and
+    /// `content-length` is small. curl 7.88 may stop sending once it has the response. gRPC clients
+    /// send no length, and may wait for the response before they end the stream.
     pub(super) fn is_given_up(&self) -> bool {
         self.ends_soon && lock(&self.shared).reader.is_none()
     }
@@ -124,11 +124,11 @@ impl Intake {
     }
 }
 
-impl Drop for Intake {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         if shared.end.is_none() {
-            // A reader that still waits would wait for ever, and keep the connection's memory.
+            // Otherwise a waiting reader would wait forever and keep the connection's memory.
             shared.end = Some(Err(Reason::CANCEL.into()));
             shared.wake();
         }
@@ -136,7 +136,7 @@ impl Drop for Intake {
 }
 
 impl Shared {
-    /// Keeps what came for the reader. Returns how much of it is not wanted any more.
+    /// Keeps the data for the reader. Returns the number of bytes discarded because there is none.
     fn take(&mut self, data: Bytes) -> usize {
         if self.reader.is_none() {
             self.release(data.len());

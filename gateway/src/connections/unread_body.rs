@@ -1,4 +1,4 @@
-//! The unread rest of an HTTP/1.1 request body, which precedes the next request.
+//! Discards the unread rest of an HTTP/1.1 request body, which precedes the next request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,22 +11,22 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::body::Body;
 
-/// What became of a body.
+/// State of a request body.
 #[derive(Default)]
 enum State {
-    /// It is being read, also after the answer.
+    /// Being read, possibly after the response.
     #[default]
     Reading,
-    /// It was read to its end.
+    /// Read to its end.
     Done,
-    /// It was given up.
+    /// Dropped before its end.
     Unread(Incoming),
-    /// It cannot be read.
+    /// Failed with a read error.
     Failed,
 }
 
-/// See the module.
-pub(super) struct Leftover {
+/// Handle on the unread rest of a body.
+pub(super) struct UnreadBody {
     state: Arc<Mutex<State>>,
     /// Whether the client waits for `100 Continue`.
     expected: bool,
@@ -38,17 +38,17 @@ struct Tracked {
 }
 
 /// Returns the request, and a handle on the unread rest of its body.
-pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<Leftover>) {
+pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<UnreadBody>) {
     if request.body().is_end_stream() {
         return (request.map(Body::new), None);
     }
     let expected = request.headers().contains_key(header::EXPECT);
     let state = Arc::<Mutex<State>>::default();
-    let leftover = Leftover { state: state.clone(), expected };
+    let leftover = UnreadBody { state: state.clone(), expected };
     (request.map(|body| Body::new(Tracked { body: Some(body), state })), Some(leftover))
 }
 
-impl Leftover {
+impl UnreadBody {
     /// Discards the rest of the body. Returns whether the connection can be reused.
     pub(super) async fn read(self) -> bool {
         let state = std::mem::take(&mut *lock(&self.state));

@@ -1,4 +1,4 @@
-//! Patients and doctors, as records answers them to the caller: the only place that knows records.
+//! A client of records that reads patients and doctors on behalf of the caller.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,31 +13,31 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// A page of 500 patients with medical histories of 20,000 four-byte characters is 42 MiB; tonic
-/// refuses more than 4 MiB on its own.
+/// Maximum size of a response. A page of 500 patients with medical histories of 20,000 four-byte
+/// characters is 42 MiB; tonic's default is 4 MiB.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Records, asked on the caller's behalf.
-pub(crate) struct People {
+/// A client of records that calls on behalf of the caller.
+pub(crate) struct RecordsClient {
     patients: PatientServiceClient<Upstream>,
     doctors: DoctorServiceClient<Upstream>,
 }
 
-/// What an assignment takes from its patient.
+/// The fields of a patient that an assignment copies.
 pub(crate) struct Patient {
     pub(crate) id: Uuid,
     pub(crate) owner_id: Option<Uuid>,
     pub(crate) user_id: Option<Uuid>,
 }
 
-/// What an assignment takes from its doctor.
+/// The fields of a doctor that an assignment uses.
 pub(crate) struct Doctor {
     pub(crate) id: Uuid,
     pub(crate) user_id: Option<Uuid>,
     verified: bool,
 }
 
-impl People {
+impl RecordsClient {
     pub(crate) fn new(records: &Upstream) -> Self {
         Self {
             patients: PatientServiceClient::new(records.clone())
@@ -47,13 +47,13 @@ impl People {
         }
     }
 
-    /// A patient with as much as the caller may see, by id or as `me`. Of one whom he sees in the
-    /// BASIC view only, owner and account are not known.
+    /// Returns a patient, by id or as `me`, in the view that the caller may see. In the BASIC view,
+    /// owner and account are `None`.
     pub(crate) async fn patient(&self, ctx: &Context, id: String) -> Result<Patient, Error> {
         self.get_patient(ctx, id, PatientView::Unspecified).await
     }
 
-    /// The id of a patient whom the caller may see, by id or as `me`.
+    /// Returns the id of a patient that the caller may see, by id or as `me`.
     pub(crate) async fn patient_id(&self, ctx: &Context, id: String) -> Result<Uuid, Error> {
         Ok(self.get_patient(ctx, id, PatientView::Basic).await?.id)
     }
@@ -74,7 +74,7 @@ impl People {
         })
     }
 
-    /// A doctor, by id or as `me`.
+    /// Returns a doctor, by id or as `me`.
     pub(crate) async fn doctor(&self, ctx: &Context, id: String) -> Result<Doctor, Error> {
         let request = GetDoctorRequest { id };
         let answer = self.doctors.clone().get_doctor(ctx.request(request)).await?;
@@ -82,7 +82,7 @@ impl People {
         Ok(Doctor { id: given(&id)?, user_id: optional(&user_id)?, verified })
     }
 
-    /// Those of the doctors that are there, by id. One call, whatever their number.
+    /// Returns the existing ones of these doctors, by id. Makes at most one call.
     pub(crate) async fn doctors<'a>(
         &self,
         ctx: &Context,
@@ -98,7 +98,7 @@ impl People {
         Ok(doctors.map(|doctor| (doctor.id.clone(), doctor)).collect())
     }
 
-    /// Those of the patients that the caller may see, by id. One call, whatever their number.
+    /// Returns those of these patients that the caller may see, by id. Makes at most one call.
     pub(crate) async fn patients<'a>(
         &self,
         ctx: &Context,
@@ -117,20 +117,19 @@ impl People {
 }
 
 impl Doctor {
-    /// Whether patients may be assigned: somebody has entered the doctor, or has verified the one
-    /// who entered himself.
+    /// Returns whether patients may be assigned: self-registered doctors must be verified.
     pub(crate) fn is_assignable(&self) -> bool {
         self.user_id.is_none() || self.verified
     }
 }
 
-/// Ended assignments may name somebody more than once.
+/// Removes duplicates, because several ended assignments can have the same patient or doctor.
 fn distinct<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     ids.into_iter().collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
 }
 
 fn given(id: &str) -> Result<Uuid, Error> {
-    Uuid::parse_str(id).map_err(|_| Error::RecordsMalformed("records answered an id that is none"))
+    Uuid::parse_str(id).map_err(|_| Error::RecordsMalformed("records returned an invalid id"))
 }
 
 fn optional(id: &str) -> Result<Option<Uuid>, Error> {

@@ -1,6 +1,6 @@
-//! Follows the framing of HTTP/1.1 requests to see what hyper hides: it drops `content-length` where
-//! there is `transfer-encoding` as well. A proxy that goes by the other one takes the rest of the body
-//! for a request (RFC 9112, 6.1: request smuggling), so such a request is refused.
+//! Detects HTTP/1.1 requests with both `content-length` and `transfer-encoding`. hyper drops
+//! `content-length` in that case, but a proxy that uses it takes the rest of the body for another
+//! request (request smuggling; RFC 9112, 6.1). The gateway therefore refuses such requests.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,54 +11,54 @@ use std::task::{Context, Poll, ready};
 use memchr::memchr_iter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that looks at what is read from it.
-pub(super) struct Heads<S> {
+/// A stream that inspects the bytes read from it.
+pub(super) struct FramingInspector<S> {
     stream: S,
-    follower: Follower,
+    follower: FramingParser,
     conflict: Arc<AtomicBool>,
 }
 
-impl<S> Heads<S> {
-    /// The stream, and what is set once a request had both headers.
+impl<S> FramingInspector<S> {
+    /// Returns the stream, and a flag that is set once a request has both headers.
     pub(super) fn new(stream: S) -> (Self, Arc<AtomicBool>) {
         let conflict = Arc::<AtomicBool>::default();
-        let heads = Self { stream, follower: Follower::default(), conflict: conflict.clone() };
+        let heads = Self { stream, follower: FramingParser::default(), conflict: conflict.clone() };
         (heads, conflict)
     }
 }
 
-/// Where in a request the stream is.
-enum Follower {
-    /// In a head, of which this is here.
+/// Position in a request.
+enum FramingParser {
+    /// In a head, with its bytes so far.
     Head(Vec<u8>),
-    /// In a body with so many bytes to come.
+    /// In a body, with the number of bytes left.
     Body(u64),
-    /// In the line that says how long a chunk is, with the digits so far.
+    /// In the line with a chunk's size: the size so far, and whether a digit may follow.
     Size(u64, bool),
-    /// In a chunk and the line break after it.
+    /// In a chunk or the line break after it, with the number of bytes left.
     Chunk(u64),
-    /// In the lines after the last chunk; whether the current one has anything in it.
+    /// In the lines after the last chunk; true if the current line is not empty.
     Trailers(bool),
-    /// Not followed any more: hyper refuses what cannot be read, and ends the connection.
+    /// Unreadable. hyper refuses the request and ends the connection.
     Lost,
 }
 
-impl Default for Follower {
+impl Default for FramingParser {
     fn default() -> Self {
         Self::Head(Vec::new())
     }
 }
 
-/// What a head says of the body.
+/// Framing of the body, as the head declares it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Framing {
-    /// Whether there is a length, readable or not.
+    /// Whether there is a `content-length`, readable or not.
     sized: bool,
     length: Option<u64>,
     chunked: bool,
 }
 
-impl Follower {
+impl FramingParser {
     /// Consumes bytes. Returns whether a request had both headers.
     fn follow(&mut self, mut bytes: &[u8]) -> bool {
         let mut conflict = false;
@@ -92,7 +92,7 @@ impl Follower {
                     let digit = char::from(byte).to_digit(16).filter(|_| digits);
                     *self = match (byte, digit) {
                         (b'\n', _) if size == 0 => Self::Trailers(false),
-                        // With the line break after the chunk.
+                        // Includes the line break after the chunk.
                         (b'\n', _) => Self::Chunk(size.saturating_add(2)),
                         (_, Some(digit)) if size < u64::MAX >> 8 => {
                             Self::Size(size * 16 + u64::from(digit), true)
@@ -124,8 +124,8 @@ fn skip<'a>(bytes: &'a [u8], left: &mut u64) -> &'a [u8] {
     bytes.get(here..).unwrap_or_default()
 }
 
-/// What a head that ends in these bytes says of the body, and what comes after it. `begun` holds what
-/// was there before; most heads come in one piece and are not copied.
+/// Returns the framing of a head that ends in these bytes, and the bytes after it. `begun` holds
+/// the head's earlier bytes; most heads arrive in one piece and are not copied.
 fn head<'a>(begun: &mut Vec<u8>, bytes: &'a [u8]) -> Option<(Framing, &'a [u8])> {
     if begun.is_empty()
         && let Some(len) = end_of_head(bytes)
@@ -133,14 +133,14 @@ fn head<'a>(begun: &mut Vec<u8>, bytes: &'a [u8]) -> Option<(Framing, &'a [u8])>
         let (head, rest) = bytes.split_at_checked(len)?;
         return Some((framing(head), rest));
     }
-    // The empty line at the end may be cut in two.
+    // The empty line at the end may be split between two reads.
     let (before, from) = (begun.len(), begun.len().saturating_sub(3));
     begun.extend_from_slice(bytes);
     let len = from + end_of_head(begun.get(from..)?)?;
     Some((framing(begun.get(..len)?), bytes.get(len - before..)?))
 }
 
-/// The length of a head with the empty line at its end, however the lines are broken.
+/// Returns the length of a head including its final empty line. Lines end with CRLF or LF.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     memchr_iter(b'\n', bytes).map(|at| at + 1).find_map(|after| match bytes.get(after..)? {
         [b'\n', ..] => Some(after + 1),
@@ -165,14 +165,14 @@ fn framing(head: &[u8]) -> Framing {
     framing
 }
 
-/// The value in a line of a head, if it is the line of that header.
+/// Returns the value of a header line, if the line has that name.
 fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (start, rest) = line.split_at_checked(name.len())?;
     let value = rest.strip_prefix(b":")?;
     start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FramingInspector<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -188,7 +188,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for FramingInspector<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -228,9 +228,9 @@ mod tests {
         1f;a=b\r\ncontent-length: 4\r\n\r\n1234567890\r\n0\r\nx: y\r\n\r\n";
     const EMPTY: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
-    /// Whether a conflict is seen when the bytes come in pieces of that size.
+    /// Returns whether a conflict is detected when the bytes arrive in pieces of `size`.
     fn conflict(text: &str, size: usize) -> bool {
-        let mut follower = Follower::default();
+        let mut follower = FramingParser::default();
         let seen: Vec<bool> = text.as_bytes().chunks(size).map(|c| follower.follow(c)).collect();
         seen.contains(&true)
     }
