@@ -3,6 +3,7 @@
 
 mod call;
 mod compare;
+mod comparison;
 mod fill;
 mod groups;
 mod load;
@@ -14,6 +15,7 @@ mod report;
 mod sample;
 mod setting;
 mod suite;
+mod table;
 mod targets;
 mod tokens;
 mod upstream;
@@ -28,8 +30,7 @@ use clinic_clock::Clock;
 use clinic_identity::KeyDir;
 
 use crate::machine::Machine;
-use crate::measure::Effort;
-use crate::report::Report;
+use crate::report::{Effort, Report};
 use crate::setting::{Setting, find};
 use crate::suite::{Data, Store};
 use mimalloc::MiMalloc;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
-use serde::{Serialize, Serializer};
 
 use crate::load::Outcome;
 use crate::process::{self, Process, Threads};
-use crate::report::{Report, Row, millis};
+use crate::report::{Effort, Report, Row, millis};
 
 /// A process whose CPU time and memory are measured.
 #[derive(Clone)]
@@ -47,18 +46,6 @@ impl<'a> Case<'a> {
     {
         Self { name: name.into(), watched, run: Box::new(move |time| Box::pin(run(time))) }
     }
-}
-
-/// Duration and number of the runs of a case.
-#[derive(Clone, Copy, Serialize)]
-pub(crate) struct Effort {
-    #[serde(rename = "seconds", serialize_with = "in_seconds")]
-    pub(crate) time: Duration,
-    pub(crate) rounds: u32,
-}
-
-fn in_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u64(time.as_secs())
 }
 
 /// Name of the load generators in the process columns of a row.

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::compare::Comparison;
+use crate::comparison::Comparison;
 use crate::machine::Machine;
-use crate::measure::Effort;
+use crate::table::table;
 
 /// Result of a case.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +26,18 @@ pub(crate) struct Row {
     pub(crate) cpu: Vec<(String, f64)>,
     /// Resident memory afterwards in MiB, by process.
     pub(crate) memory: Vec<(String, f64)>,
+}
+
+/// Duration and number of the runs of a case.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Effort {
+    #[serde(rename = "seconds", serialize_with = "in_seconds")]
+    pub(crate) time: Duration,
+    pub(crate) rounds: u32,
+}
+
+fn in_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(time.as_secs())
 }
 
 /// A result that is not about requests.
@@ -217,31 +229,6 @@ fn thousands(value: f64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// Appends a table with aligned columns, which is readable as plain text too.
-pub(crate) fn table(text: &mut String, heads: &[&str], rows: &[Vec<String>]) {
-    if rows.is_empty() {
-        return;
-    }
-    let heads: Vec<String> = heads.iter().map(|&head| head.to_owned()).collect();
-    let width = |at: usize| {
-        let cells = rows.iter().chain([&heads]).filter_map(|row| row.get(at));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    text.push('\n');
-    let mut line = |cells: &[String]| {
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(text, "| {cell:width$} ");
-        }
-        text.push_str("|\n");
-    };
-    line(&heads);
-    line(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>());
-    for row in rows {
-        line(row);
-    }
 }
 
 /// Replaces the text between the marks in docs/performance.md by the tables.

@@ -12,8 +12,9 @@ use sqlx::{Connection as _, Executor as _, PgConnection, query_scalar};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::measure::{Effort, Watched};
+use crate::measure::Watched;
 use crate::process;
+use crate::report::Effort;
 
 /// The environment of a run.
 pub(crate) struct Setting {

@@ -104,7 +104,7 @@ pub async fn prepare(
 ) -> Result<impl Future<Output = Result<Running>>> {
     // Checked first, so that a wrong setting or a port in use leaves no data directory behind.
     config.databases.check()?;
-    config.settings.gateway.check()?;
+    clinic_gateway::check(&config.settings.gateway)?;
     let listener = bind(&config.listen).await?;
     let keys = Keys { keys_dir: keys_dir(&config.databases.data_dir) };
     make_data_dir(&config.databases.data_dir)?;

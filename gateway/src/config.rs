@@ -1,20 +1,17 @@
 //! The gateway's settings.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::ensure;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{ArgAction, Args, value_parser};
 use clinic_identity::LONGEST_CALL;
 use clinic_net::settings::{self, duration};
 use http::Uri;
 use ipnet::IpNet;
-
-use crate::connections::Certificates;
 
 /// See `clinic-gateway --help`.
 #[derive(Args, Clone, Debug)]
@@ -173,17 +170,6 @@ impl PublicSettings {
     /// Returns the URL scheme for clients: `https` with a certificate, otherwise `http`.
     pub fn scheme(&self) -> &'static str {
         if self.tls_cert.is_some() { "https" } else { "http" }
-    }
-
-    /// Checks the settings before anything is created.
-    pub fn check(&self) -> anyhow::Result<()> {
-        Certificates::open(self)?;
-        let mut routed = HashSet::new();
-        for Route { service, .. } in &self.routes {
-            let first = routed.insert(service);
-            ensure!(first, "{service} is routed twice: give each service one --route");
-        }
-        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use tonic::body::Body;
 
-use crate::static_pages::respond;
+use crate::responses::respond;
 
 const WHY: &str = "the Connect protocol is not served here: use gRPC-Web (connect-web: \
                    createGrpcWebTransport instead of createConnectTransport), gRPC (connect-node: \

@@ -8,6 +8,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::routes::{Routes, TargetKind};
 
+/// Maximum bytes of a health or reflection request, which need no token.
+pub(crate) const MAX_QUESTION: u16 = 4 * 1024;
+
 /// Follows the health of the services in the background. Health checks of the gateway need no
 /// token, so they must not cause calls to the services.
 pub(crate) async fn follow(health: Health, routes: Arc<Routes>) {

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use crate::forwarded::Proxies;
 use crate::proxy::{Origin, Proxy};
-use crate::{Config, rest, static_pages};
+use crate::{Config, responses, rest, static_pages};
 
 /// How long a browser may cache a preflight response.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -118,8 +118,7 @@ impl HttpService {
             request_id = request_id.to_str().unwrap_or_default(),
         );
         if grpc && request.version() < Version::HTTP_2 && !is_web(request.headers()) {
-            return self
-                .completed(static_pages::text(StatusCode::BAD_REQUEST, NO_HTTP2), request_id);
+            return self.completed(responses::text(StatusCode::BAD_REQUEST, NO_HTTP2), request_id);
         }
         let origin = Origin { client_ip, request_id: request_id.clone(), worker };
         request.extensions_mut().insert(origin);
@@ -137,7 +136,7 @@ impl HttpService {
 
     /// Refuses a request with an ambiguous head, with the reason as the response's text.
     pub(crate) fn refuse(&self, headers: &HeaderMap, why: &'static str) -> Response<Body> {
-        self.completed(static_pages::text(StatusCode::BAD_REQUEST, why), self.request_id(headers))
+        self.completed(responses::text(StatusCode::BAD_REQUEST, why), self.request_id(headers))
     }
 
     fn completed(&self, mut response: Response<Body>, request_id: HeaderValue) -> Response<Body> {

@@ -18,15 +18,17 @@ mod jwks_cache;
 mod metadata;
 mod proxy;
 mod reflection;
+mod responses;
 mod rest;
 mod routes;
 mod static_pages;
 mod welcome;
 mod workers;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clinic_clock::Clock;
 use clinic_identity::{AccessVerifier, Policy};
 use clinic_net::health::Health;
@@ -35,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, PublicSettings, Route};
-use connections::Connections;
+use connections::{Certificates, Connections};
 use jwks_cache::JwksCache;
 use proxy::Proxy;
 use routes::Routes;
@@ -51,9 +53,20 @@ pub struct Gateway {
     routes: Arc<Routes>,
 }
 
+/// Checks the settings before anything is created.
+pub fn check(settings: &PublicSettings) -> Result<()> {
+    Certificates::open(settings)?;
+    let mut routed = HashSet::new();
+    for Route { service, .. } in &settings.routes {
+        let first = routed.insert(service);
+        ensure!(first, "{service} is routed twice: give each service one --route");
+    }
+    Ok(())
+}
+
 /// Checks the configuration and creates the gateway.
 pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
-    config.public.check()?;
+    check(&config.public)?;
     let signer = Arc::new(config.keys.signer(ISSUER, &clock)?);
     let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET)?;
     let upstreams = config.upstreams();

@@ -23,12 +23,11 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
 use crate::config::Limits;
+use crate::health::MAX_QUESTION;
 use crate::jwks_cache::{JwksCache, TokenRejection};
 use crate::routes::{Routes, TargetKind};
 use crate::{answer, metadata, reflection};
 
-/// Maximum bytes of a health or reflection request, which need no token.
-pub(crate) const MAX_QUESTION: u16 = 4 * 1024;
 /// Shorter timeouts count as expired, because timers have a resolution of one millisecond.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -93,7 +92,11 @@ impl Proxy {
         metadata::strip(request.headers_mut());
         // gRPC requires HTTP/2, also for a request that came over HTTP/1.1.
         *request.version_mut() = Version::HTTP_2;
-        call.send(request).await
+        let expected = Expected::new(request.headers(), call.message_limit, !call.takes_stream);
+        let (parts, body) = request.into_parts();
+        let (body, fault) = message_limit::limited(body, expected, None);
+        let answer = call.send(Request::from_parts(parts, body)).await;
+        fault.error(expected.limit).map_or(answer, Err)
     }
 
     /// Returns whether `path` may be that of a gRPC method. The methods of an operator's own
@@ -148,7 +151,8 @@ impl Proxy {
             worker: origin.worker,
             timeout: left,
             deadline: left.and_then(|left| Instant::now().checked_add(left)),
-            expected: Expected::new(headers, this.limits.message_bytes, !rule.takes_stream),
+            message_limit: this.limits.message_bytes,
+            takes_stream: rule.takes_stream,
             account,
             is_read: rule.is_read,
             is_repeatable: rule.is_repeatable,
@@ -167,7 +171,9 @@ pub(crate) struct Call<'a> {
     /// the deadline itself.
     timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) expected: Expected,
+    /// Maximum bytes of a message.
+    pub(crate) message_limit: u32,
+    takes_stream: bool,
     pub(crate) account: Account,
     is_read: bool,
     is_repeatable: bool,
@@ -191,9 +197,6 @@ impl Call<'_> {
         let timeout =
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
-        let (parts, body) = request.into_parts();
-        let (body, fault) = message_limit::limited(body, self.expected, None);
-        let request = Request::from_parts(parts, body);
         let answer = self.upstream.send(self.worker, self.is_repeatable, request);
         let answer = match self.deadline {
             // The deadline first: a service has the same one, and many return CANCELLED when it
@@ -205,9 +208,6 @@ impl Call<'_> {
             },
             None => answer.await,
         };
-        if let Some(error) = fault.error(self.expected.limit) {
-            return Err(error);
-        }
         Ok(answer::bounded(answer?, self.deadline, account))
     }
 }

@@ -27,7 +27,7 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_reflection::pb::v1alpha;
 
-use crate::proxy::MAX_QUESTION;
+use crate::health::MAX_QUESTION;
 use crate::routes::Routes;
 
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -2,25 +2,22 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use clinic_net::health::Health;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use http_body_util::Full;
 use tonic::body::Body;
 
 use crate::connect;
 use crate::jwks_cache::JwksCache;
 use crate::proxy::Proxy;
+use crate::responses::{PAGE, TEXT, other_method, respond, text};
 use crate::welcome::Welcome;
 
 const WELCOME: &str = "/";
 const JWKS: &str = "/.well-known/jwks.json";
 const ALIVE: &str = "/livez";
 const READY: &str = "/readyz";
-/// HTTP methods of a page, for `allow`.
-pub(crate) const PAGE: &str = "GET, HEAD, OPTIONS";
 /// HTTP methods of a gRPC method's path.
 const CALL: &str = "OPTIONS, POST";
 /// HTTP methods of the gateway as a whole, for `OPTIONS *` (RFC 9110, 9.3.7).
@@ -99,42 +96,4 @@ impl Pages {
             _ => self.welcome.answer(&head.headers),
         }
     }
-}
-
-/// Answers an HTTP method that a path does not support, with the supported ones in `allow`. OPTIONS
-/// succeeds, and other methods are refused.
-pub(crate) fn other_method(asked: &Method, allowed: &'static str) -> Response<Body> {
-    if asked == Method::OPTIONS {
-        return options(allowed);
-    }
-    let why = "This path does not support this HTTP method: see the `allow` header.\n";
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, why);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
-/// Returns the response to OPTIONS.
-pub(crate) fn options(allowed: &str) -> Response<Body> {
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    if let Ok(allowed) = HeaderValue::from_str(allowed) {
-        response.headers_mut().insert(header::ALLOW, allowed);
-    }
-    response
-}
-
-/// Returns a response in plain text.
-pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    respond(status, TEXT, Bytes::from_static(text.as_bytes()))
-}
-
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
-pub(crate) const HTML: &str = "text/html; charset=utf-8";
-
-/// Returns a response with a body of media type `kind`.
-pub(crate) fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::new(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }

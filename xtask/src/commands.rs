@@ -109,3 +109,13 @@ fn name(command: &Command) -> String {
         .to_string_lossy()
         .into_owned()
 }
+
+/// Returns whether the user is root.
+pub(crate) fn we_are_root() -> bool {
+    id(&["-u"]) == Some(0)
+}
+
+/// Returns a user or group id.
+pub(crate) fn id(arguments: &[&str]) -> Option<u32> {
+    answer(Command::new("id").args(arguments))?.parse().ok()
+}

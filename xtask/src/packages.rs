@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{commands, postgres::we_are_root, report};
+use crate::{commands, commands::we_are_root, report};
 
 /// A shell script for each package manager. The first one found is used.
 pub(crate) type Scripts = [(&'static str, &'static str); 4];

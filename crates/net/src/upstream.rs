@@ -9,6 +9,8 @@
 
 mod answer;
 mod connection;
+mod failure;
+mod incoming;
 mod replayable;
 mod replica;
 mod replicas;
@@ -35,7 +37,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tower::Service;
 
 use crate::parse_timeout;
-use connection::{Failed, FailureKind};
+use failure::{Failed, FailureKind};
 use replayable::ReplayableRequest;
 use replicas::Replicas;
 use target::Target;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::json::write;
 use crate::routes::Matched;
+use crate::wire::{Damaged, FieldPath};
 
 /// An HTTP response, without the headers that every response has.
 pub struct Answer {
@@ -16,10 +17,6 @@ pub struct Answer {
     /// JSON; `None` if the response is empty.
     pub body: Option<Vec<u8>>,
 }
-
-/// The response does not match the contract.
-#[derive(Debug)]
-pub struct Damaged;
 
 /// Bytes reserved for field names, which protobuf does not have. Avoids most reallocations.
 const ROOM: usize = 512;
@@ -46,7 +43,7 @@ impl Matched<'_> {
             None => response,
             Some(part) => part.read(response)?.unwrap_or_default(),
         };
-        let text = |field: &Option<crate::wire::FieldPath>| match field {
+        let text = |field: &Option<FieldPath>| match field {
             None => Ok(None),
             Some(field) => {
                 field.text(message).map(|text| (!text.is_empty()).then(|| text.to_owned()))

@@ -6,7 +6,7 @@ use http::Method;
 use http::uri::PathAndQuery;
 use prost_reflect::MethodDescriptor;
 
-use crate::request::from_text;
+use crate::json::values::from_text;
 use crate::schema::{MessageId, Schema, Type};
 use crate::wire::FieldPath;
 

@@ -14,8 +14,9 @@ mod routes;
 mod schema;
 mod wire;
 
-pub use answer::{Answer, Damaged};
+pub use answer::Answer;
 pub use binding::Binding;
 pub use naming::Given;
 pub use request::Input;
 pub use routes::{Found, Matched, Routes};
+pub use wire::Damaged;

@@ -6,7 +6,8 @@ use prost::Message as _;
 use prost_types::FieldMask;
 
 use crate::binding::{Binding, Source};
-use crate::json::read::{self, Found, expected, mask, scalar, shortened};
+use crate::json::read;
+use crate::json::values::{expected, from_text, mask, shortened};
 use crate::naming::{Given, Place, is_within, last_name, list_of};
 use crate::routes::Matched;
 use crate::schema::{Schema, Type};
@@ -26,52 +27,45 @@ pub struct Input<'a> {
     pub bad_headers: &'a [Violation],
 }
 
-/// Bytes before a gRPC message: a flag and the length.
-const PREFIX: usize = 5;
 const NOT_UTF8: &str = "must be UTF-8";
 
 impl Matched<'_> {
-    /// Returns the message as a gRPC frame: a flag, four bytes of length, and protobuf.
+    /// Returns the encoded request message of the method.
     ///
     /// # Errors
     /// All violations: values that cannot be read, and rules of the contract that the other fields
     /// break. If everything can be read, only the service checks the rules.
     pub fn request(&self, input: &Input<'_>) -> Result<Vec<u8>, Vec<Violation>> {
         let binding = self.binding;
-        let mut frame = vec![0; PREFIX];
+        let mut message = Vec::new();
         let mut problems = Vec::new();
-        let body = self.read_body(input.body, &mut frame, &mut problems);
+        let body = self.read_body(input.body, &mut message, &mut problems);
         let body_is_read = body.is_some();
         let mut mask = body.unwrap_or_default();
-        let masked = self.read_query(input.query, &mut frame, &mut problems);
+        let masked = self.read_query(input.query, &mut message, &mut problems);
         if let (Some(update), false) = (&binding.update, masked) {
             if update.replace {
                 mask = vec!["*".to_owned()];
             }
             let mask = FieldMask { paths: mask }.encode_to_vec();
-            update.mask.write_message(&mask, &mut frame);
+            update.mask.write_message(&mask, &mut message);
         }
         match (input.etag, &binding.etag) {
-            (Some(etag), Some(field)) => field.write(Scalar::Text(etag), &mut frame),
+            (Some(etag), Some(field)) => field.write(Scalar::Text(etag), &mut message),
             (Some(_), None) => problems.push(Violation::new("If-Match", "cannot be used here")),
             (None, _) => {}
         }
         problems.extend_from_slice(input.bad_headers);
         if let (Some(key), Some(field)) = (input.idempotency_key, &binding.request_id) {
-            field.write(Scalar::Text(key), &mut frame);
+            field.write(Scalar::Text(key), &mut message);
         }
-        self.read_path(&mut frame, &mut problems);
-        frame.extend_from_slice(&binding.fixed);
+        self.read_path(&mut message, &mut problems);
+        message.extend_from_slice(&binding.fixed);
         if !problems.is_empty() {
-            let message = frame.get(PREFIX..).unwrap_or_default();
-            self.add_broken_rules(message, input, body_is_read, &mut problems);
+            self.add_broken_rules(&message, input, body_is_read, &mut problems);
             return Err(problems);
         }
-        let len = u32::try_from(frame.len() - PREFIX).unwrap_or(u32::MAX);
-        for (byte, of_len) in frame.iter_mut().skip(1).zip(len.to_be_bytes()) {
-            *byte = of_len;
-        }
-        Ok(frame)
+        Ok(message)
     }
 
     /// Adds the rules of the contract that the message breaks, so one response names all
@@ -155,8 +149,7 @@ impl Matched<'_> {
             };
             // Ids may be in upper or lower case. `Source::Everything` refuses them in the body.
             let within = matches!(binding.body, Source::Field { .. });
-            let other = out.get(PREFIX..).filter(|_| within);
-            let other = other.and_then(|message| field.text(message).ok());
+            let other = field.text(out).ok().filter(|_| within);
             if other.is_some_and(|other| !other.is_empty() && !other.eq_ignore_ascii_case(&text)) {
                 problems.push(Violation::new(last_name(name), "must be the same as in the path"));
             }
@@ -239,17 +232,6 @@ fn write_text(schema: &Schema, field: &FieldPath, text: &str, out: &mut Vec<u8>)
         field.write(value, out);
     }
     value.is_some()
-}
-
-/// Parses a value from the path, the query or the contract.
-pub(crate) fn from_text<'a>(schema: &Schema, kind: Type, text: &'a str) -> Option<Scalar<'a>> {
-    let found = match kind {
-        // Also accepts `True` and `False`, as Python writes them.
-        Type::Bool if text.eq_ignore_ascii_case("true") || text == "1" => Found::Bool(true),
-        Type::Bool if text.eq_ignore_ascii_case("false") || text == "0" => Found::Bool(false),
-        _ => Found::Text(text),
-    };
-    scalar(schema, kind, found)
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use prost::encoding::{self, DecodeContext, WireType, decode_key, decode_varint};
 
-use crate::answer::Damaged;
 use crate::schema::{Field, MessageId, Schema, Type};
+
+/// The response does not match the contract.
+#[derive(Debug)]
+pub struct Damaged;
 
 /// The value of a field.
 #[derive(Clone, Copy)]

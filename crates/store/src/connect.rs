@@ -1,7 +1,7 @@
 //! Opens a database by its URL.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -9,8 +9,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::db::{Db, Pools};
-use crate::error::{Cause, Error, is_damaged};
+use crate::connect_error::ConnectError;
+use crate::db::Db;
+use crate::error::{Cause, is_damaged};
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::url::{is_postgres, parse_postgres};
@@ -31,120 +32,6 @@ impl Options {
     }
 }
 
-/// Why a database could not be opened. Each text says in one sentence what to do, and does not
-/// contain the password.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error("the database URL must be postgres://… or sqlite:path/to/file.db")]
-    UnknownScheme,
-    /// The URL is not that of a server with several databases.
-    #[error("the URL of the database server must be postgres://…: leave it out for SQLite")]
-    NotAServer,
-    /// The URL of a server names a database, which would be ignored.
-    #[error(
-        "the URL of the database server names the database {name}: leave the name out, because the \
-         names of the databases begin with --database-prefix"
-    )]
-    NamesADatabase { name: String },
-    #[error(
-        "the database URL cannot be read: write it as postgres://user:password@host:5432/database, \
-         with %40 for @, %2F for /, %23 for #, %25 for %, %3A for : and %3F for ? in the password"
-    )]
-    Malformed,
-    /// A parameter that the driver would ignore.
-    #[error(
-        "the database URL has an unknown parameter, {name}: check its spelling (the TLS parameters \
-         are sslmode, sslrootcert, sslcert and sslkey), or leave it out"
-    )]
-    UnknownParameter { name: String },
-    /// `name` is a parameter, or the environment variable that replaces it.
-    #[error("{name} of the database connection has an invalid value: it must be {expected}")]
-    WrongValue {
-        name: &'static str,
-        /// The valid values.
-        expected: &'static str,
-    },
-    /// The driver would take several hosts for one.
-    #[error(
-        "the database URL names several hosts: name one, such as a proxy or a virtual address that \
-         leads to the primary"
-    )]
-    SeveralHosts,
-    /// The directory or the file cannot be created or written.
-    #[error(
-        "the data directory {path} cannot be written ({error}): make it writable for this user, \
-         or choose another one"
-    )]
-    NotWritable { path: PathBuf, error: io::Error },
-    /// There is no space for the directory or the file.
-    #[error("the disk of the data directory {path} is full: free some space")]
-    Full { path: PathBuf },
-    #[error("the file {path} is not an SQLite database, or is damaged: restore it from a backup")]
-    NotADatabase {
-        path: PathBuf,
-        #[source]
-        source: Error,
-    },
-    #[error(
-        "the SQLite database {path} cannot be opened: check that the disk is not full and that the \
-         file is not locked"
-    )]
-    Unopenable {
-        path: PathBuf,
-        #[source]
-        source: Error,
-    },
-    #[error(
-        "the file {path} contains health data and can be read by other users (mode {mode:04o}): \
-         run `chmod 600 {path}`"
-    )]
-    ReadableByOthers { path: PathBuf, mode: u32 },
-    #[error(
-        "PostgreSQL does not answer at {server}: check that it runs, and the host in the database \
-         URL"
-    )]
-    Unreachable {
-        /// Host and port, as in the variants below.
-        server: String,
-    },
-    #[error(
-        "PostgreSQL at {server} rejects the login of user {user}: check user and password in the \
-         database URL"
-    )]
-    LoginRefused { server: String, user: String },
-    #[error(
-        "PostgreSQL at {server} has no database {database}: check the name, or create it with \
-         `createdb --owner {user} {database}`"
-    )]
-    NoDatabase { server: String, user: String, database: String },
-    #[error(
-        "user {user} may not connect to the database {database} of PostgreSQL at {server}: check \
-         both names in the database URL"
-    )]
-    NotAllowed { server: String, user: String, database: String },
-    #[error(
-        "user {user} may not create databases on PostgreSQL at {server}: create it as an \
-         administrator, with `createdb --owner {user} {database}`"
-    )]
-    MayNotCreate { server: String, user: String, database: String },
-    /// The server has no TLS, or its certificate is not trusted.
-    #[error(
-        "no TLS connection to PostgreSQL at {server}: check sslmode and sslrootcert in the \
-         database URL"
-    )]
-    Tls {
-        server: String,
-        #[source]
-        source: Cause,
-    },
-    #[error("PostgreSQL at {server} refuses connections now: look into its log, and try again")]
-    Refused {
-        server: String,
-        #[source]
-        source: Error,
-    },
-}
-
 /// How long to wait for the connection that tests a PostgreSQL URL.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long SQLite waits for a write of another process.
@@ -154,7 +41,7 @@ const WAL_KEPT: &str = "16777216";
 
 impl Db {
     /// Opens the database. Creates a missing SQLite file. Fails within seconds if it is not usable
-    /// now. If it goes away later, calls fail with [`Error::Unavailable`] until it is back.
+    /// now. If it goes away later, calls fail with [`crate::Error::Unavailable`] until it is back.
     pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
         let url = options.url.expose_secret();
         if is_postgres(url) {
@@ -172,7 +59,7 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
     let options = with_timeouts(parse_postgres(url)?);
     // A connection outside of the pool reports what is wrong; the pool would only time out.
     try_postgres(&options).await?.close().await.ok();
-    Ok(Pools::Postgres(Postgres::new(options, max_connections)).into())
+    Ok(Postgres::new(options, max_connections).into())
 }
 
 /// Limits how long a statement, and a transaction between two statements, can outlive the call that
@@ -249,7 +136,7 @@ async fn sqlite(path: &Path, max_connections: u32) -> Result<Db, ConnectError> {
             false => ConnectError::Unopenable { path, source },
         }
     });
-    Ok(Pools::Sqlite(opened?).into())
+    Ok(opened?.into())
 }
 
 /// Creates the directory (0700) and the file (0600) if they are missing. SQLite gives its other

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::FromRow;
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Cause, Error};
 use crate::health::WriteState;
 use crate::postgres::Postgres;
 use crate::query::Query;
-use crate::shared_commits::Job;
+use crate::row::{Backend, Row};
+use crate::shared_commits::{Job, SharedCommits};
+use crate::shared_reads::SharedReads;
 use crate::sqlite::Sqlite;
 use crate::work::{Transaction, Work, read_rows};
 use crate::write::{Journal, MAX_JOURNALS, Origin, Write};
@@ -28,22 +27,9 @@ pub struct Db {
 
 #[derive(Clone)]
 pub(crate) enum Pools {
-    Postgres(Postgres),
-    Sqlite(Sqlite),
+    Postgres(Postgres, Arc<SharedReads>),
+    Sqlite(Sqlite, Arc<SharedCommits>),
 }
-
-/// The kind of a database. For messages to operators, never to choose between two SQL texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    Postgres,
-    Sqlite,
-}
-
-/// Types that rows decode into: every type with `#[derive(sqlx::FromRow)]`, and tuples.
-pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
-
-impl<T> Row for T where T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin
-{}
 
 /// Time limit of [`Db::check`]: shorter than the timeout of any probe.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,22 +40,30 @@ const RECENT_WRITE: Duration = Duration::from_secs(10);
 /// How long a database may be busy without committing a write.
 const MAX_BUSY: Duration = Duration::from_secs(30);
 
-impl From<Pools> for Db {
-    fn from(pools: Pools) -> Self {
-        let permits = match &pools {
-            Pools::Postgres(pool) => pool.max_size(),
-            Pools::Sqlite(pool) => pool.max_readers(),
-        };
-        Self { pools, journals: Arc::new([]), long_reads: Semaphore::new(permits).into() }
+impl From<Postgres> for Db {
+    fn from(pool: Postgres) -> Self {
+        let connections = pool.max_size();
+        Self::new(Pools::Postgres(pool, Arc::default()), connections)
+    }
+}
+
+impl From<Sqlite> for Db {
+    fn from(pool: Sqlite) -> Self {
+        let readers = pool.max_readers();
+        Self::new(Pools::Sqlite(pool, Arc::default()), readers)
     }
 }
 
 impl Db {
+    fn new(pools: Pools, long_reads: usize) -> Self {
+        Self { pools, journals: Arc::new([]), long_reads: Semaphore::new(long_reads).into() }
+    }
+
     /// Returns the kind of the database.
     pub fn backend(&self) -> Backend {
         match self.pools {
-            Pools::Postgres(_) => Backend::Postgres,
-            Pools::Sqlite(_) => Backend::Sqlite,
+            Pools::Postgres(..) => Backend::Postgres,
+            Pools::Sqlite(..) => Backend::Sqlite,
         }
     }
 
@@ -77,8 +71,8 @@ impl Db {
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         let query = query.require_select()?;
         match &self.pools {
-            Pools::Postgres(pool) => pool.read(|lease| lease.fetch_optional(&query)).await,
-            Pools::Sqlite(pool) => pool.reader().await?.fetch_optional(query).await,
+            Pools::Postgres(pool, _) => pool.read(|lease| lease.fetch_optional(&query)).await,
+            Pools::Sqlite(pool, _) => pool.reader().await?.fetch_optional(query).await,
         }
     }
 
@@ -86,8 +80,8 @@ impl Db {
     /// lookups with the same text share a statement, and each waits for the slowest of them.
     pub async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.pools {
-            Pools::Postgres(pool) => pool.find(query.require_select()?).await,
-            Pools::Sqlite(_) => self.fetch_optional(query).await,
+            Pools::Postgres(pool, reads) => reads.find(pool, query.require_select()?).await,
+            Pools::Sqlite(..) => self.fetch_optional(query).await,
         }
     }
 
@@ -100,8 +94,8 @@ impl Db {
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         let query = query.require_select()?;
         match &self.pools {
-            Pools::Postgres(pool) => pool.read(|lease| lease.fetch_all(&query)).await,
-            Pools::Sqlite(pool) => pool.reader().await?.fetch_all(query).await,
+            Pools::Postgres(pool, _) => pool.read(|lease| lease.fetch_all(&query)).await,
+            Pools::Sqlite(pool, _) => pool.reader().await?.fetch_all(query).await,
         }
     }
 
@@ -131,15 +125,14 @@ impl Db {
     /// Commits a write. Returns all rows that it touched.
     pub async fn save_all<T: Row>(&self, origin: &Origin, write: Write) -> Result<Vec<T>, Error> {
         match &self.pools {
-            Pools::Postgres(pool) => {
+            Pools::Postgres(pool, _) => {
                 let statement = write.combined(&self.journals, origin);
                 pool.lease().await?.write_all(&statement).await
             }
-            Pools::Sqlite(pool) => {
+            Pools::Sqlite(pool, commits) => {
                 let (journals, origin) = (self.journals.clone(), origin.clone());
-                let rows =
-                    pool.commits().save(pool, Box::new(Job { write, journals, origin })).await?;
-                read_rows(&rows)
+                let job = Box::new(Job { write, journals, origin });
+                read_rows(&commits.save(pool, job).await?)
             }
         }
     }
@@ -147,8 +140,8 @@ impl Db {
     /// Begins a unit of work.
     pub async fn work(&self, origin: &Origin) -> Result<Work, Error> {
         let transaction = match &self.pools {
-            Pools::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
-            Pools::Sqlite(pool) => {
+            Pools::Postgres(pool, _) => Transaction::Postgres(pool.begin().await?),
+            Pools::Sqlite(pool, _) => {
                 let mut lease = pool.writer().await?;
                 lease.begin().await?;
                 Transaction::Sqlite(lease)
@@ -190,8 +183,8 @@ impl Db {
             self.ping().await?;
         }
         let health = match &self.pools {
-            Pools::Postgres(pool) => pool.health(),
-            Pools::Sqlite(pool) => pool.health(),
+            Pools::Postgres(pool, _) => pool.health(),
+            Pools::Sqlite(pool, _) => pool.health(),
         };
         match health.write_state(RECENT_WRITE) {
             WriteState::Accepted => return Ok(()),
@@ -220,15 +213,15 @@ impl Db {
     async fn heartbeat(&self) -> Result<u64, Error> {
         let query = Query::new("UPDATE heartbeat SET beats = beats + 1");
         match &self.pools {
-            Pools::Postgres(pool) => pool.heartbeat(&query).await,
-            Pools::Sqlite(pool) => pool.writer_now().await?.heartbeat(query).await,
+            Pools::Postgres(pool, _) => pool.heartbeat(&query).await,
+            Pools::Sqlite(pool, _) => pool.writer_now().await?.heartbeat(query).await,
         }
     }
 
     async fn ping(&self) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(pool) => pool.ping().await,
-            Pools::Sqlite(pool) => match pool.reader_now().await {
+            Pools::Postgres(pool, _) => pool.ping().await,
+            Pools::Sqlite(pool, _) => match pool.reader_now().await {
                 Ok(lease) => lease.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop),
                 // All readers are in use, so reads work.
                 Err(Error::Busy) => Ok(()),
@@ -240,8 +233,8 @@ impl Db {
     /// Waits a bounded time until the statements under way are done, and closes all connections.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Postgres(pool) => pool.close().await,
-            Pools::Sqlite(pool) => pool.close().await,
+            Pools::Postgres(pool, reads) => pool.close(|| reads.is_idle()).await,
+            Pools::Sqlite(pool, _) => pool.close().await,
         }
     }
 }
@@ -254,16 +247,16 @@ impl Untracked<'_> {
     /// Commits a statement. Returns the number of rows touched.
     pub async fn execute(self, query: Query) -> Result<u64, Error> {
         match &self.0.pools {
-            Pools::Postgres(pool) => pool.lease().await?.execute(&query).await,
-            Pools::Sqlite(pool) => pool.writer().await?.execute(query).await,
+            Pools::Postgres(pool, _) => pool.lease().await?.execute(&query).await,
+            Pools::Sqlite(pool, _) => pool.writer().await?.execute(query).await,
         }
     }
 
     /// Commits a statement with RETURNING. Returns all rows that it touched.
     pub async fn fetch_all<T: Row>(self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0.pools {
-            Pools::Postgres(pool) => pool.lease().await?.write_all(&query).await,
-            Pools::Sqlite(pool) => pool.writer().await?.write_all(query).await,
+            Pools::Postgres(pool, _) => pool.lease().await?.write_all(&query).await,
+            Pools::Sqlite(pool, _) => pool.writer().await?.write_all(query).await,
         }
     }
 }

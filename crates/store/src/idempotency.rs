@@ -18,39 +18,18 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
 use clinic_clock::Clock;
 use uuid::Uuid;
 
-use crate::db::{Db, Row};
+use crate::db::Db;
 use crate::error::Error;
 use crate::query::Query;
+pub use crate::request::Request;
+use crate::row::Row;
 use crate::write::{Insert, Origin};
 
-/// A request that may be sent twice. Its id is chosen by the caller, for one method.
-#[derive(Clone, Debug)]
-pub struct Request {
-    caller: Uuid,
-    method: &'static str,
-    request_id: Uuid,
-    payload_hash: Vec<u8>,
-}
-
 impl Request {
-    /// Takes the calling account or service, the method's short name (`CreatePatient`), the request
-    /// id, and the encoded request with the id cleared. Returns `None` if the id is not a UUID.
-    pub fn of(
-        caller: Uuid,
-        method: &'static str,
-        request_id: &str,
-        payload: &[u8],
-    ) -> Option<Self> {
-        let request_id = Uuid::parse_str(request_id).ok()?;
-        let payload_hash = digest::digest(&digest::SHA256, payload).as_ref().to_vec();
-        Some(Self { caller, method, request_id, payload_hash })
-    }
-
     /// Returns the resource of an earlier request with this id, if any. `get` selects it by its id,
     /// if the caller may see it. A new id must still be claimed, because another request may use it
     /// meanwhile.
@@ -59,47 +38,13 @@ impl Request {
         db: &Db,
         get: impl FnOnce(Uuid) -> Query,
     ) -> Result<Option<T>, CreateError> {
-        let Some(id) = self.earlier_id(db.find(self.first()).await?)? else {
-            return Ok(None);
+        let first: Option<(Vec<u8>, Uuid)> = db.find(self.first()).await?;
+        let id = match first {
+            None => return Ok(None),
+            Some((hash, _)) if hash != self.payload_hash => return Err(CreateError::Reused),
+            Some((_, id)) => id,
         };
         db.find(get(id)).await?.map(Some).ok_or(CreateError::Gone)
-    }
-
-    /// Returns the INSERT that claims the id for a new resource. It inserts no row if the id is
-    /// already claimed. Of two concurrent ones, the second waits until the first has committed.
-    pub(crate) fn claim(&self, resource_id: Uuid, now: DateTime<Utc>) -> Query {
-        Query::new(
-            "INSERT INTO requests \
-             (caller, method, request_id, payload_hash, resource_id, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (caller, method, request_id) DO NOTHING",
-        )
-        .bind(self.caller)
-        .bind(self.method)
-        .bind(self.request_id)
-        .bind(self.payload_hash.clone())
-        .bind(resource_id)
-        .bind(now)
-    }
-
-    /// Returns the SELECT of the first request with this id.
-    fn first(&self) -> Query {
-        Query::new(
-            "SELECT payload_hash, resource_id FROM requests \
-             WHERE caller = $1 AND method = $2 AND request_id = $3",
-        )
-        .bind(self.caller)
-        .bind(self.method)
-        .bind(self.request_id)
-    }
-
-    /// Returns the resource id of the first request, which must have the same content.
-    fn earlier_id(&self, first: Option<(Vec<u8>, Uuid)>) -> Result<Option<Uuid>, CreateError> {
-        match first {
-            None => Ok(None),
-            Some((hash, id)) if hash == self.payload_hash => Ok(Some(id)),
-            Some(_) => Err(CreateError::Reused),
-        }
     }
 }
 

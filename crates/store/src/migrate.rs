@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection as _, Executor as _};
 
-use crate::db::{Backend, Db, Pools};
+use crate::db::{Db, Pools};
 use crate::error::{Cause, Error};
 use crate::query::Query;
+use crate::row::Backend;
 
 /// Why the schema cannot be used. Each text says in one sentence what to do.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ pub enum SchemaError {
 pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     let migrator = Migrator::with_migrations(applicable(db, migrator).cloned().collect());
     let done = match &db.pools {
-        Pools::Postgres(pool) => {
+        Pools::Postgres(pool, _) => {
             let mut lease = pool.lease().await.map_err(SchemaError::Database)?;
             let connection = lease.connection().map_err(SchemaError::Database)?;
             // No limit for a migration, nor for waiting until another process has migrated.
@@ -54,7 +55,7 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
             lease.discard();
             done
         }
-        Pools::Sqlite(pool) => {
+        Pools::Sqlite(pool, _) => {
             let mut lease = pool.writer().await.map_err(SchemaError::Database)?;
             let connection = lease.connection().map_err(SchemaError::Database)?;
             // sqlx takes no lock on SQLite. An immediate transaction around all migrations is one,

@@ -10,12 +10,11 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection as _, Executor as _, PgConnection, query_as_with, query_with};
 
-use crate::db::Row;
 use crate::error::{Cause, Error, ends_session};
 use crate::health::Health;
 use crate::lease::{CLEAN_UP_TIMEOUT, Lease, Leased};
 use crate::query::Query;
-use crate::shared_reads::SharedReads;
+use crate::row::Row;
 
 /// How long to wait for a connection before a request fails.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,7 +29,6 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Postgres {
     pool: Pool<Manager>,
     health: Arc<Health>,
-    shared_reads: Arc<SharedReads>,
 }
 
 pub(crate) struct Manager {
@@ -79,16 +77,11 @@ impl Postgres {
         // Building fails only for timeouts without a runtime.
         #[expect(clippy::expect_used, reason = "a runtime is given in the line above")]
         let pool = pool.expect("a pool with a runtime");
-        Self { pool, health, shared_reads: Arc::default() }
+        Self { pool, health }
     }
 
     pub(crate) fn max_size(&self) -> usize {
         self.pool.status().max_size
-    }
-
-    /// Returns the first row of a SELECT. Concurrent calls with the same text share a statement.
-    pub(crate) async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
-        self.shared_reads.find(self, query).await
     }
 
     /// Runs the heartbeat of a check, even if all connections are in use.
@@ -187,12 +180,10 @@ impl Postgres {
         Ok(Lease::new(connection, self.health.clone()))
     }
 
-    /// Waits a bounded time until no connection is in use, and closes all of them.
-    pub(crate) async fn close(&self) {
+    /// Waits a bounded time until no connection is in use and `is_idle`, and closes all of them.
+    pub(crate) async fn close(&self, is_idle: impl Fn() -> bool) {
         let until = Instant::now() + CLEAN_UP_TIMEOUT;
-        let at_work = || {
-            self.pool.status().size > self.pool.status().available || !self.shared_reads.is_idle()
-        };
+        let at_work = || self.pool.status().size > self.pool.status().available || !is_idle();
         while at_work() && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -3,7 +3,8 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::connect::{ConnectError, try_postgres};
+use crate::connect::try_postgres;
+use crate::connect_error::ConnectError;
 use crate::url::{check_server_url, parse_postgres};
 
 /// Returns the URL of a database of a server: `postgres://host/clinic_auth?sslmode=require` for

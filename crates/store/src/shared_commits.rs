@@ -12,9 +12,9 @@ use sqlx::sqlite::SqliteRow;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::db::Backend;
 use crate::error::{Cause, Error};
 use crate::lease::Lease;
+use crate::row::Backend;
 use crate::sqlite::{Manager, Sqlite};
 use crate::work::write_parts;
 use crate::write::{Journal, Origin, Write};
@@ -23,6 +23,8 @@ use crate::write::{Journal, Origin, Write};
 const MAX_WRITES: usize = 64;
 
 type Outcome = Result<Vec<SqliteRow>, Error>;
+/// A write that waits for a commit.
+type Member = (Box<Job>, oneshot::Sender<Outcome>);
 
 /// The queue of writes.
 #[derive(Default)]
@@ -32,7 +34,7 @@ pub(crate) struct SharedCommits(Mutex<Queue>);
 struct Queue {
     /// Whether a write is under way. If not, no write waits.
     is_busy: bool,
-    waiting: VecDeque<(Box<Job>, oneshot::Sender<Outcome>)>,
+    waiting: VecDeque<Member>,
 }
 
 /// A write with its journals and origin.
@@ -44,10 +46,10 @@ pub(crate) struct Job {
 
 impl SharedCommits {
     /// Commits a write. Returns the rows that it touched.
-    pub(crate) async fn save(&self, sqlite: &Sqlite, job: Box<Job>) -> Outcome {
+    pub(crate) async fn save(self: &Arc<Self>, sqlite: &Sqlite, job: Box<Job>) -> Outcome {
         match self.enter(job) {
             Entry::First(job) => {
-                let _guard = QueueGuard { sqlite };
+                let _guard = QueueGuard { commits: self, sqlite };
                 commit_one(sqlite.writer().await?, &job).await
             }
             Entry::Queued(outcome) => outcome
@@ -68,11 +70,29 @@ impl SharedCommits {
     }
 
     /// Takes the writes that wait. If there are none, the next write need not queue.
-    fn take(&self) -> Vec<(Box<Job>, oneshot::Sender<Outcome>)> {
+    fn take(&self) -> Vec<Member> {
         let mut queue = self.queue();
         let count = queue.waiting.len().min(MAX_WRITES);
         queue.is_busy = count > 0;
         queue.waiting.drain(..count).collect()
+    }
+
+    /// Commits the taken writes, and then those that queue meanwhile, until there are none.
+    async fn commit_queued(self: Arc<Self>, sqlite: Sqlite, mut taken: Vec<Member>) {
+        while !taken.is_empty() {
+            // Skip the writes of cancelled callers.
+            taken.retain(|(_, sender)| !sender.is_closed());
+            let (jobs, senders): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+            let outcomes = match sqlite.writer().await {
+                _ if jobs.is_empty() => Vec::new(),
+                Ok(lease) => commit_all(lease, &jobs).await,
+                Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
+            };
+            for (sender, outcome) in senders.into_iter().zip(outcomes) {
+                sender.send(outcome).ok();
+            }
+            taken = self.take();
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -88,39 +108,25 @@ enum Entry {
 
 /// Starts the commits of the queued writes when the write that did not queue is done or cancelled.
 struct QueueGuard<'a> {
+    commits: &'a Arc<SharedCommits>,
     sqlite: &'a Sqlite,
 }
 
 impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
-        let taken = self.sqlite.commits().take();
+        let taken = self.commits.take();
         if taken.is_empty() {
             return;
         }
         // In a separate task, so a cancelled caller does not cancel the writes of others. Without a
         // runtime, dropping the senders fails the writes.
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(commit_queued(self.sqlite.clone(), taken))),
-            Err(_) => self.sqlite.commits().queue().is_busy = false,
+            Ok(runtime) => {
+                let (commits, sqlite) = (self.commits.clone(), self.sqlite.clone());
+                runtime.spawn(commits.commit_queued(sqlite, taken));
+            }
+            Err(_) => self.commits.queue().is_busy = false,
         }
-    }
-}
-
-/// Commits the taken writes, and then those that queue meanwhile, until there are none.
-async fn commit_queued(sqlite: Sqlite, mut taken: Vec<(Box<Job>, oneshot::Sender<Outcome>)>) {
-    while !taken.is_empty() {
-        // Skip the writes of cancelled callers.
-        taken.retain(|(_, sender)| !sender.is_closed());
-        let (jobs, senders): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-        let outcomes = match sqlite.writer().await {
-            _ if jobs.is_empty() => Vec::new(),
-            Ok(lease) => commit_all(lease, &jobs).await,
-            Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
-        };
-        for (sender, outcome) in senders.into_iter().zip(outcomes) {
-            sender.send(outcome).ok();
-        }
-        taken = sqlite.commits().take();
     }
 }
 

@@ -18,11 +18,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::batch::Batch;
-use crate::db::Row;
 use crate::error::{Cause, Error};
 use crate::lease::Lease;
 use crate::postgres::{ACQUIRE_TIMEOUT, Manager, Postgres};
 use crate::query::{Piece, Query};
+use crate::row::Row;
 
 /// Maximum number of statements of one text under way.
 const LANES: usize = 2;

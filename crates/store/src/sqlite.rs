@@ -13,12 +13,11 @@ use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Executor as _, SqliteConnection, query_as_with, query_with};
 
-use crate::db::Row;
 use crate::error::{Cause, Error, ends_connection};
 use crate::health::Health;
 use crate::lease::{CLEAN_UP_TIMEOUT, Lease, Leased};
 use crate::query::Query;
-use crate::shared_commits::SharedCommits;
+use crate::row::Row;
 
 /// How long a statement waits for a connection. Longer than for PostgreSQL, because all writes
 /// share one.
@@ -33,7 +32,6 @@ pub(crate) struct Sqlite {
     readers: Pool<Manager>,
     writer: Pool<Manager>,
     health: Arc<Health>,
-    commits: Arc<SharedCommits>,
 }
 
 pub(crate) struct Manager(SqliteConnectOptions);
@@ -63,7 +61,6 @@ impl Sqlite {
             readers: pool(reading, max_readers),
             writer: pool(writing, 1),
             health: Arc::default(),
-            commits: Arc::default(),
         };
         tokio::spawn(close_idle(this.readers.weak()));
         // Open the writer now: while it is open, the WAL that readers need exists.
@@ -85,11 +82,6 @@ impl Sqlite {
 
     pub(crate) fn max_readers(&self) -> usize {
         self.readers.status().max_size
-    }
-
-    /// Returns the queue of writes.
-    pub(crate) fn commits(&self) -> &SharedCommits {
-        &self.commits
     }
 
     /// Leases a connection that can only read, if one is free now.
@@ -229,7 +221,7 @@ mod tests {
         let options = options.create_if_missing(true);
         let writing = options.clone().journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
         let writing = writing.pragma("max_page_count", pages);
-        let db = Db::from(Pools::Sqlite(Sqlite::open(options, writing, 2).await.unwrap()));
+        let db = Db::from(Sqlite::open(options, writing, 2).await.unwrap());
         let table =
             "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
         db.untracked().execute(Query::new(table)).await.unwrap();
@@ -277,7 +269,7 @@ mod tests {
             .execute(Query::new("CREATE TABLE things (id INTEGER PRIMARY KEY)"))
             .await
             .unwrap();
-        let Pools::Sqlite(pool) = &db.pools else { unreachable!() };
+        let Pools::Sqlite(pool, _) = &db.pools else { unreachable!() };
         pool.writer().await.unwrap().discard();
         while folder.path().join("clinic.db-wal").exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -294,7 +286,7 @@ mod tests {
         let db = Db::connect(&options).await.unwrap();
         let table = "CREATE TABLE things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
         db.untracked().execute(Query::new(table)).await.unwrap();
-        let Pools::Sqlite(pool) = &db.pools else { unreachable!() };
+        let Pools::Sqlite(pool, _) = &db.pools else { unreachable!() };
         let mut reader = pool.reader().await.unwrap();
         let connection = reader.connection().unwrap();
         connection.execute("BEGIN; SELECT COUNT(*) FROM things").await.unwrap();

@@ -6,10 +6,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, query_as_with, query_with};
 use uuid::Uuid;
 
-use crate::db::{Backend, Row};
 use crate::error::{Cause, Error};
 use crate::lease::Lease;
 use crate::query::Query;
+use crate::row::{Backend, Row};
 use crate::write::{Journal, Origin, Write};
 use crate::{postgres, sqlite};
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::Backend;
-use crate::idempotency::Request;
 use crate::query::{Arg, Query};
+use crate::request::Request;
+use crate::row::Backend;
 
 /// How a write changes its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

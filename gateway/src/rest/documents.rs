@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode};
 use tonic::body::Body;
 
 use super::JSON;
-use crate::static_pages::{HTML, PAGE, TEXT, other_method, respond};
+use crate::responses::{HTML, PAGE, TEXT, other_method, respond};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";

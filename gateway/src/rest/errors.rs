@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{IDEMPOTENCY_KEY, JSON};
-use crate::static_pages::{options, respond};
+use crate::responses::{options, respond};
 
 /// The client cancelled the request (nginx's code; HTTP has none for it).
 const CLIENT_CLOSED_REQUEST: u16 = 499;

@@ -2,13 +2,14 @@
 //! It is then transcoded into one; a service cannot tell the difference. The paths and all rules
 //! of single methods are in the contract, which clinic-rest reads.
 
+mod codec;
 mod documents;
 mod errors;
 
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use clinic_identity::Roles;
 use clinic_net::http2::Bounds;
 use clinic_net::memory_quota::{Account, Reservation};
@@ -20,17 +21,20 @@ use futures::stream;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
-use tonic::{Code, Status};
+use tonic::client::Grpc;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Extensions, Status};
 use tracing::Span;
 use tracing::field::display;
 
 use crate::metadata;
 use crate::proxy::{Call, Origin, Proxy};
+use codec::EncodedMessages;
 pub(crate) use documents::Documents;
 use errors::{ErrorResponse, ErrorWriter};
 
@@ -126,11 +130,13 @@ impl Inner {
         let input = Input { query, body: &body, etag, idempotency_key, bad_headers: &bad_headers };
         let message = found.request(&input).map_err(Error::invalid_fields)?;
         drop(body);
-        let request = to_grpc(head, binding.rpc(), message)?;
-        let answer = call.send(request).await.map_err(Status::from)?;
-        let response = response(answer)
-            .await
-            .map_err(|status| errors::named_by_client(status, binding, &head.headers))?;
+        if message.len() > usize::try_from(call.message_limit).unwrap_or(usize::MAX) {
+            return Err(Error::message_too_large(call.message_limit).into());
+        }
+        let (rpc, metadata) = (binding.rpc(), metadata_of(head)?);
+        let response = call_method(call, rpc, metadata, message.into()).await;
+        let response = response
+            .map_err(|error| errors::named_by_client(error.into(), binding, &head.headers))?;
         let answer = found.answer(query, &response);
         let answer =
             answer.map_err(|_| Error::internal("a response that violates the contract"))?;
@@ -153,7 +159,7 @@ async fn read(
         return Ok((Bytes::new(), call.account.nothing()));
     }
     check_json(&head.headers)?;
-    let limit = call.expected.limit.min(MAX_BODY);
+    let limit = call.message_limit.min(MAX_BODY);
     if body.size_hint().lower() > u64::from(limit) {
         return Err(Error::message_too_large(limit).into());
     }
@@ -220,57 +226,38 @@ fn check_json(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     Ok(())
 }
 
-/// Returns the gRPC request for a message, with the headers that are for the service.
-fn to_grpc(
-    head: &Parts,
-    rpc: &PathAndQuery,
-    message: Vec<u8>,
-) -> Result<Request<Body>, ErrorResponse> {
-    let mut request = Request::new(Body::new(Full::new(Bytes::from(message))));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from(rpc.clone());
-    *request.version_mut() = Version::HTTP_2;
-    let headers = request.headers_mut();
+/// Returns the metadata for the service.
+fn metadata_of(head: &Parts) -> Result<MetadataMap, ErrorResponse> {
+    let mut headers = HeaderMap::new();
     for name in METADATA {
         if let Some(value) = head.headers.get(&name) {
             headers.insert(name, value.clone());
         }
     }
-    metadata::check_size(headers)
+    metadata::check_size(&headers)
         .map_err(|error| ErrorResponse::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))?;
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    Ok(request)
+    Ok(MetadataMap::from_headers(headers))
 }
 
-/// Returns the message of a service's response.
-async fn response(answer: Response<Body>) -> Result<Bytes, Status> {
-    let (parts, body) = answer.into_parts();
-    ok(&parts.headers)?;
-    let collected = body.collect().await?;
-    match collected.trailers() {
-        Some(trailers) => ok(trailers)?,
-        None => return Err(Error::internal("a response without trailers").into()),
-    }
-    let mut frame = collected.to_bytes();
-    // A flag, four bytes of length, and the message.
-    if frame.len() < 5 || frame.get_u8() != 0 {
-        return Err(Error::internal("a response without a readable message").into());
-    }
-    let len = usize::try_from(frame.get_u32()).unwrap_or(usize::MAX);
-    match frame.len() == len {
-        true => Ok(frame),
-        false => Err(Error::internal("a response that is not one message").into()),
-    }
-}
-
-/// Returns the error in these headers or trailers, if there is one.
-fn ok(headers: &HeaderMap) -> Result<(), Status> {
-    match headers.get("grpc-status") {
-        None => Ok(()),
-        Some(code) if code.as_bytes() == b"0" => Ok(()),
-        Some(_) => Err(Status::from_header_map(headers)
-            .unwrap_or_else(|| Error::internal("an unreadable status").into())),
-    }
+/// Makes the call. Returns the encoded response message.
+async fn call_method(
+    call: Call<'_>,
+    rpc: &PathAndQuery,
+    metadata: MetadataMap,
+    message: Bytes,
+) -> Result<Bytes, Error> {
+    let mut call = Some(call);
+    let send = tower::service_fn(|request| {
+        let call = call.take();
+        async {
+            let call = call.ok_or_else(|| Error::internal("a call can be sent only once"))?;
+            call.send(request).await.map_err(Status::from)
+        }
+    });
+    // The services and the caller's account limit responses.
+    let mut client = Grpc::new(send).max_decoding_message_size(usize::MAX);
+    let request = tonic::Request::from_parts(metadata, Extensions::default(), message);
+    Ok(client.unary(request, rpc.clone(), EncodedMessages).await?.into_inner())
 }
 
 fn write(path: &str, answer: clinic_rest::Answer) -> Response<Body> {

@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use tonic::body::Body;
 
-use crate::static_pages::{HTML, TEXT, respond};
+use crate::responses::{HTML, TEXT, respond};
 
 /// Allows no scripts and nothing from other hosts; the styles are inline.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \

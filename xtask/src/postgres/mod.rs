@@ -21,7 +21,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::report;
-pub(crate) use os_user::we_are_root;
 
 /// Run a command with a private PostgreSQL, as for the tests.
 ///

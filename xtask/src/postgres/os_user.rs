@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::commands;
+use crate::commands::{id, we_are_root};
 
 /// Another system user, used if xtask runs as root.
 pub(crate) struct OsUser {
@@ -42,12 +42,4 @@ impl OsUser {
         chown(path, Some(self.uid), Some(self.gid))
             .with_context(|| format!("cannot give {} to {}", path.display(), self.name))
     }
-}
-
-pub(crate) fn we_are_root() -> bool {
-    id(&["-u"]) == Some(0)
-}
-
-fn id(arguments: &[&str]) -> Option<u32> {
-    commands::answer(Command::new("id").args(arguments))?.parse().ok()
 }

@@ -10,7 +10,8 @@ use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::{Failed, Incoming};
+use super::failure::Failed;
+use super::incoming::Incoming;
 
 /// Bytes of a response that are buffered. A call can be retried until a byte was passed on.
 const MOST_HELD: usize = 64 * 1024;

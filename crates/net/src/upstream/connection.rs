@@ -7,21 +7,19 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use h2::client::{Builder, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, SendStream};
 use http::{Request, Response};
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -29,7 +27,9 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 
-use super::replayable::ReplayableRequest;
+use super::failure::{Failed, FailureKind};
+use super::incoming::{Heard, Incoming};
+use super::replayable::{ReplayableRequest, Sent};
 use super::target::Target;
 use super::{STREAM_WINDOW, answer};
 use crate::keepalive::silence;
@@ -59,61 +59,6 @@ pub(super) struct Open {
     calls: SendRequest<Bytes>,
     heard: Weak<Heard>,
     driver: AbortHandle,
-}
-
-/// The body of a request that is sent.
-pub(super) enum Sent {
-    Whole(Bytes),
-    Parts(Body),
-}
-
-/// Whether the replica has sent anything since the last check, for each kind of check. Held by the
-/// connection, and by every call until it ends.
-#[derive(Default)]
-struct Heard(AtomicU8);
-
-impl Heard {
-    /// For the connection's own ping.
-    const SINCE_PING: u8 = 1;
-    /// For the check of the replica.
-    const SINCE_CHECK: u8 = 2;
-
-    fn note(&self) {
-        self.0.store(Self::SINCE_PING | Self::SINCE_CHECK, Ordering::Relaxed);
-    }
-
-    fn since(&self, which: u8) -> bool {
-        self.0.fetch_and(!which, Ordering::Relaxed) & which != 0
-    }
-
-    fn lately(&self) -> bool {
-        self.since(Self::SINCE_CHECK)
-    }
-}
-
-/// Why an attempt failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{cause}")]
-pub(super) struct Failed {
-    pub(super) cause: Arc<str>,
-    pub(super) how: FailureKind,
-}
-
-/// How a call failed, which decides whether it may be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    /// There is no connection: the replica's machine responds, but the replica cannot be used.
-    Refused,
-    /// There is no connection, and the replica's machine does not respond.
-    NoAnswer,
-    /// The replica refused the call before processing it (RFC 9113, 8.7).
-    NotTaken,
-    /// The connection broke: the call may have been processed.
-    Lost,
-    /// The replica reset the call, which may have been processed.
-    Reset,
-    /// The caller's request broke off.
-    Aborted,
 }
 
 impl Connection {
@@ -325,62 +270,4 @@ async fn room(stream: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
         };
     }
     Ok(())
-}
-
-/// The body of a response. Dropping it ends the call.
-pub(super) struct Incoming {
-    body: RecvStream,
-    heard: Arc<Heard>,
-    _passing: Option<AbortOnDropHandle<()>>,
-}
-
-impl http_body::Body for Incoming {
-    type Data = Bytes;
-    type Error = h2::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let this = &mut *self;
-        let frame = match ready!(this.body.poll_data(cx)) {
-            Some(Ok(data)) => {
-                // The window is released when a part is handed over: the replica sends no more to a
-                // caller that does not read.
-                this.body.flow_control().release_capacity(data.len()).map(|()| Frame::data(data))
-            }
-            Some(Err(error)) => Err(error),
-            None => match ready!(this.body.poll_trailers(cx)) {
-                Ok(Some(trailers)) => Ok(Frame::trailers(trailers)),
-                Ok(None) => return Poll::Ready(None),
-                Err(error) => Err(error),
-            },
-        };
-        this.heard.note();
-        Poll::Ready(Some(frame))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-}
-
-impl Failed {
-    pub(super) fn new(how: FailureKind, cause: &dyn Display) -> Self {
-        Self { cause: cause.to_string().into(), how }
-    }
-}
-
-impl From<h2::Error> for Failed {
-    fn from(error: h2::Error) -> Self {
-        // h2 reports a GOAWAY only to the calls that it excludes, and to later ones.
-        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-        let how = match error.is_remote() {
-            true if refused || error.is_go_away() => FailureKind::NotTaken,
-            true => FailureKind::Reset,
-            false if error.is_io() => FailureKind::Lost,
-            false => FailureKind::Aborted,
-        };
-        Self::new(how, &error)
-    }
 }

@@ -11,7 +11,7 @@ use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::{Failed, FailureKind, Sent};
+use super::failure::{Failed, FailureKind};
 use super::target::Target;
 
 /// Maximum bytes of a body kept for another attempt. A request with a larger body is sent once.
@@ -23,6 +23,12 @@ pub(super) struct ReplayableRequest {
     body: Content,
     /// Whether an attempt was made.
     is_sent: bool,
+}
+
+/// The body of a request that is sent.
+pub(super) enum Sent {
+    Whole(Bytes),
+    Parts(Body),
 }
 
 enum Content {

@@ -21,7 +21,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::Service;
 
-use super::connection::{Connection, Failed, FailureKind};
+use super::connection::Connection;
+use super::failure::{Failed, FailureKind};
 use super::replayable::ReplayableRequest;
 use super::target::Target;
 

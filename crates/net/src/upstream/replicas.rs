@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::connection::FailureKind;
+use super::failure::FailureKind;
 use super::replica::{Condition, Replica};
 use super::target::Target;
 

@@ -1,19 +1,19 @@
 //! Converts JSON bytes directly to protobuf bytes. Reports as many errors as possible at once, each
 //! with the path of its field and never with its value.
 
+use std::fmt::{self, Write as _};
+
 use clinic_proto::validation::Violation;
 use prost::Message as _;
-use prost_types::{FieldMask, Timestamp};
-use serde::de::{self, DeserializeSeed as _, IgnoredAny, MapAccess};
+use prost_types::Timestamp;
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::visit::{Key, Outermost, Slot};
+use super::values::{Found, expected, mask, scalar, shortened};
 use crate::schema::{Field, Form, Message, MessageId, Schema, Type};
 use crate::wire::{self, Scalar};
 
 /// Number of problems after which reading stops.
 pub(crate) const MAX_PROBLEMS: usize = 64;
-/// Characters of an unknown name that an error quotes.
-const MAX_NAME: usize = 64;
 
 /// The result of reading a body.
 pub(crate) struct Read {
@@ -50,20 +50,20 @@ pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Rea
     }
 }
 
-pub(super) struct Reader<'s> {
-    pub(super) schema: &'s Schema,
-    pub(super) wire: Vec<u8>,
+struct Reader<'s> {
+    schema: &'s Schema,
+    wire: Vec<u8>,
     /// Path of the current field from the outermost object.
-    pub(super) path: String,
+    path: String,
     problems: Vec<Violation>,
     given: Vec<usize>,
     /// Whether the body is an object.
-    pub(super) is_object: bool,
+    is_object: bool,
 }
 
 impl<'s> Reader<'s> {
     /// Records a problem; fails at [`MAX_PROBLEMS`].
-    pub(super) fn problem<E: de::Error>(
+    fn problem<E: de::Error>(
         &mut self,
         field: String,
         message: impl Into<String>,
@@ -75,7 +75,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    pub(super) fn wrong_type<E: de::Error>(&mut self, field: &Field, list: bool) -> Result<(), E> {
+    fn wrong_type<E: de::Error>(&mut self, field: &Field, list: bool) -> Result<(), E> {
         let message =
             if list { "must be a list".to_owned() } else { expected(self.schema, field.kind) };
         if field.kind == Type::Text {
@@ -86,7 +86,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Calls `run` with `name` appended to the path.
-    pub(super) fn within<T>(&mut self, name: &str, run: impl FnOnce(&mut Self) -> T) -> T {
+    fn within<T>(&mut self, name: &str, run: impl FnOnce(&mut Self) -> T) -> T {
         let outer = self.path.len();
         if outer > 0 {
             self.path.push('.');
@@ -98,7 +98,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Reads the fields of a message.
-    pub(super) fn object<'de, A: MapAccess<'de>>(
+    fn object<'de, A: MapAccess<'de>>(
         &mut self,
         message: &'s Message,
         mut object: A,
@@ -139,11 +139,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Writes a scalar to a field.
-    pub(super) fn scalar<E: de::Error>(
-        &mut self,
-        field: &Field,
-        found: Found<'_>,
-    ) -> Result<(), E> {
+    fn scalar<E: de::Error>(&mut self, field: &Field, found: Found<'_>) -> Result<(), E> {
         if let (Type::Message(id), Found::Text(text)) = (field.kind, found) {
             let message = match self.schema.message(id).form {
                 Form::Object => None,
@@ -168,70 +164,193 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// A JSON scalar.
-#[derive(Clone, Copy)]
-pub(crate) enum Found<'a> {
-    Text(&'a str),
-    Bool(bool),
-    Int(i64),
-    Real(f64),
-}
+/// The visitor of the whole body.
+struct Outermost<'r, 's>(&'r mut Reader<'s>, MessageId);
 
-/// Converts a JSON scalar to protobuf, if it is a valid value of this type.
-pub(crate) fn scalar<'a>(schema: &Schema, kind: Type, found: Found<'a>) -> Option<Scalar<'a>> {
-    Some(match (kind, found) {
-        (Type::Text, Found::Text(text)) => Scalar::Text(text),
-        (Type::Bool, Found::Bool(value)) => Scalar::Number(u64::from(value)),
-        (Type::Int32, found) => i64::from(i32::try_from(whole(found)?).ok()?).into(),
-        (Type::Int64, found) => whole(found)?.into(),
-        (Type::Enum(id), Found::Text(name)) => i64::from(schema.values(id).number(name)?).into(),
-        (Type::Enum(_), Found::Int(number)) => i64::from(i32::try_from(number).ok()?).into(),
-        _ => return None,
-    })
-}
+impl<'de> DeserializeSeed<'de> for Outermost<'_, '_> {
+    type Value = ();
 
-/// Returns an integer. The proto3 JSON mapping also accepts `1.0` and `"1"`.
-fn whole(found: Found<'_>) -> Option<i64> {
-    match found {
-        Found::Int(number) => Some(number),
-        Found::Text(text) => text.parse().ok(),
-        // Larger doubles cannot represent every integer.
-        #[expect(clippy::cast_possible_truncation, reason = "an integer that is small enough")]
-        Found::Real(real) if real.fract() == 0.0 && real.abs() < 9e15 => Some(real as i64),
-        _ => None,
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
+        source.deserialize_any(self)
     }
 }
 
-/// Parses comma-separated paths.
-pub(crate) fn mask(text: &str) -> FieldMask {
-    let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
-    FieldMask { paths: paths.map(str::to_owned).collect() }
+impl<'de> Visitor<'de> for Outermost<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
+        let message = self.0.schema.message(self.1);
+        self.0.object(message, object)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        self.refuse()
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        self.refuse()
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.refuse()
+    }
 }
 
-/// Returns the error message for a value that is not of this type.
-pub(crate) fn expected(schema: &Schema, kind: Type) -> String {
-    match kind {
-        Type::Text => "must be a string".into(),
-        Type::Bool => "must be true or false".into(),
-        Type::Int32 => "must be a 32-bit integer".into(),
-        Type::Int64 => "must be a 64-bit integer".into(),
-        Type::Enum(id) => {
-            let names: Vec<_> = schema.values(id).names().collect();
-            format!("must be one of {}", names.join(", "))
+impl Outermost<'_, '_> {
+    #[expect(clippy::unnecessary_wraps, reason = "the return type of every visit method")]
+    fn refuse<E: de::Error>(self) -> Result<(), E> {
+        self.0.is_object = false;
+        Ok(())
+    }
+}
+
+/// The visitor of a field name. Returns the field's index, or `None` for an unknown name.
+struct Key<'r, 's>(&'r mut Reader<'s>, &'s Message);
+
+impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+        source.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key<'_, '_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        let Self(reader, message) = self;
+        if let Some((place, _)) = message.named(name) {
+            return Ok(Some(place));
         }
-        Type::Message(id) => match schema.message(id).form {
-            Form::Object => "must be an object".into(),
-            Form::Timestamp => "must be a time such as 2024-05-15T12:00:00Z".into(),
-            Form::FieldMask => "must be comma-separated field names".into(),
-        },
+        reader.within(&shortened(name), |reader| {
+            reader.problem(reader.path.clone(), "is not a known field")
+        })?;
+        Ok(None)
     }
 }
 
-/// Shortens a client's name for an error message and replaces its control characters.
-pub(crate) fn shortened(name: &str) -> String {
-    if name.is_empty() {
-        return "\"\"".to_owned();
+/// The visitor of a field's value, or of an item of a list.
+struct Slot<'r, 's> {
+    reader: &'r mut Reader<'s>,
+    field: &'s Field,
+    /// Whether this is an item of a list, not the list.
+    item: bool,
+}
+
+impl Slot<'_, '_> {
+    fn scalar<E: de::Error>(self, found: Found<'_>) -> Result<bool, E> {
+        match self.field.repeated && !self.item {
+            true => self.reader.wrong_type(self.field, true)?,
+            false => self.reader.scalar(self.field, found)?,
+        }
+        Ok(true)
     }
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    name.chars().take(MAX_NAME).map(shown).collect()
+}
+
+impl<'de> DeserializeSeed<'de> for Slot<'_, '_> {
+    /// Whether there is a value: null is none.
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<bool, D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Slot<'_, '_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<bool, E> {
+        if self.item {
+            self.reader.wrong_type(self.field, false)?;
+        }
+        Ok(false)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
+        self.scalar(Found::Text(text))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
+        self.scalar(Found::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<bool, E> {
+        self.scalar(Found::Int(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<bool, E> {
+        self.scalar(i64::try_from(number).map_or(Found::Real(f64::MAX), Found::Int))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<bool, E> {
+        self.scalar(Found::Real(number))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        let Self { reader, field, item } = self;
+        if !field.repeated || item {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            reader.wrong_type(field, false)?;
+            return Ok(true);
+        }
+        let outer = reader.path.len();
+        for index in 0_usize.. {
+            let _ = write!(reader.path, "[{index}]");
+            let more = list.next_element_seed(Slot { reader, field, item: true });
+            reader.path.truncate(outer);
+            if more?.is_none() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        let Self { reader, field, item } = self;
+        let schema = reader.schema;
+        if let (Type::Message(id), true) = (field.kind, field.repeated == item) {
+            let message = schema.message(id);
+            if message.form == Form::Object {
+                // Encoded separately, because its length precedes it.
+                let outer = std::mem::take(&mut reader.wire);
+                let outcome = reader.object(message, object);
+                let inner = std::mem::replace(&mut reader.wire, outer);
+                wire::bytes(field.number, &inner, &mut reader.wire);
+                return outcome.map(|()| true);
+            }
+        }
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        reader.wrong_type(field, field.repeated && !item)?;
+        Ok(true)
+    }
 }

@@ -5,9 +5,8 @@ use prost::Message as _;
 use prost_types::{FieldMask, Timestamp};
 use serde::Serialize;
 
-use crate::answer::Damaged;
 use crate::schema::{EnumId, Field, Form, MessageId, Schema, Type};
-use crate::wire::{Fields, Value};
+use crate::wire::{Damaged, Fields, Value};
 
 /// Writes a message.
 pub(crate) fn message(

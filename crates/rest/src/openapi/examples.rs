@@ -4,8 +4,7 @@ use clinic_contract::{Field, Result};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 
-use super::Object;
-use super::schemas::Use;
+use super::{Object, Use};
 
 /// Returns the example of a field, as a value of its type.
 pub(crate) fn example(field: &FieldDescriptor) -> Option<Value> {

@@ -26,6 +26,17 @@ use schemas::Schemas;
 /// A JSON object, in insertion order.
 type Object = Map<String, Value>;
 
+/// How a message is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Use {
+    Answer,
+    Create,
+    /// PUT: all mutable fields.
+    Replace,
+    /// PATCH: any of the mutable fields.
+    Patch,
+}
+
 const ABOUT: &str = "\
 The back end of a clinic: accounts, patients, doctors and assignments, as JSON over HTTP.
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::comments::{comment, summary};
 use super::errors::{FAILURES, header};
-use super::schemas::{Schemas, Use, describe};
-use super::{Object, examples, put};
+use super::schemas::{Schemas, describe};
+use super::{Object, Use, examples, put};
 use crate::binding::Binding;
 use crate::naming::last_name;
 use crate::schema::Schema;

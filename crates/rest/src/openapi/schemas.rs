@@ -8,18 +8,7 @@ use serde_json::{Value, json};
 
 use super::comments::comment;
 use super::examples::example;
-use super::{Object, put, rules};
-
-/// How a message is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Use {
-    Answer,
-    Create,
-    /// PUT: all mutable fields.
-    Replace,
-    /// PATCH: any of the mutable fields.
-    Patch,
-}
+use super::{Object, Use, put, rules};
 
 /// Name of the schema, use, and omitted fields.
 type Key = (String, Use, Vec<String>);

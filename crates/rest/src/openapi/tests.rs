@@ -194,9 +194,9 @@ fn wrong<M: Message + Default + Validate>(document: &Value, method: &Method, pat
     let body = operation["requestBody"]["content"]["application/json"]["example"].to_string();
     let path = filled(path);
     let Found::Method(found) = routes.find(method, &path) else { panic!("{path}") };
-    let frame = found.request(&Input { body: body.as_bytes(), ..Input::default() }).unwrap();
+    let message = found.request(&Input { body: body.as_bytes(), ..Input::default() }).unwrap();
     let mut violations = Violations::default();
-    M::decode(&frame[5..]).unwrap().check(Presence::Create, &mut violations);
+    M::decode(&*message).unwrap().check(Presence::Create, &mut violations);
     format!("{:?}", violations.into_vec())
 }
 

@@ -14,7 +14,7 @@ use crate::routes::{self, Routes};
 static ROUTES: LazyLock<Routes> =
     LazyLock::new(|| Routes::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET).unwrap());
 
-fn frame((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>, Vec<Violation>> {
+fn request((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>, Vec<Violation>> {
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
     let routes::Found::Method(matched) = ROUTES.find(&method, path) else { panic!("{target}") };
     matched.request(&Input { query, ..*input })
@@ -22,11 +22,7 @@ fn frame((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>,
 
 /// Returns the message of a request that can be read.
 fn message<M: prost::Message + Default>(method: Method, target: &str, input: &Input<'_>) -> M {
-    let frame = frame((method, target), input).unwrap();
-    let (prefix, message) = frame.split_at(PREFIX);
-    let length = u32::try_from(message.len()).unwrap();
-    assert_eq!(prefix, [&[0][..], &length.to_be_bytes()].concat());
-    M::decode(message).unwrap()
+    M::decode(&*request((method, target), input).unwrap()).unwrap()
 }
 
 fn body(json: &str) -> Input<'_> {
@@ -35,7 +31,7 @@ fn body(json: &str) -> Input<'_> {
 
 /// Returns the fields that a refusal names.
 fn fields(method: Method, target: &str, input: &Input<'_>) -> Vec<String> {
-    let violations = frame((method, target), input).unwrap_err();
+    let violations = request((method, target), input).unwrap_err();
     violations.into_iter().map(|violation| violation.field).collect()
 }
 
@@ -197,7 +193,7 @@ fn a_body_that_cannot_be_read_hides_nothing_but_its_own_fields() {
         assert_eq!(refused("/api/patients/x?nothing=1"), ["body", "nothing", "id"]);
         assert_eq!(refused("/api/users/x/roles"), ["body", "id"]);
     }
-    let refused = frame((Method::POST, "/api/auth/register"), &body("{\n  \"email\": x}"));
+    let refused = request((Method::POST, "/api/auth/register"), &body("{\n  \"email\": x}"));
     let refused = refused.unwrap_err();
     assert!(refused[0].message.starts_with("is not valid JSON at line 2, "), "{refused:?}");
 }
@@ -206,9 +202,9 @@ fn a_body_that_cannot_be_read_hides_nothing_but_its_own_fields() {
 fn an_unknown_field_hides_no_broken_rule_on_any_path() {
     let mut broken = 0;
     each_path(|binding, target| {
-        let message = frame((binding.method.clone(), target), &body("{}")).unwrap();
+        let message = request((binding.method.clone(), target), &body("{}")).unwrap();
         let check = binding.check.unwrap();
-        let expected = check(&message[PREFIX..]).into_iter();
+        let expected = check(&message).into_iter();
         let expected = expected.map(|violation| binding.as_given(violation, Given::default()));
         let mut expected: Vec<_> = expected.map(|violation| violation.field).collect();
         broken += expected.len();
@@ -244,7 +240,7 @@ fn output_only_fields_are_ignored_on_every_path_whatever_they_hold() {
                     "" => format!("{{{field}}}"),
                     outer => format!("{{\"{outer}\": {{{field}}}}}"),
                 };
-                let read = |json: &str| frame((binding.method.clone(), target), &body(json));
+                let read = |json: &str| request((binding.method.clone(), target), &body(json));
                 let without = read(&within("")).unwrap();
                 for value in ["null", "1", "-1.5", "true", "\"x\"", "[{}]", "{\"a\": []}"] {
                     let given = within(&format!("\"{}\": {value}", field.name));
@@ -259,7 +255,7 @@ fn output_only_fields_are_ignored_on_every_path_whatever_they_hold() {
 
 #[test]
 fn a_part_of_the_path_is_named_with_its_path() {
-    let refused = |method, target| frame((method, target), &body(r#"{"more": 1}"#)).unwrap_err();
+    let refused = |method, target| request((method, target), &body(r#"{"more": 1}"#)).unwrap_err();
     for (method, target, field, path) in [
         (Method::GET, "/api/mappings/all?more=1", "patient_id", "/api/mappings/{patient_id}/"),
         (Method::PUT, "/api/patients/all", "id", "/api/patients/{id}/"),

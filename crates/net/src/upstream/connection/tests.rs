@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use futures::StreamExt as _;
+use h2::RecvStream;
 use h2::server::{self, SendResponse};
+use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
