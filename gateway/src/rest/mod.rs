@@ -135,8 +135,8 @@ impl Inner {
         }
         let (rpc, metadata) = (binding.rpc(), metadata_of(head)?);
         let response = call_method(call, rpc, metadata, message.into()).await;
-        let response = response
-            .map_err(|error| errors::named_by_client(error.into(), binding, &head.headers))?;
+        let response =
+            response.map_err(|status| errors::named_by_client(status, binding, &head.headers))?;
         let answer = found.answer(query, &response);
         let answer =
             answer.map_err(|_| Error::internal("a response that violates the contract"))?;
@@ -245,7 +245,7 @@ async fn call_method(
     rpc: &PathAndQuery,
     metadata: MetadataMap,
     message: Bytes,
-) -> Result<Bytes, Error> {
+) -> Result<Bytes, Status> {
     let mut call = Some(call);
     let send = tower::service_fn(|request| {
         let call = call.take();
@@ -257,7 +257,13 @@ async fn call_method(
     // The services and the caller's account limit responses.
     let mut client = Grpc::new(send).max_decoding_message_size(usize::MAX);
     let request = tonic::Request::from_parts(metadata, Extensions::default(), message);
-    Ok(client.unary(request, rpc.clone(), EncodedMessages).await?.into_inner())
+    // Not `unary`, which would ignore a second message.
+    let answer = client.server_streaming(request, rpc.clone(), EncodedMessages).await?;
+    let mut messages = answer.into_inner();
+    match (messages.message().await?, messages.message().await?) {
+        (Some(message), None) => Ok(message),
+        _ => Err(Error::internal("a response that is not one message").into()),
+    }
 }
 
 fn write(path: &str, answer: clinic_rest::Answer) -> Response<Body> {
