@@ -7,7 +7,7 @@ use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeletePatientRequest, GetPatientRequest,
     ListPatientsRequest, Patient, PatientView, UpdatePatientRequest,
 };
-use clinic_testkit::{assignment, doctor, on_both, patient};
+use clinic_testkit::{Suite, assignment, doctor, on_both, patient};
 
 on_both! {
     async fn staff_can_manage_patients_doctors_and_assignments(suite: &Suite) {

@@ -7,7 +7,7 @@ use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, Doctor, ListDoctorsRequest, ListPatientsRequest,
     Patient, UpdatePatientRequest,
 };
-use clinic_testkit::{assignment, doctor, mask, on_both, patient};
+use clinic_testkit::{Suite, assignment, doctor, mask, on_both, patient};
 use tonic::{Response, Status};
 
 const SECRET: &str = "Xq7Zebra";

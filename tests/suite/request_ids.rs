@@ -11,7 +11,7 @@ use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
     GetPatientRequest, ListPatientsRequest, Patient, UndeletePatientRequest, UpdatePatientRequest,
 };
-use clinic_testkit::{assignment, doctor, failure, on_both, patient, refusal};
+use clinic_testkit::{Suite, assignment, doctor, failure, on_both, patient, refusal};
 use tonic::{Code, Response, Status};
 
 fn assert_reused<T: Debug>(answer: Result<Response<T>, Status>) {

@@ -7,7 +7,7 @@ use clinic_proto::records::v1::{
     Doctor, GetDoctorRequest, GetPatientRequest, ListPatientsRequest, Patient, PatientView,
     UpdateDoctorRequest, UpdatePatientRequest,
 };
-use clinic_testkit::{Account, failure, on_both, patient};
+use clinic_testkit::{Account, Suite, failure, on_both, patient};
 use tonic::Code;
 
 /// Returns the patients on all pages of a query, with their views. Asserts the total.

@@ -1,8 +1,8 @@
 //! `clinic admin create`.
 
 use clinic_proto::auth::v1::ListUsersRequest;
+use clinic_testdb::on_both;
 
-use crate::on_both;
 use crate::operator::{Operator, end_of};
 
 on_both! {

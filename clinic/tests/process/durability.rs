@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use clinic_proto::records::v1::{CreatePatientRequest, GetPatientRequest, Patient};
 use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
+use clinic_testdb::on_both;
 use clinic_testkit::{Client, patient};
 
-use crate::on_both;
 use crate::operator::{ADMIN, Operator};
 
 /// Creates patients until a call fails, and records the acknowledged ones in `made`.

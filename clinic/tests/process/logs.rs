@@ -6,9 +6,9 @@ use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::register_request::Profile;
 use clinic_proto::auth::v1::{GetUserRequest, RefreshRequest, RegisterRequest};
 use clinic_proto::records::v1::{CreatePatientRequest, Patient};
+use clinic_testdb::on_both;
 use clinic_testkit::{doctor, patient};
 
-use crate::on_both;
 use crate::operator::{ADMIN, Operator};
 
 const PASSWORD: &str = "seven-odd-words-here";

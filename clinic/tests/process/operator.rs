@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clinic_proto::auth::v1::{LoginRequest, LoginResponse};
+use clinic_testdb::{Backend, Fixture, drop_databases, postgres_server, unique_name};
 use clinic_testkit::Clients;
+use secrecy::ExposeSecret as _;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tonic::Status;
@@ -34,16 +36,27 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+impl Fixture for Operator {
+    async fn set_up(backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => Self::with_sqlite(),
+            Backend::Postgres => Self::with_postgres(),
+        }
+    }
+
+    async fn tear_down(self) {
+        self.drop_databases().await;
+    }
+}
+
 impl Operator {
     pub(crate) fn with_sqlite() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), postgres: None }
     }
 
     pub(crate) fn with_postgres() -> Self {
-        let server = std::env::var("CLINIC_TEST_POSTGRES_URL");
-        let server = server.expect("run the tests by `cargo xtask test`");
-        let prefix = format!("test_{}_", clinic_clock::Clock::system().new_id().simple());
-        Self { postgres: Some((server, prefix)), ..Self::with_sqlite() }
+        let server = postgres_server().expose_secret().to_owned();
+        Self { postgres: Some((server, format!("{}_", unique_name()))), ..Self::with_sqlite() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -117,11 +130,9 @@ impl Operator {
     }
 
     pub(crate) async fn drop_databases(&self) {
-        if self.postgres.is_some() {
-            for service in ["auth", "records", "assignment"] {
-                let name = self.database(service);
-                self.sql(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-            }
+        if let Some((server, _)) = &self.postgres {
+            let names = clinic::SERVICES.map(|(service, _)| self.database(service));
+            drop_databases(&server.as_str().into(), names).await;
         }
     }
 }

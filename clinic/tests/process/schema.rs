@@ -1,8 +1,8 @@
 //! A database that a later version of Clinic has migrated.
 
 use clinic_store::Query;
+use clinic_testdb::on_both;
 
-use crate::on_both;
 use crate::operator::{Ended, Operator};
 
 fn assert_newer(refused: &Ended) {

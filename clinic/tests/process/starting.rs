@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clinic_proto::records::v1::{CreatePatientRequest, GetPatientRequest};
+use clinic_testdb::on_both;
 use clinic_testkit::patient;
 
-use crate::on_both;
 use crate::operator::{ADMIN, Operator, mode};
 
 on_both! {

@@ -1,15 +1,13 @@
 //! Concurrent reads by [`Db::find`] share PostgreSQL statements, and nothing else.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clinic_clock::Clock;
-use clinic_store::{
-    Db, Error, Options, Origin, Query, Work, create_database_if_missing, database_url,
-};
+use clinic_store::{Backend, Db, Error, Options, Origin, Query, Work};
+use clinic_testdb::TestDatabase;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -28,36 +26,24 @@ const FILL: &str = "INSERT INTO things \
     SELECT lpad(to_hex(n), 32, '0')::uuid, 'owner ' || n, CASE WHEN n % 2 = 0 THEN 'even' END, n \
     FROM generate_series(1, $1) AS n";
 
-async fn url() -> SecretString {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let server = std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
-        panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts \
-             a PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
-        )
-    });
-    let n = COUNT.fetch_add(1, Ordering::SeqCst);
-    let name = format!("shared_reads_test_{}_{n}", std::process::id());
-    create_database_if_missing(&server.clone().into(), &name).await.unwrap();
-    database_url(&server.into(), &name)
+/// A database with things 1 to 100.
+struct Things {
+    db: Db,
+    /// A second pool, for statements that must not wait for the first.
+    other: Db,
+    _database: TestDatabase,
 }
 
 fn operator() -> Origin {
     Origin::operator(Clock::system().now())
 }
 
-async fn connect(url: &SecretString) -> Db {
-    Db::connect(&Options::new(url.clone())).await.unwrap()
-}
-
-/// Opens a database with things 1 to 100, with a second pool for statements that must not wait for
-/// the first.
-async fn things() -> (Db, Db) {
-    let url = url().await;
-    let db = connect(&url).await;
+async fn things() -> Things {
+    let database = TestDatabase::create(Backend::Postgres).await;
+    let (db, other) = (database.connect().await, database.connect().await);
     db.untracked().execute(Query::new(TABLE)).await.unwrap();
     db.untracked().execute(Query::new(FILL).bind(100_i64)).await.unwrap();
-    (db, connect(&url).await)
+    Things { db, other, _database: database }
 }
 
 /// Puts a relay before the server. Sending a number stops the relay on all connections with a lower
@@ -104,7 +90,7 @@ fn by_owner(id: usize, owner: usize) -> Query {
 /// Starts all reads. The first two are sent and wait for a lock, and the others wait for them.
 /// Calls `meanwhile` before the lock is released.
 async fn at_once(
-    (db, other): &(Db, Db),
+    Things { db, other, .. }: &Things,
     queries: impl IntoIterator<Item = Query>,
     meanwhile: impl FnOnce(&[JoinHandle<Outcome>]),
 ) -> Vec<JoinHandle<Outcome>> {
@@ -138,7 +124,8 @@ mod on {
 
         #[tokio::test]
         async fn a_single_read_sends_its_statement_unchanged() {
-            let (db, _) = things().await;
+            let things = things().await;
+            let db = &things.db;
             for n in [1, 2] {
                 let found: Option<Found> = db.find(by_owner(n, n)).await.unwrap();
                 assert_eq!(found.unwrap().2, BY_OWNER);
@@ -264,7 +251,8 @@ mod on {
 
         #[tokio::test]
         async fn a_batch_is_sent_once_more_after_its_connection_broke() {
-            let (db, other) = things().await;
+            let things = things().await;
+            let (db, other) = (&things.db, &things.other);
             let mut lock = other.work(&operator()).await.unwrap();
             lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
             let asked: Vec<_> = (1..=20)
@@ -290,10 +278,11 @@ mod on {
 
         #[tokio::test]
         async fn a_single_read_is_sent_once_more_after_its_connection_broke() {
-            let (db, other) = things().await;
+            let things = things().await;
+            let (db, other) = (&things.db, &things.other);
             let mut lock = other.work(&operator()).await.unwrap();
             lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
-            let (one, two, three) = (db.clone(), db.clone(), db);
+            let (one, two, three) = (db.clone(), db.clone(), db.clone());
             let asked = [
                 tokio::spawn(async move { one.find::<Found>(by_owner(1, 1)).await }),
                 tokio::spawn(async move { two.fetch_optional::<Found>(by_owner(1, 1)).await }),
@@ -310,9 +299,9 @@ mod on {
 
         #[tokio::test]
         async fn a_server_that_vanished_holds_no_lane() {
-            let url = url().await;
-            let (url, vanish) = behind_a_relay(&url).await;
-            let db = connect(&url).await;
+            let database = TestDatabase::create(Backend::Postgres).await;
+            let (url, vanish) = behind_a_relay(&database.url).await;
+            let db = Db::connect(&Options::new(url)).await.unwrap();
             db.untracked().execute(Query::new(TABLE)).await.unwrap();
             db.untracked().execute(Query::new(FILL).bind(2_i64)).await.unwrap();
             assert!(db.find::<Found>(by_owner(1, 1)).await.unwrap().is_some());
@@ -330,7 +319,8 @@ mod on {
 
         #[tokio::test]
         async fn a_read_that_waits_too_long_is_busy() {
-            let (db, other) = things().await;
+            let things = things().await;
+            let (db, other) = (&things.db, &things.other);
             let mut lock = other.work(&operator()).await.unwrap();
             lock.untracked(Query::new("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")).await.unwrap();
             let find = |n| {
@@ -348,7 +338,8 @@ mod on {
 
         #[tokio::test]
         async fn values_of_every_type_and_null_arrive_unchanged() {
-            let (db, _) = things().await;
+            let things = things().await;
+            let db = &things.db;
             type Values = (
                 Option<Uuid>,
                 Option<String>,
@@ -399,7 +390,8 @@ mod on {
                 n: i64,
                 owner: String,
             }
-            let (db, _) = things().await;
+            let things = things().await;
+            let db = &things.db;
             let query = |n: i64| Query::new("SELECT owner, n FROM things WHERE n = $1").bind(n);
             let find = |n: i64| {
                 let db = db.clone();
@@ -430,7 +422,8 @@ mod on {
 
         #[tokio::test]
         async fn a_read_sees_what_was_committed_before_it() {
-            let (db, other) = things().await;
+            let things = things().await;
+            let (db, other) = (&things.db, &things.other);
             for round in 1..=20_i64 {
                 let write = Query::new("UPDATE things SET nick = $1").bind(format!("{round}"));
                 other.untracked().execute(write).await.unwrap();
@@ -448,8 +441,8 @@ mod on {
 
         #[tokio::test]
         async fn a_batch_uses_the_same_index_as_a_single_read() {
-            let url = url().await;
-            let db = connect(&url).await;
+            let database = TestDatabase::create(Backend::Postgres).await;
+            let db = database.connect().await;
             db.untracked().execute(Query::new(TABLE)).await.unwrap();
             db.untracked().execute(Query::new(FILL).bind(20_000_i64)).await.unwrap();
             db.untracked().execute(Query::new("ANALYZE")).await.unwrap();
@@ -461,7 +454,7 @@ mod on {
             // A session reports its counters when it ends.
             let count = async |db: Db| {
                 db.close().await;
-                let db = connect(&url).await;
+                let db = database.connect().await;
                 let others = "SELECT COUNT(*) FROM pg_stat_activity \
                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
                 while db.fetch_one::<(i64,)>(Query::new(others)).await.unwrap().0 > 0 {

@@ -10,18 +10,11 @@ use clinic_clock::Clock;
 use clinic_identity::KeyDir;
 use clinic_net::settings::{Keys, Serving};
 use clinic_server::settings::{Answers, Common, Database};
-use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use clinic_testdb::{Backend, Fixture, drop_databases, postgres_server, unique_name};
+use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// The database that a test runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    Sqlite,
-    Postgres,
-}
 
 /// A running suite.
 pub struct Suite {
@@ -48,7 +41,7 @@ struct Defaults {
 
 /// Runs a test on a new suite.
 pub async fn run(backend: Backend, test: impl AsyncFnOnce(&Suite)) {
-    run_with(backend, |_| {}, test).await;
+    clinic_testdb::run(backend, test).await;
 }
 
 /// Runs a test on a new suite with other settings.
@@ -60,6 +53,16 @@ pub async fn run_with(
     let suite = Suite::start(backend, configure).await;
     test(&suite).await;
     suite.stop().await;
+}
+
+impl Fixture for Suite {
+    async fn set_up(backend: Backend) -> Self {
+        Self::start(backend, |_| {}).await
+    }
+
+    async fn tear_down(self) {
+        self.stop().await;
+    }
 }
 
 impl Suite {
@@ -75,7 +78,7 @@ impl Suite {
             Backend::Sqlite => None,
             Backend::Postgres => Some(postgres_server()),
         };
-        config.databases.database_prefix = format!("test_{}_", clock.new_id().simple());
+        config.databases.database_prefix = format!("{}_", unique_name());
         config.settings.database_connections = 4;
         configure(&mut config);
         let mut running = clinic::start(&config, clock.clone()).await.expect("the suite starts");
@@ -109,12 +112,9 @@ impl Suite {
         self.shutdown.cancel();
         self.server.await.unwrap();
         if let Some(server) = &self.databases.database_url {
-            let mut connection = PgConnection::connect(server.expose_secret()).await.unwrap();
-            for (service, _) in SERVICES {
-                let name = format!("{}{service}", self.databases.database_prefix);
-                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                connection.execute(AssertSqlSafe(drop)).await.unwrap();
-            }
+            let prefix = &self.databases.database_prefix;
+            let names = SERVICES.map(|(service, _)| format!("{prefix}{service}"));
+            drop_databases(server, names).await;
         }
     }
 
@@ -142,16 +142,5 @@ impl Suite {
     /// Returns a directory that is removed with the suite.
     pub fn dir(&self) -> &Path {
         self.dir.path()
-    }
-}
-
-/// Returns the URL of the server that `cargo xtask test` starts.
-fn postgres_server() -> SecretString {
-    match std::env::var("CLINIC_TEST_POSTGRES_URL") {
-        Ok(url) => url.into(),
-        Err(_) => panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
-             or skip these tests with `cargo xtask test --sqlite-only`"
-        ),
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clinic_identity::Policy;
-use clinic_testkit::on_both;
+use clinic_testkit::{Suite, on_both};
 use tonic::Status;
 
 use cases::{Case, cases};
@@ -58,7 +58,7 @@ fn a_difference_shows_the_changed_lines_only() {
     assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), ["-old", "+new"]);
 }
 
-async fn matrix(suite: &clinic_testkit::Suite) -> String {
+async fn matrix(suite: &Suite) -> String {
     let world = World::new(suite).await;
     let mut text = INTRODUCTION.to_owned();
     let mut service = "";

@@ -5,7 +5,7 @@ use clinic_proto::assignment::v1::{
     Assignment, AssignmentStatus, CreateAssignmentRequest, ListAssignmentsRequest,
 };
 use clinic_proto::records::v1::{DeleteDoctorRequest, DeletePatientRequest};
-use clinic_testkit::{assignment, doctor, failure, on_both, patient, refusal};
+use clinic_testkit::{Suite, assignment, doctor, failure, on_both, patient, refusal};
 use tonic::Code;
 
 use super::{create, create_pair, list};

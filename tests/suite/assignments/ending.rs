@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{
     Assignment, AssignmentStatus, EndAssignmentRequest, ListAssignmentsRequest,
 };
-use clinic_testkit::{failure, on_both};
+use clinic_testkit::{Suite, failure, on_both};
 use tonic::Code;
 
 use super::{create, create_pair, end, list};
@@ -42,8 +42,11 @@ on_both! {
         let made = create(&staff, [&p, &d]).await.unwrap().into_inner();
         let ended = staff.assignments().end_assignment(end(&made.id)).await.unwrap().into_inner();
         suite.clock.advance(TimeDelta::minutes(1));
-        let again = staff.assignments().end_assignment(end(&made.id)).await.unwrap().into_inner();
-        assert_eq!(again, ended);
+        for etag in ["", ended.etag.as_str()] {
+            let request = EndAssignmentRequest { id: made.id.clone(), etag: etag.into() };
+            let again = staff.assignments().end_assignment(request).await.unwrap().into_inner();
+            assert_eq!(again, ended);
+        }
         let request = EndAssignmentRequest { id: made.id, etag: made.etag };
         let stale = failure(staff.assignments().end_assignment(request).await);
         assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));

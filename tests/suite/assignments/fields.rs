@@ -5,7 +5,7 @@ use clinic_proto::assignment::v1::{
     ListAssignmentsRequest, ListDoctorPatientsRequest, ListPatientDoctorsRequest,
     UpdateAssignmentRequest,
 };
-use clinic_testkit::{assignment, fields, on_both};
+use clinic_testkit::{Suite, assignment, fields, on_both};
 
 use super::{create_pair, list, update};
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{Assignment, GetAssignmentRequest, UpdateAssignmentRequest};
-use clinic_testkit::{Account, failure, fields, on_both};
+use clinic_testkit::{Account, Suite, failure, fields, on_both};
 use tonic::Code;
 
 use super::{create_pair, end, update};

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use clinic_proto::auth::v1::{
     GetUserRequest, ReactivateUserRequest, SetUserRolesRequest, UpdateUserRequest, User,
 };
-use clinic_testkit::{failure, fields, mask, on_both, refusal};
+use clinic_testkit::{Suite, failure, fields, mask, on_both, refusal};
 use tonic::Code;
 
 fn rename(id: &str, name: &str, etag: &str) -> UpdateUserRequest {
@@ -32,9 +32,11 @@ on_both! {
     async fn only_the_owner_and_administrators_may_rename_an_account(suite: &Suite) {
         let (mine, other, admin) = (suite.staff().await, suite.staff().await, suite.admin().await);
         let mut auth = mine.clients.auth.clone();
+        suite.clock.advance(TimeDelta::seconds(1));
         let changed = auth.update_user(rename("me", " New Name ", "")).await.unwrap().into_inner();
         assert_eq!(changed.name, "New Name");
         assert_ne!(changed.etag, mine.user.etag);
+        assert_ne!(changed.updated_at, mine.user.updated_at);
         assert_eq!(User { name: mine.user.name.clone(), etag: mine.user.etag.clone(),
             updated_at: mine.user.updated_at, ..changed.clone() }, mine.user);
 
@@ -42,10 +44,12 @@ on_both! {
         let changed = admin.clients.auth.clone().update_user(by_admin).await.unwrap().into_inner();
         assert_eq!(changed.name, "Given Name");
 
-        let foreign = refusal(other.clients.auth.clone().update_user(rename(&mine.user.id, "x", "")).await);
         let never = rename(&suite.clock.new_id().to_string(), "x", "");
-        assert_eq!(foreign, refusal(other.clients.auth.clone().update_user(never).await));
-        assert_eq!(foreign.0, Code::NotFound);
+        let not_found = refusal(admin.clients.auth.clone().update_user(never.clone()).await);
+        assert_eq!(not_found.0, Code::NotFound);
+        for request in [never, rename(&mine.user.id, "x", ""), rename(&mine.user.id, "x", "v99")] {
+            assert_eq!(refusal(other.clients.auth.clone().update_user(request).await), not_found);
+        }
     }
 
     async fn an_update_that_changes_nothing_writes_nothing(suite: &Suite) {
@@ -54,7 +58,8 @@ on_both! {
         suite.clock.advance(TimeDelta::minutes(1));
         let (id, roles) = (account.user.id.clone(), account.user.roles.clone());
         for etag in [String::new(), account.user.etag.clone()] {
-            let named = auth.update_user(rename("me", &account.user.name, &etag)).await.unwrap();
+            let spaced = format!(" {} ", account.user.name);
+            let named = auth.update_user(rename("me", &spaced, etag.as_str())).await.unwrap();
             let id = || id.clone();
             let request = SetUserRolesRequest { id: id(), roles: roles.clone(), etag: etag.clone() };
             let given = users.set_user_roles(request).await.unwrap();
@@ -74,8 +79,10 @@ on_both! {
         let account = suite.staff().await;
         let mut auth = account.clients.auth.clone();
         auth.update_user(rename("me", "First", &account.user.etag)).await.unwrap();
-        let stale = failure(auth.update_user(rename("me", "Second", &account.user.etag)).await);
-        assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
+        for etag in [&*account.user.etag, "2", "v02", "x"] {
+            let stale = failure(auth.update_user(rename("me", "Second", etag)).await);
+            assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
+        }
         let now = auth.get_user(GetUserRequest { id: "me".into() }).await.unwrap().into_inner();
         assert_eq!(now.name, "First");
     }

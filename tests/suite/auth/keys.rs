@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use clinic_proto::auth::v1::{GetJwksRequest, GetUserRequest};
 use clinic_proto::records::v1::ListPatientsRequest;
-use clinic_testkit::{PASSWORD, on_both};
+use clinic_testkit::{PASSWORD, Suite, on_both};
 
 use super::login;
 

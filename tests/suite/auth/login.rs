@@ -3,7 +3,7 @@
 use clinic_proto::auth::v1::{
     DeactivateUserRequest, LoginRequest, LogoutRequest, RefreshRequest, RegisterRequest,
 };
-use clinic_testkit::{PASSWORD, failure, fields, on_both, refusal};
+use clinic_testkit::{PASSWORD, Suite, failure, fields, on_both, refusal};
 use tonic::Code;
 
 use super::{login, registration};

@@ -5,7 +5,9 @@ use clinic_identity::{Authenticated, CLAIMS_HEADER, ClaimsSigner};
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::auth::v1::register_request::Profile;
-use clinic_proto::records::v1::{Doctor, GetDoctorRequest, GetPatientRequest, ListDoctorsRequest};
+use clinic_proto::records::v1::{
+    Doctor, GetDoctorRequest, GetPatientRequest, ListDoctorsRequest, Patient,
+};
 use clinic_testkit::{Clients, PASSWORD, Suite, doctor, failure, on_both, patient};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -56,6 +58,17 @@ on_both! {
         let record = account.clients.patients.clone().get_patient(request).await.unwrap().into_inner();
         assert_eq!(record.user_id, account.user.id);
         assert_eq!(record.medical_history, patient().medical_history);
+
+        // The account decides about `user_id`, and about nothing else.
+        let other = account.user.id;
+        let given = Patient { user_id: other.clone(), email: String::new(), ..patient() };
+        let request = with_profile(Profile::Patient(given));
+        let answer = suite.anonymous().auth.register(request).await.unwrap().into_inner();
+        let mut patients = suite.with_token(&answer.tokens.unwrap().access).patients;
+        let me = GetPatientRequest { id: "me".into(), ..Default::default() };
+        let record = patients.get_patient(me).await.unwrap().into_inner();
+        assert!(record.user_id == answer.user.unwrap().id && record.user_id != other);
+        assert_eq!(record.email, "");
 
         let account = suite.unverified_doctor().await;
         let request = GetDoctorRequest { id: "me".into() };

@@ -31,6 +31,7 @@ on_both! {
         let tabs = (0..20).map(|_| refresh(suite, &account.tokens.refresh));
         let tabs: Vec<_> = join_all(tabs).await.into_iter().map(Result::unwrap).collect();
         assert!(tabs.iter().all(|tokens| tokens.refresh == tabs[0].refresh));
+        assert!(tabs.iter().all(|tokens| tokens.refresh_expires_at == tabs[0].refresh_expires_at));
         for tokens in &tabs {
             let mut auth = suite.with_token(&tokens.access).auth;
             auth.get_user(GetUserRequest { id: "me".into() }).await.unwrap();

@@ -2,7 +2,9 @@
 
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{GetUserRequest, ListUsersRequest, RegisterRequest};
-use clinic_testkit::{PASSWORD, Suite, email, failure, fields, on_both, patient, run_with};
+use clinic_testkit::{
+    Backend, PASSWORD, Suite, email, failure, fields, on_both, patient, run_with,
+};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -151,11 +153,11 @@ on_both! {
 }
 
 on_both! {
-    async fn registration_can_be_closed_for_a_role(backend: Backend) {
+    async fn registration_can_be_closed_for_a_role(backend: &Backend) {
         let narrow = |config: &mut clinic::Config| {
             config.settings.auth.registration_roles = vec![Role::Patient];
         };
-        run_with(backend, narrow, async |suite: &Suite| {
+        run_with(*backend, narrow, async |suite: &Suite| {
             for role in [Role::Unspecified, Role::Staff] {
                 let request = RegisterRequest { role: role.into(), ..registration() };
                 let refused = failure(suite.anonymous().auth.register(request).await);

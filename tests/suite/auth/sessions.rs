@@ -3,7 +3,7 @@
 use clinic_proto::auth::v1::{
     ChangePasswordRequest, ListSessionsRequest, LogoutRequest, RevokeSessionRequest, Session,
 };
-use clinic_testkit::{Account, PASSWORD, failure, fields, on_both, refusal};
+use clinic_testkit::{Account, PASSWORD, Suite, failure, fields, on_both, refusal};
 use serde_json::json;
 use tonic::Code;
 
@@ -68,7 +68,12 @@ on_both! {
         assert_eq!(sessions(&first).await.len(), 1);
         // Revoking it again changes nothing.
         assert_eq!(auth.revoke_session(request).await.unwrap().into_inner(), ended);
-        refresh(suite, &first.tokens.refresh).await.unwrap();
+        let next = refresh(suite, &first.tokens.refresh).await.unwrap();
+        // The session of the call may be revoked too.
+        let request = RevokeSessionRequest { id: sessions(&first).await.remove(0).id };
+        let ended = auth.revoke_session(request).await.unwrap().into_inner();
+        assert!(ended.current && ended.revoked_at.is_some());
+        assert!(refresh(suite, &next.refresh).await.is_err());
     }
 
     async fn revoking_another_accounts_session_gives_not_found(suite: &Suite) {
@@ -97,8 +102,16 @@ on_both! {
         }
         assert!(refresh(suite, &by_access.tokens.refresh).await.is_err());
 
-        let unknown = LogoutRequest { refresh: "A".repeat(43) };
-        suite.anonymous().auth.logout(unknown).await.unwrap();
+        // Other sessions continue, also the caller's if the refresh token is unknown.
+        let other = suite.staff().await;
+        let here = login(suite, &other.user.email, PASSWORD).await.unwrap();
+        here.clients.auth.clone().logout(LogoutRequest::default()).await.unwrap();
+        for refresh in ["A".repeat(43), "x".to_owned()] {
+            let unknown = LogoutRequest { refresh };
+            suite.anonymous().auth.logout(unknown.clone()).await.unwrap();
+            other.clients.auth.clone().logout(unknown).await.unwrap();
+        }
+        refresh(suite, &other.tokens.refresh).await.unwrap();
         let neither = suite.anonymous().auth.logout(LogoutRequest::default()).await;
         assert_eq!(failure(neither).code, Code::Unauthenticated);
     }
@@ -135,6 +148,11 @@ on_both! {
         let mut named = fields(auth.change_password(request).await);
         named.dedup();
         assert_eq!(named, ["current_password", "new_password"]);
+        let request = ChangePasswordRequest {
+            current_password: PASSWORD.into(),
+            new_password: "Robin.Miller1".into(),
+        };
+        assert_eq!(fields(auth.change_password(request).await), ["new_password"]);
         assert_eq!(fields(auth.change_password(ChangePasswordRequest::default()).await), [
             "current_password",
             "new_password"

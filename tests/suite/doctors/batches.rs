@@ -3,7 +3,7 @@
 use std::slice::from_ref;
 
 use clinic_proto::records::v1::BatchGetDoctorsRequest;
-use clinic_testkit::{doctor, fields, on_both, refusal};
+use clinic_testkit::{Suite, doctor, fields, on_both, refusal};
 
 use super::{delete, get};
 

@@ -1,7 +1,7 @@
 //! Deleting and undeleting doctors.
 
 use clinic_proto::records::v1::{Doctor, ListDoctorsRequest};
-use clinic_testkit::{doctor, failure, on_both};
+use clinic_testkit::{Suite, doctor, failure, on_both};
 use tonic::Code;
 
 use super::{delete, get, list, undelete, update};

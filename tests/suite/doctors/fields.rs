@@ -4,7 +4,7 @@ use clinic_proto::records::v1::{
     BatchGetDoctorsRequest, CreateDoctorRequest, DeleteDoctorRequest, Doctor, ListDoctorsRequest,
     UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
 };
-use clinic_testkit::{doctor, failure, fields, on_both};
+use clinic_testkit::{Suite, doctor, failure, fields, on_both};
 
 use super::{get, list, update};
 

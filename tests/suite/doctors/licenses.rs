@@ -1,7 +1,7 @@
 //! License numbers are unique among doctors that are not deleted.
 
 use clinic_proto::records::v1::{CreateDoctorRequest, Doctor, ListDoctorsRequest};
-use clinic_testkit::{doctor, on_both};
+use clinic_testkit::{Suite, doctor, on_both};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, UpdateDoctorRequest};
-use clinic_testkit::{doctor, failure, fields, mask, on_both};
+use clinic_testkit::{Suite, doctor, failure, fields, mask, on_both};
 use tonic::Code;
 
 use super::{get, update};

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, ListPatientsRequest, VerifyDoctorRequest};
-use clinic_testkit::{doctor, failure, on_both, patient};
+use clinic_testkit::{Account, Suite, doctor, failure, on_both, patient};
 use tonic::Code;
 
 use super::{delete, get, update};
@@ -51,14 +51,47 @@ on_both! {
         assert_eq!((stale.code, stale.reason.as_str()), (Code::Aborted, "STALE_ETAG"));
     }
 
-    async fn only_administrators_may_verify_doctors(suite: &Suite) {
-        let house = suite.unverified_doctor().await;
-        for account in [&house, &suite.staff().await, &suite.patient().await] {
-            let refused = failure(account.doctors().verify_doctor(verify(&house.profile_id)).await);
-            assert_eq!(refused.reason, "ROLE_REQUIRED");
+    async fn changing_the_license_or_specialization_ends_the_verification(suite: &Suite) {
+        let (house, admin) = (suite.verified_doctor().await, suite.admin().await);
+        let made = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
+        let with = |license: &str, specialization: &str| Doctor {
+            license_number: license.into(),
+            specialization: specialization.into(),
+            etag: String::new(),
+            ..made.clone()
+        };
+        let change = async |by: &Account, doctor: Doctor, paths: &[&str]| {
+            let answer = by.doctors().update_doctor(update(&made.id, doctor, paths)).await;
+            answer.unwrap().into_inner().verified
+        };
+        // No change: the same value, another case of the same value, or a field that the mask omits.
+        let same = with(&made.license_number, "CARDIOLOGY");
+        assert!(change(&house, same.clone(), &[]).await);
+        assert!(change(&house, same.clone(), &["*"]).await);
+        let other = with("OTHER", "Surgery");
+        assert!(change(&house, other.clone(), &["email"]).await);
+        // An ADMIN confirms the values that they write.
+        assert!(change(&admin, other, &[]).await);
+        for (paths, license, specialization) in [
+            (&["license_number"][..], "L2", ""),
+            (&["specialization"], "", "Oncology"),
+            (&[], "L3", ""),
+            (&["*"], "L3", "Surgery"),
+        ] {
+            assert!(!change(&house, with(license, specialization), paths).await, "{paths:?}");
+            // Another change of the profile does not verify it.
+            assert!(!change(&house, same.clone(), &["email"]).await, "{paths:?}");
+            admin.doctors().verify_doctor(verify(&made.id)).await.unwrap();
         }
-        let mine = house.doctors().get_doctor(get("me")).await.unwrap().into_inner();
-        assert!(!mine.verified);
+    }
+
+    async fn an_update_by_the_owner_does_not_end_the_verification(suite: &Suite) {
+        let (staff, admin) = (suite.staff().await, suite.admin().await);
+        let made = staff.create_doctor(doctor()).await;
+        admin.doctors().verify_doctor(verify(&made.id)).await.unwrap();
+        let change = Doctor { etag: String::new(), qualifications: "PhD".into(), ..made.clone() };
+        let changed = staff.doctors().update_doctor(update(&made.id, change, &["*"])).await;
+        assert!(changed.unwrap().into_inner().verified);
     }
 
     async fn verifying_with_the_etag_of_an_older_profile_is_refused(suite: &Suite) {

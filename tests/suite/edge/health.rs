@@ -38,9 +38,13 @@ async fn the_gateway_reports_serving_only_if_every_service_serves() {
         assert_eq!(ask("no.such.Service").await.unwrap_err().code(), Code::NotFound);
         // A routed service need not support health checks.
         assert_eq!(ask(SERVICE).await.unwrap(), ServingStatus::Unknown);
-        let ready = async || send(gateway.address, "GET", "/readyz", &[], b"").await.status;
-        assert_eq!(ready().await, 503);
-        assert_eq!(send(gateway.address, "GET", "/livez", &[], b"").await.status, 200);
+        let page = async |path| {
+            let answer = send(gateway.address, "GET", path, &[], b"").await;
+            (answer.status, String::from_utf8(answer.body).unwrap())
+        };
+        let ok = (200, "ok\n".to_owned());
+        assert_eq!(page("/readyz").await.0, 503);
+        assert_eq!(page("/livez").await, ok);
 
         let mut watcher = HealthClient::new(gateway.channel().await);
         let mut states = watcher.watch(of("")).await.unwrap().into_inner();
@@ -52,7 +56,7 @@ async fn the_gateway_reports_serving_only_if_every_service_serves() {
         let next = next.await.unwrap().unwrap().unwrap();
         assert_eq!(next.status(), ServingStatus::Serving);
         assert_eq!(ask("").await.unwrap(), ServingStatus::Serving);
-        assert_eq!(ready().await, 200);
+        assert_eq!(page("/readyz").await, ok);
         records.cancel();
         let next = tokio::time::timeout(std::time::Duration::from_secs(20), states.message());
         let next = next.await.unwrap().unwrap().unwrap();

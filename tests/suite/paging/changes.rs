@@ -10,7 +10,7 @@ use clinic_proto::assignment::v1::{
 use clinic_proto::records::v1::{
     CreatePatientRequest, DeletePatientRequest, ListPatientsRequest, Patient, UpdatePatientRequest,
 };
-use clinic_testkit::{Account, doctor, on_both, patient};
+use clinic_testkit::{Account, Suite, doctor, on_both, patient};
 
 use super::List;
 

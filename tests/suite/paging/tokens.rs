@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use clinic_proto::access::v1::Role;
 use clinic_proto::assignment::v1::{AssignmentStatus, ListAssignmentsRequest};
 use clinic_proto::records::v1::{ListDoctorsRequest, ListPatientsRequest};
-use clinic_testkit::{doctor, failure, on_both, patient};
+use clinic_testkit::{Suite, doctor, failure, on_both, patient};
 use tonic::{Code, Response, Status};
 
 use super::{List, fill_lists};

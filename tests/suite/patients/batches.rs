@@ -1,7 +1,7 @@
 //! BatchGetPatients.
 
 use clinic_proto::records::v1::{BatchGetPatientsRequest, Patient};
-use clinic_testkit::{Account, fields, on_both, patient, refusal};
+use clinic_testkit::{Account, Suite, fields, on_both, patient, refusal};
 
 use super::{delete, get};
 

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clinic_proto::records::v1::{
     BatchGetPatientsRequest, ListPatientsRequest, Patient, UndeletePatientRequest,
 };
-use clinic_testkit::{failure, on_both, patient};
+use clinic_testkit::{Suite, failure, on_both, patient};
 use tonic::Code;
 
 use super::{delete, get, list};
@@ -90,6 +90,10 @@ on_both! {
         let page = doctor.patients().list_patients(with_deleted()).await.unwrap().into_inner();
         let ids: Vec<_> = page.patients.into_iter().map(|patient| patient.id).collect();
         assert_eq!((ids, page.total_size), (vec![kept.id], Some(1)));
+        // Patients may not undelete their own record.
+        let ann = suite.patient().await;
+        suite.admin().await.patients().delete_patient(delete(&ann.profile_id)).await.unwrap();
+        assert!(list(&ann, with_deleted()).await.is_empty());
     }
 
     async fn an_administrator_may_undelete_the_patients_of_staff(suite: &Suite) {

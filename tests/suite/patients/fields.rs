@@ -5,7 +5,8 @@ use clinic_proto::records::v1::{
     BatchGetPatientsRequest, CreatePatientRequest, DeletePatientRequest, ListPatientsRequest,
     Patient, UndeletePatientRequest, UpdatePatientRequest,
 };
-use clinic_testkit::{failure, fields, on_both, patient};
+use clinic_testkit::{Suite, failure, fields, on_both, patient};
+use tonic::Code;
 
 use super::{get, list, named, update};
 
@@ -190,6 +191,9 @@ on_both! {
         let made = auth.create_patient(again.clone()).await.unwrap().into_inner();
         assert_eq!((&made.owner_id, &made.user_id), (&String::new(), &staff.user.id));
         assert_eq!(auth.create_patient(again).await.unwrap().into_inner(), made);
+        // An account has one record.
+        let second = failure(auth.create_patient(create(mine)).await);
+        assert_eq!((second.code, second.reason.as_str()), (Code::AlreadyExists, "ALREADY_EXISTS"));
     }
 
     async fn missing_or_malformed_request_fields_are_reported(suite: &Suite) {

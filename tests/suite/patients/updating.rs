@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Patient, PatientView, UpdatePatientRequest};
-use clinic_testkit::{failure, fields, mask, on_both, patient};
+use clinic_testkit::{Suite, failure, fields, mask, on_both, patient};
 use tonic::Code;
 
 use super::{delete, get, named, update};

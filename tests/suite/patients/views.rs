@@ -4,7 +4,7 @@ use clinic_proto::records::v1::{
     BatchGetPatientsRequest, DeleteDoctorRequest, GetPatientRequest, ListPatientsRequest, Patient,
     PatientView,
 };
-use clinic_testkit::{Account, failure, on_both, patient};
+use clinic_testkit::{Account, Suite, failure, on_both, patient};
 use tonic::Code;
 
 use super::{get, list};
@@ -106,13 +106,6 @@ on_both! {
         assert_eq!(list(&ann, ListPatientsRequest::default()).await, [mine]);
         let answer = ann.patients().get_patient(get(&bob.profile_id)).await;
         assert_eq!(failure(answer).code, Code::NotFound);
-    }
-
-    async fn the_id_me_is_not_found_for_callers_without_a_patient_record(suite: &Suite) {
-        for account in [suite.staff().await, suite.admin().await, suite.verified_doctor().await] {
-            let answer = account.patients().get_patient(get("me")).await;
-            assert_eq!(failure(answer).code, Code::NotFound);
-        }
     }
 
     async fn staff_and_patients_list_only_their_own_patients(suite: &Suite) {

@@ -5,7 +5,6 @@
 mod writes;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clinic_clock::Clock;
@@ -13,9 +12,9 @@ use clinic_store::idempotency::{self, CreateError, Request};
 use clinic_store::page::{Cursor, InvalidPageToken, Tokens};
 use clinic_store::{
     Backend, ConnectError, Db, Error, Insert, Options, Origin, Query, SchemaError, check_schema,
-    create_database_if_missing, database_url, migrate,
+    migrate,
 };
-use secrecy::SecretString;
+use clinic_testdb::{Fixture, TestDatabase, on_both};
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use uuid::Uuid;
@@ -76,70 +75,26 @@ fn schema() -> Migrator {
     Migrator::with_migrations(vec![migration(1, "things", SCHEMA)])
 }
 
-/// A database for one test. An SQLite file is removed with its directory.
-struct Scratch {
-    url: SecretString,
-    _directory: tempfile::TempDir,
-}
+/// A new database.
+struct Scratch(TestDatabase);
 
-async fn scratch(postgres: Option<&str>) -> Scratch {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let directory = tempfile::tempdir().unwrap();
-    let url = match postgres {
-        None => format!("sqlite:{}", directory.path().join("data/test.db").display()).into(),
-        Some(server) => {
-            let n = COUNT.fetch_add(1, Ordering::SeqCst);
-            let name = format!("store_test_{}_{n}", std::process::id());
-            let server = SecretString::from(server);
-            create_database_if_missing(&server, &name).await.unwrap();
-            create_database_if_missing(&server, &name).await.unwrap();
-            database_url(&server, &name)
-        }
-    };
-    Scratch { url, _directory: directory }
+impl Fixture for Scratch {
+    async fn set_up(backend: Backend) -> Self {
+        Self(TestDatabase::create(backend).await)
+    }
 }
 
 impl Scratch {
     async fn empty(&self) -> Db {
-        Db::connect(&Options::new(self.url.clone())).await.unwrap()
+        self.0.connect().await
     }
 
+    /// Opens the database with the tables of [`SCHEMA`].
     async fn db(&self) -> Db {
         let db = self.empty().await;
         migrate(&db, &schema()).await.unwrap();
         db
     }
-}
-
-/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
-/// that is skipped silently proves nothing.
-fn postgres_server() -> String {
-    std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
-        panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run the tests by `cargo xtask test`, which starts \
-             a PostgreSQL, or leave these out by `cargo xtask test --sqlite-only`"
-        )
-    })
-}
-
-/// Defines each test for both databases, in modules, because xtask selects tests by `::sqlite` and
-/// `::postgres` in their names.
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on {
-            mod sqlite {
-                $(#[tokio::test] async fn $name() {
-                    crate::$name(&crate::scratch(None).await).await;
-                })*
-            }
-            mod postgres {
-                $(#[tokio::test] async fn $name() {
-                    let server = crate::postgres_server();
-                    crate::$name(&crate::scratch(Some(&server)).await).await;
-                })*
-            }
-        }
-    };
 }
 
 on_both! {
@@ -529,14 +484,14 @@ mod only_on {
     mod postgres {
         use std::time::Duration;
 
-        use clinic_store::{Query, migrate};
+        use clinic_store::{Query, create_database_if_missing, database_url, migrate};
+        use clinic_testdb::{Fixture as _, drop_databases, postgres_server, unique_name};
         use secrecy::ExposeSecret as _;
         use sqlx::migrate::Migrator;
 
         use crate::operator;
         use crate::{
-            ConnectError, Db, Error, Options, count, database_url, insert, migration,
-            postgres_server, schema, scratch,
+            Backend, ConnectError, Db, Error, Options, Scratch, count, insert, migration, schema,
         };
 
         async fn setting(db: &Db, show: &'static str) -> String {
@@ -544,9 +499,16 @@ mod only_on {
             found.into_iter().next().unwrap().0
         }
 
+        /// Returns a URL whose sessions have a setting, as `name=value`.
+        fn with_setting(url: &str, setting: &str) -> String {
+            let (name, value) = setting.split_once('=').unwrap();
+            let with = if url.contains('?') { '&' } else { '?' };
+            format!("{url}{with}options[{name}]={value}")
+        }
+
         #[tokio::test]
         async fn sessions_have_timeouts_and_migrations_have_none() {
-            let scratch = scratch(Some(&postgres_server())).await;
+            let scratch = Scratch::set_up(Backend::Postgres).await;
             let db = scratch.db().await;
             assert_eq!(setting(&db, "SHOW statement_timeout").await, "1min");
             assert_eq!(setting(&db, "SHOW idle_in_transaction_session_timeout").await, "1min");
@@ -560,9 +522,7 @@ mod only_on {
 
         #[tokio::test]
         async fn the_url_may_set_other_timeouts() {
-            let server = postgres_server();
-            let with = if server.contains('?') { '&' } else { '?' };
-            let url = format!("{server}{with}options[statement_timeout]=7s");
+            let url = with_setting(postgres_server().expose_secret(), "statement_timeout=7s");
             let db = Db::connect(&Options::new(url)).await.unwrap();
             assert_eq!(setting(&db, "SHOW statement_timeout").await, "7s");
             assert_eq!(setting(&db, "SHOW idle_in_transaction_session_timeout").await, "1min");
@@ -570,9 +530,9 @@ mod only_on {
 
         #[tokio::test]
         async fn a_pool_in_use_is_busy_not_unavailable() {
-            let scratch = scratch(Some(&postgres_server())).await;
+            let scratch = Scratch::set_up(Backend::Postgres).await;
             scratch.db().await.close().await;
-            let options = Options { max_connections: 1, ..Options::new(scratch.url.clone()) };
+            let options = Options { max_connections: 1, ..Options::new(scratch.0.url.clone()) };
             let db = Db::connect(&options).await.unwrap();
             let mut work = db.work(&operator()).await.unwrap();
             work.untracked(insert(1, "a", None, 0)).await.unwrap();
@@ -585,19 +545,17 @@ mod only_on {
 
         #[tokio::test]
         async fn an_ended_session_is_unavailable_and_the_next_one_works() {
-            let scratch = scratch(Some(&postgres_server())).await;
+            let scratch = Scratch::set_up(Backend::Postgres).await;
             scratch.db().await.close().await;
-            let mut options = Options { max_connections: 1, ..Options::new(scratch.url.clone()) };
+            let mut options = Options { max_connections: 1, ..Options::new(scratch.0.url.clone()) };
             let db = Db::connect(&options).await.unwrap();
             let end = Query::new("SELECT pg_terminate_backend(pg_backend_pid())");
             let ended = db.fetch_one::<(bool,)>(end).await;
             assert!(matches!(ended, Err(Error::Unavailable(_))), "{ended:?}");
             assert_eq!(count(&db).await, 0);
 
-            let url = scratch.url.expose_secret();
-            let with = if url.contains('?') { '&' } else { '?' };
-            let bound = "options[idle_in_transaction_session_timeout]=50ms";
-            options.url = format!("{url}{with}{bound}").into();
+            let bound = "idle_in_transaction_session_timeout=50ms";
+            options.url = with_setting(scratch.0.url.expose_secret(), bound).into();
             let db = Db::connect(&options).await.unwrap();
             let mut work = db.work(&operator()).await.unwrap();
             work.untracked(insert(1, "a", None, 0)).await.unwrap();
@@ -611,7 +569,7 @@ mod only_on {
 
         #[tokio::test]
         async fn several_connections_to_a_standby_fail_only_one_write() {
-            let scratch = scratch(Some(&postgres_server())).await;
+            let scratch = Scratch::set_up(Backend::Postgres).await;
             let db = scratch.db().await;
             let mut held = Vec::new();
             for _ in 0..4 {
@@ -633,14 +591,14 @@ mod only_on {
 
         #[tokio::test]
         async fn a_read_only_server_is_not_ready_until_it_accepts_writes() {
-            let scratch = scratch(Some(&postgres_server())).await;
+            let scratch = Scratch::set_up(Backend::Postgres).await;
             let db = scratch.db().await;
             db.check().await.unwrap();
             let (name,): (String,) =
                 db.fetch_one(Query::new("SELECT current_database()::text")).await.unwrap();
             let set = async |what: &str| {
-                let url =
-                    format!("{}?options[default_transaction_read_only]=off", postgres_server());
+                let server = postgres_server();
+                let url = with_setting(server.expose_secret(), "default_transaction_read_only=off");
                 let db = Db::connect(&Options::new(url)).await.unwrap();
                 let sql = format!("ALTER DATABASE {name} {what}");
                 db.untracked().execute(Query::new(sql.leak())).await.unwrap();
@@ -665,9 +623,9 @@ mod only_on {
         #[tokio::test]
         async fn a_proxy_that_accepts_and_closes_makes_the_database_unavailable() {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let scratch = scratch(Some(&postgres_server())).await;
+            let scratch = Scratch::set_up(Backend::Postgres).await;
             scratch.db().await.close().await;
-            let url = scratch.url.expose_secret().to_owned();
+            let url = scratch.0.url.expose_secret().to_owned();
             let (head, rest) = url.split_once('@').unwrap();
             let (server, database) = rest.split_once('/').unwrap();
             let proxied = format!("{head}@{}/{database}", listener.local_addr().unwrap());
@@ -700,8 +658,17 @@ mod only_on {
         }
 
         #[tokio::test]
+        async fn creating_an_existing_database_changes_nothing() {
+            let (server, name) = (postgres_server(), unique_name());
+            for _ in 0..2 {
+                create_database_if_missing(&server, &name).await.unwrap();
+            }
+            drop_databases(&server, [name]).await;
+        }
+
+        #[tokio::test]
         async fn a_missing_database_has_a_separate_error() {
-            let missing = database_url(&postgres_server().into(), "no_such_database");
+            let missing = database_url(&postgres_server(), "no_such_database");
             let error = match Db::connect(&Options::new(missing)).await {
                 Ok(_) => panic!("there is no such database"),
                 Err(error) => error,
@@ -716,9 +683,9 @@ mod only_on {
 async fn only_the_owner_may_read_the_files() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let scratch = scratch(None).await;
+    let scratch = Scratch::set_up(Backend::Sqlite).await;
     let db = scratch.db().await;
-    let path = secrecy::ExposeSecret::expose_secret(&scratch.url).to_owned();
+    let path = secrecy::ExposeSecret::expose_secret(&scratch.0.url).to_owned();
     let path = PathBuf::from(path.strip_prefix("sqlite:").unwrap());
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&path) & 0o777, 0o600);

@@ -4,20 +4,16 @@ mod lists;
 mod migrating;
 mod writes;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use clinic_clock::Clock;
 use clinic_identity::{Claims, Principal, User};
 use clinic_net::{Context, settings};
 use clinic_proto::access::v1::Role;
-use clinic_proto::assignment::v1::{
-    self as proto, EndAssignmentRequest, GetAssignmentRequest, UpdateAssignmentRequest,
-};
+use clinic_proto::assignment::v1::{self as proto, EndAssignmentRequest, GetAssignmentRequest};
 use clinic_resource::{Error as ResourceError, New, Scope, write};
 use clinic_store::idempotency::Request;
-use clinic_store::{Db, Options, Query, create_database_if_missing, database_url, migrate, page};
+use clinic_store::{Backend, Db, Query, migrate, page};
 use clinic_stubs::assignment::v1::AssignmentServiceHandler as _;
+use clinic_testdb::{Fixture, TestDatabase, on_both};
 use http::HeaderValue;
 use uuid::Uuid;
 
@@ -27,63 +23,20 @@ use crate::error::Error;
 use crate::records_client::RecordsClient;
 use crate::scopes;
 
-/// A database. The directory of SQLite's file is removed on drop.
-#[derive(Clone)]
+/// A new database.
 struct Scratch {
     db: Db,
     clock: Clock,
-    _directory: Arc<tempfile::TempDir>,
+    _database: TestDatabase,
 }
 
-async fn scratch(postgres: Option<&str>) -> Scratch {
-    let scratch = without_tables(postgres).await;
-    migrate(&scratch.db, &crate::MIGRATIONS).await.unwrap();
-    scratch
+impl Fixture for Scratch {
+    async fn set_up(backend: Backend) -> Self {
+        let scratch = Self::without_tables(backend).await;
+        migrate(&scratch.db, &crate::MIGRATIONS).await.unwrap();
+        scratch
+    }
 }
-
-async fn without_tables(postgres: Option<&str>) -> Scratch {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let directory = tempfile::tempdir().unwrap();
-    let url = match postgres {
-        None => format!("sqlite:{}", directory.path().join("test.db").display()).into(),
-        Some(server) => {
-            let n = COUNT.fetch_add(1, Ordering::SeqCst);
-            let name = format!("assignment_test_{}_{n}", std::process::id());
-            create_database_if_missing(&server.into(), &name).await.unwrap();
-            database_url(&server.into(), &name)
-        }
-    };
-    let db = Db::connect(&Options::new(url)).await.unwrap();
-    Scratch { db, clock: Clock::movable(), _directory: directory.into() }
-}
-
-/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
-/// that is silently skipped proves nothing.
-fn postgres_server() -> String {
-    std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
-        panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
-             or skip these tests with `cargo xtask test --sqlite-only`"
-        )
-    })
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() {
-                super::$name(&super::scratch(None).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() {
-                let server = crate::assignments::tests::postgres_server();
-                super::$name(&super::scratch(Some(&server)).await).await;
-            })*
-        }
-    };
-}
-use on_both;
 
 /// First account id of the members of staff who own the patients.
 const OWNER: u128 = 1000;
@@ -109,6 +62,11 @@ fn scope(principal: &Principal) -> Scope {
 }
 
 impl Scratch {
+    async fn without_tables(backend: Backend) -> Self {
+        let database = TestDatabase::create(backend).await;
+        Self { db: database.connect().await, clock: Clock::movable(), _database: database }
+    }
+
     /// Returns the service. Records is unavailable: none of these tests calls it.
     async fn service(&self) -> Assignments {
         let records =
@@ -155,35 +113,14 @@ impl Scratch {
         self.service().await.get_assignment(&self.call(by), request).await
     }
 
-    /// Updates the fields that the assignment gives, with its etag.
-    async fn update(
-        &self,
-        by: &Principal,
-        id: &str,
-        assignment: proto::Assignment,
-    ) -> Result<proto::Assignment, Error> {
-        let assignment = Some(assignment);
-        let request = UpdateAssignmentRequest { id: id.to_owned(), assignment, update_mask: None };
-        self.service().await.update_assignment(&self.call(by), request).await
-    }
-
-    async fn end(&self, by: &Principal, id: &str, etag: &str) -> Result<proto::Assignment, Error> {
-        let request = EndAssignmentRequest { id: id.to_owned(), etag: etag.to_owned() };
-        self.service().await.end_assignment(&self.call(by), request).await
-    }
-
-    async fn count(&self) -> i64 {
-        let query = Query::new("SELECT COUNT(*) FROM assignments");
-        self.db.fetch_one::<(i64,)>(query).await.unwrap().0
+    async fn end(&self, id: &str) -> Result<proto::Assignment, Error> {
+        let request = EndAssignmentRequest { id: id.to_owned(), etag: String::new() };
+        self.service().await.end_assignment(&self.call(&admin()), request).await
     }
 }
 
 fn is_not_found<T>(result: Result<T, Error>) -> bool {
     matches!(result.err(), Some(Error::Resource(ResourceError::NotFound)))
-}
-
-fn is_stale<T>(result: Result<T, Error>) -> bool {
-    matches!(result.err(), Some(Error::Resource(ResourceError::Stale)))
 }
 
 /// Returns the error. Unlike `unwrap_err`, does not require `T: Debug`.

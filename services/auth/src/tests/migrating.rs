@@ -6,24 +6,12 @@ use sqlx::migrate::Migrator;
 use super::*;
 use crate::tokens::RefreshToken;
 
-mod sqlite {
-    #[tokio::test]
-    async fn sessions_outlive_the_move_of_their_tokens() {
-        super::sessions_outlive_the_move_of_their_tokens(None).await;
-    }
-}
-
-mod postgres {
-    #[tokio::test]
-    async fn sessions_outlive_the_move_of_their_tokens() {
-        let server = crate::tests::postgres_server();
-        super::sessions_outlive_the_move_of_their_tokens(Some(&server)).await;
-    }
-}
+on_both! { sessions_outlive_the_move_of_their_tokens }
 
 /// Migration 0003 replaces the table of all refresh tokens with a table of used ones.
-async fn sessions_outlive_the_move_of_their_tokens(postgres: Option<&str>) {
-    let (db, directory) = database(postgres).await;
+async fn sessions_outlive_the_move_of_their_tokens(backend: &Backend) {
+    let database = TestDatabase::create(*backend).await;
+    let db = database.connect().await;
     let before = crate::MIGRATIONS.iter().filter(|migration| migration.version < 3);
     migrate(&db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
     // Ahead of the tests' clock, which keeps running, in case the machine is slow.
@@ -47,7 +35,7 @@ async fn sessions_outlive_the_move_of_their_tokens(postgres: Option<&str>) {
     // The only token of this session expired and was deleted.
     session(&db, user, now - TimeDelta::days(8)).await;
 
-    let suite = suite_over(db, directory).await;
+    let suite = Suite::over(database, db).await;
     assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 5);
     assert_eq!(suite.refresh(&used.text()).await.unwrap().refresh, successor.text());
     for token in [first, second, successor] {

@@ -1,7 +1,6 @@
 //! Tests of the service with a real database, on SQLite and on PostgreSQL. The suite's tests cover
 //! the wire, the access rules and the validation of messages.
 
-mod accounts;
 mod administration;
 mod migrating;
 mod passwords;
@@ -11,7 +10,6 @@ mod registration;
 mod sessions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -24,9 +22,8 @@ use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{
     LoginRequest, RefreshRequest, RefreshResponse, RegisterRequest, Tokens, User,
 };
-use clinic_store::{
-    Db, Options, Origin, Query, create_database_if_missing, database_url, migrate, page,
-};
+use clinic_store::{Backend, Db, Origin, Query, migrate, page};
+use clinic_testdb::{Fixture, TestDatabase, on_both};
 use http::HeaderValue;
 use secrecy::SecretString;
 use tonic::{Code, Status};
@@ -44,88 +41,16 @@ pub(super) struct Suite {
     pub(super) records: Records,
     pub(super) clock: Clock,
     verifier: AccessVerifier,
-    _directory: tempfile::TempDir,
+    _database: TestDatabase,
 }
 
-pub(super) async fn suite(postgres: Option<&str>) -> Suite {
-    let (db, directory) = database(postgres).await;
-    suite_over(db, directory).await
+impl Fixture for Suite {
+    async fn set_up(backend: Backend) -> Self {
+        let database = TestDatabase::create(backend).await;
+        let db = database.connect().await;
+        Self::over(database, db).await
+    }
 }
-
-/// Returns an empty database.
-pub(super) async fn database(postgres: Option<&str>) -> (Db, tempfile::TempDir) {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let directory = tempfile::tempdir().unwrap();
-    let url = match postgres {
-        None => format!("sqlite:{}", directory.path().join("auth.db").display()).into(),
-        Some(server) => {
-            let n = COUNT.fetch_add(1, Ordering::SeqCst);
-            let name = format!("auth_test_{}_{n}", std::process::id());
-            create_database_if_missing(&server.into(), &name).await.unwrap();
-            database_url(&server.into(), &name)
-        }
-    };
-    (Db::connect(&Options::new(url)).await.unwrap(), directory)
-}
-
-pub(super) async fn suite_over(db: Db, directory: tempfile::TempDir) -> Suite {
-    migrate(&db, &crate::MIGRATIONS).await.unwrap();
-    let clock = Clock::movable();
-    let keys = KeyDir::new(directory.path().join("keys"));
-    keys.init(&clock).unwrap();
-    let records = Records::start(ClaimsVerifier::open(&keys, clock.clone()).unwrap()).await;
-    let upstream = settings::upstream("records", &records.url).unwrap();
-    let claims = ClaimsSigner::open(&keys, "auth", clock.clone()).unwrap();
-    let verifier = AccessVerifier::new(clock.clone());
-    let settings = Settings {
-        issuer: "clinic".to_owned(),
-        access_ttl: Duration::from_secs(15 * 60),
-        refresh_ttl: Duration::from_secs(7 * 24 * 60 * 60),
-        registration_roles: vec![Role::Staff, Role::Doctor, Role::Patient],
-    };
-    let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
-    let access = AccessSigner::open(&keys, issuer, ttl, clock.clone()).unwrap();
-    verifier.set_keys(access.jwks());
-    let auth = Arc::new(Auth {
-        pages: page::Tokens::open(&db).await.unwrap(),
-        db,
-        clock: clock.clone(),
-        skew: Skew::new(clock.clone()),
-        hasher: password::Hasher::new().unwrap(),
-        access,
-        records: users::RecordsClient::new(upstream, claims),
-        settings,
-    });
-    Suite { auth, records, clock, verifier, _directory: directory }
-}
-
-/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
-/// that is silently skipped proves nothing.
-pub(super) fn postgres_server() -> String {
-    std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
-        panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
-             or skip these tests with `cargo xtask test --sqlite-only`"
-        )
-    })
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test] async fn $name() {
-                super::$name(crate::tests::suite(None).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
-                let server = crate::tests::postgres_server();
-                super::$name(crate::tests::suite(Some(&server)).await).await;
-            })*
-        }
-    };
-}
-pub(super) use on_both;
 
 /// A signed-in account.
 pub(super) struct Account {
@@ -165,6 +90,38 @@ pub(super) fn fields(error: Error) -> Vec<String> {
 }
 
 impl Suite {
+    /// Starts the service on a database, which may have older tables.
+    pub(super) async fn over(database: TestDatabase, db: Db) -> Self {
+        migrate(&db, &crate::MIGRATIONS).await.unwrap();
+        let clock = Clock::movable();
+        let keys = KeyDir::new(database.directory().join("keys"));
+        keys.init(&clock).unwrap();
+        let records = Records::start(ClaimsVerifier::open(&keys, clock.clone()).unwrap()).await;
+        let upstream = settings::upstream("records", &records.url).unwrap();
+        let claims = ClaimsSigner::open(&keys, "auth", clock.clone()).unwrap();
+        let verifier = AccessVerifier::new(clock.clone());
+        let settings = Settings {
+            issuer: "clinic".to_owned(),
+            access_ttl: Duration::from_secs(15 * 60),
+            refresh_ttl: Duration::from_secs(7 * 24 * 60 * 60),
+            registration_roles: vec![Role::Staff, Role::Doctor, Role::Patient],
+        };
+        let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
+        let access = AccessSigner::open(&keys, issuer, ttl, clock.clone()).unwrap();
+        verifier.set_keys(access.jwks());
+        let auth = Arc::new(Auth {
+            pages: page::Tokens::open(&db).await.unwrap(),
+            db,
+            clock: clock.clone(),
+            skew: Skew::new(clock.clone()),
+            hasher: password::Hasher::new().unwrap(),
+            access,
+            records: users::RecordsClient::new(upstream, claims),
+            settings,
+        });
+        Self { auth, records, clock, verifier, _database: database }
+    }
+
     pub(super) fn principal(&self, access: &str) -> Principal {
         self.verifier.verify(access).unwrap().principal.clone()
     }
@@ -238,7 +195,7 @@ impl Suite {
         struct Line {
             detail: String,
         }
-        if self.auth.db.backend() == clinic_store::Backend::Sqlite {
+        if self.auth.db.backend() == Backend::Sqlite {
             let plan: Vec<Line> =
                 self.auth.db.untracked().fetch_all(Query::new(explain)).await.unwrap();
             assert!(plan.iter().any(|line| line.detail.contains(index)));

@@ -35,7 +35,6 @@ pub(crate) struct Kept {
 pub(crate) struct Records {
     pub(crate) url: String,
     pub(crate) kept: Arc<Mutex<Kept>>,
-    server: tokio::task::JoinHandle<()>,
 }
 
 impl Records {
@@ -48,13 +47,8 @@ impl Records {
             .add_service(Patients(fake.clone()))
             .add_service(Doctors(fake))
             .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
-        let server = tokio::spawn(async move { server.await.unwrap() });
-        Self { url, kept, server }
-    }
-
-    pub(crate) async fn stop(&mut self) {
-        self.server.abort();
-        assert!((&mut self.server).await.unwrap_err().is_cancelled());
+        tokio::spawn(async move { server.await.unwrap() });
+        Self { url, kept }
     }
 
     pub(crate) fn refuse(&self, status: Status) {

@@ -3,10 +3,11 @@
 use clinic_proto::records::v1::{
     DeletePatientRequest, Patient, UndeletePatientRequest, UpdatePatientRequest,
 };
-use clinic_store::{ChangeKind, Journal, Origin, Query, migrate};
+use clinic_store::{Backend, ChangeKind, Journal, Origin, Query, migrate};
 use clinic_stubs::records::v1::PatientServiceHandler as _;
+use clinic_testdb::{TestDatabase, on_both};
 
-use super::{a_patient, database, records_over, staff};
+use super::{Records, a_patient, staff};
 
 struct Entries;
 
@@ -24,27 +25,15 @@ impl Journal for Entries {
     }
 }
 
-mod sqlite {
-    #[tokio::test]
-    async fn every_change_of_a_patient_leaves_an_entry() {
-        super::every_change_of_a_patient_leaves_an_entry(None).await;
-    }
-}
+on_both! { every_change_of_a_patient_leaves_an_entry }
 
-mod postgres {
-    #[tokio::test]
-    async fn every_change_of_a_patient_leaves_an_entry() {
-        let server = crate::tests::postgres_server();
-        super::every_change_of_a_patient_leaves_an_entry(Some(&server)).await;
-    }
-}
-
-async fn every_change_of_a_patient_leaves_an_entry(postgres: Option<&str>) {
-    let (db, directory) = database(postgres).await;
+async fn every_change_of_a_patient_leaves_an_entry(backend: &Backend) {
+    let database = TestDatabase::create(*backend).await;
+    let db = database.connect().await;
     migrate(&db, &crate::MIGRATIONS).await.unwrap();
     let table = "CREATE TABLE entries (record text, change text, id uuid, version bigint)";
     db.untracked().execute(Query::new(table)).await.unwrap();
-    let records = records_over(db.with_journal(Entries), directory).await;
+    let records = Records::over(database, db.with_journal(Entries)).await;
 
     let id = records.add(&staff(), a_patient("Ann", "Lee")).await.id;
     let renamed = Patient { last_name: "Ray".to_owned(), ..Patient::default() };

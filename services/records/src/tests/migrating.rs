@@ -1,34 +1,23 @@
 //! Tests of migrations with existing rows.
 
 use clinic_proto::records::v1::{GetDoctorRequest, GetPatientRequest, Patient};
-use clinic_store::{Query, migrate};
+use clinic_store::{Backend, Query, migrate};
+use clinic_testdb::{TestDatabase, on_both};
 use sqlx::migrate::Migrator;
 
 use clinic_stubs::records::v1::{DoctorServiceHandler as _, PatientServiceHandler as _};
 
-use super::{a_doctor, a_patient, database, records_over, staff};
+use super::{Records, a_doctor, a_patient, staff};
 
-mod sqlite {
-    #[tokio::test]
-    async fn carriage_returns_become_line_feeds() {
-        super::carriage_returns_become_line_feeds(None).await;
-    }
-}
-
-mod postgres {
-    #[tokio::test]
-    async fn carriage_returns_become_line_feeds() {
-        let server = crate::tests::postgres_server();
-        super::carriage_returns_become_line_feeds(Some(&server)).await;
-    }
-}
+on_both! { carriage_returns_become_line_feeds }
 
 /// Migration 0004 converts text that was accepted with carriage returns.
-async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
-    let (db, directory) = database(postgres).await;
+async fn carriage_returns_become_line_feeds(backend: &Backend) {
+    let database = TestDatabase::create(*backend).await;
+    let db = database.connect().await;
     let before = crate::MIGRATIONS.iter().filter(|migration| migration.version < 4);
     migrate(&db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
-    let records = records_over(db, directory).await;
+    let records = Records::over(database, db).await;
     // The handlers do not validate requests, so they accept carriage returns.
     let address = "1 Main St\r\nRear\rCity\n".to_owned();
     let old = Patient { address, medical_history: "\r\n\r\nBP".into(), ..a_patient("Ann", "Lee") };

@@ -1,13 +1,10 @@
 //! Tests of the service with a real database, on SQLite and on PostgreSQL. The suite's tests cover
 //! the wire, the access rules and the validation of messages.
 
-mod doctors;
 mod journals;
 mod migrating;
 mod patients;
 mod plans;
-
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::TimeDelta;
 use clinic_clock::Clock;
@@ -15,8 +12,9 @@ use clinic_identity::{Claims, Principal, User};
 use clinic_net::Context;
 use clinic_proto::access::v1::Role;
 use clinic_proto::records::v1 as proto;
-use clinic_store::{Db, Options, create_database_if_missing, database_url, migrate, page};
+use clinic_store::{Backend, Db, migrate, page};
 use clinic_stubs::records::v1::{DoctorServiceHandler as _, PatientServiceHandler as _};
+use clinic_testdb::{Fixture, TestDatabase, on_both};
 use http::HeaderValue;
 use uuid::Uuid;
 
@@ -35,73 +33,17 @@ pub(super) struct Records {
     pub(super) patients: Patients,
     pub(super) doctors: Doctors,
     clock: Clock,
-    _directory: tempfile::TempDir,
+    _database: TestDatabase,
 }
 
-pub(super) async fn records(postgres: Option<&str>) -> Records {
-    let (db, directory) = database(postgres).await;
-    migrate(&db, &crate::MIGRATIONS).await.unwrap();
-    records_over(db, directory).await
-}
-
-/// Returns an empty database.
-pub(super) async fn database(postgres: Option<&str>) -> (Db, tempfile::TempDir) {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let directory = tempfile::tempdir().unwrap();
-    let url = match postgres {
-        None => format!("sqlite:{}", directory.path().join("records.db").display()).into(),
-        Some(server) => {
-            let n = COUNT.fetch_add(1, Ordering::SeqCst);
-            let name = format!("records_test_{}_{n}", std::process::id());
-            // The cost of an SSD, on which the expected query plans depend.
-            let with = if server.contains('?') { '&' } else { '?' };
-            let server = format!("{server}{with}options[random_page_cost]=1.1").into();
-            create_database_if_missing(&server, &name).await.unwrap();
-            database_url(&server, &name)
-        }
-    };
-    (Db::connect(&Options::new(url)).await.unwrap(), directory)
-}
-
-pub(super) async fn records_over(db: Db, directory: tempfile::TempDir) -> Records {
-    let (clock, view) = (Clock::movable(), DoctorPatientView::Basic);
-    let pages = page::Tokens::open(&db).await.unwrap();
-    Records {
-        patients: Patients::new(db.clone(), pages.clone(), clock.clone(), view),
-        doctors: Doctors::new(db.clone(), pages, clock.clone()),
-        clock,
-        db,
-        _directory: directory,
+impl Fixture for Records {
+    async fn set_up(backend: Backend) -> Self {
+        let database = TestDatabase::create(backend).await;
+        let db = database.connect().await;
+        migrate(&db, &crate::MIGRATIONS).await.unwrap();
+        Self::over(database, db).await
     }
 }
-
-/// Returns the URL of the server that `cargo xtask test` starts. Panics without one, because a test
-/// that is silently skipped proves nothing.
-pub(super) fn postgres_server() -> String {
-    std::env::var("CLINIC_TEST_POSTGRES_URL").unwrap_or_else(|_| {
-        panic!(
-            "CLINIC_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts PostgreSQL, \
-             or skip these tests with `cargo xtask test --sqlite-only`"
-        )
-    })
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test] async fn $name() {
-                super::$name(crate::tests::records(None).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test] async fn $name() {
-                let server = crate::tests::postgres_server();
-                super::$name(crate::tests::records(Some(&server)).await).await;
-            })*
-        }
-    };
-}
-pub(super) use on_both;
 
 /// Returns a call of an account with these roles.
 pub(super) fn user(n: u128, roles: &[Role]) -> Context {
@@ -169,6 +111,19 @@ pub(super) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
 }
 
 impl Records {
+    /// Returns the service on a database with tables.
+    pub(super) async fn over(database: TestDatabase, db: Db) -> Self {
+        let (clock, view) = (Clock::movable(), DoctorPatientView::Basic);
+        let pages = page::Tokens::open(&db).await.unwrap();
+        Self {
+            patients: Patients::new(db.clone(), pages.clone(), clock.clone(), view),
+            doctors: Doctors::new(db.clone(), pages, clock.clone()),
+            clock,
+            db,
+            _database: database,
+        }
+    }
+
     pub(super) async fn add(&self, caller: &Context, patient: proto::Patient) -> proto::Patient {
         self.clock.advance(TICK);
         let request = proto::CreatePatientRequest { patient: Some(patient), ..Default::default() };

@@ -4,24 +4,11 @@ use sqlx::migrate::Migrator;
 
 use super::*;
 
-mod sqlite {
-    #[tokio::test]
-    async fn carriage_returns_become_line_feeds() {
-        super::carriage_returns_become_line_feeds(None).await;
-    }
-}
-
-mod postgres {
-    #[tokio::test]
-    async fn carriage_returns_become_line_feeds() {
-        let server = crate::assignments::tests::postgres_server();
-        super::carriage_returns_become_line_feeds(Some(&server)).await;
-    }
-}
+on_both! { carriage_returns_become_line_feeds }
 
 /// Migration 0003 converts text that was accepted with carriage returns.
-async fn carriage_returns_become_line_feeds(postgres: Option<&str>) {
-    let scratch = without_tables(postgres).await;
+async fn carriage_returns_become_line_feeds(backend: &Backend) {
+    let scratch = Scratch::without_tables(*backend).await;
     let before = crate::MIGRATIONS.iter().filter(|migration| migration.version < 3);
     migrate(&scratch.db, &Migrator::with_migrations(before.cloned().collect())).await.unwrap();
     let old = scratch.create(1, 1).await.ok().unwrap();
