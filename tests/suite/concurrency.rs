@@ -11,6 +11,7 @@ use clinic_proto::records::v1::{
     UpdatePatientRequest,
 };
 use clinic_testkit::{Account, Suite, assignment, doctor, failure, on_both, patient};
+use futures::future::join_all;
 use tonic::{Code, Response, Status};
 
 /// Makes a call on `count` connections of an account at once, and returns the results.
@@ -24,15 +25,15 @@ where
     T: Send + 'static,
     F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
 {
-    let mut calls = Vec::new();
-    for at in 0..count {
+    // Connects first, so that only the call itself is left.
+    let connections = join_all((0..count).map(async |_| {
         let connection = suite.account(account.user.clone(), account.tokens.clone());
-        // Connects now, so that only the call itself is left.
         let request = ListPatientsRequest { page_size: 1, ..Default::default() };
         connection.patients().list_patients(request).await.unwrap();
-        calls.push(call(connection, at));
-    }
-    let calls: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
+        connection
+    }));
+    let calls = connections.await.into_iter().enumerate().map(|(at, by)| call(by, at));
+    let calls: Vec<_> = calls.map(tokio::spawn).collect();
     let mut answers = Vec::new();
     for call in calls {
         answers.push(call.await.unwrap());

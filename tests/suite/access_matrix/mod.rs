@@ -82,7 +82,7 @@ async fn matrix(suite: &Suite) -> String {
 }
 
 pub(crate) async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> String {
-    let caller = world.caller(kind).await;
+    let caller = world.caller(kind, case.path).await;
     match (case.call)(world, caller).await {
         Ok(answer) => answer,
         Err(status) => code(&status),

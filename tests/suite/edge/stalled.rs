@@ -57,7 +57,7 @@ async fn unread_responses_do_not_block_other_calls() {
 async fn unread_responses_end_at_their_deadline() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
-        let answer = unread(slow_client(suite).await, &access, "5S").await;
+        let answer = unread(slow_client(suite).await, &access, "2S").await;
         echo.dropped().await;
         drop(answer);
     })
@@ -77,7 +77,7 @@ async fn unread_responses_of_a_caller_are_limited_until_their_deadline() {
         let (access, other) = (hoarder.tokens.access, other.tokens.access);
         let slow = [slow_client(suite).await, slow_client(suite).await];
         let calls = slow.iter().flat_map(|slow| std::iter::repeat_n(slow, 150));
-        let answers = join_all(calls.map(|slow| unread(slow.clone(), &access, "15S"))).await;
+        let answers = join_all(calls.map(|slow| unread(slow.clone(), &access, "10S"))).await;
         let refused = large(suite, &access).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         let details = refused.get_error_details();

@@ -39,7 +39,7 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
             for kind in Kind::ALL.into_iter().filter(from_outside) {
                 let by_grpc = outcome(&case, &world, kind).await;
                 for (path, translator) in paths.iter().zip(&translators) {
-                    let mut caller = world.caller(kind).await;
+                    let mut caller = world.caller(kind, case.path).await;
                     caller.clients = translator.clients(caller.account.as_ref());
                     let kept_out = is_kept_out(path, &caller);
                     let answer = (case.call)(&world, caller).await;
