@@ -1,15 +1,14 @@
 //! TLS to PostgreSQL with verification of its certificate, as operators should configure it.
 
 use clinic_store::{Db, Options};
-use clinic_testkit::{Backend, run_with};
+use clinic_testkit::{Backend, postgres_server, run_with};
+use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection};
 
-fn server() -> String {
-    std::env::var("CLINIC_TEST_POSTGRES_URL").expect("run the tests with `cargo xtask test`")
-}
-
 fn verified_by(authority: &std::path::Path) -> String {
-    format!("{}?sslmode=verify-full&sslrootcert={}", server(), authority.display())
+    let server = postgres_server();
+    let server = server.expose_secret();
+    format!("{server}?sslmode=verify-full&sslrootcert={}", authority.display())
 }
 
 mod every_connection_to_a_verified_postgres_uses_tls {
@@ -25,7 +24,8 @@ mod every_connection_to_a_verified_postgres_uses_tls {
             let connections = "SELECT COUNT(*) FILTER (WHERE ssl), COUNT(*) \
                                FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                                WHERE starts_with(datname, $1)";
-            let mut postgres = PgConnection::connect(&server()).await.unwrap();
+            let mut postgres =
+                PgConnection::connect(postgres_server().expose_secret()).await.unwrap();
             let (with_tls, all): (i64, i64) = sqlx::query_as(connections)
                 .bind(&suite.databases.database_prefix)
                 .fetch_one(&mut postgres)
