@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -23,17 +25,18 @@ Answers = dict[str, set[int]]
 class Sums:
     passed = 0
     failed = 0
+    lock = Lock()
 
-    def add(self, what: str, passed: int, failed: int) -> None:
-        self.passed += passed
-        self.failed += failed
-        print("✖" if failed else "✔", what, flush=True)
+    def add(self, what: str, passed: int, failed: int, *causes: str) -> None:
+        with self.lock:
+            self.passed += passed
+            self.failed += failed
+            print(*causes, f"{'✖' if failed else '✔'} {what}", sep="\n", flush=True)
 
     def all_but(self, what: str, asked: list[str], wrong: list[str]) -> None:
-        for operation in wrong:
-            print(f"  {operation}")
         good = len(asked) - len(wrong)
-        self.add(f"{what}: {good} of {len(asked)} operations", good, len(wrong))
+        causes = [f"  {operation}" for operation in wrong]
+        self.add(f"{what}: {good} of {len(asked)} operations", good, len(wrong), *causes)
 
 
 def main() -> int:
@@ -45,15 +48,18 @@ def main() -> int:
             print(f"{error.json_path}: {error.message}")
         sums.add("/openapi.json is a document of OpenAPI 3.1", not errors, len(errors))
         tokens = clinic.tokens()
-        succeeded: set[str] = set()
-        for role, token in tokens.items():
-            caller = Caller(role, token, clinic.url, Path(folder), document, sums)
-            # First, because the exploration changes the records that the examples need.
-            examples = Path(folder) / f"{role}-openapi.json"
-            examples.write_text(json.dumps(Records(clinic, role, tokens).examples(document)))
-            caller.explore("examples", str(examples), "--phases=examples")
-            caller.explore("explored", f"{clinic.url}/openapi.json")
-            succeeded |= caller.succeeded
+        url, path = clinic.url, Path(folder)
+        callers = [Caller(*known, url, path, document, sums) for known in tokens.items()]
+        # First, because the exploration changes the records that the examples need.
+        for caller in callers:
+            records = Records(clinic, caller.role, tokens)
+            caller.examples.write_text(json.dumps(records.examples(document)))
+            caller.explore("examples", str(caller.examples), "--phases=examples")
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            explore = lambda caller: caller.explore("explored", f"{url}/openapi.json")
+            # Collects the results, because an exception is raised only there.
+            list(pool.map(explore, callers))
+        succeeded = set.union(*(caller.succeeded for caller in callers))
         every = list(operations(document))
         sums.all_but("succeed", every, [name for name in every if name not in succeeded])
     print(f"python: {sums.passed} passed, {sums.failed} failed")
@@ -69,6 +75,11 @@ class Caller:
     document: dict
     sums: Sums
     succeeded: set[str] = field(default_factory=set)
+
+    @property
+    def examples(self) -> Path:
+        """The OpenAPI document with examples that this caller can send."""
+        return self.folder / f"{self.role}-openapi.json"
 
     def explore(self, how: str, location: str, *options: str) -> None:
         """Runs schemathesis as this caller; each operation counts as a test."""
@@ -93,8 +104,7 @@ class Caller:
             text=True,
         )
         if not report.exists() or not events.exists():
-            print(ran.stdout)
-            return self.sums.add(f"{self.role}: schemathesis left no report", 0, 1)
+            return self.sums.add(f"{self.role}: schemathesis left no report", 0, 1, ran.stdout)
         found = json.loads(report.read_text())
         requests = found["test_cases"]["generated"]
         bad = {name for failure in found["failures"] for name in failure["operations"]}
@@ -102,10 +112,8 @@ class Caller:
         # Other errors of schemathesis count as a failure too.
         of = len(operations(self.document))
         failed = of - passed or int(ran.returncode != 0)
-        if failed:
-            print(ran.stdout)
         what = f"{self.role}, {how}: {passed} of {of} operations with {requests} requests"
-        self.sums.add(what, passed, failed)
+        self.sums.add(what, passed, failed, *[ran.stdout] if failed else [])
         answers = read(events)
         self._was_let_in(how, answers)
         self.succeeded |= {
