@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
-/// What a test needs: its argument is a reference to one.
+/// The environment of a test, which takes it by reference.
 #[expect(async_fn_in_trait, reason = "tests do not send these futures to other threads")]
 pub trait Fixture: Sized {
     async fn set_up(backend: Backend) -> Self;

@@ -1,5 +1,5 @@
-//! Every RPC, called as every kind of caller. The outcome is `docs/access-matrix.md`; a difference
-//! fails, and so does an RPC that no case calls. `cargo xtask test --update-docs` writes the
+//! Calls every RPC as every kind of caller, and compares the outcomes with `docs/access-matrix.md`.
+//! Fails if an outcome differs or no case calls an RPC. `cargo xtask test --update-docs` writes the
 //! file.
 
 pub(crate) mod cases;
@@ -21,7 +21,7 @@ on_both! {
         let matrix = matrix(suite).await;
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/access-matrix.md");
         if std::env::var_os("CLINIC_UPDATE_DOCS").is_some() {
-            // Not compared as well: the test for the other database may be writing it just now.
+            // Not compared: the test for the other database may be writing the file now.
             return std::fs::write(&path, &matrix).unwrap();
         }
         let documented = std::fs::read_to_string(&path).unwrap();
@@ -40,7 +40,7 @@ fn every_rpc_of_the_contract_has_a_case() {
     assert!(missing.is_empty() && extra.is_empty(), "no case: {missing:?}; no RPC: {extra:?}");
 }
 
-/// The lines that only one of them has.
+/// Returns the lines that only one of the texts has.
 fn difference(documented: &str, matrix: &str) -> String {
     let mut text = "-: docs/access-matrix.md, +: the suite\n".to_owned();
     for (sign, these, those) in [('-', documented, matrix), ('+', matrix, documented)] {
@@ -81,6 +81,7 @@ async fn matrix(suite: &Suite) -> String {
     text
 }
 
+/// Returns the outcome of a case for a kind of caller, as in the matrix.
 pub(crate) async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> String {
     let caller = world.caller(kind, case.path).await;
     match (case.call)(world, caller).await {
@@ -89,7 +90,7 @@ pub(crate) async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> Strin
     }
 }
 
-/// `PermissionDenied` → `PERMISSION_DENIED`, as gRPC writes it.
+/// Returns the name of the status code as gRPC writes it, such as `PERMISSION_DENIED`.
 pub(crate) fn code(status: &Status) -> String {
     let mut text = String::new();
     for letter in format!("{:?}", status.code()).chars() {

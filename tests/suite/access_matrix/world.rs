@@ -1,4 +1,4 @@
-//! The callers, and things to call for.
+//! The callers, and the records that they call for.
 
 use clinic_proto::assignment::v1::{Assignment, CreateAssignmentRequest};
 use clinic_proto::auth::v1::LoginRequest;
@@ -115,33 +115,33 @@ impl<'a> World<'a> {
         session
     }
 
-    /// A patient of the owner.
+    /// Creates a patient of the owner.
     pub(crate) async fn patient(&self) -> Patient {
         let request = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
         self.owner.clients.patients.clone().create_patient(request).await.unwrap().into_inner()
     }
 
-    /// A patient as auth makes it for an account.
+    /// Creates the patient of an account, as auth does.
     pub(crate) async fn accounts_patient(&self) -> Patient {
         let patient = Patient { user_id: self.suite.clock.new_id().to_string(), ..patient() };
         let request = CreatePatientRequest { patient: Some(patient), ..Default::default() };
         self.registrar.patients.clone().create_patient(request).await.unwrap().into_inner()
     }
 
-    /// A doctor as auth makes it for an account.
+    /// Creates the doctor of an account, as auth does.
     pub(crate) async fn accounts_doctor(&self) -> Doctor {
         let doctor = Doctor { user_id: self.suite.clock.new_id().to_string(), ..doctor() };
         let request = CreateDoctorRequest { doctor: Some(doctor), ..Default::default() };
         self.registrar.doctors.clone().create_doctor(request).await.unwrap().into_inner()
     }
 
-    /// A doctor of the owner.
+    /// Creates a doctor of the owner.
     pub(crate) async fn doctor(&self) -> Doctor {
         let request = CreateDoctorRequest { doctor: Some(doctor()), ..Default::default() };
         self.owner.clients.doctors.clone().create_doctor(request).await.unwrap().into_inner()
     }
 
-    /// An assignment of the verified doctor to a new patient of the owner.
+    /// Creates an assignment of the verified doctor to a new patient of the owner.
     pub(crate) async fn assignment(&self) -> Assignment {
         let patient = self.patient().await;
         let request = CreateAssignmentRequest {
@@ -158,7 +158,8 @@ impl<'a> World<'a> {
             .into_inner()
     }
 
-    /// An assignment of the verified doctor to the patient with an account.
+    /// Returns the assignment of the verified doctor to the patient with an account. Creates it if it
+    /// is missing.
     pub(crate) async fn own_assignment(&self) -> Assignment {
         let request = CreateAssignmentRequest {
             assignment: Some(assignment(&self.patient.profile_id, &self.doctor.profile_id)),

@@ -1,5 +1,5 @@
-//! Every path, called as every kind of caller: by none may more be had, or less, than by the RPC
-//! that it leads to. The cases are those of the access matrix, asked over REST by a translator.
+//! Calls every REST path as every kind of caller: it must give exactly the access that its RPC gives.
+//! Runs the cases of the access matrix, which a translator sends over REST.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -28,13 +28,13 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
             translators.push(Translator::start(contract.clone(), suite.gateway, place).await);
         }
         let world = World::new(suite).await;
-        let (mut asked, mut had, mut wrong) = (BTreeSet::new(), BTreeSet::new(), String::new());
+        let (mut called, mut succeeded, mut wrong) = (BTreeSet::new(), BTreeSet::new(), String::new());
         for case in [cases(), own_cases(), replacing::cases()].concat() {
             let (_, paths) = contract.method(case.path);
             if paths.is_empty() {
                 continue;
             }
-            // Services call one another, not the gateway.
+            // Services call one another directly, not through the gateway.
             let from_outside = |kind: &Kind| !matches!(kind, Kind::Service | Kind::Registrar);
             for kind in Kind::ALL.into_iter().filter(from_outside) {
                 let by_grpc = outcome(&case, &world, kind).await;
@@ -47,9 +47,9 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
                         continue;
                     }
                     let name = (path.verb.as_str(), path.template.as_str());
-                    asked.insert(name);
+                    called.insert(name);
                     if answer.as_ref().is_ok_and(|answer| is_success(answer)) {
-                        had.insert(name);
+                        succeeded.insert(name);
                     }
                     let expected = if kept_out { "PERMISSION_DENIED" } else { &by_grpc };
                     let (by_rest, why) = match answer {
@@ -71,27 +71,27 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
             let declared = contract.paths().map(|path| (&*path.verb, &*path.template));
             declared.filter(|path| !these.contains(path)).collect()
         };
-        let (unasked, refused) = (lacking(&asked), lacking(&had));
-        assert!(unasked.is_empty(), "no case asks for {unasked:?}");
-        assert!(refused.is_empty(), "nobody may have {refused:?}");
+        let (unasked, refused) = (lacking(&called), lacking(&succeeded));
+        assert!(unasked.is_empty(), "no case calls {unasked:?}");
+        assert!(refused.is_empty(), "no caller succeeds with {refused:?}");
     })
     .await;
 }
 
-/// Whether the caller had what the path is for: an empty list is not it, nor a refusal for which a
-/// case has its own words.
+/// Returns whether the call succeeded as its path promises: an empty list does not count, nor does
+/// another outcome that a case has its own word for.
 fn is_success(answer: &str) -> bool {
     matches!(answer, "yes" | "FULL" | "BASIC" | "listed")
 }
 
-/// Whether the caller is signed in, and has none of the roles that the path is for.
+/// Returns whether the caller is signed in and has none of the roles that may use the path.
 fn is_kept_out(path: &Path, caller: &Caller) -> bool {
     let none = |roles: &[i32]| !roles.iter().any(|role| path.only.contains(role));
     !path.only.is_empty()
         && caller.account.as_ref().is_some_and(|account| none(&account.user.roles))
 }
 
-/// What the matrix does not ask, because to gRPC it makes no difference.
+/// Returns cases that differ only in REST, and so are not in the access matrix.
 fn own_cases() -> Vec<Case> {
     vec![
         Case {
@@ -116,7 +116,7 @@ fn own_cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.assignment.v1.AssignmentService/ListPatientDoctors",
-            label: "the own record",
+            label: "own record",
             call: |w, mut c| {
                 Box::pin(async move {
                     w.own_assignment().await;
@@ -129,7 +129,7 @@ fn own_cases() -> Vec<Case> {
         },
         Case {
             path: "/clinic.assignment.v1.AssignmentService/ListDoctorPatients",
-            label: "the own record",
+            label: "own record",
             call: |w, mut c| {
                 Box::pin(async move {
                     w.assignment().await;

@@ -1,4 +1,4 @@
-//! One call for each RPC, or several where it depends on whose thing it is.
+//! One case for each RPC, or several if the outcome depends on whose record it is.
 
 mod assignment;
 mod auth;
@@ -17,7 +17,7 @@ pub(crate) type Outcome<'a> = Pin<Box<dyn Future<Output = Result<String, Status>
 pub(crate) struct Case {
     /// As in the request line: `/package.Service/Method`.
     pub(crate) path: &'static str,
-    /// What the call is about.
+    /// The record that the call is for.
     pub(crate) label: &'static str,
     pub(crate) call: for<'a> fn(&'a World<'a>, Caller) -> Outcome<'a>,
 }
@@ -53,7 +53,7 @@ fn view(answer: Response<Patient>) -> String {
     views(&[answer.into_inner()])
 }
 
-/// The view that all of them are in; a field that the view does not hold must be empty.
+/// Returns the view that all of the patients have. Fields outside of the view must be empty.
 fn views(patients: &[Patient]) -> String {
     assert!(!patients.is_empty());
     let names = patients.iter().map(|patient| match patient.view() {
