@@ -6,6 +6,7 @@
 
 mod access;
 mod messages;
+mod modules;
 mod paths;
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 
 pub use access::{AccessError, Callers, Method, methods};
 pub use messages::{Choice, Field, Message, Rules, Shape, Type, message, messages};
+pub use modules::modules;
 pub use paths::{Body, Fixed, Path, Paths, Verb, paths};
 
 /// The result of reading the contract.

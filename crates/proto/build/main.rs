@@ -7,7 +7,7 @@ mod debug;
 mod names;
 mod validation;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -32,6 +32,9 @@ fn main() -> Result<()> {
     let rules = validation::generate(&messages)? + &validation::generate_look_up(requests);
     write_rust(&out.join("validation.rs"), &rules)?;
     write_rust(&out.join("debug.rs"), &debug::generate(&messages))?;
+    let packages: BTreeSet<_> = pool.files().map(|file| file.package_name().to_owned()).collect();
+    let own = packages.iter().map(String::as_str).filter(|name| name.starts_with("clinic."));
+    write_rust(&out.join("packages.rs"), &clinic_contract::modules(own))?;
     // Every process reads `descriptors.bin` at start. Comments would be most of its bytes.
     let plain = compile(&proto, &third_party, false)?;
     for (name, compiler) in [("descriptors.bin", plain), ("documented.bin", compiler)] {

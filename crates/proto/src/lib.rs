@@ -5,40 +5,8 @@ pub mod mask;
 pub mod time;
 pub mod validation;
 
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod access {
-    pub mod v1 {
-        include!(concat!(env!("OUT_DIR"), "/clinic.access.v1.rs"));
-    }
-}
-
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod assignment {
-    pub mod v1 {
-        include!(concat!(env!("OUT_DIR"), "/clinic.assignment.v1.rs"));
-    }
-}
-
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod auth {
-    pub mod v1 {
-        include!(concat!(env!("OUT_DIR"), "/clinic.auth.v1.rs"));
-    }
-}
-
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod records {
-    pub mod v1 {
-        include!(concat!(env!("OUT_DIR"), "/clinic.records.v1.rs"));
-    }
-}
-
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod rest {
-    pub mod v1 {
-        include!(concat!(env!("OUT_DIR"), "/clinic.rest.v1.rs"));
-    }
-}
+// A module for each package: `records::v1` is `clinic.records.v1`.
+include!(concat!(env!("OUT_DIR"), "/packages.rs"));
 
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/validation.rs"));

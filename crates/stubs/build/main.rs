@@ -42,6 +42,8 @@ fn main() -> Result<()> {
             }
         }
     }
+    let modules = clinic_contract::modules(packages.keys().map(String::as_str));
+    fs::write(out.join("packages.rs"), modules)?;
     for (package, code) in packages {
         fs::write(out.join(format!("{package}.rs")), code)?;
     }

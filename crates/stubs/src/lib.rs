@@ -10,23 +10,5 @@ pub mod codec;
 #[derive(Clone)]
 pub struct Handler<H>(pub H);
 
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod assignment {
-    pub mod v1 {
-        tonic::include_proto!("clinic.assignment.v1");
-    }
-}
-
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod auth {
-    pub mod v1 {
-        tonic::include_proto!("clinic.auth.v1");
-    }
-}
-
-#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
-pub mod records {
-    pub mod v1 {
-        tonic::include_proto!("clinic.records.v1");
-    }
-}
+// A module for each package with services: `records::v1` is `clinic.records.v1`.
+include!(concat!(env!("OUT_DIR"), "/packages.rs"));
