@@ -117,7 +117,7 @@ impl Server {
 
 /// Opens a server, prints `<name> ready: http://ADDRESS`, and serves until SIGTERM or Ctrl-C. Both
 /// signals also end the opening. Without this handler, PID 1 of a container would ignore them.
-pub async fn serve_until_signal(
+pub(crate) async fn serve_until_signal(
     opening: impl Future<Output = Result<Server>>,
     address: &str,
     serving: &Serving,
