@@ -16,6 +16,7 @@
 mod error;
 pub mod field;
 pub mod list;
+mod open;
 pub mod read;
 pub mod scope;
 pub mod text;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 pub use error::Error;
 pub use field::{Field, Fields};
 pub use list::{List, Listing, Page, Part, Range};
+pub use open::open;
 pub use scope::{Arm, Scope, View};
 pub use write::{New, Requires, Update};
 

@@ -131,6 +131,11 @@ impl<L: Listing> List<'_, L> {
         Ok(count)
     }
 
+    /// Counts the records on all pages if `wanted` is set.
+    pub async fn total<R: Resource>(&self, db: &Db, wanted: bool) -> Result<Option<i64>, Error> {
+        if wanted { self.count::<R>(db).await.map(Some) } else { Ok(None) }
+    }
+
     /// Returns the statement that reads rows of a part; `None` if the part has no ranges.
     pub fn select<R: Resource>(&self, part: &Part, limit: i64) -> Option<Query> {
         let mut query = select::<R>(self.scope, self.asked);

@@ -15,6 +15,11 @@ pub fn by_id(id: Uuid) -> Query {
     condition
 }
 
+/// Returns the condition that selects the record with a request's `id`, which has been validated.
+pub fn named(id: &str) -> Result<Query, Error> {
+    Uuid::parse_str(id).map(by_id).map_err(|_| Error::NotFound)
+}
+
 /// Reads the record that matches this condition and is not deleted.
 pub async fn get<R: Resource>(
     db: &Db,

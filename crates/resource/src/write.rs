@@ -1,7 +1,9 @@
 //! Create, update, delete and undelete: one statement each.
 
 use chrono::{DateTime, Utc};
+use clinic_net::Context;
 use clinic_proto::mask::Mask;
+use clinic_server::origin;
 use clinic_store::idempotency::{self, Request};
 use clinic_store::{Arg, ChangeKind, Changes, Db, Insert, Origin, Query, Write, etag};
 use sqlx::postgres::PgRow;
@@ -10,7 +12,7 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use crate::field::Value;
-use crate::read::{by_id, live, returning};
+use crate::read::{by_id, live, named, returning};
 use crate::{Error, Record, Resource, Scope, View};
 
 /// A record to create.
@@ -95,6 +97,23 @@ pub struct Update<'a, E> {
     /// In the order in which the errors are reported.
     pub requires: Vec<Requires<E>>,
     pub origin: Origin,
+}
+
+impl<'a, E: From<Error>> Update<'a, E> {
+    /// Returns a change of the record with this id, which must not be deleted.
+    pub fn of<R: Resource>(
+        ctx: &Context,
+        id: &str,
+        scope: &'a Scope,
+        etag: &'a str,
+    ) -> Result<Self, E> {
+        let is_live = |live: &'static str| Requires {
+            condition: live.into(),
+            otherwise: Error::NotFound.into(),
+        };
+        let requires = R::LIVE.map(is_live).into_iter().collect();
+        Ok(Self { which: named(id)?, scope, etag, requires, origin: origin(ctx) })
+    }
 }
 
 impl<E: From<Error>> Update<'_, E> {

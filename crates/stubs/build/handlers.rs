@@ -13,11 +13,12 @@ pub(crate) fn generate(package: &str, service: &ServiceDescriptorProto) -> Resul
         return Err(format!("{}: streams are not supported", method.name()).into());
     }
     let name = service.name();
-    let server = format!("{}_server", snake_case(name));
+    let module = snake_case(name);
+    let server = format!("{module}_server");
     let functions: String = service.method.iter().map(function).collect();
     let delegations: String = service.method.iter().map(delegation).collect();
     Ok(format!(
-        "/// Handles the calls of `{package}.{name}`. Serve it with [`crate::Handler`].
+        "/// Handles the calls of `{package}.{name}`. [`{module}`] makes a service of it.
         pub trait {name}Handler: Send + Sync + 'static {{
             /// Why a call fails.
             type Error: Into<clinic_net::Error>;
@@ -27,6 +28,14 @@ pub(crate) fn generate(package: &str, service: &ServiceDescriptorProto) -> Resul
         #[tonic::async_trait]
         impl<H: {name}Handler> {server}::{name} for crate::Handler<H> {{
             {delegations}
+        }}
+
+        /// Makes a service of a handler. It accepts gzip.
+        pub fn {module}<H: {name}Handler>(
+            handler: H,
+        ) -> {server}::{name}Server<crate::Handler<H>> {{
+            {server}::{name}Server::new(crate::Handler(handler))
+                .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
         }}
         "
     ))

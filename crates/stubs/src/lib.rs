@@ -1,8 +1,7 @@
 //! gRPC clients and servers, generated from the services in `proto/`.
 //!
 //! A service implements the generated `…Handler` trait and is served as
-//! `PatientServiceServer::new(Handler(patients))`. Its functions get a [`clinic_net::Context`]
-//! and a valid request.
+//! `patient_service(patients)`. Its functions get a [`clinic_net::Context`] and a valid request.
 
 pub mod codec;
 

@@ -17,11 +17,8 @@ mod scopes;
 use clinic_clock::Clock;
 use clinic_net::settings;
 use clinic_server::Server;
-use clinic_store::{idempotency, page};
-use clinic_stubs::Handler;
-use clinic_stubs::assignment::v1::assignment_service_server::AssignmentServiceServer;
+use clinic_stubs::assignment::v1::assignment_service;
 use sqlx::migrate::Migrator;
-use tonic::codec::CompressionEncoding::Gzip;
 
 use assignments::Assignments;
 use records_client::RecordsClient;
@@ -36,10 +33,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/assignment");
 pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
     // Before the database, because opening it may create its file.
     let records = RecordsClient::new(&settings::upstream("records", &config.records_url)?);
-    let (server, db) = config.common.open("clinic-assignment", &MIGRATIONS, &clock).await?;
-    let pages = page::Tokens::open(&db).await?;
-    let assignments = Assignments::new(db.clone(), pages, clock.clone(), records);
-    Ok(server
-        .service(AssignmentServiceServer::new(Handler(assignments)).accept_compressed(Gzip))
-        .background(idempotency::keep_forgetting(db, clock)))
+    let (server, db, pages) =
+        clinic_resource::open(&config.common, "clinic-assignment", &MIGRATIONS, &clock).await?;
+    Ok(server.service(assignment_service(Assignments::new(db, pages, clock, records))))
 }

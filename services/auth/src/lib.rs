@@ -22,12 +22,8 @@ use clinic_identity::AccessSigner;
 use clinic_net::settings::upstream;
 use clinic_server::Server;
 use clinic_store::{Db, page};
-use clinic_stubs::Handler;
-use clinic_stubs::auth::v1::auth_service_server::AuthServiceServer;
-use clinic_stubs::auth::v1::token_service_server::TokenServiceServer;
-use clinic_stubs::auth::v1::user_admin_service_server::UserAdminServiceServer;
+use clinic_stubs::auth::v1::{auth_service, token_service, user_admin_service};
 use sqlx::migrate::Migrator;
-use tonic::codec::CompressionEncoding::Gzip;
 
 pub use bootstrap::{admins_exist, create_admin};
 pub use config::{Config, Settings};
@@ -73,11 +69,11 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
         records: users::RecordsClient::new(records, common.keys.signer(NAME, &clock)?),
         settings: settings.clone(),
     });
-    let grpc = Handler(grpc::Grpc(Arc::clone(&auth)));
+    let grpc = grpc::Grpc(Arc::clone(&auth));
     Ok(server
-        .service(AuthServiceServer::new(grpc.clone()).accept_compressed(Gzip))
-        .service(UserAdminServiceServer::new(grpc.clone()).accept_compressed(Gzip))
-        .service(TokenServiceServer::new(grpc).accept_compressed(Gzip))
+        .service(auth_service(grpc.clone()))
+        .service(user_admin_service(grpc.clone()))
+        .service(token_service(grpc))
         .background(hasher.give_memory_back())
         .background(sessions::clean_up(db.clone(), clock))
         .background(auth.sweep_registrations()))

@@ -18,12 +18,8 @@ mod tests;
 
 use clinic_clock::Clock;
 use clinic_server::Server;
-use clinic_store::{idempotency, page};
-use clinic_stubs::Handler;
-use clinic_stubs::records::v1::doctor_service_server::DoctorServiceServer;
-use clinic_stubs::records::v1::patient_service_server::PatientServiceServer;
+use clinic_stubs::records::v1::{doctor_service, patient_service};
 use sqlx::migrate::Migrator;
-use tonic::codec::CompressionEncoding::Gzip;
 
 pub use config::Config;
 pub use scopes::DoctorPatientView;
@@ -33,13 +29,10 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/records");
 
 /// Opens the database and creates the server.
 pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Server> {
-    let (server, db) = config.common.open("clinic-records", &MIGRATIONS, &clock).await?;
-    let pages = page::Tokens::open(&db).await?;
+    let (server, db, pages) =
+        clinic_resource::open(&config.common, "clinic-records", &MIGRATIONS, &clock).await?;
     let view = config.doctor_patient_view;
     let patients = patients::Patients::new(db.clone(), pages.clone(), clock.clone(), view);
-    let doctors = doctors::Doctors::new(db.clone(), pages, clock.clone());
-    Ok(server
-        .service(PatientServiceServer::new(Handler(patients)).accept_compressed(Gzip))
-        .service(DoctorServiceServer::new(Handler(doctors)).accept_compressed(Gzip))
-        .background(idempotency::keep_forgetting(db, clock)))
+    let doctors = doctors::Doctors::new(db, pages, clock);
+    Ok(server.service(patient_service(patients)).service(doctor_service(doctors)))
 }

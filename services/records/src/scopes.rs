@@ -6,8 +6,7 @@
 use clinic_identity::Principal;
 use clinic_net::Context;
 use clinic_proto::access::v1::Role;
-use clinic_resource::read::by_id;
-use clinic_resource::{Arm, Requires, Scope, Update};
+use clinic_resource::{Arm, Requires, Scope, Update, read};
 use clinic_server::origin;
 use clinic_store::{Arg, Query};
 use uuid::Uuid;
@@ -129,7 +128,7 @@ pub(crate) fn named(id: &str, principal: &Principal) -> Result<Query, Error> {
         condition.push_bind(user);
         return Ok(condition);
     }
-    Uuid::parse_str(id).map(by_id).map_err(|_| Error::not_found())
+    Ok(read::named(id)?)
 }
 
 /// Returns the columns for owner and account of a new record. Users own the records that they create,

@@ -9,8 +9,8 @@ use clinic_proto::assignment::v1::{
     ListPatientDoctorsResponse, PatientDoctor, UpdateAssignmentRequest,
 };
 use clinic_proto::mask::Mask;
-use clinic_resource::read::by_id;
-use clinic_resource::{List, New, Page, Requires, Scope, Update, View, list, read, write};
+use clinic_resource::read::named;
+use clinic_resource::{List, New, Page, Requires, Update, View, list, read, write};
 use clinic_server::origin;
 use clinic_store::idempotency::Request as Replay;
 use clinic_store::{Changes, Db, Query, page};
@@ -65,10 +65,7 @@ impl Assignments {
         let listing = listing::Assignments { grounds: &grounds, filter };
         let list = List { scope: &scope, asked: View::Full, listing };
         let page = list.page(&self.db, page::size(paging.size), after).await?;
-        let total_size = match paging.with_total {
-            true => Some(list.count::<Assignment>(&self.db).await?),
-            false => None,
-        };
+        let total_size = list.total::<Assignment>(&self.db, paging.with_total).await?;
         Ok(Listed { page, fingerprint, total_size })
     }
 
@@ -169,15 +166,13 @@ impl AssignmentServiceHandler for Assignments {
         let mut assignment = request.assignment.unwrap_or_default();
         let etag = std::mem::take(&mut assignment.etag);
         let scope = scopes::scope(scopes::change(ctx.principal()));
-        let mut change = change(ctx, &request.id, &scope, &etag)?;
-        change.requires = vec![
+        let mut change = Update::of::<Assignment>(ctx, &request.id, &scope, &etag)?;
+        let requires = [
             requires_same("patient_id = ", &assignment.patient_id, "assignment.patient_id"),
             requires_same("doctor_id = ", &assignment.doctor_id, "assignment.doctor_id"),
             Some(Requires { condition: "NOT ended".into(), otherwise: Error::Ended }),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        ];
+        change.requires.extend(requires.into_iter().flatten());
         let changes = write::changes::<Assignment>(&Mask::of(request.update_mask), assignment)?;
         change.update::<Assignment>(&self.db, &changes, |_| ()).await
     }
@@ -188,7 +183,7 @@ impl AssignmentServiceHandler for Assignments {
         request: EndAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
         let scope = scopes::scope(scopes::change(ctx.principal()));
-        let change = change(ctx, &request.id, &scope, &request.etag)?;
+        let change = Update::of::<Assignment>(ctx, &request.id, &scope, &request.etag)?;
         let ended = Changes::default().set("ended", true);
         let now = ctx.now();
         // An assignment that has ended keeps its `ended_at`.
@@ -249,16 +244,6 @@ impl AssignmentServiceHandler for Assignments {
     }
 }
 
-/// Returns a change of an assignment.
-fn change<'a>(
-    ctx: &Context,
-    id: &str,
-    scope: &'a Scope,
-    etag: &'a str,
-) -> Result<Update<'a, Error>, Error> {
-    Ok(Update { which: named(id)?, scope, etag, requires: Vec::new(), origin: origin(ctx) })
-}
-
 /// Requires that a patient or doctor in an update is that of the assignment.
 fn requires_same(column: &'static str, given: &str, field: &str) -> Option<Requires<Error>> {
     let given = Uuid::parse_str(given).ok()?;
@@ -266,11 +251,6 @@ fn requires_same(column: &'static str, given: &str, field: &str) -> Option<Requi
     condition.push_bind(given);
     let message = "cannot be changed: end this assignment and create another";
     Some(Requires { condition, otherwise: Error::invalid(field, message) })
-}
-
-/// Returns the condition that selects the assignment with this id, which has been validated.
-fn named(id: &str) -> Result<Query, Error> {
-    Uuid::parse_str(id).map(by_id).map_err(|_| Error::not_found())
 }
 
 fn id(text: &str, field: &str) -> Result<Uuid, Error> {

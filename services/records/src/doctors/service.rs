@@ -91,10 +91,7 @@ impl DoctorServiceHandler for Doctors {
         let filter = filter(&request, &scope);
         let list = filter.list(View::Full);
         let page = list.page::<Doctor>(&self.db, page::size(request.page_size), after).await?;
-        let total_size = match request.include_total_size {
-            true => Some(list.count::<Doctor>(&self.db).await?),
-            false => None,
-        };
+        let total_size = list.total::<Doctor>(&self.db, request.include_total_size).await?;
         let (doctors, next_page_token) = page.into_items(&self.pages, &print, |it| it)?;
         Ok(ListDoctorsResponse { doctors, next_page_token, total_size })
     }

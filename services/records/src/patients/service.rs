@@ -100,10 +100,7 @@ impl PatientServiceHandler for Patients {
         };
         let list = filter.list(asked);
         let page = list.page::<Patient>(&self.db, page::size(request.page_size), after).await?;
-        let total_size = match request.include_total_size {
-            true => Some(list.count::<Patient>(&self.db).await?),
-            false => None,
-        };
+        let total_size = list.total::<Patient>(&self.db, request.include_total_size).await?;
         let (patients, next_page_token) = page.into_items(&self.pages, &print, |it| it)?;
         Ok(ListPatientsResponse { patients, next_page_token, total_size })
     }
