@@ -128,6 +128,17 @@ fn body(message: &Message, all: &[Message]) -> Result<String> {
                     field.name
                 );
             }
+            (Type::Message(name), Shape::Optional)
+                if name == "google.protobuf.Timestamp" && !has_rules(&field.rules) =>
+            {
+                let _ = write!(
+                    code,
+                    "out.time(presence, {:?}, self.{}.as_ref(), {});",
+                    field.name,
+                    field.name,
+                    requirement(field)
+                );
+            }
             (Type::Message(name), _) if name.starts_with("clinic.") => {
                 let presence = if masked {
                     "crate::validation::Presence::of(self.update_mask.as_ref())"

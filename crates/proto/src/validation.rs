@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use std::hash::Hash;
 
 use prost::Message;
-use prost_types::FieldMask;
+use prost_types::{FieldMask, Timestamp};
 
 use crate::format::Format;
+use crate::time;
 
 /// A message with rules.
 pub trait Validate {
@@ -173,6 +174,23 @@ impl Violations {
                 let _ = write!(message, "{and} at most {most}");
             }
             self.add(field, message);
+        }
+    }
+
+    /// Checks a time. The databases sort times of these years only.
+    pub(crate) fn time(
+        &mut self,
+        presence: Presence<'_>,
+        field: &str,
+        value: Option<&Timestamp>,
+        required: Required,
+    ) {
+        match value {
+            None if presence.requires(field, required) => self.add(field, "is required"),
+            Some(value) if time::utc(*value).is_none() => {
+                self.add(field, "must be a time in the years 1 to 9999");
+            }
+            _ => {}
         }
     }
 

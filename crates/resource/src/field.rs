@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use clinic_proto::time::timestamp;
+use clinic_proto::time::{timestamp, utc};
 use clinic_store::{Arg, etag};
 use prost_types::Timestamp;
 use sqlx::postgres::PgRow;
@@ -56,8 +56,12 @@ enum Kind<M: 'static> {
     Text(fn(&mut M) -> &mut String),
     /// A date that callers write, as YYYY-MM-DD.
     Day(fn(&mut M) -> &mut String),
-    /// A number that callers write.
-    Int(fn(&mut M) -> &mut i32),
+    /// A number that callers write, with its default.
+    Int(fn(&mut M) -> &mut i32, i32),
+    /// The id of another record, which callers write.
+    Link(fn(&mut M) -> &mut String),
+    /// A time that callers write.
+    Moment(fn(&mut M) -> &mut Option<Timestamp>),
     /// A boolean that callers write, with its default.
     Flag(fn(&mut M) -> &mut Option<bool>, bool),
     /// Only the service sets this one and the following.
@@ -112,7 +116,22 @@ impl<M> Field<M> {
 
     /// Creates a number field that callers write.
     pub const fn int(name: &'static str, at: fn(&mut M) -> &mut i32) -> Self {
-        Self::new(name, Kind::Int(at))
+        Self::new(name, Kind::Int(at, 0))
+    }
+
+    /// Creates an enum field that callers write. The default replaces UNSPECIFIED.
+    pub const fn choice(name: &'static str, at: fn(&mut M) -> &mut i32, default: i32) -> Self {
+        Self::new(name, Kind::Int(at, default))
+    }
+
+    /// Creates a field that callers write with the id of another record.
+    pub const fn link(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
+        Self::new(name, Kind::Link(at))
+    }
+
+    /// Creates a time field that callers write.
+    pub const fn moment(name: &'static str, at: fn(&mut M) -> &mut Option<Timestamp>) -> Self {
+        Self::new(name, Kind::Moment(at))
     }
 
     /// Creates a boolean field that callers write.
@@ -168,10 +187,10 @@ impl<M> Field<M> {
             (true, _) => self.column,
             (false, Kind::Text(_)) => "''",
             (false, Kind::Day(_)) => "CAST(NULL AS date)",
-            (false, Kind::Int(_) | Kind::Etag(_)) => "CAST(0 AS bigint)",
+            (false, Kind::Int(..) | Kind::Etag(_)) => "CAST(0 AS bigint)",
             (false, Kind::Flag(..) | Kind::Bool(_)) => "FALSE",
-            (false, Kind::Id(_)) => "CAST(NULL AS uuid)",
-            (false, Kind::Time(_)) => "CAST(NULL AS timestamptz)",
+            (false, Kind::Id(_) | Kind::Link(_)) => "CAST(NULL AS uuid)",
+            (false, Kind::Time(_) | Kind::Moment(_)) => "CAST(NULL AS timestamptz)",
         }
     }
 
@@ -181,10 +200,12 @@ impl<M> Field<M> {
             return;
         }
         match self.kind {
-            Kind::Text(at) | Kind::Day(at) | Kind::Id(at) | Kind::Etag(at) => at(message).clear(),
-            Kind::Int(at) => *at(message) = 0,
+            Kind::Text(at) | Kind::Day(at) | Kind::Id(at) | Kind::Link(at) | Kind::Etag(at) => {
+                at(message).clear();
+            }
+            Kind::Int(at, _) => *at(message) = 0,
             Kind::Flag(at, _) => *at(message) = None,
-            Kind::Time(at) => *at(message) = None,
+            Kind::Time(at) | Kind::Moment(at) => *at(message) = None,
             Kind::Bool(at) => *at(message) = false,
         }
     }
@@ -223,7 +244,19 @@ impl<M> Field<M> {
                     (true, day.into())
                 }
             },
-            Kind::Int(at) => (*at(message) != 0, (*at(message)).into()),
+            Kind::Int(at, default) => match *at(message) {
+                0 => (false, default.into()),
+                number => (true, number.into()),
+            },
+            // The contract's rules have refused ids and times that cannot be converted.
+            Kind::Link(at) => {
+                let text = std::mem::take(at(message));
+                (!text.is_empty(), Uuid::parse_str(&text).ok().into())
+            }
+            Kind::Moment(at) => {
+                let time = at(message).take();
+                (time.is_some(), time.and_then(utc).into())
+            }
             // Also uses the default if a mask names the field and no value is given.
             Kind::Flag(at, default) => {
                 let flag = *at(message);
@@ -258,17 +291,17 @@ macro_rules! from_row {
                             let day: Option<NaiveDate> = row.try_get(at)?;
                             *to(&mut message) = day.map(|day| day.to_string()).unwrap_or_default();
                         }
-                        Kind::Int(to) => {
+                        Kind::Int(to, _) => {
                             let number: i64 = row.try_get(at)?;
                             *to(&mut message) = i32::try_from(number).unwrap_or(i32::MAX);
                         }
                         Kind::Flag(to, _) => *to(&mut message) = Some(row.try_get(at)?),
-                        Kind::Id(to) => {
+                        Kind::Id(to) | Kind::Link(to) => {
                             let id: Option<Uuid> = row.try_get(at)?;
                             *to(&mut message) = id.map(|id| id.to_string()).unwrap_or_default();
                         }
                         Kind::Etag(to) => *to(&mut message) = etag::etag(row.try_get(at)?),
-                        Kind::Time(to) => {
+                        Kind::Time(to) | Kind::Moment(to) => {
                             let time: Option<DateTime<Utc>> = row.try_get(at)?;
                             *to(&mut message) = time.map(timestamp);
                         }
@@ -288,3 +321,51 @@ macro_rules! from_row {
 
 from_row!(PgRow);
 from_row!(SqliteRow);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Visit {
+        doctor_id: String,
+        at: Option<Timestamp>,
+        status: i32,
+    }
+
+    const FIELDS: [Field<Visit>; 3] = [
+        Field::link("doctor_id", |visit| &mut visit.doctor_id),
+        Field::moment("at", |visit| &mut visit.at),
+        Field::choice("status", |visit| &mut visit.status, 1),
+    ];
+
+    fn taken(mut visit: Visit) -> Vec<(bool, Arg)> {
+        let mut values = Vec::new();
+        for field in FIELDS {
+            assert!(field.take(&mut visit, &mut values).is_ok());
+        }
+        values.into_iter().map(|value| (value.is_given, value.value)).collect()
+    }
+
+    #[test]
+    fn links_times_and_choices_are_written_as_given_or_with_their_default() {
+        let id = Uuid::from_u128(7);
+        let given = Visit { doctor_id: id.to_string(), at: Some(Timestamp::default()), status: 2 };
+        let values = taken(given);
+        let [
+            (true, Arg::Uuid(Some(doctor_id))),
+            (true, Arg::Time(Some(at))),
+            (true, Arg::BigInt(Some(2))),
+        ] = values.as_slice()
+        else {
+            panic!("the given values are written");
+        };
+        assert_eq!((*doctor_id, *at), (id, DateTime::UNIX_EPOCH));
+        let values = taken(Visit::default());
+        let [(false, Arg::Uuid(None)), (false, Arg::Time(None)), (false, Arg::BigInt(Some(1)))] =
+            values.as_slice()
+        else {
+            panic!("the defaults are written");
+        };
+    }
+}

@@ -5,6 +5,7 @@ use clinic_identity::Principal;
 use clinic_store::page::{self, Cursor};
 use clinic_store::{Db, Query};
 use prost::Message;
+use uuid::Uuid;
 
 use crate::read::select;
 use crate::{Error, Record, Resource, Scope, View};
@@ -48,6 +49,40 @@ pub struct List<'a, L> {
     pub scope: &'a Scope,
     pub asked: View,
     pub listing: L,
+}
+
+/// The records of a scope that are not deleted, in order of creation. An index of the column of each
+/// arm and the id serves it.
+pub struct Created<'a> {
+    scope: &'a Scope,
+    live: Option<&'static str>,
+}
+
+impl<'a> List<'a, Created<'a>> {
+    /// Returns the list of all records in a scope.
+    pub fn created<R: Resource>(scope: &'a Scope) -> Self {
+        Self { scope, asked: View::Full, listing: Created { scope, live: R::LIVE } }
+    }
+}
+
+impl Listing for Created<'_> {
+    fn part(&self, number: u8, after: Option<&Cursor>) -> Option<Part> {
+        let after = after.map_or(Uuid::nil(), |cursor| cursor.id);
+        let range = |arm: Scope| {
+            let mut condition = Query::empty();
+            arm.push_shown(&mut condition, self.live, false);
+            condition.push(" AND id > ").push_bind(after);
+            Range { condition, order: None }
+        };
+        let ranges = self.scope.arms().map(range).collect();
+        (number == 0).then_some(Part { key: None, order: "id", ranges })
+    }
+
+    fn condition(&self) -> Query {
+        let mut query = Query::empty();
+        self.scope.push_shown(&mut query, self.live, false);
+        query
+    }
 }
 
 /// A page of a list.

@@ -56,6 +56,20 @@ fn a_missing_message_is_named() {
 }
 
 #[test]
+fn a_time_is_required_and_in_the_years_that_databases_sort() {
+    let found = |value: Option<Timestamp>, required| {
+        let mut violations = Violations::default();
+        violations.time(Presence::Create, "at", value.as_ref(), required);
+        violations.into_vec().into_iter().map(|v| v.message).collect::<Vec<_>>()
+    };
+    assert_eq!(found(None, Required::Always), ["is required"]);
+    let far = Timestamp { seconds: i64::MAX, nanos: 0 };
+    assert_eq!(found(Some(far), Required::Never), ["must be a time in the years 1 to 9999"]);
+    assert!(found(None, Required::Never).is_empty());
+    assert!(found(Some(Timestamp::default()), Required::Always).is_empty());
+}
+
+#[test]
 fn an_update_requires_what_its_mask_names() {
     assert!(fields(&update(Patient::default(), None)).is_empty());
     assert!(fields(&update(Patient::default(), Some(&["phone_number"]))).is_empty());
