@@ -262,11 +262,11 @@ impl Running {
     }
 
     pub(crate) fn clients(&self, access: &str) -> Clients {
-        Clients::new([self.address; 3], &[("authorization", &format!("Bearer {access}"))])
+        Clients::new(|_| self.address, &[("authorization", &format!("Bearer {access}"))])
     }
 
     pub(crate) fn anonymous(&self) -> Clients {
-        Clients::new([self.address; 3], &[])
+        Clients::new(|_| self.address, &[])
     }
 
     pub(crate) async fn login(&self, email: &str, password: &str) -> Result<LoginResponse, Status> {

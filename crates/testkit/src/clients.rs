@@ -1,8 +1,10 @@
 //! Clients of every service, through the gateway or direct.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use chrono::TimeDelta;
+use clinic::SERVICES;
 use clinic_identity::{ActsFor, CLAIMS_HEADER, ClaimsSigner};
 use clinic_stubs::assignment::v1::assignment_service_client::AssignmentServiceClient;
 use clinic_stubs::auth::v1::auth_service_client::AuthServiceClient;
@@ -30,6 +32,7 @@ pub struct Clients {
     pub patients: PatientServiceClient<Client>,
     pub doctors: DoctorServiceClient<Client>,
     pub assignments: AssignmentServiceClient<Client>,
+    transports: BTreeMap<&'static str, Client>,
 }
 
 /// An interceptor that adds metadata to every call.
@@ -48,37 +51,46 @@ impl Interceptor for Metadata {
 }
 
 impl Clients {
-    /// Creates clients of these addresses (auth, records and assignment) with this metadata.
-    pub fn new(addresses: [SocketAddr; 3], metadata: &[(&'static str, &str)]) -> Self {
+    /// Creates clients of the services at these addresses with this metadata.
+    pub fn new(at: impl Fn(&str) -> SocketAddr, metadata: &[(&'static str, &str)]) -> Self {
         let mut map = MetadataMap::new();
         for (key, value) in metadata {
             map.insert(*key, AsciiMetadataValue::try_from(*value).unwrap());
         }
-        let [auth, records, assignment] = addresses.map(|address| {
-            let url = format!("http://{address}");
+        let transport = |(service, _)| {
+            let url = format!("http://{}", at(service));
             let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
-            InterceptedService::new(channel, Metadata(map.clone()))
-        });
+            (service, InterceptedService::new(channel, Metadata(map.clone())))
+        };
+        let transports: BTreeMap<_, _> = SERVICES.map(transport).into();
+        let of = |service| transports.get(service).expect("a service of the suite").clone();
+        let [auth, records] = ["auth", "records"].map(of);
         Self {
             auth: AuthServiceClient::new(auth.clone()),
             users: UserAdminServiceClient::new(auth.clone()),
             tokens: TokenServiceClient::new(auth),
             patients: PatientServiceClient::new(records.clone()),
             doctors: DoctorServiceClient::new(records),
-            assignments: AssignmentServiceClient::new(assignment),
+            assignments: AssignmentServiceClient::new(of("assignment")),
+            transports,
         }
+    }
+
+    /// Returns the transport to a service, for a client that is not among the fields.
+    pub fn transport(&self, service: &str) -> Client {
+        self.transports.get(service).expect("a service of the suite").clone()
     }
 }
 
 impl Suite {
     /// Returns clients of the gateway that send this metadata.
     pub fn at_gateway(&self, metadata: &[(&'static str, &str)]) -> Clients {
-        Clients::new([self.gateway; 3], metadata)
+        Clients::new(|_| self.gateway, metadata)
     }
 
     /// Returns clients that bypass the gateway and send this metadata.
     pub fn at_services(&self, metadata: &[(&'static str, &str)]) -> Clients {
-        Clients::new([self.auth, self.records, self.assignment], metadata)
+        Clients::new(|service| *self.services.get(service).expect("every service runs"), metadata)
     }
 
     /// Returns clients that bypass the gateway and call as the internal service of this name.

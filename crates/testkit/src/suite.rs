@@ -1,5 +1,6 @@
 //! Starts and stops the suite of a test.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +23,8 @@ pub struct Suite {
     /// The clock of all servers.
     pub clock: Clock,
     pub gateway: SocketAddr,
-    /// The services, for calls that bypass the gateway.
+    /// The address of each service, for calls that bypass the gateway.
+    pub services: BTreeMap<&'static str, SocketAddr>,
     pub auth: SocketAddr,
     pub records: SocketAddr,
     pub assignment: SocketAddr,
@@ -88,6 +90,7 @@ impl Suite {
         let gateway = running.gateway;
         let [auth, records, assignment] = ["auth", "records", "assignment"]
             .map(|name| *running.services.get(name).expect("every service runs"));
+        let services = running.services.clone();
         let admin_password = admin.password.clone();
         let told = shutdown.clone();
         let server =
@@ -96,6 +99,7 @@ impl Suite {
             backend,
             clock,
             gateway,
+            services,
             auth,
             records,
             assignment,

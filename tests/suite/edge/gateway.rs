@@ -31,6 +31,10 @@ impl Gateway {
         config.auth_url = format!("http://{}", suite.auth);
         config.records_url = format!("http://{}", suite.records);
         config.assignment_url = format!("http://{}", suite.assignment);
+        let named = ["auth", "records", "assignment"];
+        let others = suite.services.iter().filter(|(name, _)| !named.contains(name));
+        config.upstreams =
+            others.map(|(name, at)| ((*name).to_owned(), format!("http://{at}"))).collect();
         config.keys.keys_dir = suite.keys().path().to_owned();
         configure(&mut config);
         let gateway = clinic_gateway::open(&config, suite.clock.clone()).await.unwrap();

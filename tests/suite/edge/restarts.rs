@@ -119,7 +119,7 @@ async fn restart_all(suite: &Suite, end: End) -> (usize, Vec<Status>, Vec<Status
     let (done, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
-        let own = Clients::new([gateway.address; 3], &[("authorization", &bearer)]);
+        let own = Clients::new(|_| gateway.address, &[("authorization", &bearer)]);
         clients.spawn(call_until(done.clone(), calls.clone(), own));
     }
     for (service, replica, old) in running {

@@ -51,7 +51,7 @@ impl Translator {
     pub(crate) fn clients(&self, account: Option<&Account>) -> Clients {
         let bearer = account.map(|account| format!("Bearer {}", account.tokens.access));
         let metadata = bearer.as_deref().map(|bearer| ("authorization", bearer));
-        Clients::new([self.0.address; 3], metadata.as_slice())
+        Clients::new(|_| self.0.address, metadata.as_slice())
     }
 }
 
