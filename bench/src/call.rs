@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use clinic_identity::{CLAIMS_HEADER, KeyDir};
 use http::{HeaderName, HeaderValue, Request, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::net::TcpStream;
+
+use crate::tokens;
 
 /// Time limit for one response.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,63 +42,60 @@ impl Protocol {
     }
 }
 
+/// A server, and how to call it.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocol: Protocol,
+    /// The header that identifies the caller.
+    credential: (&'static str, String),
+}
+
+impl Target {
+    /// A gateway, called with an access token.
+    pub(crate) fn gateway(address: SocketAddr, protocol: Protocol, token: &str) -> Self {
+        Self { address, protocol, credential: ("authorization", format!("Bearer {token}")) }
+    }
+
+    /// A service, called with forwarded claims, which are valid for two minutes.
+    pub(crate) fn service(address: SocketAddr, keys: &KeyDir) -> Result<Self> {
+        let claims = tokens::forwarded(keys)?.to_str()?.to_owned();
+        Ok(Self { address, protocol: Protocol::Grpc, credential: (CLAIMS_HEADER, claims) })
+    }
+
+    /// Returns a call of a method in the form `/package.Service/Method`.
+    pub(crate) fn call(&self, method: &'static str, request: &impl Message) -> Call {
+        let message = request.encode_to_vec();
+        let mut frame = BytesMut::new();
+        frame.put_u8(0);
+        frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+        frame.put_slice(&message);
+        Call { target: self.clone(), method, frame: frame.freeze() }
+    }
+}
+
 /// A unary call.
 pub(crate) struct Call {
-    pub(crate) protocol: Protocol,
-    pub(crate) address: SocketAddr,
-    /// In the form `/package.Service/Method`.
-    pub(crate) method: &'static str,
-    pub(crate) credential: Credential,
-    pub(crate) message: Vec<u8>,
-}
-
-#[derive(Clone)]
-pub(crate) enum Credential {
-    /// An access token, for a gateway.
-    Bearer(String),
-    /// Forwarded claims, for a service.
-    Claims(HeaderValue),
-}
-
-impl Credential {
-    pub(crate) fn header(&self) -> (&'static str, String) {
-        match self {
-            Self::Bearer(token) => ("authorization", format!("Bearer {token}")),
-            Self::Claims(claims) => {
-                (clinic_identity::CLAIMS_HEADER, claims.to_str().unwrap_or_default().to_owned())
-            }
-        }
-    }
+    pub(crate) target: Target,
+    method: &'static str,
+    /// The body: one message in a gRPC frame.
+    pub(crate) frame: Bytes,
 }
 
 impl Call {
     pub(crate) fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.method)
+        format!("http://{}{}", self.target.address, self.method)
     }
 
-    pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers = match self.protocol {
-            Protocol::Grpc => {
-                vec![("content-type", "application/grpc".to_owned()), ("te", "trailers".to_owned())]
-            }
+    pub(crate) fn headers(&self) -> [(&'static str, &str); 3] {
+        let (name, value) = &self.target.credential;
+        let [content_type, second] = match self.target.protocol {
+            Protocol::Grpc => [("content-type", "application/grpc"), ("te", "trailers")],
             Protocol::WebHttp2 | Protocol::WebHttp1 => {
-                vec![
-                    ("content-type", "application/grpc-web+proto".to_owned()),
-                    ("x-grpc-web", "1".to_owned()),
-                ]
+                [("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1")]
             }
         };
-        headers.push(self.credential.header());
-        headers
-    }
-
-    /// Returns the body: one message in a gRPC frame.
-    pub(crate) fn frame(&self) -> Vec<u8> {
-        let mut frame = BytesMut::new();
-        frame.put_u8(0);
-        frame.put_u32(u32::try_from(self.message.len()).unwrap_or(u32::MAX));
-        frame.put_slice(&self.message);
-        frame.to_vec()
+        [content_type, second, (name, value)]
     }
 
     /// Calls once and checks the message of the response. Returns the size of the body.
@@ -114,38 +114,38 @@ impl Call {
         // A refusal in gRPC-Web may have a frame of trailers.
         let body = self.ask_once().await;
         let refused = body.map_or(true, |body| body.first().is_none_or(|flags| *flags != 0));
-        ensure!(refused, "{} accepts an invalid token at {}", self.method, self.address);
+        ensure!(refused, "{} accepts an invalid token at {}", self.method, self.target.address);
         Ok(())
     }
 
     async fn ask_once(&self) -> Result<Bytes> {
-        let answer = async { Connection::open(self.address, self.protocol).await?.ask(self).await };
+        let answer = async { Connection::open(&self.target).await?.ask(self).await };
         let answer = tokio::time::timeout(PATIENCE, answer).await;
         answer.map_err(|_| anyhow!("no response within 10 s")).flatten()
     }
 
     /// Decodes the message of a response.
     pub(crate) fn message_of<T: Message + Default>(&self, body: &[u8]) -> Result<T> {
-        let length = body.get(1..5).and_then(|bytes| bytes.try_into().ok());
-        let length = usize::try_from(length.map_or(0, u32::from_be_bytes))?;
-        let message = body.get(5..5 + length).filter(|_| body.first() == Some(&0));
-        let message = message
+        let (_, message) = frames(body)
+            .next()
+            .filter(|(flags, _)| *flags == 0)
             .with_context(|| format!("no message in the response of {}: {body:?}", self.what()))?;
         T::decode(message).with_context(|| self.what())
     }
 
     fn what(&self) -> String {
-        format!("{} over {} at {}", self.method, self.protocol.name(), self.address)
+        let Target { address, protocol, .. } = &self.target;
+        format!("{} over {} at {address}", self.method, protocol.name())
     }
 
     fn request(&self) -> Result<Request<Full<Bytes>>> {
-        let mut request = Request::post(self.url()).body(Full::new(Bytes::from(self.frame())))?;
+        let mut request = Request::post(self.url()).body(Full::new(self.frame.clone()))?;
         for (name, value) in self.headers() {
             let value = HeaderValue::try_from(value)?;
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        if self.protocol.is_http1() {
-            let host = HeaderValue::try_from(self.address.to_string())?;
+        if self.target.protocol.is_http1() {
+            let host = HeaderValue::try_from(self.target.address.to_string())?;
             request.headers_mut().insert("host", host);
         } else {
             *request.version_mut() = Version::HTTP_2;
@@ -161,11 +161,11 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr, protocol: Protocol) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+    pub(crate) async fn open(target: &Target) -> Result<Self> {
+        let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
         let stream = TokioIo::new(stream);
-        if protocol.is_http1() {
+        if target.protocol.is_http1() {
             let (sender, connection) = http1::handshake(stream).await?;
             tokio::spawn(connection);
             Ok(Self::Http1(sender))
@@ -203,18 +203,21 @@ impl Connection {
     }
 }
 
-/// Returns the trailers of a gRPC-Web response: its last frame.
-fn web_trailers(mut body: &[u8]) -> Option<String> {
-    loop {
-        let (&flags, rest) = body.split_first()?;
-        let (length, rest) = rest.split_first_chunk::<4>()?;
-        let (frame, rest) =
-            rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        if flags & 0x80 != 0 {
-            return Some(String::from_utf8_lossy(frame).into_owned());
-        }
+/// Returns the flags and the content of each frame of a gRPC or gRPC-Web body.
+fn frames(mut body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let ([flags, length @ ..], rest) = body.split_first_chunk::<5>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (content, rest) = rest.split_at_checked(length)?;
         body = rest;
-    }
+        Some((*flags, content))
+    })
+}
+
+/// Returns the trailers of a gRPC-Web response: its last frame.
+fn web_trailers(body: &[u8]) -> Option<String> {
+    let (_, content) = frames(body).find(|(flags, _)| flags & 0x80 != 0)?;
+    Some(String::from_utf8_lossy(content).into_owned())
 }
 
 #[cfg(test)]

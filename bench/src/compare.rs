@@ -17,13 +17,13 @@ pub(crate) async fn run(
     here: &Setting,
     baseline: &Setting,
 ) -> Result<Comparison> {
-    let wants = |group| options.wants(group);
+    let (wants, effort) = (|group| options.wants(group), here.effort);
     here.postgres.make_steady().await?;
     let mut rows = Vec::new();
     if wants(Group::Edge) {
         say("The gateway alone");
-        let stages = (edge::Stage::start(here).await?, edge::Stage::start(baseline).await?);
-        rows.extend(compare(here.effort, stages).await?);
+        let (ours, theirs) = (edge::Stage::start(here).await?, edge::Stage::start(baseline).await?);
+        rows.extend(compare(effort, ours, theirs).await?);
     }
     for store in Store::BOTH {
         if !options.wants_data(store) {
@@ -37,27 +37,21 @@ pub(crate) async fn run(
         }
         if on_postgres && wants(Group::Suite) {
             say("The whole suite");
-            let stages = (
-                gateway::Stage::start(here, ours).await?,
-                gateway::Stage::start(baseline, theirs).await?,
-            );
-            rows.extend(compare(here.effort, stages).await?);
+            let ours = gateway::Stage::start(here, ours).await?;
+            let theirs = gateway::Stage::start(baseline, theirs).await?;
+            rows.extend(compare(effort, ours, theirs).await?);
         }
         if on_postgres && wants(Group::Accounts) {
             say("Signing in");
-            let stages = (
-                accounts::Stage::start(here, ours).await?,
-                accounts::Stage::start(baseline, theirs).await?,
-            );
-            rows.extend(compare(here.effort, stages).await?);
+            let ours = accounts::Stage::start(here, ours).await?;
+            let theirs = accounts::Stage::start(baseline, theirs).await?;
+            rows.extend(compare(effort, ours, theirs).await?);
         }
         if wants(Group::Service) {
             say(&format!("The services on {}", store.name()));
-            let stages = (
-                service::Stage::start(here, ours).await?,
-                service::Stage::start(baseline, theirs).await?,
-            );
-            rows.extend(compare(here.effort, stages).await?);
+            let ours = service::Stage::start(here, ours).await?;
+            let theirs = service::Stage::start(baseline, theirs).await?;
+            rows.extend(compare(effort, ours, theirs).await?);
         }
     }
     ensure!(!rows.is_empty(), "none of the selected groups can be compared");
@@ -66,7 +60,7 @@ pub(crate) async fn run(
 
 /// Runs the cases of one group. Each round runs all cases, which spreads the turns of a case over
 /// the whole time: a bad minute of the machine then disturbs all cases alike.
-async fn compare<S: Stage>(effort: Effort, (here, baseline): (S, S)) -> Result<Vec<Compared>> {
+async fn compare<S: Stage>(effort: Effort, here: S, baseline: S) -> Result<Vec<Compared>> {
     let pairs: Vec<_> = here.cases().into_iter().zip(baseline.cases()).collect();
     let mut turns: Vec<Vec<Turns>> = pairs.iter().map(|_| Vec::new()).collect();
     let rounds = effort.rounds * S::TURNS;

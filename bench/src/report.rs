@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::{Serialize, Serializer};
 
 use crate::comparison::Comparison;
+use crate::load::Latency;
 use crate::machine::Machine;
 use crate::table::table;
 
@@ -18,10 +19,8 @@ pub(crate) struct Row {
     pub(crate) group: String,
     pub(crate) case: String,
     pub(crate) per_second: f64,
-    /// Latencies in milliseconds.
-    pub(crate) p50: Option<f64>,
-    pub(crate) p99: Option<f64>,
-    pub(crate) p999: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) latency: Latency,
     /// Microseconds of CPU time per request, by process.
     pub(crate) cpu: Vec<(String, f64)>,
     /// Resident memory afterwards in MiB, by process.
@@ -77,26 +76,22 @@ impl Bound {
 /// All results of a run.
 #[derive(Serialize)]
 pub(crate) struct Report {
-    machine: Machine,
-    effort: Effort,
+    pub(crate) machine: Machine,
+    pub(crate) effort: Effort,
     /// Cases that were not measured, because a program is not installed.
     missing: Vec<String>,
-    rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     figures: Vec<Figure>,
-    targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
     /// Comparison with another build; the other results are then empty.
     #[serde(skip_serializing_if = "Option::is_none")]
-    comparison: Option<Comparison>,
+    pub(crate) comparison: Option<Comparison>,
 }
 
 impl Report {
     pub(crate) fn new(machine: Machine, effort: Effort) -> Self {
         let (missing, rows, figures, targets) = (vec![], vec![], vec![], vec![]);
         Self { machine, effort, missing, rows, figures, targets, comparison: None }
-    }
-
-    pub(crate) fn add(&mut self, row: Row) {
-        self.rows.push(row);
     }
 
     pub(crate) fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
@@ -111,18 +106,15 @@ impl Report {
         self.missing.push(what);
     }
 
-    pub(crate) fn version(&mut self, name: &str, program: &Path, flag: &str) {
-        self.machine.version(name, program, flag);
+    pub(crate) fn progress(&self, row: &Row, round: u32) {
+        let Row { case, per_second, latency: Latency { p50, p99, .. }, .. } = row;
+        let (rate, p50, p99) = (thousands(*per_second), latency(*p50), latency(*p99));
+        let rounds = self.effort.rounds;
+        say(&format!("  {case} ({round}/{rounds}): {rate}/s, p50 {p50} ms, p99 {p99} ms"));
     }
 
-    pub(crate) fn progress(&self, row: &Row, round: u32, rounds: u32) {
-        let rate = thousands(row.per_second);
-        say(&format!(
-            "  {} ({round}/{rounds}): {rate}/s, p50 {} ms, p99 {} ms",
-            row.case,
-            latency(row.p50),
-            latency(row.p99)
-        ));
+    pub(crate) fn row(&self, group: &str, case: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.group == group && row.case == case)
     }
 
     /// Returns the requests per second of a case.
@@ -130,25 +122,8 @@ impl Report {
         Some(self.row(group, case)?.per_second)
     }
 
-    fn row(&self, group: &str, case: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.group == group && row.case == case)
-    }
-
-    /// Returns the median latency of a case, in milliseconds.
-    pub(crate) fn p50(&self, group: &str, case: &str) -> Option<f64> {
-        self.row(group, case)?.p50
-    }
-
     pub(crate) fn value(&self, figure: &str) -> Option<f64> {
         self.figures.iter().find(|known| known.name == figure).map(|known| known.value)
-    }
-
-    pub(crate) fn set_targets(&mut self, targets: Vec<Target>) {
-        self.targets = targets;
-    }
-
-    pub(crate) fn set_comparison(&mut self, comparison: Comparison) {
-        self.comparison = Some(comparison);
     }
 
     pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
@@ -173,11 +148,10 @@ impl Report {
         let rows: Vec<_> = self.rows.iter().map(row_cells).collect();
         let heads = ["", "case", "requests/s", "p50 ms", "p99 ms", "CPU µs a request", "MiB"];
         table(&mut text, &heads, &rows);
-        let figures: Vec<_> = self
-            .figures
-            .iter()
-            .map(|figure| vec![figure.name.clone(), format!("{:.1} {}", figure.value, figure.unit)])
-            .collect();
+        let cells = |figure: &Figure| {
+            vec![figure.name.clone(), format!("{:.1} {}", figure.value, figure.unit)]
+        };
+        let figures: Vec<_> = self.figures.iter().map(cells).collect();
         table(&mut text, &["figure", "value"], &figures);
         if let Some(comparison) = &self.comparison {
             comparison.write(&mut text);
@@ -205,13 +179,14 @@ fn row_cells(row: &Row) -> Vec<String> {
         let all = values.iter().map(|(name, value)| format!("{name} {value:.0}"));
         all.collect::<Vec<_>>().join(", ")
     };
-    let p99 = match row.p999 {
-        None => latency(row.p99),
-        Some(p999) => format!("{} (p99.9 {p999:.2})", latency(row.p99)),
+    let Latency { p50, p99, p999 } = row.latency;
+    let p99 = match p999 {
+        None => latency(p99),
+        Some(p999) => format!("{} (p99.9 {p999:.2})", latency(p99)),
     };
     let (cpu, memory) = (list(&row.cpu), list(&row.memory));
     let rate = thousands(row.per_second);
-    vec![row.group.clone(), row.case.clone(), rate, latency(row.p50), p99, cpu, memory]
+    vec![row.group.clone(), row.case.clone(), rate, latency(p50), p99, cpu, memory]
 }
 
 fn latency(millis: Option<f64>) -> String {
@@ -248,10 +223,6 @@ const END: &str = "<!-- end -->";
 #[expect(clippy::print_stderr, reason = "progress, beside the table on stdout")]
 pub(crate) fn say(line: &str) {
     eprintln!("{line}");
-}
-
-pub(crate) fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

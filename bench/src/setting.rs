@@ -12,8 +12,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, query_scalar};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::measure::Watched;
-use crate::process;
+use crate::process::{Watched, stat};
 use crate::report::Effort;
 
 /// The environment of a run.
@@ -23,7 +22,6 @@ pub(crate) struct Setting {
     programs: PathBuf,
     /// Prefix of the names of this build's databases.
     pub(crate) prefix: &'static str,
-    pub(crate) logs: PathBuf,
     pub(crate) quick: bool,
     pub(crate) effort: Effort,
     // The last field, because it must be dropped last.
@@ -47,22 +45,21 @@ impl Setting {
         );
         let me = env::current_exe()?;
         let programs = me.parent().context("cannot find the folder of this program")?.to_owned();
-        let (folder, logs) = folders()?;
-        let postgres = Postgres::open().await?;
-        Ok(Self { postgres, programs, prefix: "", logs, quick, effort, folder })
+        let (postgres, folder) = (Postgres::open().await?, temporary_folder()?);
+        Ok(Self { postgres, programs, prefix: "", quick, effort, folder })
     }
 
     /// Returns the environment of another checkout's release build, with separate databases and
     /// folders on the same server and disk.
     pub(crate) fn of_baseline(&self, checkout: &Path) -> Result<Self> {
         let programs = checkout.join("target").join("release");
-        let (folder, logs) = folders()?;
         let Self { postgres, quick, effort, .. } = self;
         let (postgres, quick, effort) = (postgres.clone(), *quick, *effort);
-        Ok(Self { postgres, programs, prefix: "baseline_", logs, quick, effort, folder })
+        let folder = temporary_folder()?;
+        Ok(Self { postgres, programs, prefix: "baseline_", quick, effort, folder })
     }
 
-    /// Creates a folder.
+    /// Returns a folder, which is created if it is missing.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.path().join(name);
         fs::create_dir_all(&folder)?;
@@ -74,16 +71,14 @@ impl Setting {
         let mut command = Command::new(self.programs.join(name));
         // Avoids a `.env` in the caller's folder.
         command.current_dir(self.folder.path());
+        // Hides the log of the start.
+        command.env("CLINIC_LOG", "warn").env("CLINIC_SHUTDOWN_DELAY", "0s");
         command
     }
 }
 
-/// Creates a temporary folder, and a folder for logs in it.
-fn folders() -> Result<(TempDir, PathBuf)> {
-    let folder = tempfile::Builder::new().prefix("clinic-bench-").tempdir()?;
-    let logs = folder.path().join("logs");
-    fs::create_dir(&logs)?;
-    Ok((folder, logs))
+fn temporary_folder() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("clinic-bench-").tempdir()?)
 }
 
 impl Postgres {
@@ -95,13 +90,10 @@ impl Postgres {
         let programs = PathBuf::from(set("CLINIC_TEST_POSTGRES_BIN")?);
         let mut connection = PgConnection::connect(url.expose_secret()).await?;
         // The tests' server is configured for speed. A real one must be durable, which costs time.
-        for setting in DURABLE {
-            connection.execute(setting).await?;
-        }
-        connection.execute("SELECT pg_reload_conf()").await?;
+        change(&mut connection, DURABLE).await?;
         let backend: i32 =
             query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
-        let pid = process::parent(u32::try_from(backend)?).context("the server's process")?;
+        let pid = stat(u32::try_from(backend)?).context("the server's process")?.parent;
         connection.close().await?;
         timeout(RELOAD_PATIENCE, until_durable(&url))
             .await
@@ -113,16 +105,12 @@ impl Postgres {
     /// comparison, only the build whose turn it is would pay for it.
     pub(crate) async fn make_steady(&self) -> Result<()> {
         let mut connection = PgConnection::connect(self.url.expose_secret()).await?;
-        for setting in STEADY {
-            connection.execute(setting).await?;
-        }
-        connection.execute("SELECT pg_reload_conf()").await?;
-        connection.close().await?;
-        Ok(())
+        change(&mut connection, STEADY).await?;
+        Ok(connection.close().await?)
     }
 
     pub(crate) fn watched(&self) -> Watched {
-        Watched::new("PostgreSQL", self.pid)
+        Watched { name: "PostgreSQL".to_owned(), pid: self.pid }
     }
 
     /// Finds pgbench, which some systems have in a separate package.
@@ -132,7 +120,15 @@ impl Postgres {
     }
 }
 
-/// Waits until new sessions have the settings, which the server applies asynchronously.
+/// Changes settings of the server, which applies them asynchronously.
+async fn change(connection: &mut PgConnection, settings: [&'static str; 4]) -> Result<()> {
+    for statement in settings.into_iter().chain(["SELECT pg_reload_conf()"]) {
+        connection.execute(statement).await?;
+    }
+    Ok(())
+}
+
+/// Waits until new sessions have the settings.
 async fn until_durable(url: &SecretString) -> Result<()> {
     loop {
         let mut connection = PgConnection::connect(url.expose_secret()).await?;

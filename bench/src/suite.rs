@@ -1,17 +1,14 @@
 //! Runs the measured suite, as separate processes or as one, on one kind of database.
 
-use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clinic::Databases;
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
-use crate::measure::Watched;
-use crate::process::Process;
+use crate::process::{Server, Watched};
 use crate::setting::Setting;
 
 /// Kind of database that the services use.
@@ -62,40 +59,19 @@ impl Data {
         keys.init(&Clock::system())?;
         Ok(Self { store, databases, keys })
     }
-
-    pub(crate) fn url(&self, service: &str) -> SecretString {
-        self.databases.url(service)
-    }
-}
-
-/// A server of the suite.
-pub(crate) struct Server {
-    pub(crate) process: Process,
-    pub(crate) address: SocketAddr,
-    /// Time from its start to its ready line.
-    pub(crate) took: Duration,
 }
 
 impl Server {
-    fn start(
+    fn program(
         setting: &Setting,
         program: &str,
         keys: &KeyDir,
         more: &[(&str, String)],
     ) -> Result<Self> {
         let mut command = setting.program(program);
-        command.args(["--listen", "127.0.0.1:0"]);
-        command.env("CLINIC_KEYS_DIR", keys.path());
-        // Hides the log of the start.
-        command.env("CLINIC_LOG", "warn").env("CLINIC_SHUTDOWN_DELAY", "0s");
+        command.args(["--listen", "127.0.0.1:0"]).env("CLINIC_KEYS_DIR", keys.path());
         command.envs(more.iter().map(|(name, value)| (*name, value)));
-        let name = program.trim_start_matches("clinic-");
-        let (process, address, took) = Process::start_ready(name, &mut command, &setting.logs)?;
-        Ok(Self { process, address, took })
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        Self::start(program.trim_start_matches("clinic-"), &mut command, &setting.folder("logs")?)
     }
 
     /// Starts a single service.
@@ -105,37 +81,31 @@ impl Server {
         data: &Data,
         records: Option<&Self>,
     ) -> Result<Self> {
-        let mut more = vec![("DATABASE_URL", data.url(name).expose_secret().to_owned())];
-        if let Some(records) = records {
-            more.push(("CLINIC_RECORDS_URL", records.url()));
-        }
-        Self::start(setting, &format!("clinic-{name}"), &data.keys, &more)
+        let url = data.databases.url(name).expose_secret().to_owned();
+        let mut more = vec![("DATABASE_URL", url)];
+        more.extend(records.map(|records| ("CLINIC_RECORDS_URL", records.url())));
+        Self::program(setting, &format!("clinic-{name}"), &data.keys, &more)
     }
 
-    /// Starts a gateway in front of the services at these URLs.
+    /// Starts a gateway in front of these services.
     pub(crate) fn gateway(
         setting: &Setting,
         keys: &KeyDir,
-        (auth, records, assignment): (&str, &str, &str),
+        [auth, records, assignment]: [&Self; 3],
     ) -> Result<Self> {
         let more = [
-            ("CLINIC_AUTH_URL", auth.to_owned()),
-            ("CLINIC_RECORDS_URL", records.to_owned()),
-            ("CLINIC_ASSIGNMENT_URL", assignment.to_owned()),
+            ("CLINIC_AUTH_URL", auth.url()),
+            ("CLINIC_RECORDS_URL", records.url()),
+            ("CLINIC_ASSIGNMENT_URL", assignment.url()),
         ];
-        Self::start(setting, "clinic-gateway", keys, &more)
+        Self::program(setting, "clinic-gateway", keys, &more)
     }
 
-    /// Starts the bare service that responds from memory.
+    /// Starts the service that responds from memory.
     pub(crate) fn memory(setting: &Setting, keys: &KeyDir) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["upstream", "--listen", "127.0.0.1:0", "--keys-dir"]).arg(keys.path());
-        let (process, address, took) = Process::start_ready(UPSTREAM, &mut command, &setting.logs)?;
-        Ok(Self { process, address, took })
-    }
-
-    pub(crate) fn watched(&self) -> Watched {
-        Watched::from(&self.process)
+        Self::start(UPSTREAM, &mut command, &setting.folder("logs")?)
     }
 }
 
@@ -152,8 +122,7 @@ impl Suite {
         let records = Server::service(setting, "records", data, None)?;
         let auth = Server::service(setting, "auth", data, Some(&records))?;
         let assignment = Server::service(setting, "assignment", data, Some(&records))?;
-        let urls = (auth.url(), records.url(), assignment.url());
-        let gateway = Server::gateway(setting, &data.keys, (&urls.0, &urls.1, &urls.2))?;
+        let gateway = Server::gateway(setting, &data.keys, [&auth, &records, &assignment])?;
         Ok(Self { auth, records, assignment, gateway })
     }
 
@@ -172,10 +141,8 @@ impl Suite {
 /// Starts the whole suite in one process, which creates missing data.
 pub(crate) fn start_all_in_one(setting: &Setting, databases: &Databases) -> Result<Server> {
     let mut command = on_databases(setting, "up", databases);
-    command.args(["--listen", "127.0.0.1:0"]).env("CLINIC_LOG", "warn");
-    command.env("CLINIC_SHUTDOWN_DELAY", "0s");
-    let (process, address, took) = Process::start_ready("clinic", &mut command, &setting.logs)?;
-    Ok(Server { process, address, took })
+    command.args(["--listen", "127.0.0.1:0"]);
+    Server::start("clinic", &mut command, &setting.folder("logs")?)
 }
 
 /// Returns a command of `clinic` that uses these databases.

@@ -1,15 +1,15 @@
 //! The performance targets, mostly ratios within one run.
 
 use crate::call::Protocol;
-use crate::groups::{accounts, edge, gateway, growth, service};
+use crate::groups::{Rpc, accounts, edge, gateway, growth, service};
 use crate::peers::{ENVOY, NGINX, STRUCTURED_PROXY};
 use crate::report::{Bound, Report, Target};
 use crate::suite::Store;
 
 pub(crate) fn of(report: &Report) -> Vec<Target> {
     let service = |case: &str| report.rate(service::GROUP, case);
-    let alone = |rpc: &str, store| report.rate(service::GROUP, &service::name(rpc, store));
-    let pgbench = |rpc: &str| service(&service::by_pgbench(rpc));
+    let alone = |rpc, store| report.rate(service::GROUP, &service::name(rpc, store));
+    let pgbench = |rpc| service(&service::by_pgbench(rpc));
     let at = |who: &str, protocol| report.rate(edge::GROUP, &edge::name(who, protocol));
     let better = |protocol| Some(at(ENVOY, protocol)?.max(at(STRUCTURED_PROXY, protocol)?));
     let accounts = |case| report.rate(accounts::GROUP, case);
@@ -19,12 +19,12 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
     let mut targets = vec![
         at_least(
             "records, GetPatient on PostgreSQL / the same SELECT by pgbench",
-            ratio(alone("GetPatient", Store::Postgres), pgbench("GetPatient")),
+            ratio(alone(Rpc::GetPatient, Store::Postgres), pgbench(Rpc::GetPatient)),
             0.6,
         ),
         at_least(
             "records, GetPatient on SQLite / a bare tonic service answering from memory",
-            ratio(alone("GetPatient", Store::Sqlite), service(service::FROM_MEMORY)),
+            ratio(alone(Rpc::GetPatient, Store::Sqlite), service(service::FROM_MEMORY)),
             0.5,
         ),
         at_least(
@@ -44,12 +44,12 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
         ),
         at_least(
             "records, ListPatients (50) on PostgreSQL / its SQL by pgbench",
-            ratio(alone("ListPatients", Store::Postgres), pgbench("ListPatients")),
+            ratio(alone(Rpc::ListPatients, Store::Postgres), pgbench(Rpc::ListPatients)),
             0.5,
         ),
         at_least(
             "records, CreatePatient on PostgreSQL / the same INSERT by pgbench",
-            ratio(alone("CreatePatient", Store::Postgres), pgbench("CreatePatient")),
+            ratio(alone(Rpc::CreatePatient, Store::Postgres), pgbench(Rpc::CreatePatient)),
             0.6,
         ),
         at_least(
@@ -63,7 +63,8 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
     let [small, _, large] = growth::SIZES;
     for store in Store::BOTH {
         for kind in growth::Kind::TARGETS {
-            let time = |size| report.p50(growth::GROUP, &growth::name(kind, store, size));
+            let case = |size| report.row(growth::GROUP, &growth::name(kind, store, size));
+            let time = |size| case(size)?.latency.p50;
             let name =
                 format!("{} on {}, at {large} patients / at {small}", kind.name(), store.name());
             targets.push(at_most(&name, ratio(time(large), time(small)), 1.2));

@@ -17,10 +17,10 @@ pub(crate) fn owner() -> Uuid {
     sample::id(Kind::Owner, 0)
 }
 
-fn user() -> User {
+fn user(session: u64) -> User {
     User {
         id: owner(),
-        session_id: sample::id(Kind::Account, 0),
+        session_id: sample::id(Kind::Account, session),
         roles: [Role::Staff].into_iter().collect::<Roles>(),
         email_verified: true,
     }
@@ -35,28 +35,18 @@ pub(crate) fn access_signer(keys: &KeyDir) -> Result<AccessSigner> {
 
 /// Returns an access token of the owner, for a gateway.
 pub(crate) fn access(keys: &KeyDir) -> Result<String> {
-    Ok(access_signer(keys)?.sign(&user())?.0)
+    access_of(&access_signer(keys)?, 0)
 }
 
-/// Returns a function that signs access tokens of different sessions of the owner.
-pub(crate) fn access_of(signer: &AccessSigner) -> impl Fn(u32) -> Result<String> {
-    |session| {
-        let session_id = sample::id(Kind::Account, session.into());
-        Ok(signer.sign(&User { session_id, ..user() })?.0)
-    }
+/// Returns an access token of one of the owner's sessions.
+pub(crate) fn access_of(signer: &AccessSigner, session: u64) -> Result<String> {
+    Ok(signer.sign(&user(session))?.0)
 }
 
 /// Returns the owner's forwarded claims, for a service. They are valid for two minutes.
 pub(crate) fn forwarded(keys: &KeyDir) -> Result<HeaderValue> {
     let clock = Clock::system();
     let exp = clock.unix() + LIFE.num_seconds();
-    let owner = Authenticated { principal: Principal::User(user()), exp };
+    let owner = Authenticated { principal: Principal::User(user(0)), exp };
     Ok(ClaimsSigner::open(keys, "gateway", clock)?.forward(&owner, None)?)
-}
-
-/// Returns a request with the claims.
-pub(crate) fn with<T>(message: T, claims: &HeaderValue) -> Result<tonic::Request<T>> {
-    let mut request = tonic::Request::new(message);
-    request.metadata_mut().insert(clinic_identity::CLAIMS_HEADER, claims.to_str()?.parse()?);
-    Ok(request)
 }

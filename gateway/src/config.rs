@@ -27,22 +27,13 @@ pub struct Config {
     pub assignment_url: String,
     /// URL of another service of the suite, as NAME=URL. Receives calls to the package
     /// clinic.NAME.v1. Repeatable (in the environment: separated by spaces)
-    #[arg(
-        long = "upstream",
-        env = "CLINIC_UPSTREAMS",
-        value_delimiter = ' ',
-        value_name = "NAME=URL",
-        value_parser = upstream
-    )]
+    #[arg(long = "upstream", env = "CLINIC_UPSTREAMS", value_delimiter = ' ')]
+    #[arg(value_name = "NAME=URL", value_parser = upstream)]
     pub upstreams: Vec<(String, String)>,
     /// Expected issuer (`iss`) of access tokens, such as https://clinic.example; must equal auth's
     /// `--issuer`
-    #[arg(
-        long,
-        env = "CLINIC_ISSUER",
-        default_value = clinic_identity::DEFAULT_ISSUER,
-        value_parser = NonEmptyStringValueParser::new()
-    )]
+    #[arg(long, env = "CLINIC_ISSUER", default_value = clinic_identity::DEFAULT_ISSUER)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub issuer: String,
     #[command(flatten)]
     pub keys: settings::Keys,
@@ -80,21 +71,12 @@ fn upstream(text: &str) -> Result<(String, String), String> {
 #[derive(Args, Clone, Debug)]
 pub struct PublicSettings {
     /// Allow a web origin (CORS), such as https://app.example. Repeatable, or separated by commas
-    #[arg(
-        long,
-        env = "CLINIC_CORS_ORIGIN",
-        value_delimiter = ',',
-        value_name = "ORIGIN",
-        value_parser = origin
-    )]
+    #[arg(long, env = "CLINIC_CORS_ORIGIN", value_delimiter = ',')]
+    #[arg(value_name = "ORIGIN", value_parser = origin)]
     pub cors_origin: Vec<String>,
     /// Maximum size of a message, in bytes
-    #[arg(
-        long,
-        env = "CLINIC_MAX_MESSAGE_BYTES",
-        default_value_t = 4 * 1024 * 1024,
-        value_parser = value_parser!(u32).range(1..)
-    )]
+    #[arg(long, env = "CLINIC_MAX_MESSAGE_BYTES", default_value_t = 4 * 1024 * 1024)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     pub max_message_bytes: u32,
     /// Deadline of calls without `grpc-timeout`, such as 30s or 500ms
     #[arg(long, env = "CLINIC_DEFAULT_DEADLINE", default_value = "30s", value_parser = call_time)]
@@ -103,40 +85,23 @@ pub struct PublicSettings {
     #[arg(long, env = "CLINIC_MAX_DEADLINE", default_value = "60s", value_parser = call_time)]
     pub max_deadline: Duration,
     /// Maximum number of open client connections
-    #[arg(
-        long,
-        env = "CLINIC_MAX_CONNECTIONS",
-        default_value_t = 10_000,
-        value_parser = value_parser!(u32).range(1..)
-    )]
+    #[arg(long, env = "CLINIC_MAX_CONNECTIONS", default_value_t = 10_000)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     pub max_connections: u32,
     /// Maximum number of connections from one address (IPv6: one /64). Defaults to a quarter of
     /// --max-connections. At the limit, a new connection replaces idle ones of that address
-    #[arg(
-        long,
-        env = "CLINIC_MAX_CONNECTIONS_PER_ADDRESS",
-        value_parser = value_parser!(u32).range(1..)
-    )]
+    #[arg(long, env = "CLINIC_MAX_CONNECTIONS_PER_ADDRESS")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     pub max_connections_per_address: Option<u32>,
     /// Networks without the limit per address, such as 10.0.0.0/8, separated by commas. Trusted
     /// proxies have none either
-    #[arg(
-        long,
-        env = "CLINIC_UNCOUNTED_NETWORKS",
-        value_delimiter = ',',
-        value_name = "NETWORK",
-        value_parser = network
-    )]
+    #[arg(long, env = "CLINIC_UNCOUNTED_NETWORKS", value_delimiter = ',')]
+    #[arg(value_name = "NETWORK", value_parser = network)]
     pub uncounted_networks: Vec<IpNet>,
     /// Networks of trusted proxies, such as 10.0.0.0/8, separated by commas. The client's address
     /// is read from the X-Forwarded-For header that they add
-    #[arg(
-        long,
-        env = "CLINIC_TRUSTED_PROXIES",
-        value_delimiter = ',',
-        value_name = "NETWORK",
-        value_parser = network
-    )]
+    #[arg(long, env = "CLINIC_TRUSTED_PROXIES", value_delimiter = ',')]
+    #[arg(value_name = "NETWORK", value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
     /// Trust every direct peer as a proxy that terminates TLS and appends the client's address to
     /// X-Forwarded-For
@@ -145,13 +110,8 @@ pub struct PublicSettings {
     pub behind_proxy: bool,
     /// Serve the documentation of the REST API: /openapi.json, Swagger UI at /swagger/ and ReDoc at
     /// /redoc/
-    #[arg(
-        long,
-        env = "CLINIC_API_DOCS",
-        default_value_t = true,
-        action = ArgAction::Set,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long, env = "CLINIC_API_DOCS", default_value_t = true)]
+    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub api_docs: bool,
     /// File with the TLS certificate chain (PEM)
     #[arg(long, env = "CLINIC_TLS_CERT", requires = "tls_key")]
@@ -170,24 +130,6 @@ impl PublicSettings {
     /// Returns the URL scheme for clients: `https` with a certificate, otherwise `http`.
     pub fn scheme(&self) -> &'static str {
         if self.tls_cert.is_some() { "https" } else { "http" }
-    }
-}
-
-/// Limits of every call.
-#[derive(Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) message_bytes: u32,
-    pub(crate) default_deadline: Duration,
-    pub(crate) max_deadline: Duration,
-}
-
-impl Config {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            message_bytes: self.public.max_message_bytes,
-            default_deadline: self.public.default_deadline,
-            max_deadline: self.public.max_deadline,
-        }
     }
 }
 
@@ -281,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_what_browsers_send() {
+    fn only_origins_as_browsers_send_them_are_accepted() {
         for text in ["https://app.example", "http://localhost:5173", "http://[::1]:3000"] {
             assert_eq!(origin(text).as_deref(), Ok(text));
         }
@@ -294,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_has_some_time_and_not_more_than_its_claims() {
+    fn a_deadline_is_positive_and_at_most_the_lifetime_of_the_claims() {
         for (text, time) in [("1ms", 1), ("30s", 30_000), ("1m", 60_000)] {
             assert_eq!(call_time(text), Ok(Duration::from_millis(time)));
         }

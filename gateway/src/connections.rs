@@ -15,11 +15,12 @@ use clinic_net::http2::{BLOCKED, Http2};
 use clinic_net::{BatchedStream, Flusher, accept, batched, drain};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -51,7 +52,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) struct Connections {
     service: Arc<HttpService>,
-    certificates: Option<Certificates>,
+    certificates: Option<Arc<Certificates>>,
     workers: Workers,
     places: Arc<ConnectionLimits>,
     grace: Duration,
@@ -61,7 +62,7 @@ impl Connections {
     pub(crate) fn new(config: &Config, service: HttpService) -> Result<Self> {
         Ok(Self {
             service: Arc::new(service),
-            certificates: Certificates::open(&config.public)?,
+            certificates: Certificates::open(&config.public)?.map(Arc::new),
             workers: Workers::start()?,
             places: ConnectionLimits::new(&config.public),
             grace: config.serving.shutdown_grace,
@@ -115,33 +116,20 @@ impl Connections {
         // Moves the stream from the runtime that accepted it to this one.
         let stream = TcpStream::from_std(stream.into_std()?)?;
         let peer = Peer { address: stream.peer_addr()?.ip(), worker: lease.number };
-        match self.certificates.as_ref().map(Certificates::acceptor) {
-            Some(acceptor) => {
-                let stream = tokio::select! {
-                    stream = timeout(HEAD_PATIENCE, acceptor.accept(stream)) => stream??,
-                    () = place.leave.cancelled() => return Ok(()),
-                    () = shutdown.cancelled() => return Ok(()),
-                };
-                self.speak(stream, peer, place, shutdown).await
-            }
-            None => self.speak(stream, peer, place, shutdown).await,
-        }
-    }
-
-    async fn speak<S>(
-        &self,
-        stream: S,
-        peer: Peer,
-        place: &ConnectionPermit,
-        shutdown: CancellationToken,
-    ) -> Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
         let activity = &place.activity;
-        let (mut stream, outgoing) = batched(stream);
-        let begins = tokio::select! {
-            begins = timeout(HEAD_PATIENCE, stream.begins_with(PREFACE)) => begins,
+        let opening = async {
+            let stream = match self.certificates.as_ref().map(|current| current.acceptor()) {
+                Some(acceptor) => {
+                    Either::Left(timeout(HEAD_PATIENCE, acceptor.accept(stream)).await??)
+                }
+                None => Either::Right(stream),
+            };
+            let (mut stream, outgoing) = batched(stream);
+            let is_http2 = timeout(HEAD_PATIENCE, stream.begins_with(PREFACE)).await??;
+            anyhow::Ok((stream, outgoing, is_http2))
+        };
+        let (stream, outgoing, is_http2) = tokio::select! {
+            opened = opening => opened?,
             () = place.leave.cancelled() => return Ok(()),
             () = shutdown.cancelled() => return Ok(()),
         };
@@ -166,7 +154,7 @@ impl Connections {
         let mut end = FuturesUnordered::from_iter([end]);
         let serving =
             Serving { service: &self.service, stream, outgoing, peer, place, closing: told };
-        let serve = async { if begins?? { serving.http2().await } else { serving.http1().await } };
+        let serve = async { if is_http2 { serving.http2().await } else { serving.http1().await } };
         tokio::select! {
             biased;
             outcome = serve => outcome,
@@ -175,18 +163,21 @@ impl Connections {
     }
 }
 
+/// A connection, with TLS or without.
+type Stream = Either<TlsStream<TcpStream>, TcpStream>;
+
 /// A connection that is being served.
-struct Serving<'a, S> {
+struct Serving<'a> {
     service: &'a Arc<HttpService>,
-    stream: BatchedStream<S>,
-    outgoing: Flusher<S>,
+    stream: BatchedStream<Stream>,
+    outgoing: Flusher<Stream>,
     peer: Peer,
     place: &'a ConnectionPermit,
     /// Ready when the connection must take no further requests.
     closing: oneshot::Receiver<()>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
+impl Serving<'_> {
     async fn http2(self) -> Result<()> {
         let (service, peer, activity) = (self.service, self.peer, &self.place.activity);
         let answer = |request| {
@@ -196,11 +187,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
         let serve = HTTP2.serve(self.stream, answer, self.closing.map(drop));
         let served =
             self.outgoing.of(pin!(serve), |blocked| blocked.map(|since| since + BLOCKED)).await;
-        match served {
+        if served.transpose()?.is_some() {
             // A request that arrives now must not reset the connection and lose the GOAWAY.
-            Some(Ok(())) => self.outgoing.linger().await,
-            Some(Err(error)) => return Err(error.into()),
-            None => {}
+            self.outgoing.linger().await;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ impl Proxies {
     /// any other peer the header is ignored.
     pub(crate) fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
-        if !self.direct && !self.counts(client) {
+        if !self.direct && !self.is_trusted(client) {
             return client;
         }
         let values = headers.get_all("x-forwarded-for").iter().rev();
@@ -31,14 +31,14 @@ impl Proxies {
         for entry in entries {
             let Some(address) = address(entry.trim()) else { break };
             client = address;
-            if !self.counts(client) {
+            if !self.is_trusted(client) {
                 break;
             }
         }
         client
     }
 
-    fn counts(&self, address: IpAddr) -> bool {
+    fn is_trusted(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }
 }

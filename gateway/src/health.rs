@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use clinic_net::health::{Health, States};
+use clinic_net::health::Health;
 use futures::future::select_all;
-use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 
 use crate::routes::{Routes, TargetKind};
 
@@ -18,7 +18,13 @@ pub(crate) async fn follow(health: Health, routes: Arc<Routes>) {
     loop {
         let known = upstreams.iter_mut().map(|upstream| *upstream.borrow_and_update());
         if let Some(known) = known.collect::<Option<Vec<_>>>() {
-            health.set(states(&routes, &known));
+            let services = || routes.iter().zip(known.iter().copied());
+            let serves = services().all(|((_, target), state)| {
+                matches!(target.access, TargetKind::Foreign { .. }) || state == Serving
+            });
+            let suite = (String::new(), if serves { Serving } else { NotServing });
+            let states = services().map(|((name, _), state)| (name.to_owned(), state));
+            health.set(states.chain([suite]).collect());
         }
         let changed = upstreams.iter_mut().map(|upstream| Box::pin(upstream.changed()));
         // The senders are dropped when the gateway ends.
@@ -26,14 +32,4 @@ pub(crate) async fn follow(health: Health, routes: Arc<Routes>) {
             return;
         }
     }
-}
-
-fn states(routes: &Routes, known: &[ServingStatus]) -> States {
-    let of_suite = |access: &TargetKind| matches!(access, TargetKind::Contract);
-    let mut each = routes.iter().zip(known);
-    let all = each
-        .all(|((_, target), state)| !of_suite(&target.access) || *state == ServingStatus::Serving);
-    let suite = if all { ServingStatus::Serving } else { ServingStatus::NotServing };
-    let states = routes.iter().zip(known).map(|((name, _), state)| (name.to_owned(), *state));
-    states.chain([(String::new(), suite)]).collect()
 }

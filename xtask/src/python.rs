@@ -1,10 +1,6 @@
 //! Python, and virtual environments with the packages of `clients/python`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -35,20 +31,18 @@ impl Python {
         let version = ask("import sys; print('%d.%d' % sys.version_info[:2])");
         // Some distributions have these modules in a separate package.
         let environments = ask("import ensurepip, venv").is_some();
-        match version {
-            Some(version) if environments && numbers(&version) >= Some(OLDEST) => {
-                Ok(Self { version })
-            }
-            version => {
-                let (major, minor) = OLDEST;
-                let found =
-                    version.map_or_else(String::new, |version| format!(" (found {version})"));
-                bail!(
-                    "{tests} need Python {major}.{minor} or newer with venv and pip{found}: install \
-                     it, or run `cargo xtask test {without}`"
-                )
-            }
+        if let Some(version) = &version
+            && environments
+            && numbers(version) >= Some(OLDEST)
+        {
+            return Ok(Self { version: version.clone() });
         }
+        let (major, minor) = OLDEST;
+        let found = version.map_or_else(String::new, |version| format!(" (found {version})"));
+        bail!(
+            "{tests} need Python {major}.{minor} or newer with venv and pip{found}: install it, or \
+             run `cargo xtask test {without}`"
+        )
     }
 
     /// Returns a command for the `python` of the tests' environment, in the tests' folder.
@@ -89,7 +83,7 @@ impl Packages {
 }
 
 fn folder() -> PathBuf {
-    commands::root().join(Path::new("clients/python"))
+    commands::root().join("clients/python")
 }
 
 /// Parses a version such as `3.11`.

@@ -112,7 +112,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         npm.map_or(Ok(()), |npm| clients(&npm, &prepare, &mut tally)),
         front.map_or(Ok(()), |(npm, proxies)| behind(&npm, &proxies, &mut tally)),
         python.map_or(Ok(()), |python| api(&python, &mut tally)),
-        server.map_or(Ok(()), Server::stop),
+        server.map_or(Ok(()), |mut server| server.stop()),
     ];
     for error in parts.into_iter().filter_map(Result::err) {
         tally.fault(format!("{error:#}"));

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{commands, report};
 
 /// Returns a program from the PATH, or else builds `version` of it once, under the target folder.
-pub(crate) fn program(name: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
+pub(crate) fn program(name: &str, version: &str) -> Result<PathBuf> {
     if let Some(program) = commands::find(name) {
         return Ok(program);
     }
@@ -17,7 +17,7 @@ pub(crate) fn program(name: &str, version: &str, options: &[&str]) -> Result<Pat
         report::step(&format!("building {name}"));
         let mut cargo = commands::cargo();
         cargo.args(["install", "--quiet", "--locked", name, "--version", version, "--root"]);
-        commands::quietly(cargo.arg(&tools).args(options))?;
+        commands::quietly(cargo.arg(&tools))?;
     }
     Ok(program)
 }

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::{Argon2, Block};
 use clinic_clock::Clock;
 use clinic_identity::AccessVerifier;
 use clinic_proto::auth::v1::{LoginRequest, RefreshRequest, RegisterRequest};
@@ -16,7 +17,8 @@ use tonic::transport::Channel;
 
 use super::Stage as _;
 use crate::load::{CONNECTIONS, Outcome, own};
-use crate::measure::{Case, Watched, contest};
+use crate::measure::{Case, contest};
+use crate::process::Watched;
 use crate::report::Report;
 use crate::setting::Setting;
 use crate::suite::{Data, Suite};
@@ -41,9 +43,9 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     let argon2 = Case::new(ARGON2, vec![], |time| async move {
         tokio::task::spawn_blocking(move || hashing(time)).await?
     });
-    contest(report, GROUP, setting.effort, vec![stage.login(), argon2]).await?;
+    contest(report, GROUP, vec![stage.login(), argon2]).await?;
     if !setting.quick {
-        contest(report, GROUP, setting.effort, vec![stage.refresh()]).await?;
+        contest(report, GROUP, vec![stage.refresh()]).await?;
         verification(data, report)?;
     }
     stage.stop().await
@@ -90,9 +92,7 @@ impl<'a> Stage<'a> {
     }
 
     fn watched(&self) -> Vec<Watched> {
-        let mut watched = self.suite.watched();
-        watched.push(self.setting.postgres.watched());
-        watched
+        [self.suite.watched(), vec![self.setting.postgres.watched()]].concat()
     }
 }
 
@@ -152,40 +152,28 @@ fn login_of(number: u32) -> LoginRequest {
     LoginRequest { email, password, ..LoginRequest::default() }
 }
 
-/// Hashes passwords on every core with auth's parameters, and does nothing else.
+/// Hashes passwords on every core with argon2's default parameters, which auth uses too.
 fn hashing(time: Duration) -> Result<Outcome> {
-    let params = Params::new(19_456, 2, 1, None).map_err(|error| anyhow!("argon2: {error}"))?;
     let began = Instant::now();
+    let hash = || {
+        let argon2 = Argon2::default();
+        let mut memory = vec![Block::default(); argon2.params().block_count()];
+        let (mut micros, mut output) = (Vec::new(), [0; 32]);
+        while began.elapsed() < time {
+            let start = Instant::now();
+            let (password, salt) = (PASSWORD.as_bytes(), b"sixteen bytes of");
+            argon2.hash_password_into_with_memory(password, salt, &mut output, &mut memory)?;
+            micros.push(u64::try_from(start.elapsed().as_micros())?);
+        }
+        anyhow::Ok(micros)
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads: Vec<_> = (0..cores)
-        .map(|_| {
-            let params = params.clone();
-            std::thread::spawn(move || {
-                let blocks = params.block_count();
-                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-                let mut memory = vec![Block::default(); blocks];
-                let (mut micros, mut output) = (Vec::new(), [0; 32]);
-                while began.elapsed() < time {
-                    let start = Instant::now();
-                    argon2
-                        .hash_password_into_with_memory(
-                            PASSWORD.as_bytes(),
-                            b"sixteen bytes of",
-                            &mut output,
-                            &mut memory,
-                        )
-                        .map_err(|error| anyhow!("argon2: {error}"))?;
-                    micros.push(u64::try_from(start.elapsed().as_micros())?);
-                }
-                anyhow::Ok(micros)
-            })
-        })
-        .collect();
-    let mut micros = Vec::new();
-    for thread in threads {
-        micros.extend(thread.join().map_err(|_| anyhow!("a hashing thread panicked"))??);
-    }
-    Ok(Outcome::of(began.elapsed(), micros))
+    let micros: Result<Vec<Vec<u64>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(hash)).collect();
+        let results = threads.into_iter().map(ScopedJoinHandle::join);
+        results.map(|micros| micros.map_err(|_| anyhow!("a hashing thread panicked"))?).collect()
+    });
+    Ok(Outcome::of(began.elapsed(), micros?.concat()))
 }
 
 /// Measures the verification of access tokens: first the signature, then the cache.
@@ -194,11 +182,12 @@ fn verification(data: &Data, report: &mut Report) -> Result<()> {
     let signer = tokens::access_signer(&data.keys)?;
     let verifier = AccessVerifier::new(Clock::system());
     verifier.set_keys(signer.jwks());
-    let all: Vec<String> = (0..TOKENS).map(tokens::access_of(&signer)).collect::<Result<_>>()?;
+    let tokens = (0..TOKENS).map(|session| tokens::access_of(&signer, session.into()));
+    let tokens: Vec<String> = tokens.collect::<Result<_>>()?;
     for name in ["an access token verified, the first time", "the same, again"] {
         let began = Instant::now();
-        for token in &all {
-            verifier.verify(token).map_err(|error| anyhow!("{error}"))?;
+        for token in &tokens {
+            verifier.verify(token)?;
         }
         report.figure(name, began.elapsed().as_secs_f64() * 1e6 / f64::from(TOKENS), "µs");
     }

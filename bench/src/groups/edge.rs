@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result};
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
-use clinic_proto::records::v1::Patient;
 
-use super::{GET_PATIENT, Stage as _, get_patient, is_patient, load};
-use crate::call::{Call, Credential, Protocol};
-use crate::measure::{Case, Watched, contest};
+use super::{Stage as _, get_patient, load_patient};
+use crate::call::{Protocol, Target};
+use crate::measure::{Case, contest};
 use crate::peers::{NGINX, Peer};
+use crate::process::{Server, Watched};
 use crate::report::Report;
 use crate::setting::Setting;
-use crate::suite::Server;
 use crate::tokens;
 
 pub(crate) const GROUP: &str = "edge";
@@ -42,11 +41,10 @@ pub(crate) async fn run(setting: &Setting, report: &mut Report) -> Result<()> {
                 if peer.name != NGINX {
                     stage.probe_refusal(address, protocol).await.context(peer.name)?;
                 }
-                let watched = Watched::from(&peer.process);
-                cases.push(stage.case(peer.name, address, protocol, watched));
+                cases.push(stage.case(peer.name, address, protocol, peer.process.watched()));
             }
         }
-        contest(report, GROUP, setting.effort, cases).await?;
+        contest(report, GROUP, cases).await?;
     }
     for peer in peers {
         peer.process.stop()?;
@@ -60,8 +58,7 @@ impl Stage {
         keys.init(&Clock::system())?;
         let access = tokens::access(&keys)?;
         let upstream = Server::memory(setting, &keys)?;
-        let url = upstream.url();
-        let gateway = Server::gateway(setting, &keys, (&url, &url, &url))?;
+        let gateway = Server::gateway(setting, &keys, [&upstream; 3])?;
         let stage = Self { keys, access, upstream, gateway };
         for protocol in Protocol::ALL {
             stage.probe_refusal(stage.gateway.address, protocol).await.context(OURS)?;
@@ -75,7 +72,7 @@ impl Stage {
         let (signed, signature) = self.access.rsplit_once('.').unwrap_or_default();
         let letter = if signature.starts_with('A') { "B" } else { "A" };
         let forged = format!("{signed}.{letter}{}", signature.get(1..).unwrap_or_default());
-        call(address, protocol, forged).probe_refusal().await
+        get_patient(&Target::gateway(address, protocol, &forged), 0).probe_refusal().await
     }
 
     fn case(
@@ -85,10 +82,9 @@ impl Stage {
         protocol: Protocol,
         watched: Watched,
     ) -> Case<'_> {
-        Case::new(name(who, protocol), vec![watched, self.upstream.watched()], move |time| {
-            let call = call(address, protocol, self.access.clone());
-            async move { load::<Patient>(call, is_patient(0), time).await }
-        })
+        let target = Target::gateway(address, protocol, &self.access);
+        let watched = vec![watched, self.upstream.watched()];
+        Case::new(name(who, protocol), watched, move |time| load_patient(target.clone(), 0, time))
     }
 }
 
@@ -107,9 +103,4 @@ impl super::Stage for Stage {
         self.gateway.process.stop()?;
         self.upstream.process.stop()
     }
-}
-
-fn call(address: SocketAddr, protocol: Protocol, token: String) -> Call {
-    let (credential, message) = (Credential::Bearer(token), get_patient(0));
-    Call { protocol, address, method: GET_PATIENT, credential, message }
 }

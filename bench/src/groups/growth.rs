@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clinic_proto::records::v1::{ListPatientsRequest, ListPatientsResponse, Patient};
-use clinic_stubs::records::v1::patient_service_client::PatientServiceClient;
-use prost::Message as _;
+use clinic_proto::records::v1::{ListPatientsRequest, ListPatientsResponse};
 
-use super::{GET_PATIENT, LIST_PATIENTS, PAGE, get_patient, is_page, is_patient, load};
-use crate::call::{Call, Credential, Protocol};
+use super::{LIST_PATIENTS, load_page, load_patient};
+use crate::call::{Connection, Target};
 use crate::fill;
 use crate::load::Outcome;
 use crate::measure::{Case, contest};
+use crate::process::Server;
 use crate::report::Report;
 use crate::setting::Setting;
-use crate::suite::{Data, Server, Store};
-use crate::tokens;
+use crate::suite::{Data, Store};
 
 pub(crate) const GROUP: &str = "growth";
 pub(crate) const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
@@ -57,7 +55,7 @@ pub(crate) async fn run(setting: &Setting, store: Store, report: &mut Report) ->
     }
     for kind in Kind::ALL {
         let cases = clinics.iter().map(|clinic| clinic.case(setting, kind)).collect();
-        contest(report, GROUP, setting.effort, cases).await?;
+        contest(report, GROUP, cases).await?;
     }
     clinics.into_iter().try_for_each(|clinic| clinic.records.process.stop())
 }
@@ -90,50 +88,29 @@ impl Clinic {
     }
 
     async fn load(&self, kind: Kind, time: Duration) -> Result<Outcome> {
-        let middle = self.patients / 2;
-        let page = |page_token: &str, query: &str| {
-            let (page_token, query) = (page_token.to_owned(), query.to_owned());
-            ListPatientsRequest { page_size: PAGE, page_token, query, ..Default::default() }
-                .encode_to_vec()
+        let target = Target::service(self.records.address, &self.data.keys)?;
+        let (page_token, query) = match kind {
+            Kind::GetPatient => return load_patient(target, self.patients / 2, time).await,
+            Kind::FirstPage => ("", ""),
+            Kind::DeepPage => (self.deep.as_str(), ""),
+            Kind::NameSearch => ("", SEARCHED),
         };
-        let (method, message) = match kind {
-            Kind::GetPatient => (GET_PATIENT, get_patient(middle)),
-            Kind::FirstPage => (LIST_PATIENTS, page("", "")),
-            Kind::DeepPage => (LIST_PATIENTS, page(&self.deep, "")),
-            Kind::NameSearch => (LIST_PATIENTS, page("", SEARCHED)),
-        };
-        let call = Call {
-            protocol: Protocol::Grpc,
-            address: self.records.address,
-            method,
-            credential: Credential::Claims(tokens::forwarded(&self.data.keys)?),
-            message,
-        };
-        match kind {
-            Kind::GetPatient => load(call, is_patient(middle), time).await,
-            Kind::FirstPage | Kind::DeepPage => load(call, is_page, time).await,
-            Kind::NameSearch => {
-                let found = |patient: &Patient| patient.last_name.starts_with(SEARCHED);
-                let is_right = |answer: &ListPatientsResponse| {
-                    is_page(answer) && answer.patients.iter().all(found)
-                };
-                load(call, is_right, time).await
-            }
-        }
+        load_page(&target, page_token, query, time).await
     }
 }
 
 /// Returns the token of the page at `middle`, found page by page.
 async fn token_before(records: &Server, data: &Data, middle: u64) -> Result<String> {
     const LARGEST: i32 = 500;
-    let mut patients = PatientServiceClient::connect(records.url()).await?;
-    let mut token = String::new();
+    let target = || Target::service(records.address, &data.keys);
+    let mut connection = Connection::open(&target()?).await?;
+    let mut page_token = String::new();
     for _ in 0..middle / 500 {
-        let request =
-            ListPatientsRequest { page_size: LARGEST, page_token: token, ..Default::default() };
-        let request = tokens::with(request, &tokens::forwarded(&data.keys)?)?;
-        token = patients.list_patients(request).await?.into_inner().next_page_token;
-        ensure!(!token.is_empty(), "the list is shorter than it should be");
+        let request = ListPatientsRequest { page_size: LARGEST, page_token, ..Default::default() };
+        let call = target()?.call(LIST_PATIENTS, &request);
+        let page: ListPatientsResponse = call.message_of(&connection.ask(&call).await?)?;
+        page_token = page.next_page_token;
+        ensure!(!page_token.is_empty(), "the list is shorter than it should be");
     }
-    Ok(token)
+    Ok(page_token)
 }

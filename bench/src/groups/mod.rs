@@ -8,10 +8,10 @@ pub(crate) mod open_loop;
 pub(crate) mod service;
 pub(crate) mod start;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clinic_proto::assignment::v1::{ListPatientDoctorsRequest, ListPatientDoctorsResponse};
 use clinic_proto::records::v1::{
     CreatePatientRequest, GetPatientRequest, ListPatientsRequest, ListPatientsResponse, Patient,
     UpdatePatientRequest,
@@ -20,9 +20,9 @@ use clinic_store::{Db, Query};
 use prost::Message;
 use prost_types::FieldMask;
 
-use crate::call::{Call, Connection, Credential, Protocol};
-use crate::load::h2load::{self, Answers};
-use crate::load::{Outcome, own};
+use crate::call::{Call, Connection, Target};
+use crate::fill::{DOCTORS_OF_A_PATIENT, PATIENTS};
+use crate::load::{Outcome, h2load, own};
 use crate::measure::Case;
 use crate::sample::{self, Kind};
 
@@ -39,20 +39,46 @@ pub(crate) trait Stage {
     async fn stop(self) -> Result<()>;
 }
 
-pub(crate) const GET_PATIENT: &str = "/clinic.records.v1.PatientService/GetPatient";
+/// The measured RPCs. Rows have the names of the variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rpc {
+    GetPatient,
+    ListPatients,
+    UpdatePatient,
+    ListPatientDoctors,
+    CreatePatient,
+}
+
+/// Number of the requested patient: in the middle, so not the first of any index.
+pub(crate) const N: u64 = PATIENTS / 2;
 pub(crate) const LIST_PATIENTS: &str = "/clinic.records.v1.PatientService/ListPatients";
-pub(crate) const CREATE_PATIENT: &str = "/clinic.records.v1.PatientService/CreatePatient";
-pub(crate) const UPDATE_PATIENT: &str = "/clinic.records.v1.PatientService/UpdatePatient";
-pub(crate) const LIST_PATIENT_DOCTORS: &str =
-    "/clinic.assignment.v1.AssignmentService/ListPatientDoctors";
 
-/// Size of a page.
-pub(crate) const PAGE: i32 = 50;
+impl Rpc {
+    /// Checks one response, then repeats the call for `time`. `db` is the database of records.
+    pub(crate) async fn load(self, target: Target, db: &Db, time: Duration) -> Result<Outcome> {
+        match self {
+            Self::GetPatient => load_patient(target, N, time).await,
+            Self::ListPatients => load_page(&target, "", "", time).await,
+            Self::UpdatePatient => load_updates(target, time).await,
+            Self::ListPatientDoctors => {
+                let patient_id = sample::id(Kind::Patient, 0).to_string();
+                let request = ListPatientDoctorsRequest { patient_id, ..Default::default() };
+                let method = "/clinic.assignment.v1.AssignmentService/ListPatientDoctors";
+                let is_right = |answer: &ListPatientDoctorsResponse| {
+                    answer.doctors.len() as u64 == DOCTORS_OF_A_PATIENT
+                };
+                load(&target.call(method, &request), is_right, time).await
+            }
+            Self::CreatePatient => load_creates(&target, db, time).await,
+        }
+    }
+}
 
-/// Returns a request for the n-th patient.
-pub(crate) fn get_patient(n: u64) -> Vec<u8> {
+/// Returns a call for the n-th patient.
+pub(crate) fn get_patient(target: &Target, n: u64) -> Call {
     let id = sample::id(Kind::Patient, n).to_string();
-    GetPatientRequest { id, ..GetPatientRequest::default() }.encode_to_vec()
+    let request = GetPatientRequest { id, ..Default::default() };
+    target.call("/clinic.records.v1.PatientService/GetPatient", &request)
 }
 
 pub(crate) fn is_patient(n: u64) -> impl Fn(&Patient) -> bool {
@@ -62,42 +88,50 @@ pub(crate) fn is_patient(n: u64) -> impl Fn(&Patient) -> bool {
     }
 }
 
-pub(crate) fn list_patients() -> Vec<u8> {
-    ListPatientsRequest { page_size: PAGE, ..ListPatientsRequest::default() }.encode_to_vec()
+pub(crate) async fn load_patient(target: Target, n: u64, time: Duration) -> Result<Outcome> {
+    load(&get_patient(&target, n), is_patient(n), time).await
 }
 
-pub(crate) fn is_page(answer: &ListPatientsResponse) -> bool {
-    answer.patients.len() == 50
-        && !answer.next_page_token.is_empty()
-        && answer.patients.iter().all(|patient| patient.medical_history == sample::HISTORY)
-}
-
-pub(crate) fn create_patient() -> Vec<u8> {
-    let patient = Some(sample::new_patient(7));
-    CreatePatientRequest { patient, ..CreatePatientRequest::default() }.encode_to_vec()
+/// Repeats ListPatients for a full page of patients, whose last names begin with `query`.
+pub(crate) async fn load_page(
+    target: &Target,
+    page_token: &str,
+    query: &str,
+    time: Duration,
+) -> Result<Outcome> {
+    let (page_token, name) = (page_token.to_owned(), query.to_owned());
+    let request =
+        ListPatientsRequest { page_size: 50, page_token, query: name, ..Default::default() };
+    let is_right = |patient: &Patient| {
+        patient.medical_history == sample::HISTORY && patient.last_name.starts_with(query)
+    };
+    let is_page = |answer: &ListPatientsResponse| {
+        answer.patients.len() == 50
+            && !answer.next_page_token.is_empty()
+            && answer.patients.iter().all(is_right)
+    };
+    load(&target.call(LIST_PATIENTS, &request), is_page, time).await
 }
 
 /// Checks one response, then repeats the call.
-pub(crate) async fn load<T: Message + Default>(
-    call: Call,
+async fn load<T: Message + Default>(
+    call: &Call,
     is_right: impl Fn(&T) -> bool,
     time: Duration,
 ) -> Result<Outcome> {
-    let answers = Answers::Same(call.probe(is_right).await?);
-    tokio::task::block_in_place(|| h2load::run(&call, answers, time))
+    let bytes = call.probe(is_right).await?;
+    tokio::task::block_in_place(|| h2load::run(call, [bytes, bytes], time))
 }
 
-/// Like [`load`], for calls that create patients. The responses differ in their timestamps, so the
+/// Repeats CreatePatient. The responses differ in their timestamps, so their size varies, and the
 /// patients are counted in the database.
-pub(crate) async fn load_creates(
-    db: &Db,
-    call: Call,
-    is_right: impl Fn(&Patient) -> bool,
-    time: Duration,
-) -> Result<Outcome> {
+async fn load_creates(target: &Target, db: &Db, time: Duration) -> Result<Outcome> {
     let before = patients(db).await?;
-    let answers = Answers::About(call.probe(is_right).await?);
-    let outcome = tokio::task::block_in_place(|| h2load::run(&call, answers, time))?;
+    let patient = Some(sample::new_patient(7));
+    let request = CreatePatientRequest { patient, ..Default::default() };
+    let call = target.call("/clinic.records.v1.PatientService/CreatePatient", &request);
+    let bytes = call.probe(|made: &Patient| made.email == sample::email(7)).await?;
+    let outcome = tokio::task::block_in_place(|| h2load::run(&call, [bytes - 4, bytes + 4], time))?;
     let (made, found) = (1 + h2load::WARM_UP + outcome.requests, patients(db).await? - before);
     ensure!(found == i64::try_from(made)?, "{made} patients created, {found} found");
     Ok(outcome)
@@ -110,23 +144,16 @@ async fn patients(db: &Db) -> Result<i64> {
 
 /// Repeats UpdatePatient. Each caller updates its own patient, to avoid waiting for a row lock. The
 /// calls alternate between two addresses, because an update without a change writes nothing.
-pub(crate) async fn update_patients(
-    address: SocketAddr,
-    protocol: Protocol,
-    credential: Credential,
-    time: Duration,
-) -> Result<Outcome> {
+async fn load_updates(target: Target, time: Duration) -> Result<Outcome> {
     let connect = async |number: u32| {
         let id = sample::id(Kind::Patient, u64::from(number)).to_string();
         let [call, next] = ["1 New Street", "2 New Street"].map(|street| {
             let patient = Some(Patient { address: street.to_owned(), ..Default::default() });
             let update_mask = Some(FieldMask { paths: vec!["address".to_owned()] });
             let request = UpdatePatientRequest { id: id.clone(), patient, update_mask };
-            let (credential, message) = (credential.clone(), request.encode_to_vec());
-            let call = Call { protocol, address, method: UPDATE_PATIENT, credential, message };
-            (call, street)
+            (target.call("/clinic.records.v1.PatientService/UpdatePatient", &request), street)
         });
-        Ok((Connection::open(address, protocol).await?, call, next, id))
+        Ok((Connection::open(&target).await?, call, next, id))
     };
     own::run(time, connect, |(mut connection, call, next, id)| async move {
         let changed: Patient = call.0.message_of(&connection.ask(&call.0).await?)?;

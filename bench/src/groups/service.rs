@@ -2,42 +2,32 @@
 //! database.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
-use clinic_proto::assignment::v1::{ListPatientDoctorsRequest, ListPatientDoctorsResponse};
-use clinic_proto::records::v1::Patient;
 use clinic_store::{Db, Query};
-use prost::Message as _;
 use secrecy::ExposeSecret as _;
 
-use super::{
-    CREATE_PATIENT, GET_PATIENT, LIST_PATIENT_DOCTORS, LIST_PATIENTS, Stage as _, create_patient,
-    get_patient, is_page, is_patient, list_patients, load, load_creates, update_patients,
-};
-use crate::call::{Call, Credential, Protocol};
-use crate::fill::{DOCTORS_OF_A_PATIENT, PATIENTS};
-use crate::load::{Outcome, pgbench};
+use super::{N, Rpc, Stage as _, load_patient};
+use crate::call::Target;
+use crate::load::pgbench;
 use crate::measure::{Case, contest};
+use crate::process::Server;
 use crate::report::Report;
 use crate::sample::{self, Kind};
 use crate::setting::Setting;
-use crate::suite::{Data, Server, Store};
+use crate::suite::{Data, Store};
 use crate::tokens;
 
 pub(crate) const GROUP: &str = "service";
 
-/// Number of the requested patient: in the middle, so not the first of any index.
-const N: u64 = PATIENTS / 2;
-
 pub(crate) const FROM_MEMORY: &str = "GetPatient, from memory";
 
-pub(crate) fn by_pgbench(rpc: &str) -> String {
-    format!("{rpc}, its SQL by pgbench")
+pub(crate) fn by_pgbench(rpc: Rpc) -> String {
+    format!("{rpc:?}, its SQL by pgbench")
 }
 
-pub(crate) fn name(rpc: &str, store: Store) -> String {
-    format!("{rpc}, {}", store.name())
+pub(crate) fn name(rpc: Rpc, store: Store) -> String {
+    format!("{rpc:?}, {}", store.name())
 }
 
 /// Records and assignment, without a gateway.
@@ -58,15 +48,15 @@ pub(crate) async fn run(setting: &Setting, data: &Data, report: &mut Report) -> 
     } else if data.store == Store::Postgres {
         report.missing("the database alone, because pgbench is not installed");
     }
-    for (rpc, case) in stage.rpcs() {
-        let mut cases = vec![case];
+    for rpc in stage.rpcs() {
+        let mut cases = vec![stage.case(rpc)];
         if let (Some(pgbench), Some(sql)) = (&pgbench, sql(rpc)) {
             cases.push(stage.by_pgbench(pgbench, rpc, sql));
         }
-        if data.store == Store::Sqlite && rpc == "GetPatient" {
+        if data.store == Store::Sqlite && rpc == Rpc::GetPatient {
             cases.push(stage.memory(&memory));
         }
-        contest(report, GROUP, setting.effort, cases).await?;
+        contest(report, GROUP, cases).await?;
     }
     memory.process.stop()?;
     stage.stop().await
@@ -96,12 +86,12 @@ RETURNING id, version, created_at, updated_at, deleted_at, owner_id, user_id, fi
 last_name, date_of_birth, gender, phone_number, email, address, medical_history;\n";
 
 /// Returns the statement of records for an RPC that pgbench runs too.
-fn sql(rpc: &str) -> Option<&'static str> {
+fn sql(rpc: Rpc) -> Option<&'static str> {
     match rpc {
-        "GetPatient" => Some(GET_SQL),
-        "ListPatients" => Some(LIST_SQL),
-        "CreatePatient" => Some(INSERT_SQL),
-        _ => None,
+        Rpc::GetPatient => Some(GET_SQL),
+        Rpc::ListPatients => Some(LIST_SQL),
+        Rpc::CreatePatient => Some(INSERT_SQL),
+        Rpc::UpdatePatient | Rpc::ListPatientDoctors => None,
     }
 }
 
@@ -113,81 +103,37 @@ impl<'a> Stage<'a> {
         Ok(Self { setting, data, records, assignment, db })
     }
 
-    /// Returns the cases with their RPCs.
-    fn rpcs(&self) -> Vec<(&'static str, Case<'_>)> {
-        let mut cases = vec![
-            self.case("GetPatient", |time| self.get(time)),
-            self.case("ListPatients", |time| self.list(time)),
-        ];
-        if !self.setting.quick {
-            cases.push(self.case("UpdatePatient", |time| self.update(time)));
-            cases.push(self.case("ListPatientDoctors", |time| self.doctors(time)));
+    fn rpcs(&self) -> Vec<Rpc> {
+        // CreatePatient is the last one, because it changes the tables.
+        if self.setting.quick {
+            return vec![Rpc::GetPatient, Rpc::ListPatients, Rpc::CreatePatient];
         }
-        // Last, because it changes the tables.
-        cases.push(self.case("CreatePatient", |time| self.create(time)));
-        cases
+        vec![
+            Rpc::GetPatient,
+            Rpc::ListPatients,
+            Rpc::UpdatePatient,
+            Rpc::ListPatientDoctors,
+            Rpc::CreatePatient,
+        ]
     }
 
-    fn case<'s, F>(
-        &self,
-        rpc: &'static str,
-        run: impl Fn(Duration) -> F + 's,
-    ) -> (&'static str, Case<'s>)
-    where
-        F: Future<Output = Result<Outcome>> + Send + 's,
-    {
+    fn case(&self, rpc: Rpc) -> Case<'_> {
         let mut watched = vec![self.records.watched()];
-        if rpc == "ListPatientDoctors" {
-            watched.push(self.assignment.watched());
+        let mut server = &self.records;
+        if rpc == Rpc::ListPatientDoctors {
+            server = &self.assignment;
+            watched.push(server.watched());
         }
         if self.data.store == Store::Postgres {
             watched.push(self.setting.postgres.watched());
         }
-        (rpc, Case::new(name(rpc, self.data.store), watched, run))
-    }
-
-    fn call(&self, server: &Server, method: &'static str, message: Vec<u8>) -> Result<Call> {
-        Ok(Call {
-            protocol: Protocol::Grpc,
-            address: server.address,
-            method,
-            credential: Credential::Claims(tokens::forwarded(&self.data.keys)?),
-            message,
+        Case::new(name(rpc, self.data.store), watched, move |time| async move {
+            rpc.load(Target::service(server.address, &self.data.keys)?, &self.db, time).await
         })
     }
 
-    async fn get(&self, time: Duration) -> Result<Outcome> {
-        let call = self.call(&self.records, GET_PATIENT, get_patient(N))?;
-        load::<Patient>(call, is_patient(N), time).await
-    }
-
-    async fn list(&self, time: Duration) -> Result<Outcome> {
-        load(self.call(&self.records, LIST_PATIENTS, list_patients())?, is_page, time).await
-    }
-
-    async fn doctors(&self, time: Duration) -> Result<Outcome> {
-        let id = sample::id(Kind::Patient, 0).to_string();
-        let request = ListPatientDoctorsRequest { patient_id: id, ..Default::default() };
-        let call = self.call(&self.assignment, LIST_PATIENT_DOCTORS, request.encode_to_vec())?;
-        let is_right = |answer: &ListPatientDoctorsResponse| {
-            answer.doctors.len() as u64 == DOCTORS_OF_A_PATIENT
-        };
-        load(call, is_right, time).await
-    }
-
-    async fn create(&self, time: Duration) -> Result<Outcome> {
-        let call = self.call(&self.records, CREATE_PATIENT, create_patient())?;
-        load_creates(&self.db, call, |made| made.email == sample::email(7), time).await
-    }
-
-    async fn update(&self, time: Duration) -> Result<Outcome> {
-        let claims = Credential::Claims(tokens::forwarded(&self.data.keys)?);
-        update_patients(self.records.address, Protocol::Grpc, claims, time).await
-    }
-
-    fn by_pgbench(&self, pgbench: &Path, rpc: &str, sql: &'static str) -> Case<'_> {
-        let pgbench = pgbench.to_owned();
-        let url = self.data.url("records");
+    fn by_pgbench(&self, pgbench: &Path, rpc: Rpc, sql: &'static str) -> Case<'_> {
+        let (pgbench, url) = (pgbench.to_owned(), self.data.databases.url("records"));
         let watched = vec![self.setting.postgres.watched()];
         Case::new(by_pgbench(rpc), watched, move |time| {
             let (url, pgbench) = (url.clone(), pgbench.clone());
@@ -200,9 +146,8 @@ impl<'a> Stage<'a> {
     }
 
     fn memory<'s>(&'s self, memory: &'s Server) -> Case<'s> {
-        Case::new(FROM_MEMORY, vec![memory.watched()], move |time| {
-            let call = self.call(memory, GET_PATIENT, get_patient(0));
-            async move { load::<Patient>(call?, is_patient(0), time).await }
+        Case::new(FROM_MEMORY, vec![memory.watched()], move |time| async move {
+            load_patient(Target::service(memory.address, &self.data.keys)?, 0, time).await
         })
     }
 }
@@ -211,7 +156,7 @@ impl super::Stage for Stage<'_> {
     const GROUP: &'static str = GROUP;
 
     fn cases(&self) -> Vec<Case<'_>> {
-        self.rpcs().into_iter().map(|(_, case)| case).collect()
+        self.rpcs().into_iter().map(|rpc| self.case(rpc)).collect()
     }
 
     async fn stop(self) -> Result<()> {

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clinic::Databases;
 
-use crate::measure::memory;
-use crate::report::{Report, millis};
+use crate::load::millis;
+use crate::measure::total_memory;
+use crate::report::Report;
 use crate::setting::Setting;
 use crate::suite::start_all_in_one;
 
@@ -24,7 +25,7 @@ pub(crate) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
         let again = start_all_in_one(setting, &databases)?;
         warm.push(millis(again.took));
         if warm.len() == WARM_STARTS {
-            let idle = memory(&[again.watched()]).iter().map(|(_, mib)| mib).sum();
+            let idle = total_memory(&[again.watched()]);
             report.figure("one process on SQLite: idle", idle, "MiB");
         }
         again.process.stop()?;

@@ -7,6 +7,8 @@ pub(crate) mod pgbench;
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// Connections of every case.
 pub(crate) const CONNECTIONS: u32 = 32;
 
@@ -17,15 +19,15 @@ pub(crate) struct Outcome {
     /// `requests` plus those of the warm-up, which use CPU time too.
     pub(crate) sent: u64,
     pub(crate) per_second: f64,
-    /// None if the generator does not report it correctly.
-    pub(crate) latency: Option<Latency>,
+    pub(crate) latency: Latency,
 }
 
-/// Latency percentiles.
-#[derive(Clone, Copy, Debug)]
+/// Latency percentiles in milliseconds; None if the generator does not report them correctly.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Latency {
-    pub(crate) p50: Duration,
-    pub(crate) p99: Duration,
+    pub(crate) p50: Option<f64>,
+    pub(crate) p99: Option<f64>,
+    pub(crate) p999: Option<f64>,
 }
 
 impl Outcome {
@@ -41,9 +43,13 @@ impl Outcome {
         micros.sort_unstable();
         let below = |percent: usize| {
             let at = micros.len().saturating_sub(1) * percent / 100;
-            Duration::from_micros(micros.get(at).copied().unwrap_or_default())
+            millis(Duration::from_micros(micros.get(at).copied().unwrap_or_default()))
         };
-        let latency = Latency { p50: below(50), p99: below(99) };
-        Self { requests, sent: requests, per_second, latency: Some(latency) }
+        let latency = Latency { p50: Some(below(50)), p99: Some(below(99)), p999: None };
+        Self { requests, sent: requests, per_second, latency }
     }
+}
+
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

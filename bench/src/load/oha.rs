@@ -12,19 +12,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
-use super::CONNECTIONS;
+use super::{CONNECTIONS, Latency, Outcome};
 use crate::call::Call;
 
 /// Minimum fraction of the requests that must have been sent in time.
 const KEPT: f64 = 0.95;
-
-/// Result of a run.
-pub(crate) struct Latency {
-    pub(crate) per_second: f64,
-    pub(crate) p50: Duration,
-    pub(crate) p99: Duration,
-    pub(crate) p999: Duration,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,13 +41,17 @@ pub(crate) fn run(
     bytes: u64,
     per_second: f64,
     time: Duration,
-) -> Result<Latency> {
+) -> Result<Outcome> {
     let mut body = NamedTempFile::new()?;
-    body.write_all(&call.frame())?;
+    body.write_all(&call.frame)?;
     let mut command = Command::new(oha);
     command.args(["--no-tui", "--output-format=json", "--latency-correction"]);
     command.args(["--disable-compression", "--method=POST", "-p1"]);
-    command.arg(if call.protocol.is_http1() { "--http-version=1.1" } else { "--http-version=2" });
+    command.arg(if call.target.protocol.is_http1() {
+        "--http-version=1.1"
+    } else {
+        "--http-version=2"
+    });
     command.arg(format!("-c{CONNECTIONS}")).arg(format!("-q{per_second:.0}"));
     command.arg(format!("-z{}s", time.as_secs()));
     for (name, value) in call.headers() {
@@ -78,12 +74,10 @@ pub(crate) fn run(
     ensure!(kept, "oha did not keep the rate of {per_second:.0}/s; {}", complain());
     let below = |percent: &str| {
         let seconds = report.latency_percentiles.get(percent).copied().flatten();
-        seconds.map(Duration::from_secs_f64).with_context(complain)
+        seconds.map(|seconds| seconds * 1e3).with_context(complain)
     };
-    Ok(Latency {
-        per_second: report.summary.requests_per_sec,
-        p50: below("p50")?,
-        p99: below("p99")?,
-        p999: below("p99.9")?,
-    })
+    let (p50, p99, p999) = (below("p50")?, below("p99")?, below("p99.9")?);
+    let latency = Latency { p50: Some(p50), p99: Some(p99), p999: Some(p999) };
+    let per_second = report.summary.requests_per_sec;
+    Ok(Outcome { requests: answered, sent: answered, per_second, latency })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tempfile::NamedTempFile;
 
-use super::{CONNECTIONS, Outcome};
+use super::{CONNECTIONS, Latency, Outcome};
 
 /// Runs a script of one prepared statement, with the variables as its parameters, over 32
 /// connections for `time`.
@@ -37,16 +37,15 @@ pub(crate) fn run(
     let said = String::from_utf8_lossy(&output.stdout);
     let complain = || format!("pgbench wrote:\n{said}{}", String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), complain());
-    let number = |before: &str| {
-        let line = said.lines().find_map(|line| line.strip_prefix(before))?;
-        line.split(' ').next()?.parse::<f64>().ok()
+    let word_after = |before: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(before));
+        line.and_then(|line| line.split(' ').next()).with_context(complain)
     };
-    let failed = number("number of failed transactions: ").with_context(complain)?;
-    ensure!(failed == 0.0, complain());
-    let per_second = number("tps = ").with_context(complain)?;
-    let requests = number("number of transactions actually processed: ").with_context(complain)?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-    let requests = requests as u64;
-    // Without latency: pgbench logs the time 0 for most transactions while all clients are busy.
-    Ok(Outcome { requests, sent: requests, per_second, latency: None })
+    ensure!(word_after("number of failed transactions: ")? == "0", complain());
+    let per_second = word_after("tps = ")?.parse().with_context(complain)?;
+    let requests = word_after("number of transactions actually processed: ")?;
+    let requests = requests.parse().with_context(complain)?;
+    // pgbench logs the time 0 for most transactions while all clients are busy.
+    let latency = Latency::default();
+    Ok(Outcome { requests, sent: requests, per_second, latency })
 }

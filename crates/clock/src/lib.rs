@@ -11,9 +11,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// Microseconds per second.
-const MICROS: i64 = 1_000_000;
-
 /// A clock with the system's time, plus an offset that only tests set.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -25,12 +22,12 @@ pub struct Clock {
 impl Clock {
     /// Creates a clock with the system's time.
     pub fn system() -> Self {
-        Self { offset_micros: None, ids: ids() }
+        Self { offset_micros: None, ids: Arc::new(Mutex::new(ContextV7::new())) }
     }
 
     /// Creates a clock that [`Clock::advance`] moves, together with all its clones.
     pub fn movable() -> Self {
-        Self { offset_micros: Some(Arc::default()), ids: ids() }
+        Self { offset_micros: Some(Arc::default()), ..Self::system() }
     }
 
     /// Moves a movable clock. Does nothing to a system clock.
@@ -47,7 +44,7 @@ impl Clock {
 
     /// Returns seconds since 1970, the unit of JWTs.
     pub fn unix(&self) -> i64 {
-        self.micros().div_euclid(MICROS)
+        self.micros().div_euclid(1_000_000)
     }
 
     /// Returns microseconds since 1970. Cheaper than [`Clock::now`], which converts to a date.
@@ -65,10 +62,6 @@ impl Clock {
         let now = Duration::from_micros(micros);
         Uuid::new_v7(Timestamp::from_unix(&*self.ids, now.as_secs(), now.subsec_nanos()))
     }
-}
-
-fn ids() -> Arc<Mutex<ContextV7>> {
-    Arc::new(Mutex::new(ContextV7::new()))
 }
 
 #[cfg(test)]

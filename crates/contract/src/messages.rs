@@ -66,7 +66,7 @@ pub enum Type {
     Other,
 }
 
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub struct Rules {
     pub ignore_empty: bool,
     pub min_len: Option<u64>,
@@ -94,26 +94,21 @@ pub fn messages(pool: &DescriptorPool) -> Result<Vec<Message>> {
 
 /// Reads one message with its options.
 pub fn message(descriptor: &MessageDescriptor) -> Result<Message> {
+    let full_name = descriptor.full_name().to_owned();
     if descriptor.parent_message().is_some() {
-        return Err(format!("{}: nested messages are not supported", descriptor.full_name()).into());
+        return Err(format!("{full_name}: nested messages are not supported").into());
     }
     let mut choices = Vec::new();
     for (extension, value) in descriptor.options().extensions() {
         match (extension.full_name(), value) {
             ("buf.validate.message", Value::Message(rules)) => {
-                choices =
-                    self::choices(rules).map_err(|e| format!("{}: {e}", descriptor.full_name()))?;
+                choices = self::choices(rules).map_err(|e| format!("{full_name}: {e}"))?;
             }
-            (name, _) => {
-                return Err(format!("{}: {name} is not supported", descriptor.full_name()).into());
-            }
+            (name, _) => return Err(format!("{full_name}: {name} is not supported").into()),
         }
     }
-    Ok(Message {
-        full_name: descriptor.full_name().to_owned(),
-        fields: descriptor.fields().map(|f| field(&f)).collect::<Result<_>>()?,
-        choices,
-    })
+    let fields = descriptor.fields().map(|f| field(&f)).collect::<Result<_>>()?;
+    Ok(Message { full_name, fields, choices })
 }
 
 /// Reads `buf.validate.MessageRules`.
@@ -134,10 +129,7 @@ fn choice(rule: &DynamicMessage) -> Choice {
     let mut choice = Choice::default();
     for (field, value) in rule.fields() {
         match (field.name(), value) {
-            ("fields", Value::List(names)) => {
-                choice.fields =
-                    names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect();
-            }
+            ("fields", Value::List(names)) => choice.fields = texts(names),
             (_, value) => choice.required = value.as_bool() == Some(true),
         }
     }
@@ -145,21 +137,18 @@ fn choice(rule: &DynamicMessage) -> Choice {
 }
 
 fn field(descriptor: &FieldDescriptor) -> Result<Field> {
+    let full_name = descriptor.full_name();
     let options = descriptor.options();
-    let behaviors = extension(&options, "google.api.field_behavior")
-        .and_then(|v| {
-            v.as_list().map(|l| l.iter().filter_map(Value::as_enum_number).collect::<Vec<_>>())
-        })
-        .unwrap_or_default();
+    let behaviors = extension(&options, "google.api.field_behavior");
+    let behaviors = behaviors.iter().filter_map(Value::as_list).flatten();
+    let behaviors: Vec<_> = behaviors.filter_map(Value::as_enum_number).collect();
     // google.api.FieldBehavior: 2 REQUIRED, 3 OUTPUT_ONLY, 5 IMMUTABLE.
     if let Some(other) = behaviors.iter().find(|b| ![2, 3, 5].contains(*b)) {
-        return Err(
-            format!("{}: field_behavior {other} is not supported", descriptor.full_name()).into()
-        );
+        return Err(format!("{full_name}: field_behavior {other} is not supported").into());
     }
     let rules = match extension(&options, "buf.validate.field") {
         Some(Value::Message(rules)) => {
-            self::rules(&rules).map_err(|e| format!("{}: {e}", descriptor.full_name()))?
+            self::rules(&rules).map_err(|e| format!("{full_name}: {e}"))?
         }
         _ => Rules::default(),
     };
@@ -176,13 +165,13 @@ fn field(descriptor: &FieldDescriptor) -> Result<Field> {
         _ => Type::Other,
     };
     let oneof = descriptor.containing_oneof().filter(|oneof| !oneof.is_synthetic());
+    let private = extension(&options, "clinic.access.v1.phi");
     Ok(Field {
         name: descriptor.name().to_owned(),
         shape,
         kind,
         oneof: oneof.map(|oneof| oneof.name().to_owned()),
-        private: extension(&options, "clinic.access.v1.phi").and_then(|v| v.as_bool())
-            == Some(true),
+        private: private == Some(Value::Bool(true)),
         required: behaviors.contains(&2),
         output_only: behaviors.contains(&3),
         immutable: behaviors.contains(&5),
@@ -214,9 +203,7 @@ fn typed_rules(kind: &str, message: &DynamicMessage, rules: &mut Rules) -> Resul
             ("string", name @ ("email" | "uuid"), Value::Bool(true)) => {
                 rules.formats.push(name.to_owned());
             }
-            ("string", "in", Value::List(texts)) => {
-                rules.one_of = texts.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
-            }
+            ("string", "in", Value::List(list)) => rules.one_of = texts(list),
             ("int32", "gte", Value::I32(n)) => rules.gte = Some(*n),
             ("int32", "lte", Value::I32(n)) => rules.lte = Some(*n),
             ("enum", "defined_only", Value::Bool(on)) => rules.defined_only = *on,
@@ -239,4 +226,8 @@ fn typed_rules(kind: &str, message: &DynamicMessage, rules: &mut Rules) -> Resul
         }
     }
     Ok(())
+}
+
+fn texts(list: &[Value]) -> Vec<String> {
+    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }

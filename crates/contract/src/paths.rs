@@ -79,22 +79,21 @@ fn read(rule: &DynamicMessage, options: &DynamicMessage) -> Result<Paths> {
         }
         all.push(path(more)?);
     }
-    let said = extension(options, "clinic.rest.v1.paths");
-    let said = said.as_ref().and_then(Value::as_list).into_iter().flatten();
-    for said in said.filter_map(Value::as_message) {
-        let about = text(said, "path");
-        let mut known = all.iter_mut().filter(|p| p.path == about).peekable();
+    let more = extension(options, "clinic.rest.v1.paths");
+    for option in more.iter().filter_map(Value::as_list).flatten().filter_map(Value::as_message) {
+        let name = text(option, "path");
+        let mut known = all.iter_mut().filter(|p| p.path == name).peekable();
         if known.peek().is_none() {
-            return Err(format!("{about} is not a path of its google.api.http rule").into());
+            return Err(format!("{name} is not a path of its google.api.http rule").into());
         }
         for path in known {
             if !path.fixed.is_empty() || !path.only.is_empty() {
-                return Err(format!("{about} has two clinic.rest.v1.paths options").into());
+                return Err(format!("{name} has two clinic.rest.v1.paths options").into());
             }
-            path.fixed = messages(said, "fixed")
+            path.fixed = messages(option, "fixed")
                 .map(|f| Fixed { field: text(f, "field"), value: text(f, "value") })
                 .collect();
-            path.only = values(said, "only").filter_map(Value::as_enum_number).collect();
+            path.only = values(option, "only").filter_map(Value::as_enum_number).collect();
         }
     }
     let created = extension(options, "clinic.rest.v1.created");

@@ -54,10 +54,7 @@ impl Principal {
     /// the name, the same in every process.
     pub fn service(name: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, name.as_bytes());
-        let mut bytes = [0; 16];
-        for (to, from) in bytes.iter_mut().zip(hash.as_ref()) {
-            *to = *from;
-        }
+        let bytes = hash.as_ref().first_chunk::<16>().copied().unwrap_or_default();
         let id = Builder::from_custom_bytes(bytes).into_uuid();
         Self::Service(Service { name: name.into(), id })
     }
@@ -150,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_anonymous_principal_has_no_role_and_the_nil_id() {
-        assert!(Principal::Anonymous.roles().is_empty());
+        assert_eq!(Principal::Anonymous.roles(), Roles::NONE);
         assert!(Principal::Anonymous.id().is_nil());
     }
 }

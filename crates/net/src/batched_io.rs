@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::discard::{DISCARDED_BYTES, LINGER};
+use crate::lock;
 
 /// Maximum bytes that wait: the largest frame that HTTP/2 allows by default.
 const MOST: usize = 16 * 1024;
@@ -262,10 +263,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BatchedStream<S> {
         ready!(held.poll_send(cx))?;
         Pin::new(&mut held.stream).poll_shutdown(cx)
     }
-}
-
-fn lock<S>(held: &Mutex<Held<S>>) -> MutexGuard<'_, Held<S>> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

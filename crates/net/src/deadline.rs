@@ -6,18 +6,13 @@ use http::HeaderMap;
 
 use crate::Error;
 
-/// Returns the client's `grpc-timeout`. A malformed one is an error, because the client relies on
-/// that deadline.
+/// Returns the client's `grpc-timeout`. A malformed or repeated one is an error, because the client
+/// relies on that deadline.
 pub fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all("grpc-timeout").iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(asked), None) => match asked.to_str().ok().and_then(parse_timeout) {
-            Some(asked) => Ok(Some(asked)),
-            None => Err(Error::malformed_timeout()),
-        },
-        (Some(_), Some(_)) => Err(Error::malformed_timeout()),
-    }
+    let Some(asked) = values.next() else { return Ok(None) };
+    let asked = asked.to_str().ok().filter(|_| values.next().is_none()).and_then(parse_timeout);
+    asked.map(Some).ok_or_else(Error::malformed_timeout)
 }
 
 /// Parses the header's value. Returns None if it is malformed.
@@ -40,12 +35,10 @@ pub fn parse_timeout(text: &str) -> Option<Duration> {
 
 /// Formats a duration as the header's value.
 pub fn format_timeout(left: Duration) -> String {
-    match left.as_micros() {
-        micros @ 0..=99_999_999 => format!("{micros}u"),
-        _ => match left.as_millis() {
-            millis @ 0..=99_999_999 => format!("{millis}m"),
-            _ => format!("{}S", left.as_secs().min(99_999_999)),
-        },
+    match (left.as_micros(), left.as_millis()) {
+        (micros @ 0..=99_999_999, _) => format!("{micros}u"),
+        (_, millis @ 0..=99_999_999) => format!("{millis}m"),
+        _ => format!("{}S", left.as_secs().min(99_999_999)),
     }
 }
 

@@ -28,14 +28,14 @@ pub fn reworded_status(status: &Status, limit: u32) -> Status {
         // Too large before or after decompression.
         Code::OutOfRange | Code::ResourceExhausted => Error::message_too_large(limit).into(),
         Code::Unimplemented => {
-            let mut replace_tonic_error = status::status(
+            let mut reworded = status::status(
                 Code::Unimplemented,
                 ErrorReason::UnknownEncoding,
                 "the compression of the message is not supported: use gzip or none",
             );
             // `grpc-accept-encoding`, which lists the supported encodings.
-            *replace_tonic_error.metadata_mut() = status.metadata().clone();
-            replace_tonic_error
+            *reworded.metadata_mut() = status.metadata().clone();
+            reworded
         }
         _ => status.clone(),
     }

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use self::request_body::receive;
+use self::request_body::{RequestBody, receive};
 use self::send_budget::SendBudget;
 use self::sending::Sending;
 use crate::BatchedStream;
@@ -127,9 +127,8 @@ impl Http2 {
                         let (request, intake) = receive(request);
                         // Boxed here, because a call is large and would be copied twice more.
                         let call = Box::pin(service(request));
-                        let exchange = Exchange { call, respond, intake, room: room.clone() };
                         // When the connection ends, h2 resets every stream.
-                        tokio::spawn(exchange.run());
+                        tokio::spawn(exchange(call, respond, intake, room.clone()));
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -163,53 +162,46 @@ impl Http2 {
     }
 }
 
-/// One request and its response.
-struct Exchange<F> {
-    call: Pin<Box<F>>,
-    respond: SendResponse<Bytes>,
-    intake: Option<request_body::RequestBody>,
+/// Runs a call and sends its response.
+async fn exchange<B>(
+    mut call: Pin<Box<impl Future<Output = Response<B>>>>,
+    mut respond: SendResponse<Bytes>,
+    mut intake: Option<RequestBody>,
     room: SendBudget,
-}
-
-impl<F, B> Exchange<F>
-where
-    F: Future<Output = Response<B>>,
+) where
     B: http_body::Body<Data = Bytes, Error = Status> + Unpin,
 {
-    async fn run(self) {
-        let Self { mut call, mut respond, mut intake, room } = self;
-        let answered = poll_fn(|cx| {
-            request_body::poll(&mut intake, cx);
-            match call.as_mut().poll(cx) {
-                Poll::Ready(response) => Poll::Ready(Some(response)),
-                // The client has reset the stream, or the connection has ended.
-                Poll::Pending => respond.poll_reset(cx).map(|_| None),
-            }
-        });
-        let Some(response) = answered.await else { return };
-        // Free what the call holds while its response waits to be read.
-        drop(call);
-        if let Some(given_up) = intake.as_mut().filter(|intake| intake.is_given_up()) {
-            given_up.discard().await;
+    let answered = poll_fn(|cx| {
+        request_body::poll(&mut intake, cx);
+        match call.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            // The client has reset the stream, or the connection has ended.
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
         }
-        match Sending::start(response, &mut respond, room) {
-            Ok(None) => {}
-            Ok(Some(mut sending)) => {
-                let sent = poll_fn(|cx| {
-                    request_body::poll(&mut intake, cx);
-                    sending.poll(cx)
-                });
-                if let Err(error) = sent.await {
-                    return tracing::debug!(%error, "a response was not sent completely");
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a response cannot be sent");
-                return respond.send_reset(Reason::INTERNAL_ERROR);
+    });
+    let Some(response) = answered.await else { return };
+    // Free what the call holds while its response waits to be read.
+    drop(call);
+    if let Some(given_up) = intake.as_mut().filter(|intake| intake.is_given_up()) {
+        given_up.discard().await;
+    }
+    match Sending::start(response, &mut respond, room) {
+        Ok(None) => {}
+        Ok(Some(mut sending)) => {
+            let sent = poll_fn(|cx| {
+                request_body::poll(&mut intake, cx);
+                sending.poll(cx)
+            });
+            if let Err(error) = sent.await {
+                return tracing::debug!(%error, "a response was not sent completely");
             }
         }
-        if let Some(intake) = &mut intake {
-            intake.discard().await;
+        Err(error) => {
+            tracing::debug!(%error, "a response cannot be sent");
+            return respond.send_reset(Reason::INTERNAL_ERROR);
         }
+    }
+    if let Some(intake) = &mut intake {
+        intake.discard().await;
     }
 }

@@ -23,6 +23,8 @@ pub mod status;
 pub mod telemetry;
 pub mod upstream;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use batched_io::{BatchedStream, Flusher, batched};
 pub use call_log::{log_call, logged};
 pub use context::Context;
@@ -35,3 +37,8 @@ pub use upstream::Upstream;
 
 /// The header that identifies a call in all logs.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Locks a mutex. Nothing panics while it holds a lock of this crate, so none is ever poisoned.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -6,14 +6,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use clinic_identity::{Principal, client_network};
 use uuid::Uuid;
 
-use crate::Error;
 use crate::decode_errors::MAX_MESSAGE;
+use crate::{Error, lock};
 
 /// Maximum bytes of one caller: eight responses of the largest size, or the windows of 256 streams.
 const MOST_OF_ONE: usize = 32 * 1024 * 1024;
@@ -46,7 +46,8 @@ type Key = (Uuid, Option<IpAddr>);
 pub struct Account {
     quota: MemoryQuota,
     key: Key,
-    is_write: bool,
+    /// Whether this is for the response to a write.
+    pub(crate) is_write: bool,
 }
 
 /// Bytes that count until this is dropped.
@@ -63,12 +64,6 @@ impl MemoryQuota {
         Self(Box::leak(Box::default()))
     }
 
-    /// Returns the bytes of all callers together.
-    #[cfg(test)]
-    pub(crate) fn all(self) -> usize {
-        self.0.all.load(Ordering::Relaxed)
-    }
-
     /// Returns the account of a caller.
     pub fn of(self, principal: &Principal, client_ip: Option<IpAddr>) -> Account {
         let id = principal.id();
@@ -81,11 +76,6 @@ impl Account {
     /// Returns the same caller's account for the response to a write.
     pub fn of_write(self) -> Self {
         Self { is_write: true, ..self }
-    }
-
-    /// Returns whether this is for the response to a write.
-    pub fn is_write(&self) -> bool {
-        self.is_write
     }
 
     /// Refuses a call before any work is done if there may be no room for its response.
@@ -104,7 +94,7 @@ impl Account {
         Ok(held)
     }
 
-    /// Returns an empty hold.
+    /// Returns a reservation of no bytes, which can grow.
     pub fn nothing(&self) -> Reservation {
         Reservation { account: *self, uncounted: 0, bytes: 0 }
     }
@@ -125,7 +115,7 @@ impl Account {
     }
 
     fn locked<T>(&self, work: impl FnOnce(&mut HashMap<Key, usize>) -> T) -> T {
-        work(&mut self.quota.0.by_caller.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut lock(&self.quota.0.by_caller))
     }
 }
 
@@ -174,6 +164,13 @@ mod tests {
     use super::*;
 
     const MIB: usize = 1024 * 1024;
+
+    impl MemoryQuota {
+        /// Returns the bytes of all callers together.
+        pub(crate) fn all(self) -> usize {
+            self.0.all.load(Ordering::Relaxed)
+        }
+    }
 
     fn account_of(quota: MemoryQuota, name: &str) -> Account {
         quota.of(&Principal::service(name), None)

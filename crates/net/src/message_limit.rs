@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -94,6 +94,8 @@ impl Checked {
     }
 }
 
+/// Has no size hint: for base64 bodies, tonic-web (0.14) reports the size before decoding, which
+/// would become a wrong content-length.
 impl http_body::Body for Checked {
     type Data = Bytes;
     type Error = Status;
@@ -122,12 +124,6 @@ impl http_body::Body for Checked {
     fn is_end_stream(&self) -> bool {
         // A truncated body must be polled once more, so that it can report the error.
         self.body.is_end_stream() && !self.meter.is_inside() && self.meter.is_complete()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // Not the inner hint: for base64 bodies, tonic-web (0.14) reports the size before decoding,
-        // which would become a wrong content-length.
-        SizeHint::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The life of a server process: limits, `.env`, the runtime, the ready line and signals.
 
-use std::future::Future;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -14,13 +14,8 @@ use crate::settings::DEFAULT_LOG;
 use crate::{Shutdown, telemetry};
 
 /// Runs `program` until it ends. Prints its error as one line on stderr, with exit code 1.
-pub fn run<F, Fut>(program: F) -> ExitCode
-where
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<()>>,
-{
-    raise_file_limit();
-    let outcome = check_file_limit().and_then(|()| read_env_file()).and_then(|()| {
+pub fn run(program: impl AsyncFnOnce() -> Result<()>) -> ExitCode {
+    let outcome = raise_file_limit().and_then(|()| read_env_file()).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -39,19 +34,16 @@ where
     }
 }
 
-/// Raises the limit of open files to the allowed maximum. Every connection is a file, and the
-/// initial limit (1,024 on many systems) is meant for programs that cannot handle more.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // A failure is ignored here: the gateway warns if the limit is too low.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-}
-
 /// Files that the whole suite in one process needs without any clients.
 const LEAST_FILES: u64 = 256;
 
-/// Fails if the limit is too low. A later error when opening a file would not mention the limit.
-fn check_file_limit() -> Result<()> {
+/// Raises the limit of open files to the allowed maximum. Every connection is a file, and the
+/// initial limit (1,024 on many systems) is meant for programs that cannot handle more. Fails if
+/// the maximum is too low: a later error when opening a file would not mention the limit.
+fn raise_file_limit() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    // A failure is ignored here: the gateway warns if the limit is too low.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     match open_files() {
         Some(most) if most < LEAST_FILES => bail!(
             "this process may open only {most} files and needs {LEAST_FILES}: raise the limit with \
@@ -68,8 +60,13 @@ pub fn open_files() -> Option<u64> {
 
 /// Reads `.env` in the working directory, if it exists, into the environment. Does not override
 /// variables.
-pub fn read_env_file() -> Result<()> {
-    LOG_IS_GIVEN.set(std::env::var_os(LOG).is_some() || is_argument("--log")).ok();
+fn read_env_file() -> Result<()> {
+    let is_flag = |argument: OsString| {
+        let name = argument.as_encoded_bytes().split(|byte| *byte == b'=').next();
+        name == Some(b"--log")
+    };
+    let is_given = std::env::var_os(LOG).is_some() || std::env::args_os().any(is_flag);
+    LOG_IS_GIVEN.set(is_given).ok();
     match dotenvy::from_path(ENV_FILE) {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
@@ -86,12 +83,6 @@ const ENV_FILE: &str = ".env";
 const LOG: &str = "CLINIC_LOG";
 /// Whether the log filter comes from a flag or the environment, and not from `.env`.
 static LOG_IS_GIVEN: OnceLock<bool> = OnceLock::new();
-
-fn is_argument(name: &str) -> bool {
-    let is_it =
-        |argument: &[u8]| argument.split(|byte| *byte == b'=').next() == Some(name.as_bytes());
-    std::env::args_os().any(|argument| is_it(argument.as_encoded_bytes()))
-}
 
 /// Reloads the log filter from `.env`, unless it comes from a flag or the environment.
 fn reload_log() -> Result<()> {

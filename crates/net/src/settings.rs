@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use clinic_clock::Clock;
 use clinic_identity::{ClaimsSigner, KeyDir};
@@ -111,19 +111,18 @@ pub fn upstream(name: &str, urls: &str) -> Result<Upstream> {
 
 /// Parses the URLs of a service: `http://records:50052`, or several separated by commas.
 pub fn urls(name: &str, urls: &str) -> Result<Vec<Uri>> {
-    urls.split(',')
-        .map(|url| {
-            let uri: Uri = url.trim().parse().map_err(|_| not_a_url(name, url))?;
-            let usable = uri.host().is_some()
-                && matches!(uri.scheme_str(), Some("http" | "https"))
-                && matches!(uri.path(), "" | "/");
-            usable.then_some(uri).ok_or_else(|| not_a_url(name, url))
+    let is_usable = |uri: &Uri| {
+        uri.host().is_some()
+            && matches!(uri.scheme_str(), Some("http" | "https"))
+            && matches!(uri.path(), "" | "/")
+    };
+    let parse = |url: &str| {
+        let uri = url.trim().parse().ok().filter(is_usable);
+        uri.with_context(|| {
+            format!("the URL of {name}, {url:?}, is not of the form http://HOST:PORT")
         })
-        .collect()
-}
-
-fn not_a_url(name: &str, url: &str) -> Error {
-    anyhow!("the URL of {name}, {url:?}, is not of the form http://HOST:PORT")
+    };
+    urls.split(',').map(parse).collect()
 }
 
 /// Ten years. Clocks cannot add much longer durations.

@@ -56,21 +56,16 @@ pub(crate) fn invalid_fields(violations: Vec<Violation>) -> Status {
             format!("{count} fields are invalid: {}{more}", named.join(", "))
         }
     };
-    with_details(
-        Code::InvalidArgument,
-        ErrorReason::InvalidField,
-        message,
-        HashMap::new(),
-        |details| {
-            for violation in violations.into_iter().take(MAX_VIOLATIONS) {
-                details.add_bad_request_violation(violation.field, violation.message);
-            }
-            // This concerns the whole request, so it names no field.
-            if let more @ 1.. = count.saturating_sub(MAX_VIOLATIONS) {
-                details.add_bad_request_violation("", format!("and {more} more fields"));
-            }
-        },
-    )
+    let (code, reason) = (Code::InvalidArgument, ErrorReason::InvalidField);
+    with_details(code, reason, message, HashMap::new(), |details| {
+        for violation in violations.into_iter().take(MAX_VIOLATIONS) {
+            details.add_bad_request_violation(violation.field, violation.message);
+        }
+        // This concerns the whole request, so it names no field.
+        if let more @ 1.. = count.saturating_sub(MAX_VIOLATIONS) {
+            details.add_bad_request_violation("", format!("and {more} more fields"));
+        }
+    })
 }
 
 #[cfg(test)]

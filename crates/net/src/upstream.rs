@@ -10,7 +10,6 @@
 mod answer;
 mod connection;
 mod failure;
-mod incoming;
 mod replayable;
 mod replica;
 mod replicas;
@@ -30,7 +29,6 @@ use http::{Request, Response, Uri};
 use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -49,13 +47,7 @@ const MOST_ATTEMPTS: usize = 5;
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
-pub struct Upstream(Arc<Inner>);
-
-struct Inner {
-    name: Arc<str>,
-    replicas: Arc<Replicas>,
-    _background: DropGuard,
-}
+pub struct Upstream(Arc<Replicas>);
 
 impl Upstream {
     /// Creates a channel to the replicas at these URLs. `health_of` is the gRPC service whose
@@ -63,10 +55,7 @@ impl Upstream {
     pub fn new(name: &str, health_of: &str, urls: Vec<Uri>) -> Result<Self> {
         // Initialize it here, so that the first call does not.
         LazyLock::force(&REPEATABLE);
-        let ended = CancellationToken::new();
-        let name: Arc<str> = name.into();
-        let replicas = Replicas::new(name.clone(), health_of.to_owned(), urls, &ended)?;
-        Ok(Self(Arc::new(Inner { name, replicas, _background: ended.drop_guard() })))
+        Ok(Self(Replicas::new(name.to_owned(), health_of.to_owned(), urls)?))
     }
 
     /// Sends a call to a replica. Callers on one thread pass the same number and share a
@@ -80,7 +69,7 @@ impl Upstream {
         is_repeatable: bool,
         request: Request<Body>,
     ) -> Result<Response<Body>, Status> {
-        let replicas = &self.0.replicas;
+        let replicas = &self.0;
         let mut kept =
             ReplayableRequest::new(request).map_err(|failed| self.unavailable(&failed))?;
         let (mut tried, mut is_lost) = (Vec::new(), false);
@@ -117,7 +106,7 @@ impl Upstream {
 
     /// Returns a watch on the health of the best replica. None until it is known.
     pub fn health(&self) -> watch::Receiver<Option<ServingStatus>> {
-        self.0.replicas.health()
+        self.0.health()
     }
 
     fn unavailable(&self, failed: &Failed) -> Status {
@@ -139,7 +128,7 @@ pub(crate) async fn health(url: &Uri) -> Result<ServingStatus> {
             Err(status) if status.code() == Code::Unimplemented => {
                 bail!("it has no health service")
             }
-            Err(status) => failed = anyhow!("{}", status.message().to_owned()),
+            Err(status) => failed = anyhow!("{}", status.message()),
         }
     }
     Err(failed)
@@ -175,11 +164,9 @@ impl Service<Request<Body>> for Upstream {
 
 /// Paths of the suite's methods that may be retried.
 static REPEATABLE: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET);
     // A process whose contract cannot be read does not start.
-    let policy = policy.ok().into_iter();
-    let methods = policy.flat_map(|policy| {
-        policy.methods().map(|(path, rule)| (path.to_owned(), *rule)).collect::<Vec<_>>()
-    });
-    methods.filter(|(_, rule)| rule.is_repeatable).map(|(path, _)| path).collect()
+    let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET);
+    let Ok(policy) = policy else { return HashSet::new() };
+    let repeatable = policy.methods().filter(|(_, rule)| rule.is_repeatable);
+    repeatable.map(|(path, _)| path.to_owned()).collect()
 });

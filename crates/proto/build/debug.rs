@@ -1,65 +1,47 @@
 //! Generates `Debug` for messages with private fields, whose values logs must not show.
 
-use std::fmt::Write as _;
-
 use clinic_contract::{Field, Message};
 
 use crate::names;
 
 pub(crate) fn generate(messages: &[Message]) -> String {
-    let mut code = String::new();
-    for message in messages.iter().filter(|m| m.has_private_field()) {
-        let name = message.full_name.rsplit('.').next().unwrap_or_default();
-        let _ = write!(
-            code,
-            "impl std::fmt::Debug for {} {{
-                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{
-                    f.debug_struct({name:?})",
-            names::path(message)
-        );
-        let mut oneofs = Vec::new();
-        for field in &message.fields {
-            match &field.oneof {
-                Some(oneof) if oneofs.contains(oneof) => {}
-                Some(oneof) => {
-                    oneofs.push(oneof.clone());
-                    let _ = write!(code, ".field({oneof:?}, &self.{oneof})");
-                }
-                None if field.private => {
-                    let _ = write!(code, ".field({:?}, &crate::Private)", field.name);
-                }
-                None => {
-                    let _ = write!(code, ".field({:?}, &self.{})", field.name, field.name);
-                }
-            }
-        }
-        code.push_str(".finish() } }\n");
-        for oneof in oneofs {
-            let _ = write!(code, "{}", oneof_debug(message, &oneof));
-        }
-    }
-    code
+    messages.iter().filter(|message| message.has_private_field()).map(of_message).collect()
+}
+
+fn of_message(message: &Message) -> String {
+    let shown = |Field { name, oneof, private, .. }: &Field| match oneof {
+        Some(oneof) => format!(".field({oneof:?}, &self.{oneof})"),
+        None if *private => format!(".field({name:?}, &crate::Private)"),
+        None => format!(".field({name:?}, &self.{name})"),
+    };
+    let mut fields: Vec<_> = message.fields.iter().map(shown).collect();
+    let mut oneofs: Vec<_> = message.fields.iter().filter_map(|f| f.oneof.as_deref()).collect();
+    // The fields of a oneof are adjacent, and it is shown once.
+    fields.dedup();
+    oneofs.dedup();
+    let name = message.full_name.rsplit('.').next().unwrap_or_default();
+    let body = format!("f.debug_struct({name:?}){}.finish()", fields.concat());
+    let oneofs: String = oneofs.iter().map(|oneof| of_oneof(message, oneof)).collect();
+    implement(&names::path(message), &body) + &oneofs
 }
 
 /// Generates `Debug` for a oneof: prost's `skip_debug` also applies to the oneofs of a message.
-fn oneof_debug(message: &Message, oneof: &str) -> String {
-    let path = names::oneof_path(message, oneof);
+fn of_oneof(message: &Message, oneof: &str) -> String {
     let arm = |field: &Field| {
         let name = names::upper_camel(&field.name);
-        match field.private {
-            true => format!(
-                "Self::{name}(_) => f.debug_tuple({name:?}).field(&crate::Private).finish(),"
-            ),
-            false => {
-                format!("Self::{name}(value) => f.debug_tuple({name:?}).field(value).finish(),")
-            }
-        }
+        let (pattern, shown) =
+            if field.private { ("_", "&crate::Private") } else { ("value", "value") };
+        format!("Self::{name}({pattern}) => f.debug_tuple({name:?}).field({shown}).finish(),")
     };
     let members = message.fields.iter().filter(|field| field.oneof.as_deref() == Some(oneof));
     let arms: String = members.map(arm).collect();
+    implement(&names::oneof_path(message, oneof), &format!("match self {{ {arms} }}"))
+}
+
+fn implement(path: &str, body: &str) -> String {
     format!(
         "impl std::fmt::Debug for {path} {{
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{ match self {{ {arms} }} }}
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{ {body} }}
         }}\n"
     )
 }

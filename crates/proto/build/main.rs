@@ -7,11 +7,11 @@ mod debug;
 mod names;
 mod validation;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use clinic_contract::Result;
+use clinic_contract::{Message, Result};
 use prost_reflect::DescriptorPool;
 
 fn main() -> Result<()> {
@@ -27,14 +27,13 @@ fn main() -> Result<()> {
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     generate_messages(compiler.file_descriptor_set(), &messages)?;
-    let requests = requests(&pool);
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let requests: HashSet<_> = methods.map(|m| m.input().full_name().to_owned()).collect();
     let requests = messages.iter().filter(|message| requests.contains(&message.full_name));
-    let rules = validation::generate(&messages)? + &validation::generate_look_up(requests);
-    write_rust(&out.join("validation.rs"), &rules)?;
-    write_rust(&out.join("debug.rs"), &debug::generate(&messages))?;
-    let packages: BTreeSet<_> = pool.files().map(|file| file.package_name().to_owned()).collect();
-    let own = packages.iter().map(String::as_str).filter(|name| name.starts_with("clinic."));
-    write_rust(&out.join("packages.rs"), &clinic_contract::modules(own))?;
+    let code = validation::generate(&messages)?
+        + &validation::generate_look_up(requests)
+        + &debug::generate(&messages);
+    fs::write(out.join("impls.rs"), prettyplease::unparse(&syn::parse_file(&code)?))?;
     // Every process reads `descriptors.bin` at start. Comments would be most of its bytes.
     let plain = compile(&proto, &third_party, false)?;
     for (name, compiler) in [("descriptors.bin", plain), ("documented.bin", compiler)] {
@@ -44,12 +43,6 @@ fn main() -> Result<()> {
     }
     println!("cargo:descriptors={}", out.join("documented.bin").display());
     Ok(())
-}
-
-/// Returns the names of the request messages.
-fn requests(pool: &DescriptorPool) -> HashSet<String> {
-    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-    methods.map(|method| method.input().full_name().to_owned()).collect()
 }
 
 /// Compiles every file with its imports.
@@ -75,10 +68,7 @@ fn protos(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn generate_messages(
-    mut set: prost_types::FileDescriptorSet,
-    messages: &[clinic_contract::Message],
-) -> Result<()> {
+fn generate_messages(mut set: prost_types::FileDescriptorSet, messages: &[Message]) -> Result<()> {
     // Removes imports that only declare options: no code is generated for them.
     set.file.retain(|file| {
         file.package().starts_with("clinic.") || file.package() == "google.protobuf"
@@ -86,12 +76,5 @@ fn generate_messages(
     let mut config = prost_build::Config::new();
     let private = messages.iter().filter(|message| message.has_private_field());
     config.skip_debug(private.map(|message| format!(".{}", message.full_name)));
-    config.compile_fds(set)?;
-    Ok(())
-}
-
-fn write_rust(path: &Path, code: &str) -> Result<()> {
-    let file = syn::parse_file(code).map_err(|e| format!("{}: {e}", path.display()))?;
-    fs::write(path, prettyplease::unparse(&file))?;
-    Ok(())
+    Ok(config.include_file("modules.rs").compile_fds(set)?)
 }

@@ -15,21 +15,19 @@ pub(crate) fn oneof_path(message: &Message, oneof: &str) -> String {
 }
 
 pub(crate) fn upper_camel(snake: &str) -> String {
-    snake
-        .split('_')
-        .map(|word| {
-            let mut letters = word.chars();
-            letters
-                .next()
-                .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-        })
-        .collect()
+    let mut camel = String::new();
+    for word in snake.split('_') {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
 }
 
 fn lower_snake(camel: &str) -> String {
     let mut snake = String::new();
-    for (i, letter) in camel.char_indices() {
-        if letter.is_uppercase() && i > 0 {
+    for letter in camel.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
             snake.push('_');
         }
         snake.extend(letter.to_lowercase());

@@ -1,39 +1,35 @@
 //! Generates `impl Validate` for every message: a call into `crate::validation` for each field with
 //! rules.
 
-use std::fmt::Write as _;
-
 use clinic_contract::{Choice, Field, Message, Result, Rules, Shape, Type};
 
 use crate::names;
 
 pub(crate) fn generate(messages: &[Message]) -> Result<String> {
-    let mut code = String::new();
-    for message in messages {
+    let implement = |message: &Message| {
         let body = body(message, messages)?;
-        let (presence, out) = (
-            if body.contains("presence") { "presence" } else { "_" },
-            if body.is_empty() { "_" } else { "out" },
-        );
-        let _ = write!(
-            code,
-            "impl crate::validation::Validate for {path} {{
-                #[allow(clippy::too_many_lines)]
-                fn check(&self, {presence}: crate::validation::Presence<'_>, {out}: &mut crate::validation::Violations) {{ {body} }}
+        let presence = if body.contains("presence") { "presence" } else { "_" };
+        let out = if body.is_empty() { "_" } else { "out" };
+        Ok(format!(
+            "impl crate::validation::Validate for {} {{
+                fn check(
+                    &self,
+                    {presence}: crate::validation::Presence<'_>,
+                    {out}: &mut crate::validation::Violations,
+                ) {{ {body} }}
             }}\n",
-            path = names::path(message),
-        );
-    }
-    Ok(code)
+            names::path(message),
+        ))
+    };
+    messages.iter().map(implement).collect()
 }
 
 /// Generates `check_of`, which finds the check of a message by its full name.
 pub(crate) fn generate_look_up<'a>(requests: impl Iterator<Item = &'a Message>) -> String {
-    let mut arms = String::new();
-    for message in requests {
-        let (name, path) = (&message.full_name, names::path(message));
-        let _ = write!(arms, "{name:?} => crate::validation::check::<{path}>,");
-    }
+    let arm = |message: &Message| {
+        format!("{:?} => crate::validation::check::<{}>,", message.full_name, names::path(message))
+    };
+    let arms: String = requests.map(arm).collect();
     format!(
         "pub(crate) fn check_of(message: &str) -> Option<crate::validation::Check> {{
             Some(match message {{ {arms} _ => return None }})
@@ -42,161 +38,123 @@ pub(crate) fn generate_look_up<'a>(requests: impl Iterator<Item = &'a Message>) 
 }
 
 fn body(message: &Message, all: &[Message]) -> Result<String> {
-    let mut code = String::new();
-    let masked = message.fields.iter().any(|f| f.name == "update_mask");
-    for choice in &message.choices {
-        code.push_str(&self::choice(choice, message)?);
-    }
-    for field in &message.fields {
-        let scalar = !matches!(field.kind, Type::Message(_));
-        if field.output_only || (scalar && !field.required && !has_rules(&field.rules)) {
-            continue;
-        }
-        let fail = |why: &str| format!("{}.{}: {why}", message.full_name, field.name);
-        match (&field.kind, field.shape) {
-            (Type::Text, Shape::Implicit) => {
-                let _ = write!(
-                    code,
-                    "out.text(presence, {:?}, &self.{}, {}, &{});",
-                    field.name,
-                    field.name,
-                    requirement(field),
-                    text_rules(&field.rules)?
-                );
-            }
-            (Type::Text, Shape::Optional) if field.oneof.is_none() => {
-                let _ = write!(
-                    code,
-                    "if let Some(text) = &self.{} {{ out.text(presence, {:?}, text, {}, &{}); }}",
-                    field.name,
-                    field.name,
-                    requirement(field),
-                    text_rules(&field.rules)?
-                );
-            }
-            (Type::Text, Shape::Repeated) => {
-                let items = field
-                    .rules
-                    .items
-                    .as_deref()
-                    .ok_or_else(|| fail("a repeated text needs rules for its items"))?;
-                let _ = write!(
-                    code,
-                    "if {} {{ for (i, text) in self.{}.iter().enumerate() {{ out.item({:?}, i, text, &{}); }} }}",
-                    repeated(field).ok_or_else(|| fail(UNBOUNDED))?,
-                    field.name,
-                    field.name,
-                    text_rules(items)?
-                );
-            }
-            (Type::Int32, Shape::Implicit) => {
-                let _ = write!(
-                    code,
-                    "out.int32({:?}, self.{}, {:?}, {:?});",
-                    field.name, field.name, field.rules.gte, field.rules.lte
-                );
-            }
-            (Type::Enum(numbers), Shape::Implicit) => {
-                let allowed = allowed(numbers, &field.rules)
-                    .ok_or_else(|| fail("an enum needs the rule defined_only"))?;
-                let _ = write!(
-                    code,
-                    "out.number({:?}, self.{}, &{allowed:?});",
-                    field.name, field.name
-                );
-            }
-            (Type::Enum(numbers), Shape::Repeated) if field.rules.items.is_some() => {
-                let items = field.rules.items.as_deref().ok_or("no items")?;
-                let allowed = allowed(numbers, items)
-                    .ok_or_else(|| fail("an enum needs the rule defined_only"))?;
-                let _ = write!(
-                    code,
-                    "if {} {{ for (i, number) in self.{}.iter().enumerate() {{ out.number(&format!(\"{}[{{i}}]\"), *number, &{allowed:?}); }} }}",
-                    repeated(field).ok_or_else(|| fail(UNBOUNDED))?,
-                    field.name,
-                    field.name
-                );
-            }
-            // Lists that are only in responses.
-            (Type::Message(_) | Type::Enum(..), Shape::Repeated) => {}
-            (Type::Message(name), _) if name == "google.protobuf.FieldMask" => {
-                let (resource, paths) = masked_resource(message, all)
-                    .ok_or_else(|| fail("a mask needs a resource in the same message"))?;
-                let _ = write!(
-                    code,
-                    "out.mask({:?}, self.update_mask.as_ref(), &{paths:?}, {resource:?});",
-                    field.name
-                );
-            }
-            (Type::Message(name), Shape::Optional)
-                if name == "google.protobuf.Timestamp" && !has_rules(&field.rules) =>
-            {
-                let _ = write!(
-                    code,
-                    "out.time(presence, {:?}, self.{}.as_ref(), {});",
-                    field.name,
-                    field.name,
-                    requirement(field)
-                );
-            }
-            (Type::Message(name), _) if name.starts_with("clinic.") => {
-                let presence = if masked {
-                    "crate::validation::Presence::of(self.update_mask.as_ref())"
-                } else {
-                    "crate::validation::Presence::Create"
-                };
-                match &field.oneof {
-                    None => {
-                        let _ = write!(
-                            code,
-                            "out.message({:?}, self.{}.as_ref(), {}, {presence});",
-                            field.name, field.name, field.required
-                        );
-                    }
-                    Some(oneof) => {
-                        let module = names::oneof_path(message, oneof);
-                        let variant = names::upper_camel(&field.name);
-                        let _ = write!(
-                            code,
-                            "if let Some({module}::{variant}(message)) = &self.{oneof} {{ out.message({:?}, Some(message), false, {presence}); }}",
-                            field.name
-                        );
-                    }
-                }
-            }
-            _ if has_rules(&field.rules) || field.required => {
-                return Err(fail("rules are not supported for this type of field").into());
-            }
-            _ => {}
-        }
-    }
-    Ok(code)
+    let choices = message.choices.iter().map(|choice| self::choice(choice, message));
+    let fields = message.fields.iter().filter(|field| !field.output_only).map(|field| {
+        self::field(field, message, all)
+            .map_err(|error| format!("{}.{}: {error}", message.full_name, field.name).into())
+    });
+    choices.chain(fields).collect()
 }
 
 fn choice(choice: &Choice, message: &Message) -> Result<String> {
-    let mut given = String::new();
-    for name in &choice.fields {
-        let is_text = |f: &&Field| {
+    let given = |name: &String| {
+        let is_text = |f: &Field| {
             f.name == *name && matches!((&f.kind, f.shape), (Type::Text, Shape::Implicit))
         };
-        message.fields.iter().find(is_text).ok_or_else(|| {
-            format!("{}.{name}: the rule oneof supports text only", message.full_name)
-        })?;
-        let _ = write!(given, "({name:?}, !self.{name}.is_empty()),");
-    }
+        if !message.fields.iter().any(is_text) {
+            let name = format!("{}.{name}", message.full_name);
+            return Err(format!("{name}: the rule oneof supports text only").into());
+        }
+        Ok(format!("({name:?}, !self.{name}.is_empty()),"))
+    };
+    let given = choice.fields.iter().map(given).collect::<Result<String>>()?;
     Ok(format!("out.choice(&[{given}], {});", choice.required))
 }
 
+fn field(field: &Field, message: &Message, all: &[Message]) -> Result<String> {
+    let Field { name, rules, required, .. } = field;
+    let is_message = matches!(field.kind, Type::Message(_));
+    let has_rules = *rules != Rules { ignore_empty: rules.ignore_empty, ..Rules::default() };
+    if !is_message && !required && !has_rules {
+        return Ok(String::new());
+    }
+    Ok(match (&field.kind, field.shape, &rules.items) {
+        (Type::Text, Shape::Implicit, _) => format!(
+            "out.text(presence, {name:?}, &self.{name}, {}, &{});",
+            requirement(field),
+            text_rules(rules)
+        ),
+        (Type::Text, Shape::Optional, _) if field.oneof.is_none() => format!(
+            "if let Some(text) = &self.{name} {{ out.text(presence, {name:?}, text, {}, &{}); }}",
+            requirement(field),
+            text_rules(rules)
+        ),
+        (Type::Text, Shape::Repeated, Some(items)) => format!(
+            "if {} {{
+                for (i, text) in self.{name}.iter().enumerate() {{
+                    out.item({name:?}, i, text, &{});
+                }}
+            }}",
+            repeated(field)?,
+            text_rules(items)
+        ),
+        (Type::Text, Shape::Repeated, None) => {
+            return Err("a repeated text needs rules for its items".into());
+        }
+        (Type::Int32, Shape::Implicit, _) => {
+            format!("out.int32({name:?}, self.{name}, {:?}, {:?});", rules.gte, rules.lte)
+        }
+        (Type::Enum(numbers), Shape::Implicit, _) => {
+            format!("out.number({name:?}, self.{name}, &{:?});", allowed(numbers, rules)?)
+        }
+        (Type::Enum(numbers), Shape::Repeated, Some(items)) => format!(
+            "if {} {{
+                for (i, number) in self.{name}.iter().enumerate() {{
+                    out.number(&format!(\"{name}[{{i}}]\"), *number, &{:?});
+                }}
+            }}",
+            repeated(field)?,
+            allowed(numbers, items)?
+        ),
+        // Lists that are only in responses.
+        (Type::Message(_) | Type::Enum(_), Shape::Repeated, _) => String::new(),
+        (Type::Message(kind), ..) if kind == "google.protobuf.FieldMask" => {
+            let (resource, paths) = masked_resource(message, all)
+                .ok_or("a mask needs a resource in the same message")?;
+            format!("out.mask({name:?}, self.update_mask.as_ref(), &{paths:?}, {resource:?});")
+        }
+        (Type::Message(kind), Shape::Optional, _)
+            if kind == "google.protobuf.Timestamp" && !has_rules =>
+        {
+            format!("out.time(presence, {name:?}, self.{name}.as_ref(), {});", requirement(field))
+        }
+        (Type::Message(kind), ..) if kind.starts_with("clinic.") => {
+            let presence = match message.fields.iter().any(|f| f.name == "update_mask") {
+                true => "crate::validation::Presence::of(self.update_mask.as_ref())",
+                false => "crate::validation::Presence::Create",
+            };
+            match &field.oneof {
+                None => {
+                    format!("out.message({name:?}, self.{name}.as_ref(), {required}, {presence});")
+                }
+                Some(oneof) => format!(
+                    "if let Some({}::{}(message)) = &self.{oneof} {{
+                        out.message({name:?}, Some(message), false, {presence});
+                    }}",
+                    names::oneof_path(message, oneof),
+                    names::upper_camel(name)
+                ),
+            }
+        }
+        _ if has_rules || *required => {
+            return Err("rules are not supported for this type of field".into());
+        }
+        _ => String::new(),
+    })
+}
+
 /// Returns the resource that an update mask applies to, and the paths that the mask may name.
-fn masked_resource(message: &Message, all: &[Message]) -> Option<(String, Vec<String>)> {
+fn masked_resource<'a>(
+    message: &'a Message,
+    all: &'a [Message],
+) -> Option<(&'a str, Vec<&'a str>)> {
     let (field, name) = message.fields.iter().find_map(|f| match &f.kind {
         Type::Message(name) if name.starts_with("clinic.") => Some((f, name)),
         _ => None,
     })?;
     let resource = all.iter().find(|m| m.full_name == *name)?;
-    let paths =
-        resource.fields.iter().filter(|f| f.is_changeable()).map(|f| f.name.clone()).collect();
-    Some((field.name.clone(), paths))
+    let changeable = resource.fields.iter().filter(|f| f.is_changeable());
+    Some((&field.name, changeable.map(|f| f.name.as_str()).collect()))
 }
 
 fn requirement(field: &Field) -> &'static str {
@@ -207,46 +165,33 @@ fn requirement(field: &Field) -> &'static str {
     }
 }
 
-const UNBOUNDED: &str = "a list in a request needs the rule max_items";
-
-/// Generates the expression that checks a list and returns whether to check its items. Returns
-/// `None` for a list without a maximum.
-fn repeated(field: &Field) -> Option<String> {
-    let max = field.rules.max_items?;
-    Some(format!(
-        "out.repeated({:?}, &self.{}, {}, {:?}, {max}, {})",
-        field.name, field.name, field.required, field.rules.min_items, field.rules.unique
-    ))
+/// Generates the expression that checks a list and returns whether to check its items.
+fn repeated(field: &Field) -> Result<String> {
+    let Field { name, required, rules, .. } = field;
+    let max = rules.max_items.ok_or("a list in a request needs the rule max_items")?;
+    let (min, unique) = (rules.min_items, rules.unique);
+    Ok(format!("out.repeated({name:?}, &self.{name}, {required}, {min:?}, {max}, {unique})"))
 }
 
-fn text_rules(rules: &Rules) -> Result<String> {
-    let mut formats = Vec::new();
-    for format in &rules.formats {
-        formats.push(format!("crate::format::{}", format.to_uppercase()));
+fn text_rules(rules: &Rules) -> String {
+    let Rules { ignore_empty, min_len, max_len, one_of, .. } = rules;
+    let formats =
+        rules.formats.iter().map(|name| format!("crate::format::{},", name.to_uppercase()));
+    let formats: String = formats.collect();
+    format!(
+        "crate::validation::Text {{
+            ignore_empty: {ignore_empty},
+            min_len: {min_len:?},
+            max_len: {max_len:?},
+            one_of: &{one_of:?},
+            formats: &[{formats}],
+        }}"
+    )
+}
+
+fn allowed(numbers: &[i32], rules: &Rules) -> Result<Vec<i32>> {
+    if !rules.defined_only {
+        return Err("an enum needs the rule defined_only".into());
     }
-    Ok(format!(
-        "crate::validation::Text {{ ignore_empty: {}, min_len: {:?}, max_len: {:?}, one_of: &{:?}, formats: &[{}] }}",
-        rules.ignore_empty,
-        rules.min_len.map(usize::try_from).transpose()?,
-        rules.max_len.map(usize::try_from).transpose()?,
-        rules.one_of,
-        formats.join(", ")
-    ))
-}
-
-fn allowed(numbers: &[i32], rules: &Rules) -> Option<Vec<i32>> {
-    rules
-        .defined_only
-        .then(|| numbers.iter().copied().filter(|n| !rules.not_in.contains(n)).collect())
-}
-
-fn has_rules(rules: &Rules) -> bool {
-    let Rules { ignore_empty: _, min_len, max_len, one_of, formats, gte, lte, .. } = rules;
-    let Rules { defined_only, not_in, min_items, max_items, unique, items, .. } = rules;
-    [min_len, max_len, min_items, max_items].iter().any(|n| n.is_some())
-        || [gte, lte].iter().any(|n| n.is_some())
-        || !(one_of.is_empty() && formats.is_empty() && not_in.is_empty())
-        || *defined_only
-        || *unique
-        || items.is_some()
+    Ok(numbers.iter().copied().filter(|number| !rules.not_in.contains(number)).collect())
 }

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{NaiveDate, TimeDelta, Utc};
 use regex::Regex;
 
 /// A text format: its error message and its check.
@@ -12,45 +12,68 @@ pub struct Format {
     pub is_valid: fn(&str) -> bool,
 }
 
-pub const EMAIL: Format = Format { message: "must be an e-mail address", is_valid: is_email };
+pub const EMAIL: Format = Format {
+    message: "must be an e-mail address",
+    is_valid: |text| {
+        // The HTML standard's definition, which protovalidate uses too.
+        #[expect(clippy::unwrap_used, reason = "a constant expression, compiled by every test")]
+        static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(concat!(
+                r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?",
+                r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
+            ))
+            .unwrap()
+        });
+        PATTERN.is_match(text)
+    },
+};
 pub const UUID: Format = Format { message: "must be a UUID", is_valid: is_uuid };
-pub const LINE: Format =
-    Format { message: "must be one line of text without control characters", is_valid: is_line };
+pub const LINE: Format = Format {
+    message: "must be one line of text without control characters",
+    is_valid: |text| {
+        !text.chars().any(char::is_control) && text.chars().any(|c| !c.is_whitespace())
+    },
+};
 pub const PROSE: Format = Format {
     message: "must not contain control characters other than line feed and tab \
               (lines end in \\n, not in \\r\\n)",
-    is_valid: is_prose,
+    is_valid: |text| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')),
 };
-pub const ID_OR_ME: Format =
-    Format { message: "must be a UUID, or `me` for your own", is_valid: is_id_or_me };
+pub const ID_OR_ME: Format = Format {
+    message: "must be a UUID, or `me` for your own",
+    is_valid: |text| text == "me" || is_uuid(text),
+};
 pub const BIRTH_DATE: Format = Format {
     message: "must be a date in the form YYYY-MM-DD, not in the future and at most 150 years ago",
     is_valid: is_birth_date,
 };
 pub const AMOUNT: Format = Format {
     message: "must be an amount with at most 8 digits and 2 decimals, such as 150.50",
-    is_valid: is_amount,
+    is_valid: |text| {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str, most: usize| {
+            (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+        };
+        digits(whole, 8) && digits(decimals, 2)
+    },
 };
 pub const PHONE: Format = Format {
     message: "must be a telephone number: 5 to 20 digits, spaces and + - . ( ) / x",
-    is_valid: is_phone,
+    is_valid: |text| {
+        let rest = text.strip_prefix('+').unwrap_or(text);
+        (5..=20).contains(&rest.len())
+            && rest.bytes().all(|b| b.is_ascii_digit() || b" ().-/x".contains(&b))
+            && rest.bytes().any(|b| b.is_ascii_digit())
+    },
 };
 pub const USERNAME: Format = Format {
     message: "must be 3 to 64 letters, digits and . _ -, beginning with a letter or digit",
-    is_valid: is_username,
+    is_valid: |text| {
+        (3..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+    },
 };
-
-fn is_line(text: &str) -> bool {
-    !text.chars().any(char::is_control) && text.chars().any(|c| !c.is_whitespace())
-}
-
-fn is_prose(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'))
-}
-
-fn is_id_or_me(text: &str) -> bool {
-    text == "me" || is_uuid(text)
-}
 
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
@@ -61,7 +84,7 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// 150 years. The longest known life is 122 years.
-const MAX_AGE_DAYS: u64 = 54_788;
+const MAX_AGE: TimeDelta = TimeDelta::days(54_788);
 
 fn is_birth_date(text: &str) -> bool {
     #[expect(
@@ -69,48 +92,10 @@ fn is_birth_date(text: &str) -> bool {
         reason = "a rule of the contract has no access to the clock"
     )]
     let today = Utc::now().date_naive();
-    let well_formed = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-    well_formed
-        && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|day| {
-            day <= today
-                && today
-                    .checked_sub_days(Days::new(MAX_AGE_DAYS))
-                    .is_some_and(|oldest| day >= oldest)
-        })
-}
-
-fn is_amount(text: &str) -> bool {
-    let (whole, decimals) = text.split_once('.').map_or((text, None), |(w, d)| (w, Some(d)));
-    let digits = |part: &str, most: usize| {
-        (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
-    };
-    digits(whole, 8) && decimals.is_none_or(|d| digits(d, 2))
-}
-
-fn is_phone(text: &str) -> bool {
-    let rest = text.strip_prefix('+').unwrap_or(text);
-    (5..=20).contains(&rest.len())
-        && rest.bytes().all(|b| b.is_ascii_digit() || b" ().-/x".contains(&b))
-        && rest.bytes().any(|b| b.is_ascii_digit())
-}
-
-fn is_username(text: &str) -> bool {
-    (3..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-}
-
-fn is_email(text: &str) -> bool {
-    // The HTML standard's definition, which protovalidate uses too.
-    #[expect(clippy::unwrap_used, reason = "a constant expression, compiled by every test")]
-    static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(concat!(
-            r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?",
-            r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
-        ))
-        .unwrap()
-    });
-    EMAIL.is_match(text)
+    text.len() == 10
+        && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+        && NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .is_ok_and(|day| (TimeDelta::zero()..=MAX_AGE).contains(&(today - day)))
 }
 
 #[cfg(test)]
@@ -127,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_take_what_they_say_and_nothing_else() {
+    fn formats_accept_valid_texts_and_reject_others() {
         judge(
             &EMAIL,
             &["a@b", "test@example.com", "x+y@sub.example.org"],
@@ -181,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_contract_says_of_every_control_character_what_the_code_does() {
+    fn line_and_prose_agree_with_the_contract_on_every_control_character() {
         for (rule, format) in [("line", &LINE), ("prose", &PROSE)] {
             let pattern = pattern_in_cel(rule);
             for character in '\0'..='\u{ff}' {

@@ -5,13 +5,14 @@ pub mod mask;
 pub mod time;
 pub mod validation;
 
-// A module for each package: `records::v1` is `clinic.records.v1`.
-include!(concat!(env!("OUT_DIR"), "/packages.rs"));
-
+#[allow(clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]
 mod generated {
-    include!(concat!(env!("OUT_DIR"), "/validation.rs"));
-    include!(concat!(env!("OUT_DIR"), "/debug.rs"));
+    include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+    include!(concat!(env!("OUT_DIR"), "/impls.rs"));
 }
+
+// A module for each package: `records::v1` is `clinic.records.v1`.
+pub use generated::clinic::*;
 
 /// The `google.protobuf.FileDescriptorSet` of the contract and its imports, with all options.
 /// Decode it with prost-reflect: prost-types silently drops the options.

@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_mask_what_is_given_changes_and_with_a_star_everything() {
+    fn an_empty_mask_selects_the_given_fields_and_a_star_selects_all() {
         assert_eq!(selected(&[]), [true, false]);
         assert_eq!(selected(&["*"]), [true, true]);
         assert_eq!(selected(&["reason_for_visit"]), [false, true]);

@@ -133,18 +133,14 @@ impl Violations {
         if text.trim().is_empty() && presence.requires(field, required) {
             return self.add(field, "is required");
         }
-        self.item_text(field, text, rules);
-    }
-
-    pub(crate) fn item(&mut self, field: &str, index: usize, text: &str, rules: &Text) {
-        if text_violation(text, rules).is_some() {
-            self.item_text(&format!("{field}[{index}]"), text, rules);
+        if let Some(message) = text_violation(text, rules) {
+            self.add(field, message);
         }
     }
 
-    fn item_text(&mut self, field: &str, text: &str, rules: &Text) {
+    pub(crate) fn item(&mut self, field: &str, index: usize, text: &str, rules: &Text) {
         if let Some(message) = text_violation(text, rules) {
-            self.add(field, message);
+            self.add(&format!("{field}[{index}]"), message);
         }
     }
 
@@ -259,10 +255,8 @@ impl Violations {
             }
         } else if mask.paths.iter().any(|path| !paths.contains(&path.as_str())) {
             // Does not quote the path, which is text from the client.
-            self.add(
-                field,
-                format!("must name fields of `{resource}` that can change: {}", paths.join(", ")),
-            );
+            let paths = paths.join(", ");
+            self.add(field, format!("must name fields of `{resource}` that can change: {paths}"));
         }
     }
 }
@@ -271,26 +265,21 @@ fn text_violation(text: &str, rules: &Text) -> Option<String> {
     if rules.ignore_empty && text.is_empty() {
         return None;
     }
-    let short = rules.min_len.is_some_and(|min| text.chars().take(min).count() < min);
-    let long = rules.max_len.is_some_and(|max| text.len() > max && text.chars().nth(max).is_some());
-    match (rules.min_len, rules.max_len) {
-        (Some(min), Some(max)) if short || long => {
-            return Some(format!("must be {min} to {max} characters long"));
-        }
-        (Some(min), None) if short => {
-            return Some(format!("must be at least {min} characters long"));
-        }
-        (None, Some(max)) if long => return Some(format!("must be at most {max} characters long")),
-        _ => {}
+    let Text { min_len, max_len, one_of, formats, .. } = rules;
+    let short = min_len.is_some_and(|min| text.chars().take(min).count() < min);
+    let long = max_len.is_some_and(|max| text.len() > max && text.chars().nth(max).is_some());
+    if short || long {
+        return Some(match (min_len, max_len) {
+            (Some(min), Some(max)) => format!("must be {min} to {max} characters long"),
+            (Some(min), None) => format!("must be at least {min} characters long"),
+            (None, max) => format!("must be at most {} characters long", max.unwrap_or_default()),
+        });
     }
-    if !rules.one_of.is_empty() && !rules.one_of.contains(&text) {
-        return Some(format!("must be one of {}", rules.one_of.join(", ")));
+    if !one_of.is_empty() && !one_of.contains(&text) {
+        return Some(format!("must be one of {}", one_of.join(", ")));
     }
-    rules
-        .formats
-        .iter()
-        .find(|format| !(format.is_valid)(text))
-        .map(|format| format.message.to_owned())
+    let broken = formats.iter().find(|format| !(format.is_valid)(text))?;
+    Some(broken.message.to_owned())
 }
 
 #[cfg(test)]

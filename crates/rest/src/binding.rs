@@ -13,10 +13,12 @@ use crate::wire::FieldPath;
 /// One REST path of an RPC.
 pub struct Binding {
     pub(crate) method: Method,
-    /// Path template from the contract, without a trailing slash.
-    pub(crate) path: String,
-    pub(crate) rpc: PathAndQuery,
-    pub(crate) only: Vec<i32>,
+    /// Path template from the contract, such as `/api/patients/{id}`, without a trailing slash.
+    pub path: String,
+    /// The RPC, as `/package.Service/Method`.
+    pub rpc: PathAndQuery,
+    /// Numbers of the roles that the path is restricted to; empty if it is not.
+    pub only: Vec<i32>,
     pub(crate) input: MessageId,
     /// Validates the request; `None` if the message is not defined in a `clinic.*` package.
     pub(crate) check: Option<Check>,
@@ -60,21 +62,6 @@ pub(crate) struct Output {
 }
 
 impl Binding {
-    /// Returns the RPC, as `/package.Service/Method`.
-    pub fn rpc(&self) -> &PathAndQuery {
-        &self.rpc
-    }
-
-    /// Returns the path template, such as `/api/patients/{id}`.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Returns the numbers of the roles that the path is restricted to; empty if it is not.
-    pub fn only(&self) -> &[i32] {
-        &self.only
-    }
-
     /// Returns whether requests have a body.
     pub fn has_body(&self) -> bool {
         !matches!(self.body, Source::Nothing)
@@ -120,14 +107,15 @@ impl Binding {
             }
             captures.push((name.to_owned(), field));
         }
+        let rpc = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let mut fixed = Vec::new();
         for clinic_contract::Fixed { field: name, value } in &path.fixed {
             let field = find(name)?;
             let value = from_text(schema, field.kind, value);
             field.write(value.ok_or_else(|| format!("{name} has an invalid value"))?, &mut fixed);
         }
-        let of_path = captures.iter().map(|(name, _)| name);
-        let of_path = of_path.chain(path.fixed.iter().map(|fixed| &fixed.field)).cloned().collect();
+        let of_path = path.fixed.iter().map(|fixed| &fixed.field);
+        let of_path = captures.iter().map(|(name, _)| name).chain(of_path).cloned().collect();
         let update =
             optional("update_mask").map(|mask| Update { mask, replace: path.verb == Verb::Put });
         // The etag in the body counts in updates only: a new resource has none.
@@ -135,7 +123,7 @@ impl Binding {
         Ok(Self {
             method: verb(path.verb),
             path: path.path.clone(),
-            rpc: rpc(method)?,
+            rpc: rpc.parse()?,
             only: path.only.clone(),
             input,
             check: check_of(method.input().full_name()),
@@ -152,26 +140,21 @@ impl Binding {
 }
 
 fn output(schema: &Schema, whole: MessageId, paths: &Paths, path: &Path) -> Result<Output> {
-    let part = match &path.response_body {
-        None => None,
-        Some(name) => Some(
-            FieldPath::find(schema, whole, name)
-                .ok_or_else(|| format!("there is no field {name} in the response"))?,
-        ),
+    let find = |name: &String| {
+        let field = FieldPath::find(schema, whole, name);
+        field.ok_or_else(|| format!("there is no field {name} in the response"))
     };
+    let part = path.response_body.as_ref().map(find).transpose()?;
     let message = match &part {
         None => whole,
         Some(FieldPath { kind: Type::Message(part), repeated: false, .. }) => *part,
         Some(_) => return Err("the response_body is not a message".into()),
     };
-    let created = match &paths.created {
-        None => None,
-        Some(template) => Some(location(schema, whole, template)?),
-    };
+    let created = paths.created.as_ref().map(|template| location(schema, whole, template));
     Ok(Output {
         message,
         part,
-        created,
+        created: created.transpose()?,
         etag: FieldPath::find(schema, message, "etag"),
         next_page: FieldPath::find(schema, message, "next_page_token"),
         empty: path.verb == Verb::Delete,
@@ -196,10 +179,6 @@ fn location(
         });
     }
     Ok(parts)
-}
-
-fn rpc(method: &MethodDescriptor) -> Result<PathAndQuery> {
-    Ok(format!("/{}/{}", method.parent_service().full_name(), method.name()).parse()?)
 }
 
 fn verb(verb: Verb) -> Method {

@@ -4,19 +4,19 @@
 //! The descriptors are read once, when a process starts; calls use the tables made from them. This
 //! crate knows nothing of transports, callers and services.
 
-mod answer;
 mod binding;
 mod json;
 mod naming;
 pub mod openapi;
 mod request;
+mod response;
 mod routes;
 mod schema;
 mod wire;
 
-pub use answer::Answer;
 pub use binding::Binding;
-pub use naming::Given;
+pub use naming::HeaderFields;
 pub use request::Input;
-pub use routes::{Found, Matched, Routes};
-pub use wire::Damaged;
+pub use response::Response;
+pub use routes::{Matched, Route, Routes};
+pub use wire::MalformedResponse;

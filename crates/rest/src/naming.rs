@@ -6,7 +6,7 @@ use crate::binding::{Binding, Source};
 
 /// Which request fields came in a header.
 #[derive(Clone, Copy, Default)]
-pub struct Given {
+pub struct HeaderFields {
     /// In `If-Match`.
     pub etag: bool,
     /// In `Idempotency-Key`.
@@ -26,7 +26,7 @@ pub(crate) enum Place<'a> {
 impl Binding {
     /// Names a violation's field as the client sent it. For a path parameter, the message shows the
     /// path.
-    pub fn as_given(&self, violation: Violation, headers: Given) -> Violation {
+    pub fn as_sent(&self, violation: Violation, headers: HeaderFields) -> Violation {
         let Violation { field, message } = violation;
         let name = match self.place(&field) {
             Place::Path => return self.in_path(&field, &message),
@@ -74,14 +74,4 @@ pub(crate) fn shown(path: &str) -> String {
 /// Returns `user_id` for `patient.user_id`.
 pub(crate) fn last_name(field: &str) -> &str {
     field.rsplit('.').next().unwrap_or(field)
-}
-
-/// Returns `roles` for `roles[1]`.
-pub(crate) fn list_of(field: &str) -> &str {
-    field.split('[').next().unwrap_or(field)
-}
-
-/// Returns whether a field is `outer` or a part of it.
-pub(crate) fn is_within(field: &str, outer: &str) -> bool {
-    field.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

@@ -8,10 +8,10 @@ use prost_types::FieldMask;
 use crate::binding::{Binding, Source};
 use crate::json::read;
 use crate::json::values::{expected, from_text, mask, shortened};
-use crate::naming::{Given, Place, is_within, last_name, list_of};
+use crate::naming::{HeaderFields, Place, last_name};
 use crate::routes::Matched;
 use crate::schema::{Schema, Type};
-use crate::wire::{self, FieldPath, Scalar};
+use crate::wire::{FieldPath, Value};
 
 /// The parts of a request other than its path.
 #[derive(Default)]
@@ -48,16 +48,16 @@ impl Matched<'_> {
                 mask = vec!["*".to_owned()];
             }
             let mask = FieldMask { paths: mask }.encode_to_vec();
-            update.mask.write_message(&mask, &mut message);
+            update.mask.write(Value::Bytes(&mask), &mut message);
         }
         match (input.etag, &binding.etag) {
-            (Some(etag), Some(field)) => field.write(Scalar::Text(etag), &mut message),
+            (Some(etag), Some(field)) => field.write(Value::Bytes(etag.as_bytes()), &mut message),
             (Some(_), None) => problems.push(Violation::new("If-Match", "cannot be used here")),
             (None, _) => {}
         }
         problems.extend_from_slice(input.bad_headers);
         if let (Some(key), Some(field)) = (input.idempotency_key, &binding.request_id) {
-            field.write(Scalar::Text(key), &mut message);
+            field.write(Value::Bytes(key.as_bytes()), &mut message);
         }
         self.read_path(&mut message, &mut problems);
         message.extend_from_slice(&binding.fixed);
@@ -79,9 +79,13 @@ impl Matched<'_> {
     ) {
         let Self { binding, .. } = self;
         let Some(check) = binding.check else { return };
-        let named: Vec<String> = problems.iter().map(|p| list_of(&p.field).to_owned()).collect();
-        let headers =
-            Given { etag: input.etag.is_some(), request_id: input.idempotency_key.is_some() };
+        // Of an item such as `roles[1]`, the name of the list.
+        let list = |field: &str| field.split('[').next().unwrap_or_default().to_owned();
+        let named: Vec<String> = problems.iter().map(|problem| list(&problem.field)).collect();
+        let headers = HeaderFields {
+            etag: input.etag.is_some(),
+            request_id: input.idempotency_key.is_some(),
+        };
         for violation in check(message) {
             if problems.len() >= read::MAX_PROBLEMS {
                 break;
@@ -90,9 +94,13 @@ impl Matched<'_> {
             if !body_is_read && matches!(binding.place(&violation.field), Place::Body(_)) {
                 continue;
             }
-            let violation = binding.as_given(violation, headers);
+            let violation = binding.as_sent(violation, headers);
             // A value that was not read is missing, and shifts the items after it in a list.
-            if !named.iter().any(|named| is_within(&violation.field, named)) {
+            let is_within = |outer: &String| {
+                let rest = violation.field.strip_prefix(outer);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            if !named.iter().any(is_within) {
                 problems.push(violation);
             }
         }
@@ -124,7 +132,7 @@ impl Matched<'_> {
         let patch = binding.update.as_ref().is_some_and(|update| !update.replace);
         let fields = &schema.message(message).fields;
         let mut changed = Vec::new();
-        for field in read.given.iter().filter_map(|place| fields.get(*place)) {
+        for field in read.present.iter().filter_map(|index| fields.get(*index)) {
             let mut problem = |message| problems.push(Violation::new(field.name.as_str(), message));
             if matches!(binding.body, Source::Everything) && binding.of_path.contains(&field.name) {
                 problem("is already set by the path");
@@ -133,7 +141,7 @@ impl Matched<'_> {
             }
         }
         match &binding.body {
-            Source::Field { number, .. } => wire::bytes(*number, &read.wire, out),
+            Source::Field { number, .. } => Value::Bytes(&read.wire).write(*number, out),
             Source::Nothing | Source::Everything => out.extend_from_slice(&read.wire),
         }
         Some(changed)
@@ -224,14 +232,10 @@ impl Binding {
 /// Appends a value from the path or query. Returns false if it is not of the field's type.
 fn write_text(schema: &Schema, field: &FieldPath, text: &str, out: &mut Vec<u8>) -> bool {
     if let Type::Message(_) = field.kind {
-        field.write_message(&mask(text).encode_to_vec(), out);
+        field.write(Value::Bytes(&mask(text).encode_to_vec()), out);
         return true;
     }
-    let value = from_text(schema, field.kind, text);
-    if let Some(value) = value {
-        field.write(value, out);
-    }
-    value.is_some()
+    from_text(schema, field.kind, text).map(|value| field.write(value, out)).is_some()
 }
 
 #[cfg(test)]

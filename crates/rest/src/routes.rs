@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use clinic_contract::Result;
 use http::Method;
+use prost_reflect::DescriptorPool;
 
 use crate::binding::Binding;
-use crate::schema::{Schema, pool};
+use crate::schema::Schema;
 
 /// All paths of the contract.
 pub struct Routes {
@@ -19,11 +20,11 @@ pub struct Routes {
 }
 
 /// The result of routing a request.
-pub enum Found<'a> {
-    Method(Matched<'a>),
+pub enum Route<'a> {
+    Found(Matched<'a>),
     /// The path exists, but only for these HTTP methods.
-    Other(Vec<&'a Method>),
-    Nothing,
+    MethodNotAllowed(Vec<&'a Method>),
+    NotFound,
 }
 
 /// The route of a request, with the values of its path parameters.
@@ -40,7 +41,7 @@ impl Routes {
     /// # Errors
     /// When a path cannot be served as the contract declares it.
     pub fn from_descriptors(descriptors: &[u8]) -> Result<Self> {
-        let pool = pool(descriptors)?;
+        let pool = DescriptorPool::decode(descriptors)?;
         let (mut schema, mut bindings) = (Schema::default(), Vec::new());
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let Some(paths) = clinic_contract::paths(&method)? else { continue };
@@ -51,13 +52,12 @@ impl Routes {
             }
         }
         let mut by_path: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut known = HashSet::new();
-        for (place, Binding { method, path, .. }) in bindings.iter().enumerate() {
-            let anonymous = anonymous(path);
-            if !known.insert((method, anonymous.clone())) {
+        for (index, Binding { method, path, .. }) in bindings.iter().enumerate() {
+            let here = by_path.entry(anonymous(path)).or_default();
+            if here.iter().any(|other| bindings.get(*other).is_some_and(|b| b.method == *method)) {
                 return Err(format!("{method} {path} leads to two methods").into());
             }
-            by_path.entry(anonymous).or_default().push(place);
+            here.push(index);
         }
         let roots = bindings.iter().map(|binding| root(&binding.path).to_owned()).collect();
         let mut paths = matchit::Router::new();
@@ -68,19 +68,19 @@ impl Routes {
     }
 
     /// Routes a request. A trailing slash is optional.
-    pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Found<'a> {
+    pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Route<'a> {
         let path = path.strip_suffix('/').unwrap_or(path);
-        let Ok(matched) = self.paths.at(path) else { return Found::Nothing };
+        let Ok(matched) = self.paths.at(path) else { return Route::NotFound };
         // HEAD is GET without the body.
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let here = matched.value.iter().filter_map(|place| self.bindings.get(*place));
+        let here = matched.value.iter().filter_map(|index| self.bindings.get(*index));
         let captured: Vec<_> = matched.params.iter().map(|(_, value)| value).collect();
         if captured.contains(&"") {
-            return Found::Nothing;
+            return Route::NotFound;
         }
         match here.clone().find(|binding| binding.method == *method) {
-            Some(binding) => Found::Method(Matched { binding, schema: &self.schema, captured }),
-            None => Found::Other(here.map(|binding| &binding.method).collect()),
+            Some(binding) => Route::Found(Matched { binding, schema: &self.schema, captured }),
+            None => Route::MethodNotAllowed(here.map(|binding| &binding.method).collect()),
         }
     }
 

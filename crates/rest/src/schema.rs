@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clinic_contract::Result;
-use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, Kind, MessageDescriptor};
 
 /// All types used by RPCs with a path.
 #[derive(Default)]
@@ -89,19 +89,19 @@ impl Schema {
         self.messages.push(Message { form, fields: Vec::new(), by_name: HashMap::new() });
         if form == Form::Object {
             let fields = self.fields(descriptor)?;
-            let names = fields.iter().enumerate().map(|(i, field)| (field.name.clone(), i));
-            let (by_name, message) = (names.collect(), self.messages.get_mut(id));
-            if let Some(message) = message {
-                (message.fields, message.by_name) = (fields, by_name);
+            if let Some(message) = self.messages.get_mut(id) {
+                let names = fields.iter().enumerate().map(|(i, field)| (field.name.clone(), i));
+                message.by_name = names.collect();
+                message.fields = fields;
             }
         }
         Ok(MessageId(id))
     }
 
     fn fields(&mut self, descriptor: &MessageDescriptor) -> Result<Vec<Field>> {
-        let said = clinic_contract::message(descriptor)?;
+        let options = clinic_contract::message(descriptor)?;
         let mut fields = Vec::new();
-        for (field, said) in descriptor.fields().zip(said.fields) {
+        for (field, options) in descriptor.fields().zip(options.fields) {
             let kind = match field.kind() {
                 Kind::String => Type::Text,
                 Kind::Bool => Type::Bool,
@@ -120,11 +120,11 @@ impl Schema {
                 key: format!("\"{}\":", field.name()),
                 number: field.number(),
                 kind,
-                repeated: field.cardinality() == Cardinality::Repeated,
+                repeated: field.is_list(),
                 optional: field.supports_presence() || kind == Type::Text,
                 oneof: oneof.and_then(|of| descriptor.oneofs().position(|other| other == of)),
-                changeable: said.is_changeable(),
-                output_only: said.output_only,
+                changeable: options.is_changeable(),
+                output_only: options.output_only,
             });
         }
         fields.sort_by_key(|field| field.number);
@@ -177,9 +177,4 @@ impl Enum {
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.values.iter().filter(|(number, _)| *number != 0).map(|(_, name)| name.as_str())
     }
-}
-
-/// Decodes a `FileDescriptorSet`.
-pub(crate) fn pool(descriptors: &[u8]) -> Result<DescriptorPool> {
-    Ok(DescriptorPool::decode(descriptors)?)
 }

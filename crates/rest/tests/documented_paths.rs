@@ -90,7 +90,7 @@ fn who(rule: AllowedCallers, path: &Path) -> String {
         AllowedCallers::AnyOf(roles) => {
             // Services do not call the gateway.
             let roles = roles.without(Role::Service).iter();
-            let roles = roles.filter(|role| only.is_empty() || only.has(*role));
+            let roles = roles.filter(|role| path.only.is_empty() || only.has(*role));
             let names = roles.map(|role| role.as_str_name().trim_start_matches("ROLE_").to_owned());
             names.collect::<Vec<_>>().join(", ")
         }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use clinic_net::http2::{BLOCKED, Http2};
 use clinic_net::{accept, batched};
 use http::{Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -36,40 +36,24 @@ where
             () = shutdown.cancelled() => break,
         };
         // A child token, because each poll of a connection locks the token that it awaits.
-        let connection = speak(stream, service.clone(), shutdown.child_token());
+        let (service, closing) = (service.clone(), shutdown.child_token());
         open.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+            let (stream, outgoing) = batched(stream);
+            let answer = move |request| {
+                let service = service.clone();
+                async move { service.oneshot(request).await.unwrap_or_else(|never| match never {}) }
+            };
+            let serve = pin!(HTTP2.serve(stream, answer, closing.cancelled()));
+            match outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await {
+                // Closing while the client still sends a call would reset the connection and lose
+                // the GOAWAY, and the client could not know that the call was not processed.
+                Some(Ok(())) => outgoing.linger().await,
+                Some(Err(error)) => tracing::debug!(%error, "a connection ended"),
+                // Calls that still run end with the connection.
+                None => {}
             }
         });
     }
     drop(listener);
     while open.join_next().await.is_some() {}
-}
-
-async fn speak<S>(
-    stream: TcpStream,
-    service: S,
-    shutdown: CancellationToken,
-) -> Result<(), h2::Error>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
-{
-    let (stream, outgoing) = batched(stream);
-    let answer = move |request| {
-        let service = service.clone();
-        async move { service.oneshot(request).await.unwrap_or_else(|never| match never {}) }
-    };
-    let serve = pin!(HTTP2.serve(stream, answer, shutdown.cancelled()));
-    // Calls that still run end with the connection.
-    match outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await {
-        // Closing while the client still sends a call would reset the connection and lose the
-        // GOAWAY, and the client could not know that the call was not processed.
-        Some(Ok(())) => outgoing.linger().await,
-        Some(Err(error)) => return Err(error),
-        None => {}
-    }
-    Ok(())
 }

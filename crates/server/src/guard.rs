@@ -4,7 +4,7 @@
 //! and services with a trusted key may call a service. Health and reflection are exempt, because
 //! they reveal no personal data.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::Service;
 use tracing::Instrument as _;
 
 use crate::compression;
@@ -47,13 +47,8 @@ struct Inner {
 impl GuardLayer {
     /// Creates a guard that trusts the verifier's keys and applies the contract's rules.
     pub fn new(policy: Policy, verifier: ClaimsVerifier, clock: Clock) -> Self {
-        let guard = Arc::new(Inner {
-            policy,
-            verifier,
-            clock,
-            calls: AtomicU64::new(0),
-            quota: MemoryQuota::leaked(),
-        });
+        let (calls, quota) = (AtomicU64::new(0), MemoryQuota::leaked());
+        let guard = Arc::new(Inner { policy, verifier, clock, calls, quota });
         Self { guard, compress_over: None }
     }
 
@@ -68,21 +63,17 @@ impl GuardLayer {
     pub fn calls(&self) -> u64 {
         self.guard.calls.load(Ordering::Relaxed)
     }
-}
 
-impl<S> Layer<S> for GuardLayer {
-    type Service = Guard<S>;
-
-    fn layer(&self, inner: S) -> Guard<S> {
-        Guard { guard: self.guard.clone(), compress_over: self.compress_over, inner }
+    /// Returns the service behind the guard.
+    pub(crate) fn layer<S>(&self, inner: S) -> Guard<S> {
+        Guard { layer: self.clone(), inner }
     }
 }
 
 /// A service behind the guard.
 #[derive(Clone)]
 pub struct Guard<S> {
-    guard: Arc<Inner>,
-    compress_over: Option<usize>,
+    layer: GuardLayer,
     inner: S,
 }
 
@@ -104,21 +95,18 @@ where
         if is_infrastructure(request.uri().path()) {
             return Box::pin(self.inner.call(request));
         }
-        let Admitted { ctx, expected, account, is_read, compressible } =
-            match self.guard.admit(&request) {
-                Ok(admitted) => admitted,
-                Err(error) => {
-                    let response = Status::from(error).into_http();
-                    return Box::pin(std::future::ready(Ok(response)));
-                }
-            };
+        let admitted = match self.layer.guard.admit(&request) {
+            Ok(admitted) => admitted,
+            Err(error) => return Box::pin(ready(Ok(Status::from(error).into_http()))),
+        };
+        let Admitted { ctx, expected, account, is_read, compressible } = admitted;
         let span = tracing::info_span!(
             "call",
             method = request.uri().path(),
             request_id = ctx.request_id().and_then(|id| id.to_str().ok()),
         );
         let (began, deadline) = (std::time::Instant::now(), ctx.deadline());
-        let compress_over = self.compress_over.filter(|_| compressible);
+        let compress_over = self.layer.compress_over.filter(|_| compressible);
         request.extensions_mut().insert(ctx);
         let (head, body) = request.into_parts();
         let (body, fault) = message_limit::limited(body, expected, Some(account));

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -11,18 +10,16 @@ use clinic_net::process::{on_signals, ready};
 use clinic_net::settings::Serving;
 use clinic_net::{Shutdown, bind, drain};
 use clinic_store::Db;
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::task::JoinSet;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tower::{Layer as _, Service};
+use tower::Service;
 
 use crate::GuardLayer;
 use crate::connections::serve;
@@ -61,7 +58,12 @@ impl Server {
     }
 
     /// Adds a gRPC service.
-    pub fn service<S: Routable>(mut self, service: S) -> Self {
+    pub fn service<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
         self.services.push(S::NAME);
         self.routes.add_service(service);
         self
@@ -84,28 +86,21 @@ impl Server {
         let shutdown = shutdown.into();
         let health = Health::default();
         self.routes.add_service(health.server());
-        let (v1, v1alpha) = reflection(&self.services)?;
-        self.routes.add_service(v1).add_service(v1alpha);
+        add_reflection(&mut self.routes, &self.services)?;
 
-        let ended = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let watch = watch_readiness(health.clone(), self.services, self.db.clone());
-        for work in self.background.into_iter().chain([watch.boxed()]) {
-            tasks.spawn(ended.clone().run_until_cancelled_owned(work));
-        }
+        let mut tasks: JoinSet<()> = self.background.into_iter().collect();
+        tasks.spawn(watch_readiness(health.clone(), self.services, self.db.clone()));
         let announced = shutdown.announced().clone();
-        tasks.spawn(ended.clone().run_until_cancelled_owned(async move {
+        tasks.spawn(async move {
             announced.cancelled().await;
             health.end();
-        }));
+        });
 
         tracing::info!(name = self.name, address = %listener.local_addr()?, "serving");
         let service = self.guard.layer(self.routes.routes().prepare());
         let begun = shutdown.begun();
         drain(serve(listener, service, begun.clone()), begun, self.grace).await;
-        ended.cancel();
-        tasks.close();
-        tasks.wait().await;
+        tasks.shutdown().await;
         if let Some(db) = &self.db {
             // A hanging statement must not delay the exit.
             let _ = tokio::time::timeout(self.grace, db.close()).await;
@@ -159,8 +154,8 @@ async fn watch_readiness(health: Health, services: Vec<&'static str>, db: Option
     }
 }
 
-/// Returns the reflection services: v1, and v1alpha for older tools.
-fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable)> {
+/// Adds the reflection services: v1, and v1alpha for older tools.
+fn add_reflection(routes: &mut RoutesBuilder, services: &[&'static str]) -> Result<()> {
     let builder = || {
         let mut builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(clinic_proto::FILE_DESCRIPTOR_SET)
@@ -175,35 +170,12 @@ fn reflection(services: &[&'static str]) -> Result<(impl Routable, impl Routable
     let why = "the reflection service cannot be built";
     let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
     let gzip = CompressionEncoding::Gzip;
-    Ok((v1.context(why)?.accept_compressed(gzip), v1alpha.context(why)?.accept_compressed(gzip)))
+    routes.add_service(v1.context(why)?.accept_compressed(gzip));
+    routes.add_service(v1alpha.context(why)?.accept_compressed(gzip));
+    Ok(())
 }
 
 const INFRASTRUCTURE: [&str; 2] = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
-
-/// A service that [`RoutesBuilder`] accepts.
-pub trait Routable:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-    + NamedService
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<S> Routable for S where
-    S: Service<
-            Request<Body>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + NamedService
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr, query_with};
 
 use crate::error::{Cause, Error};
-use crate::lease::Lease;
+use crate::lease::{Kind, Lease};
 use crate::postgres::Manager;
 use crate::query::{Arg, Query};
 
@@ -52,15 +52,16 @@ impl Batch {
             add_array(values, &mut args).map_err(sqlx::Error::Encode)?;
         }
         let found = query_with(self.sql.clone(), args).fetch_all(lease.connection()?).await;
-        rows_by_member(lease.finish_read(found)?, count)
+        let rows = lease.finish(Kind::Read, found)?;
+        drop(lease);
+        rows_by_member(rows, count)
     }
 }
 
 /// Assigns each row to its member. A row with an unknown or repeated ordinal is a defect and fails
 /// the whole batch: a guess could give a caller the row of another one.
 fn rows_by_member(rows: Vec<PgRow>, members: usize) -> Result<Vec<Option<PgRow>>, Error> {
-    let mut by_member: Vec<Option<PgRow>> = Vec::new();
-    by_member.resize_with(members, || None);
+    let mut by_member: Vec<Option<PgRow>> = (0..members).map(|_| None).collect();
     for row in rows {
         // The ordinal is the last column, because tuples read columns from the first one on.
         let ordinal: i64 = row.try_get(row.len().saturating_sub(1))?;
@@ -98,18 +99,11 @@ fn batch_sql(sql: &str, values: usize) -> SqlStr {
 
 /// Replaces `$1` with `member.v1` outside of quotes.
 fn with_columns(sql: &str) -> String {
-    let mut text = String::with_capacity(sql.len() * 2);
-    for (at, part) in sql.split('\'').enumerate() {
-        if at > 0 {
-            text.push('\'');
-        }
-        if at % 2 == 0 {
-            text.push_str(&part.replace('$', "member.v"));
-        } else {
-            text.push_str(part);
-        }
-    }
-    text
+    let parts = sql.split('\'').enumerate().map(|(at, part)| {
+        let is_quoted = at % 2 == 1;
+        if is_quoted { part.to_owned() } else { part.replace('$', "member.v") }
+    });
+    parts.collect::<Vec<_>>().join("'")
 }
 
 /// Adds the values of one placeholder as an array of the first value's type.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -10,9 +11,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::connect_error::ConnectError;
-use crate::db::Db;
+use crate::db::{Db, Pools};
 use crate::error::{Cause, is_damaged};
-use crate::postgres::Postgres;
+use crate::postgres::{ACQUIRE_TIMEOUT, Postgres};
 use crate::sqlite::Sqlite;
 use crate::url::{is_postgres, parse_postgres};
 
@@ -32,8 +33,6 @@ impl Options {
     }
 }
 
-/// How long to wait for the connection that tests a PostgreSQL URL.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long SQLite waits for a write of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of the WAL after a checkpoint, in bytes.
@@ -59,7 +58,7 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db, ConnectError> {
     let options = with_timeouts(parse_postgres(url)?);
     // A connection outside of the pool reports what is wrong; the pool would only time out.
     try_postgres(&options).await?.close().await.ok();
-    Ok(Postgres::new(options, max_connections).into())
+    Ok(Db::new(Pools::Postgres(Postgres::open(options, max_connections), Arc::default())))
 }
 
 /// Limits how long a statement, and a transaction between two statements, can outlive the call that
@@ -84,6 +83,8 @@ pub(crate) async fn try_postgres(options: &PgConnectOptions) -> Result<PgConnect
         Ok(Err(error)) => error,
         Err(_) => return Err(ConnectError::Unreachable { server }),
     };
+    let user = options.get_username().to_owned();
+    let database = options.get_database().unwrap_or(&user).to_owned();
     Err(match &error {
         // rustls reports a failed handshake, such as an untrusted certificate, like this.
         sqlx::Error::Io(source) if source.kind() == io::ErrorKind::InvalidData => {
@@ -94,17 +95,9 @@ pub(crate) async fn try_postgres(options: &PgConnectOptions) -> Result<PgConnect
             ConnectError::Tls { server, source: Cause::new(source.to_string()) }
         }
         sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
-            Some("28P01" | "28000") => {
-                ConnectError::LoginRefused { server, user: options.get_username().to_owned() }
-            }
-            Some(code @ ("3D000" | "42501")) => {
-                let user = options.get_username().to_owned();
-                let database = options.get_database().unwrap_or(&user).to_owned();
-                match code {
-                    "3D000" => ConnectError::NoDatabase { server, user, database },
-                    _ => ConnectError::NotAllowed { server, user, database },
-                }
-            }
+            Some("28P01" | "28000") => ConnectError::LoginRefused { server, user },
+            Some("3D000") => ConnectError::NoDatabase { server, user, database },
+            Some("42501") => ConnectError::NotAllowed { server, user, database },
             _ => ConnectError::Refused { server, source: error.into() },
         },
         _ => ConnectError::Refused { server, source: error.into() },
@@ -127,16 +120,14 @@ async fn sqlite(path: &Path, max_connections: u32) -> Result<Db, ConnectError> {
         .journal_mode(SqliteJournalMode::Wal)
         // A reader with a long snapshot makes the WAL grow. The next checkpoint shrinks it again.
         .pragma("journal_size_limit", WAL_KEPT);
-    let opened = Sqlite::open(options.read_only(true), writing, max_connections).await;
-    let opened = opened.map_err(|error| {
-        let (path, is_damaged) = (path.to_owned(), is_damaged(&error));
-        let source = error.into();
-        match is_damaged {
-            true => ConnectError::NotADatabase { path, source },
-            false => ConnectError::Unopenable { path, source },
+    let path = path.to_owned();
+    match Sqlite::open(options.read_only(true), writing, max_connections).await {
+        Ok(sqlite) => Ok(Db::new(Pools::Sqlite(sqlite, Arc::default()))),
+        Err(error) if is_damaged(&error) => {
+            Err(ConnectError::NotADatabase { path, source: error.into() })
         }
-    });
-    Ok(opened?.into())
+        Err(error) => Err(ConnectError::Unopenable { path, source: error.into() }),
+    }
 }
 
 /// Creates the directory (0700) and the file (0600) if they are missing. SQLite gives its other

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::FromRow;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Cause, Error};
 use crate::health::WriteState;
+use crate::lease::{Kind, Lease};
 use crate::postgres::Postgres;
 use crate::query::Query;
 use crate::row::{Backend, Row};
@@ -40,23 +42,13 @@ const RECENT_WRITE: Duration = Duration::from_secs(10);
 /// How long a database may be busy without committing a write.
 const MAX_BUSY: Duration = Duration::from_secs(30);
 
-impl From<Postgres> for Db {
-    fn from(pool: Postgres) -> Self {
-        let connections = pool.max_size();
-        Self::new(Pools::Postgres(pool, Arc::default()), connections)
-    }
-}
-
-impl From<Sqlite> for Db {
-    fn from(pool: Sqlite) -> Self {
-        let readers = pool.max_readers();
-        Self::new(Pools::Sqlite(pool, Arc::default()), readers)
-    }
-}
-
 impl Db {
-    fn new(pools: Pools, long_reads: usize) -> Self {
-        Self { pools, journals: Arc::new([]), long_reads: Semaphore::new(long_reads).into() }
+    pub(crate) fn new(pools: Pools) -> Self {
+        let readers = match &pools {
+            Pools::Postgres(pool, _) => pool.max_size(),
+            Pools::Sqlite(pool, _) => pool.readers.max_size(),
+        };
+        Self { pools, journals: Arc::new([]), long_reads: Semaphore::new(readers).into() }
     }
 
     /// Returns the kind of the database.
@@ -71,8 +63,8 @@ impl Db {
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         let query = query.require_select()?;
         match &self.pools {
-            Pools::Postgres(pool, _) => pool.read(|lease| lease.fetch_optional(&query)).await,
-            Pools::Sqlite(pool, _) => pool.reader().await?.fetch_optional(query).await,
+            Pools::Postgres(pool, _) => decode(pool.retry(|lease| lease.fetch_row(&query)).await?),
+            Pools::Sqlite(pool, _) => decode(pool.readers.lease().await?.fetch_row(query).await?),
         }
     }
 
@@ -80,22 +72,33 @@ impl Db {
     /// lookups with the same text share a statement, and each waits for the slowest of them.
     pub async fn find<T: Row>(&self, query: Query) -> Result<Option<T>, Error> {
         match &self.pools {
-            Pools::Postgres(pool, reads) => reads.find(pool, query.require_select()?).await,
+            Pools::Postgres(pool, reads) => {
+                decode(reads.find(pool, query.require_select()?).await?)
+            }
             Pools::Sqlite(..) => self.fetch_optional(query).await,
         }
     }
 
     /// Returns the row of a SELECT that always finds one, such as a COUNT.
     pub async fn fetch_one<T: Row>(&self, query: Query) -> Result<T, Error> {
-        self.fetch_optional(query).await?.ok_or_else(no_row)
+        self.fetch_optional(query).await?.ok_or_else(|| {
+            Error::Internal(Cause::new("a statement that always returns a row returned none"))
+        })
     }
 
     /// Returns all rows of a SELECT.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, Error> {
         let query = query.require_select()?;
         match &self.pools {
-            Pools::Postgres(pool, _) => pool.read(|lease| lease.fetch_all(&query)).await,
-            Pools::Sqlite(pool, _) => pool.reader().await?.fetch_all(query).await,
+            Pools::Postgres(pool, _) => {
+                let query = &query;
+                let read =
+                    |mut lease: Lease<_>| async move { lease.fetch_all(Kind::Read, query).await };
+                pool.retry(read).await
+            }
+            Pools::Sqlite(pool, _) => {
+                pool.readers.lease().await?.fetch_all(Kind::Read, query).await
+            }
         }
     }
 
@@ -127,7 +130,7 @@ impl Db {
         match &self.pools {
             Pools::Postgres(pool, _) => {
                 let statement = write.combined(&self.journals, origin);
-                pool.lease().await?.write_all(&statement).await
+                pool.lease().await?.fetch_all(Kind::Write, &statement).await
             }
             Pools::Sqlite(pool, commits) => {
                 let (journals, origin) = (self.journals.clone(), origin.clone());
@@ -142,7 +145,7 @@ impl Db {
         let transaction = match &self.pools {
             Pools::Postgres(pool, _) => Transaction::Postgres(pool.begin().await?),
             Pools::Sqlite(pool, _) => {
-                let mut lease = pool.writer().await?;
+                let mut lease = pool.writer.lease().await?;
                 lease.begin().await?;
                 Transaction::Sqlite(lease)
             }
@@ -173,8 +176,9 @@ impl Db {
     /// A recent successful write is proof enough. If there was none, or one has failed since, this
     /// makes a small write, the heartbeat. A database that is busy with writes passes.
     pub async fn check(&self) -> Result<(), Error> {
-        let unanswered = || Err(Error::Unavailable(Cause::new("no answer in time")));
-        tokio::time::timeout(CHECK_TIMEOUT, self.check_now()).await.unwrap_or_else(|_| unanswered())
+        tokio::time::timeout(CHECK_TIMEOUT, self.check_now())
+            .await
+            .unwrap_or_else(|_| Err(Error::Unavailable(Cause::new("no answer in time"))))
     }
 
     async fn check_now(&self) -> Result<(), Error> {
@@ -183,8 +187,8 @@ impl Db {
             self.ping().await?;
         }
         let health = match &self.pools {
-            Pools::Postgres(pool, _) => pool.health(),
-            Pools::Sqlite(pool, _) => pool.health(),
+            Pools::Postgres(pool, _) => &pool.health,
+            Pools::Sqlite(pool, _) => &pool.writer.health,
         };
         match health.write_state(RECENT_WRITE) {
             WriteState::Accepted => return Ok(()),
@@ -214,15 +218,17 @@ impl Db {
         let query = Query::new("UPDATE heartbeat SET beats = beats + 1");
         match &self.pools {
             Pools::Postgres(pool, _) => pool.heartbeat(&query).await,
-            Pools::Sqlite(pool, _) => pool.writer_now().await?.heartbeat(query).await,
+            Pools::Sqlite(pool, _) => {
+                pool.writer.lease_now().await?.execute(Kind::Heartbeat, query).await
+            }
         }
     }
 
     async fn ping(&self) -> Result<(), Error> {
         match &self.pools {
             Pools::Postgres(pool, _) => pool.ping().await,
-            Pools::Sqlite(pool, _) => match pool.reader_now().await {
-                Ok(lease) => lease.fetch_optional::<()>(Query::new("SELECT 1")).await.map(drop),
+            Pools::Sqlite(pool, _) => match pool.readers.lease_now().await {
+                Ok(lease) => lease.fetch_row(Query::new("SELECT 1")).await.map(drop),
                 // All readers are in use, so reads work.
                 Err(Error::Busy) => Ok(()),
                 Err(error) => Err(error),
@@ -247,20 +253,22 @@ impl Untracked<'_> {
     /// Commits a statement. Returns the number of rows touched.
     pub async fn execute(self, query: Query) -> Result<u64, Error> {
         match &self.0.pools {
-            Pools::Postgres(pool, _) => pool.lease().await?.execute(&query).await,
-            Pools::Sqlite(pool, _) => pool.writer().await?.execute(query).await,
+            Pools::Postgres(pool, _) => pool.lease().await?.execute(Kind::Write, &query).await,
+            Pools::Sqlite(pool, _) => pool.writer.lease().await?.execute(Kind::Write, query).await,
         }
     }
 
     /// Commits a statement with RETURNING. Returns all rows that it touched.
     pub async fn fetch_all<T: Row>(self, query: Query) -> Result<Vec<T>, Error> {
         match &self.0.pools {
-            Pools::Postgres(pool, _) => pool.lease().await?.write_all(&query).await,
-            Pools::Sqlite(pool, _) => pool.writer().await?.write_all(query).await,
+            Pools::Postgres(pool, _) => pool.lease().await?.fetch_all(Kind::Write, &query).await,
+            Pools::Sqlite(pool, _) => {
+                pool.writer.lease().await?.fetch_all(Kind::Write, query).await
+            }
         }
     }
 }
 
-fn no_row() -> Error {
-    Error::Internal(Cause::new("a statement that always returns a row returned none"))
+fn decode<R: sqlx::Row, T: for<'r> FromRow<'r, R>>(row: Option<R>) -> Result<Option<T>, Error> {
+    Ok(row.map(|row| T::from_row(&row)).transpose()?)
 }

@@ -1,6 +1,7 @@
 //! Errors of a database, in the terms that callers act on. The drivers' errors are classified only
 //! here, in one function per driver.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sqlx::error::DatabaseError;
@@ -34,31 +35,7 @@ impl Error {
     pub fn is_unique(&self, key: &str) -> bool {
         matches!(self, Self::Unique { key: violated } if violated == key)
     }
-}
 
-/// The driver's message, for the log only. Omits PostgreSQL's DETAIL, which quotes rows.
-#[derive(Clone)]
-pub struct Cause {
-    text: String,
-    /// Whether the connection failed, not the statement.
-    is_connection_error: bool,
-}
-
-impl fmt::Debug for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for Cause {}
-
-impl Error {
     /// Whether the connection failed. The statement may then succeed over another one.
     pub(crate) fn is_connection_error(&self) -> bool {
         matches!(self, Self::Unavailable(cause) if cause.is_connection_error)
@@ -71,6 +48,21 @@ impl Error {
             Self::Internal(cause) => Self::Unavailable(cause),
             error => error,
         }
+    }
+}
+
+/// The driver's message, for the log only. Omits PostgreSQL's DETAIL, which quotes rows.
+#[derive(Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct Cause {
+    text: String,
+    /// Whether the connection failed, not the statement.
+    is_connection_error: bool,
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -109,12 +101,11 @@ impl From<sqlx::Error> for Error {
 fn from_postgres(error: &PgDatabaseError) -> Error {
     let code = error.code();
     // The messages of class 22 (data exception) quote the value.
-    let cause = if code.starts_with("22") {
-        Cause::new(format!("SQLSTATE {code}"))
-    } else {
-        Cause::new(format!("SQLSTATE {code}: {}", error.message()))
+    let text = match code.starts_with("22") {
+        true => format!("SQLSTATE {code}"),
+        false => format!("SQLSTATE {code}: {}", error.message()),
     };
-    let cause = Cause { is_connection_error: ends_session(error), ..cause };
+    let cause = Cause { text, is_connection_error: ends_session(error) };
     match code {
         "23505" => Error::Unique { key: error.constraint().unwrap_or_default().to_owned() },
         // serialization_failure, deadlock_detected, lock_not_available
@@ -129,47 +120,66 @@ fn from_postgres(error: &PgDatabaseError) -> Error {
     }
 }
 
+/// Whether a connection is unusable after this error.
+pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => ends_session(error),
+            // SQLite may have rolled back, or the file may no longer exist: SQLITE_NOMEM,
+            // SQLITE_READONLY, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN,
+            // SQLITE_NOTADB
+            None => sqlite_code(&**error)
+                .is_none_or(|code| matches!(code & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26)),
+        },
+        // After a value that cannot be encoded or decoded, the connection is usable.
+        sqlx::Error::RowNotFound
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::Decode(_) => false,
+        _ => true,
+    }
+}
+
 /// Whether a PostgreSQL connection is unusable after this error: the server closes it, or it leads
 /// to a read-only server (a standby after a failover) while another one may lead to the primary.
-pub(crate) fn ends_session(error: &dyn DatabaseError) -> bool {
-    let ends = |severity| matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
-    let error = error.try_downcast_ref::<PgDatabaseError>();
-    error.is_some_and(|error| ends(error.severity()) || error.code() == READ_ONLY)
+fn ends_session(error: &PgDatabaseError) -> bool {
+    matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) || error.code() == READ_ONLY
 }
 
 /// Whether the database reports that it is read-only.
 pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(READ_ONLY))
+    code(error).as_deref() == Some(READ_ONLY)
 }
 
 /// Whether there was no space for a write (disk_full, SQLITE_FULL).
 pub(crate) fn is_full(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("53100" | "13"))
+    matches!(code(error).as_deref(), Some("53100" | "13"))
+}
+
+/// Returns PostgreSQL's SQLSTATE, or SQLite's result code.
+pub(crate) fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 /// SQLSTATE read_only_sql_transaction.
 const READ_ONLY: &str = "25006";
 
-/// Whether an SQLite connection is unusable after this error. SQLite may have rolled back, or the
-/// file may no longer exist.
-pub(crate) fn ends_connection(error: &dyn DatabaseError) -> bool {
-    let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
-    // SQLITE_NOMEM, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN,
-    // SQLITE_NOTADB
-    code.is_none_or(|code| matches!(code & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26))
-}
-
 /// Whether the file is damaged, or is not an SQLite database.
 pub(crate) fn is_damaged(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
     // SQLITE_CORRUPT, SQLITE_NOTADB
-    code.is_some_and(|code: i32| matches!(code & 0xff, 11 | 26))
+    let code = error.as_database_error().and_then(sqlite_code);
+    code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
+}
+
+/// Returns the extended result code. Its lowest byte is the primary one.
+fn sqlite_code(error: &dyn DatabaseError) -> Option<i32> {
+    error.code()?.parse().ok()
 }
 
 /// By result code: <https://www.sqlite.org/rescode.html>.
 fn from_sqlite(error: &SqliteError) -> Error {
-    let extended: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
+    let extended = sqlite_code(error).unwrap_or_default();
     let cause = Cause::new(error.to_string());
     match (extended, extended & 0xff) {
         // SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE

@@ -13,28 +13,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Object};
-use sqlx::Connection;
+use sqlx::{Connection, Database, Executor, FromRow, IntoArguments, query_as_with, query_with};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, ends_connection};
 use crate::health::Health;
+use crate::query::IntoStatement;
 
 /// Time limit for cleaning up a connection.
 pub(crate) const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The sqlx driver of a connection.
+type DatabaseOf<M> = <<M as Manager>::Type as Connection>::Database;
+type RowOf<M> = <DatabaseOf<M> as Database>::Row;
 
 /// A database whose connections can be leased.
 pub(crate) trait Leased: Manager<Type: Connection, Error = sqlx::Error> {
     /// Begins a transaction that may write.
     const BEGIN: &'static str;
 
+    /// Runs a statement without arguments.
     fn run(
         connection: &mut Self::Type,
         sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Whether a connection is unusable after this error of the database.
-    fn breaks_connection(error: &dyn sqlx::error::DatabaseError) -> bool;
+    /// Returns the number of rows that a statement touched. sqlx has no trait for it.
+    fn rows_affected(done: &<DatabaseOf<Self> as Database>::QueryResult) -> u64;
+}
+
+/// The kind of a statement, which determines what its outcome shows about the database's health.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+    /// The heartbeat of a check. For [`Health`], it counts as a write only if it failed.
+    Heartbeat,
 }
 
 /// The state of a connection, which determines what must happen before its reuse.
@@ -63,8 +78,7 @@ impl<M: Leased> Lease<M> {
         Self { connection: Some(connection), health, state, has_written: false }
     }
 
-    /// Returns the connection for one statement. Its outcome goes to [`Lease::finish_read`] or
-    /// another of the `finish_` methods.
+    /// Returns the connection for one statement. Its outcome goes to [`Lease::finish`].
     pub(crate) fn connection(&mut self) -> Result<&mut M::Type, Error> {
         match self.state {
             State::Clean => self.state = State::Busy,
@@ -79,23 +93,19 @@ impl<M: Leased> Lease<M> {
             .ok_or(Error::Internal(Cause::new("a lease without connection")))
     }
 
-    /// Records the outcome of a read outside of a transaction.
-    pub(crate) fn finish_read<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
-        self.note(outcome, State::Clean)
-    }
-
-    /// Records the outcome of a write outside of a transaction.
-    pub(crate) fn finish_write<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
-        let outcome = self.note(outcome, State::Clean);
-        self.health.note_write(outcome.as_ref().map(drop));
-        outcome
-    }
-
-    /// Records the outcome of a heartbeat. For [`Health`], it counts as a write only if it failed.
-    pub(crate) fn finish_check<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, Error> {
-        let outcome = self.note(outcome, State::Clean);
-        if let Err(error) = &outcome {
-            self.health.note_write(Err(error));
+    /// Records the outcome of a statement.
+    pub(crate) fn finish<T>(
+        &mut self,
+        kind: Kind,
+        outcome: Result<T, sqlx::Error>,
+    ) -> Result<T, Error> {
+        let in_transaction = self.state == State::InTransaction;
+        let outcome = self.note(outcome, if in_transaction { self.state } else { State::Clean });
+        self.has_written |= kind == Kind::Write;
+        match &outcome {
+            Err(error) if kind != Kind::Read => self.health.note_write(Err(error)),
+            Ok(_) if kind == Kind::Write && !in_transaction => self.health.note_write(Ok(())),
+            _ => {}
         }
         outcome
     }
@@ -105,22 +115,7 @@ impl<M: Leased> Lease<M> {
         self.connection()?;
         // From here on it may be open, even if this future is cancelled.
         self.state = State::InTransaction;
-        let begun = M::run(self.connection()?, M::BEGIN).await;
-        self.note(begun, State::InTransaction)
-    }
-
-    /// Records the outcome of a statement within a transaction.
-    pub(crate) fn finish_in_transaction<T>(
-        &mut self,
-        is_write: bool,
-        outcome: Result<T, sqlx::Error>,
-    ) -> Result<T, Error> {
-        let outcome = self.note(outcome, State::InTransaction);
-        self.has_written |= is_write;
-        if is_write && let Err(error) = &outcome {
-            self.health.note_write(Err(error));
-        }
-        outcome
+        self.run_in_transaction(M::BEGIN).await
     }
 
     /// Runs a statement of the transaction that does not write, such as SAVEPOINT.
@@ -140,8 +135,8 @@ impl<M: Leased> Lease<M> {
     async fn end(&mut self) -> Result<(), Error> {
         let ended = M::run(self.connection()?, "COMMIT").await;
         // If COMMIT fails and the connection works, the transaction is still open.
-        let is_open = matches!(&ended, Err(error) if !self.breaks(error));
-        self.note(ended, if is_open { State::InTransaction } else { State::Clean })
+        let then = if ended.is_ok() { State::Clean } else { State::InTransaction };
+        self.note(ended, then)
     }
 
     /// Closes the connection instead of returning it to the pool.
@@ -149,29 +144,61 @@ impl<M: Leased> Lease<M> {
         self.state = State::Broken;
     }
 
+    /// Sets the state to `then`, unless the connection is unusable.
     fn note<T>(&mut self, outcome: Result<T, sqlx::Error>, then: State) -> Result<T, Error> {
-        let error = match outcome {
-            Ok(done) => {
-                self.state = then;
-                return Ok(done);
-            }
-            Err(error) => error,
-        };
-        self.state = if self.breaks(&error) { State::Broken } else { then };
-        Err(self.health.classify(error))
+        let is_broken = outcome.as_ref().is_err_and(ends_connection);
+        self.state = if is_broken { State::Broken } else { then };
+        outcome.map_err(|error| self.health.classify(error))
+    }
+}
+
+impl<M: Leased> Lease<M>
+where
+    for<'c> &'c mut M::Type: Executor<'c, Database = DatabaseOf<M>>,
+    <DatabaseOf<M> as Database>::Arguments: IntoArguments<DatabaseOf<M>>,
+{
+    /// Returns the first row of a SELECT outside of a transaction, if any.
+    pub(crate) async fn fetch_row(
+        mut self,
+        query: impl IntoStatement<DatabaseOf<M>>,
+    ) -> Result<Option<RowOf<M>>, Error> {
+        let (sql, args) = query.into_statement()?;
+        let found = query_with(sql, args).fetch_optional(self.connection()?).await;
+        self.finish(Kind::Read, found)
     }
 
-    fn breaks(&self, error: &sqlx::Error) -> bool {
-        match error {
-            sqlx::Error::Database(error) => M::breaks_connection(&**error),
-            // After a value that cannot be encoded or decoded, the connection is usable.
-            sqlx::Error::RowNotFound
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::ColumnNotFound(_)
-            | sqlx::Error::Encode(_)
-            | sqlx::Error::Decode(_) => false,
-            _ => true,
-        }
+    /// Returns all rows of a SELECT, or those that a write with RETURNING touched. A write must not
+    /// use `fetch_optional`: sqlx returns the first row before SQLite reaches the end of the
+    /// statement, where it commits.
+    pub(crate) async fn fetch_all<T: for<'r> FromRow<'r, RowOf<M>> + Send + Unpin>(
+        &mut self,
+        kind: Kind,
+        query: impl IntoStatement<DatabaseOf<M>>,
+    ) -> Result<Vec<T>, Error> {
+        let (sql, args) = query.into_statement()?;
+        let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
+        self.finish(kind, found)
+    }
+
+    /// Runs a write with RETURNING. Returns all rows touched, not yet decoded.
+    pub(crate) async fn write_rows(
+        &mut self,
+        query: impl IntoStatement<DatabaseOf<M>>,
+    ) -> Result<Vec<RowOf<M>>, Error> {
+        let (sql, args) = query.into_statement()?;
+        let written = query_with(sql, args).fetch_all(self.connection()?).await;
+        self.finish(Kind::Write, written)
+    }
+
+    /// Runs a write without RETURNING. Returns the number of rows touched.
+    pub(crate) async fn execute(
+        &mut self,
+        kind: Kind,
+        query: impl IntoStatement<DatabaseOf<M>>,
+    ) -> Result<u64, Error> {
+        let (sql, args) = query.into_statement()?;
+        let done = query_with(sql, args).execute(self.connection()?).await;
+        Ok(M::rows_affected(&self.finish(kind, done)?))
     }
 }
 

@@ -20,6 +20,7 @@ pub mod idempotency;
 mod lease;
 mod migrate;
 pub mod page;
+mod pool;
 mod postgres;
 mod query;
 mod request;

@@ -6,7 +6,7 @@ use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection as _, Executor as _};
 
 use crate::db::{Db, Pools};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, code};
 use crate::query::Query;
 use crate::row::Backend;
 
@@ -33,7 +33,7 @@ pub enum SchemaError {
     #[error("a migration failed and was rolled back: keep the log, and report it")]
     Failed(#[source] Cause),
     #[error("the database did not answer while its schema was checked: try again")]
-    Database(#[source] Error),
+    Database(#[from] Error),
 }
 
 /// Applies the missing migrations. Safe to run in several processes at once: one migrates, and the
@@ -45,10 +45,10 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
     let migrator = Migrator::with_migrations(applicable(db, migrator).cloned().collect());
     let done = match &db.pools {
         Pools::Postgres(pool, _) => {
-            let mut lease = pool.lease().await.map_err(SchemaError::Database)?;
-            let connection = lease.connection().map_err(SchemaError::Database)?;
+            let mut lease = pool.lease().await?;
+            let connection = lease.connection()?;
             // No limit for a migration, nor for waiting until another process has migrated.
-            connection.execute("SET statement_timeout = 0").await.map_err(database)?;
+            connection.execute("SET statement_timeout = 0").await.map_err(Error::from)?;
             let done = migrator.run(connection).await;
             // Closing the session resets the timeout, and releases sqlx's advisory lock, which sqlx
             // keeps after an error.
@@ -56,8 +56,8 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
             done
         }
         Pools::Sqlite(pool, _) => {
-            let mut lease = pool.writer().await.map_err(SchemaError::Database)?;
-            let connection = lease.connection().map_err(SchemaError::Database)?;
+            let mut lease = pool.writer.lease().await?;
+            let connection = lease.connection()?;
             // sqlx takes no lock on SQLite. An immediate transaction around all migrations is one,
             // and makes them atomic. It must be sqlx's own, because the migrator begins others.
             let done = async {
@@ -76,11 +76,12 @@ pub async fn migrate(db: &Db, migrator: &Migrator) -> Result<(), SchemaError> {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => SchemaError::Newer,
         MigrateError::VersionMismatch(version) => SchemaError::Changed(version),
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
-            if is_privilege(&error) =>
+            // insufficient_privilege
+            if code(&error).as_deref() == Some("42501") =>
         {
             SchemaError::NotAllowed
         }
-        MigrateError::Execute(error) => database(error),
+        MigrateError::Execute(error) => SchemaError::Database(error.into()),
         error => SchemaError::Failed(Cause::new(error.to_string())),
     })
 }
@@ -122,21 +123,10 @@ async fn applied(db: &Db) -> Result<Vec<(i64, Vec<u8>)>, SchemaError> {
         }
         Backend::Sqlite => "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'",
     };
-    let exists: Option<(i64,)> =
-        db.fetch_optional(Query::new(exists)).await.map_err(SchemaError::Database)?;
+    let exists: Option<(i64,)> = db.fetch_optional(Query::new(exists)).await?;
     if exists.is_none() {
         return Ok(Vec::new());
     }
-    db.fetch_all(Query::new("SELECT version, checksum FROM _sqlx_migrations WHERE success"))
-        .await
-        .map_err(SchemaError::Database)
-}
-
-/// SQLSTATE insufficient_privilege.
-fn is_privilege(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501"))
-}
-
-fn database(error: sqlx::Error) -> SchemaError {
-    SchemaError::Database(error.into())
+    let applied = Query::new("SELECT version, checksum FROM _sqlx_migrations WHERE success");
+    Ok(db.fetch_all(applied).await?)
 }

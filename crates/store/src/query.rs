@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use sqlx::{Arguments as _, AssertSqlSafe, Database, Postgres, SqlSafeStr as _, SqlStr, Sqlite};
 use uuid::Uuid;
 
 use crate::error::{Cause, Error};
@@ -24,7 +24,7 @@ use crate::error::{Cause, Error};
 #[derive(Clone)]
 #[must_use = "a query does nothing until it is given to a database"]
 pub struct Query {
-    pieces: Vec<Piece>,
+    pub(crate) pieces: Vec<Piece>,
     pub(crate) args: Vec<Arg>,
 }
 
@@ -150,10 +150,6 @@ impl Query {
         u16::try_from(self.args.len()).unwrap_or(u16::MAX)
     }
 
-    pub(crate) fn pieces(&self) -> &[Piece] {
-        &self.pieces
-    }
-
     /// Returns the text for a driver, from the cache if it was used recently.
     fn text(&self) -> SqlStr {
         if let [Piece::Text { text, base: 0 }] = *self.pieces {
@@ -199,18 +195,27 @@ impl Query {
             false => Err(Error::Internal(Cause::new("a read must be a SELECT"))),
         }
     }
+}
 
-    /// Returns text and arguments for PostgreSQL. Takes a reference, because a read may be retried.
-    pub(crate) fn postgres(&self) -> Result<(SqlStr, PgArguments), Error> {
+/// A query that can be encoded as text and arguments for a driver.
+pub(crate) trait IntoStatement<D: Database> {
+    fn into_statement(self) -> Result<(SqlStr, D::Arguments), Error>;
+}
+
+/// Takes a reference, because a read may be retried.
+impl IntoStatement<Postgres> for &Query {
+    fn into_statement(self) -> Result<(SqlStr, PgArguments), Error> {
         let mut arguments = PgArguments::default();
         for arg in &self.args {
             arg.add_to_postgres(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
         Ok((self.text(), arguments))
     }
+}
 
-    /// Returns text and arguments for SQLite.
-    pub(crate) fn sqlite(self) -> Result<(SqlStr, SqliteArguments), Error> {
+/// Takes the query, because SQLite's arguments own texts and bytes.
+impl IntoStatement<Sqlite> for Query {
+    fn into_statement(self) -> Result<(SqlStr, SqliteArguments), Error> {
         let text = self.text();
         let mut arguments = SqliteArguments::default();
         for arg in self.args {

@@ -5,28 +5,17 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::connect::try_postgres;
 use crate::connect_error::ConnectError;
+use crate::error::code;
 use crate::url::{check_server_url, parse_postgres};
 
 /// Returns the URL of a database of a server: `postgres://host/clinic_auth?sslmode=require` for
 /// `postgres://host/?sslmode=require` and `clinic_auth`. Replaces a database in the server's URL.
 pub fn database_url(server_url: &SecretString, name: &str) -> SecretString {
     let url = server_url.expose_secret();
-    let (base, query) = match url.split_once('?') {
-        Some((base, query)) => (base, Some(query)),
-        None => (url, None),
-    };
-    let authority = base.find("://").map_or(0, |at| at + "://".len());
-    let end = base
-        .get(authority..)
-        .and_then(|rest| rest.find('/'))
-        .map_or(base.len(), |at| authority + at);
-    let server = base.get(..end).unwrap_or(base);
-    let mut derived = format!("{server}/{name}");
-    if let Some(query) = query {
-        derived.push('?');
-        derived.push_str(query);
-    }
-    derived.into()
+    let (base, query) = url.split_at(url.find('?').unwrap_or(url.len()));
+    let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
+    let host = rest.split('/').next().unwrap_or_default();
+    format!("{scheme}://{host}/{name}{query}").into()
 }
 
 /// Creates a database on a PostgreSQL server if it is missing. `name` must consist of lower-case
@@ -53,27 +42,17 @@ pub async fn create_database_if_missing(
     // Safe: the name was checked above. CREATE DATABASE takes no placeholders.
     let created = connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await;
     connection.close().await.ok();
-    match created {
-        Ok(_) => Ok(()),
+    let Err(error) = created else { return Ok(()) };
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    match code(&error).as_deref() {
         // duplicate_database, or its unique index if two processes create it at the same time
-        Err(sqlx::Error::Database(error))
-            if matches!(error.code().as_deref(), Some("42P04" | "23505")) =>
-        {
-            Ok(())
+        Some("42P04" | "23505") => Ok(()),
+        // insufficient_privilege
+        Some("42501") => {
+            let (user, database) = (options.get_username().to_owned(), name.to_owned());
+            Err(ConnectError::MayNotCreate { server, user, database })
         }
-        Err(error) => {
-            let server = format!("{}:{}", options.get_host(), options.get_port());
-            let code = error.as_database_error().and_then(|error| error.code());
-            Err(match code.as_deref() {
-                // insufficient_privilege
-                Some("42501") => ConnectError::MayNotCreate {
-                    server,
-                    user: options.get_username().to_owned(),
-                    database: name.to_owned(),
-                },
-                _ => ConnectError::Refused { server, source: error.into() },
-            })
-        }
+        _ => Err(ConnectError::Refused { server, source: error.into() }),
     }
 }
 

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::query_with;
 use sqlx::sqlite::SqliteRow;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -50,7 +49,7 @@ impl SharedCommits {
         match self.enter(job) {
             Entry::First(job) => {
                 let _guard = QueueGuard { commits: self, sqlite };
-                commit_one(sqlite.writer().await?, &job).await
+                commit_one(sqlite.writer.lease().await?, &job).await
             }
             Entry::Queued(outcome) => outcome
                 .await
@@ -83,7 +82,7 @@ impl SharedCommits {
             // Skip the writes of cancelled callers.
             taken.retain(|(_, sender)| !sender.is_closed());
             let (jobs, senders): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-            let outcomes = match sqlite.writer().await {
+            let outcomes = match sqlite.writer.lease().await {
                 _ if jobs.is_empty() => Vec::new(),
                 Ok(lease) => commit_all(lease, &jobs).await,
                 Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
@@ -133,9 +132,7 @@ impl Drop for QueueGuard<'_> {
 async fn commit_one(mut lease: Lease<Manager>, job: &Job) -> Outcome {
     let Job { write, journals, origin } = job;
     if write.is_single_statement(journals) {
-        let (sql, args) = write.statement(Backend::Sqlite).sqlite()?;
-        let rows = query_with(sql, args).fetch_all(lease.connection()?).await;
-        return lease.finish_write(rows);
+        return lease.write_rows(write.statement(Backend::Sqlite)).await;
     }
     lease.begin().await?;
     let rows = write_parts(&mut lease, write, journals, origin).await?;

@@ -22,7 +22,6 @@ use crate::error::{Cause, Error};
 use crate::lease::Lease;
 use crate::postgres::{ACQUIRE_TIMEOUT, Manager, Postgres};
 use crate::query::{Piece, Query};
-use crate::row::Row;
 
 /// Maximum number of statements of one text under way.
 const LANES: usize = 2;
@@ -65,26 +64,17 @@ struct Member {
 
 impl SharedReads {
     /// Returns the first row of a SELECT, if any.
-    pub(crate) async fn find<T: Row>(
-        &self,
-        postgres: &Postgres,
-        query: Query,
-    ) -> Result<Option<T>, Error> {
+    pub(crate) async fn find(&self, postgres: &Postgres, query: Query) -> Outcome {
         let group = self.group(&query);
         if !group.batch.accepts(&query) {
-            return postgres.read(|lease| lease.fetch_optional(&query)).await;
+            return postgres.retry(|lease| lease.fetch_row(&query)).await;
         }
         match group.enter(query) {
             Entry::Lane(lane, query) => {
                 let _guard = LaneGuard { lane: Some(lane), postgres };
-                let attempt =
-                    |lease: Lease<Manager>| with_timeout(postgres, lease.fetch_optional(&query));
-                postgres.read(attempt).await
+                postgres.retry(|lease| with_timeout(postgres, lease.fetch_row(&query))).await
             }
-            Entry::Queued(waiting) => match waiting.outcome().await? {
-                Some(row) => Ok(Some(T::from_row(&row)?)),
-                None => Ok(None),
-            },
+            Entry::Queued(waiting) => waiting.outcome().await,
         }
     }
 
@@ -96,13 +86,13 @@ impl SharedReads {
 
     fn group(&self, query: &Query) -> Arc<Group> {
         let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(group) = groups.get(query.pieces()) {
+        if let Some(group) = groups.get(&*query.pieces) {
             return group.clone();
         }
         drop(groups);
         let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Group { batch: Batch::of(query), queue: Mutex::default() });
-        groups.entry(query.pieces().into()).or_insert_with(new).clone()
+        groups.entry(query.pieces.as_slice().into()).or_insert_with(new).clone()
     }
 }
 
@@ -226,9 +216,9 @@ impl Lane {
             Err(Error::Internal(_)) if members.len() > 1 => {
                 for Member { query, reply, .. } in members {
                     if !reply.is_closed() {
-                        let attempt =
-                            |lease: Lease<Manager>| with_timeout(postgres, lease.fetch_row(&query));
-                        reply.send(postgres.read(attempt).await).ok();
+                        let read =
+                            |lease: Lease<_>| with_timeout(postgres, lease.fetch_row(&query));
+                        reply.send(postgres.retry(read).await).ok();
                     }
                 }
             }
@@ -253,12 +243,16 @@ impl Lane {
     }
 }
 
-/// Cancels a read that takes too long. Its lease then cleans up or closes the connection.
+/// Cancels a read that takes too long. Its lease then cleans up or closes the connection. Idle
+/// connections are tested before their next use.
 async fn with_timeout<T>(
     postgres: &Postgres,
     read: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    timeout(READ_TIMEOUT, read).await.unwrap_or_else(|_| Err(postgres.no_answer()))
+    timeout(READ_TIMEOUT, read).await.unwrap_or_else(|_| {
+        let error = Error::Unavailable(Cause::connection("no answer in time"));
+        Err(postgres.health.note_failure(error))
+    })
 }
 
 impl Drop for Lane {

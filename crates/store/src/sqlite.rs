@@ -4,36 +4,32 @@
 //! here, in order, instead of polling for the file's lock.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use deadpool::managed::{
-    self, Metrics, Pool, PoolError, QueueMode, RecycleResult, Timeouts, WeakPool,
-};
-use sqlx::error::DatabaseError;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection as _, Executor as _, SqliteConnection, query_as_with, query_with};
+use deadpool::managed::{self, Metrics, PoolError, RecycleResult, Timeouts, WeakPool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
-use crate::error::{Cause, Error, ends_connection};
 use crate::health::Health;
-use crate::lease::{CLEAN_UP_TIMEOUT, Lease, Leased};
-use crate::query::Query;
-use crate::row::Row;
+use crate::lease::Leased;
+use crate::pool::LeasePool;
 
 /// How long a statement waits for a connection. Longer than for PostgreSQL, because all writes
 /// share one.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
-const NO_WAIT: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
 /// How long an idle reader is kept. Each is a thread with a page cache.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
 /// The connections. Clones are cheap and share them.
 #[derive(Clone)]
 pub(crate) struct Sqlite {
-    readers: Pool<Manager>,
-    writer: Pool<Manager>,
-    health: Arc<Health>,
+    /// Connections that can only read.
+    pub(crate) readers: LeasePool<Manager>,
+    /// The connection that can write.
+    pub(crate) writer: LeasePool<Manager>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Manager(SqliteConnectOptions);
 
 impl managed::Manager for Manager {
@@ -56,129 +52,24 @@ impl Sqlite {
         writing: SqliteConnectOptions,
         max_readers: u32,
     ) -> Result<Self, sqlx::Error> {
-        let max_readers = usize::try_from(max_readers.max(1)).unwrap_or(usize::MAX);
-        let this = Self {
-            readers: pool(reading, max_readers),
-            writer: pool(writing, 1),
-            health: Arc::default(),
-        };
-        tokio::spawn(close_idle(this.readers.weak()));
+        let health = Arc::<Health>::default();
+        let timeouts = Timeouts { wait: Some(QUEUE_TIMEOUT), ..Timeouts::default() };
+        let readers = LeasePool::new(Manager(reading), health.clone(), max_readers, timeouts);
+        let writer = LeasePool::new(Manager(writing), health, 1, timeouts);
+        tokio::spawn(close_idle(readers.connections.weak()));
         // Open the writer now: while it is open, the WAL that readers need exists.
-        match this.writer.get().await {
-            Err(PoolError::Backend(error)) => Err(error),
-            Ok(_) | Err(_) => Ok(this),
+        if let Err(PoolError::Backend(error)) = writer.connections.get().await {
+            return Err(error);
         }
-    }
-
-    /// Leases a connection that can only read.
-    pub(crate) async fn reader(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.readers, &self.readers.timeouts()).await
-    }
-
-    /// Leases the connection that can write.
-    pub(crate) async fn writer(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.writer, &self.writer.timeouts()).await
-    }
-
-    pub(crate) fn max_readers(&self) -> usize {
-        self.readers.status().max_size
-    }
-
-    /// Leases a connection that can only read, if one is free now.
-    pub(crate) async fn reader_now(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.readers, &NO_WAIT).await
-    }
-
-    /// Leases the connection that can write, if it is free now.
-    pub(crate) async fn writer_now(&self) -> Result<Lease<Manager>, Error> {
-        self.lease(&self.writer, &NO_WAIT).await
-    }
-
-    pub(crate) fn health(&self) -> &Health {
-        &self.health
+        Ok(Self { readers, writer })
     }
 
     /// Waits a bounded time until the statements under way are done, and closes all connections.
     /// The writer is last: the last connection to close writes the WAL back into the file, and only
     /// the writer may write.
     pub(crate) async fn close(&self) {
-        for pool in [&self.readers, &self.writer] {
-            let until = Instant::now() + CLEAN_UP_TIMEOUT;
-            while pool.status().size > pool.status().available && Instant::now() < until {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            for connection in pool.retain(|_, _| false).removed {
-                connection.close().await.ok();
-            }
-            pool.close();
-        }
-    }
-
-    async fn lease(
-        &self,
-        pool: &Pool<Manager>,
-        timeouts: &Timeouts,
-    ) -> Result<Lease<Manager>, Error> {
-        let connection = pool.timeout_get(timeouts).await.map_err(|error| match error {
-            PoolError::Backend(error) => Error::from_connecting(error),
-            PoolError::Timeout(_) => Error::Busy,
-            PoolError::Closed => sqlx::Error::PoolClosed.into(),
-            PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-                Error::Internal(Cause::new("the pool is not set up"))
-            }
-        })?;
-        Ok(Lease::new(connection, self.health.clone()))
-    }
-}
-
-fn pool(options: SqliteConnectOptions, max_size: usize) -> Pool<Manager> {
-    let pool = Pool::builder(Manager(options))
-        .max_size(max_size)
-        .wait_timeout(Some(QUEUE_TIMEOUT))
-        // Reuses the most recent connections, so the others can be closed.
-        .queue_mode(QueueMode::Lifo)
-        .runtime(deadpool::Runtime::Tokio1)
-        .build();
-    // Building fails only for timeouts without a runtime.
-    #[expect(clippy::expect_used, reason = "a runtime is given in the line above")]
-    pool.expect("a pool with a runtime")
-}
-
-impl Lease<Manager> {
-    /// Returns the first row of a SELECT, if any.
-    pub(crate) async fn fetch_optional<T: Row>(mut self, query: Query) -> Result<Option<T>, Error> {
-        let (sql, args) = query.sqlite()?;
-        let found = query_as_with(sql, args).fetch_optional(self.connection()?).await;
-        self.finish_read(found)
-    }
-
-    /// Returns all rows of a SELECT.
-    pub(crate) async fn fetch_all<T: Row>(mut self, query: Query) -> Result<Vec<T>, Error> {
-        let (sql, args) = query.sqlite()?;
-        let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
-        self.finish_read(found)
-    }
-
-    /// Runs a write with RETURNING. Returns all rows touched. Not by `fetch_optional`: sqlx returns
-    /// the first row before SQLite reaches the end of the statement, where it commits.
-    pub(crate) async fn write_all<T: Row>(mut self, query: Query) -> Result<Vec<T>, Error> {
-        let (sql, args) = query.sqlite()?;
-        let found = query_as_with(sql, args).fetch_all(self.connection()?).await;
-        self.finish_write(found)
-    }
-
-    /// Runs the heartbeat of a check.
-    pub(crate) async fn heartbeat(mut self, query: Query) -> Result<u64, Error> {
-        let (sql, args) = query.sqlite()?;
-        let done = query_with(sql, args).execute(self.connection()?).await;
-        Ok(self.finish_check(done)?.rows_affected())
-    }
-
-    /// Runs a write without RETURNING. Returns the number of rows touched.
-    pub(crate) async fn execute(mut self, query: Query) -> Result<u64, Error> {
-        let (sql, args) = query.sqlite()?;
-        let done = query_with(sql, args).execute(self.connection()?).await;
-        Ok(self.finish_write(done)?.rows_affected())
+        self.readers.close(|| true).await;
+        self.writer.close(|| true).await;
     }
 }
 
@@ -191,8 +82,8 @@ impl Leased for Manager {
         connection.execute(sql).await.map(drop)
     }
 
-    fn breaks_connection(error: &dyn DatabaseError) -> bool {
-        ends_connection(error)
+    fn rows_affected(done: &SqliteQueryResult) -> u64 {
+        done.rows_affected()
     }
 }
 
@@ -213,6 +104,8 @@ async fn close_idle(pool: WeakPool<Manager>) {
 mod tests {
     use super::*;
     use crate::db::{Db, Pools};
+    use crate::error::Error;
+    use crate::query::Query;
     use crate::write::Origin;
 
     /// Opens a database of at most `pages` pages, which then fails like a full disk.
@@ -221,7 +114,8 @@ mod tests {
         let options = options.create_if_missing(true);
         let writing = options.clone().journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
         let writing = writing.pragma("max_page_count", pages);
-        let db = Db::from(Sqlite::open(options, writing, 2).await.unwrap());
+        let sqlite = Sqlite::open(options, writing, 2).await.unwrap();
+        let db = Db::new(Pools::Sqlite(sqlite, Arc::default()));
         let table =
             "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
         db.untracked().execute(Query::new(table)).await.unwrap();
@@ -270,7 +164,7 @@ mod tests {
             .await
             .unwrap();
         let Pools::Sqlite(pool, _) = &db.pools else { unreachable!() };
-        pool.writer().await.unwrap().discard();
+        pool.writer.lease().await.unwrap().discard();
         while folder.path().join("clinic.db-wal").exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -287,7 +181,7 @@ mod tests {
         let table = "CREATE TABLE things (id INTEGER PRIMARY KEY, data blob NOT NULL)";
         db.untracked().execute(Query::new(table)).await.unwrap();
         let Pools::Sqlite(pool, _) = &db.pools else { unreachable!() };
-        let mut reader = pool.reader().await.unwrap();
+        let mut reader = pool.readers.lease().await.unwrap();
         let connection = reader.connection().unwrap();
         connection.execute("BEGIN; SELECT COUNT(*) FROM things").await.unwrap();
         for _ in 0..40 {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, query_as_with, query_with};
 use uuid::Uuid;
 
 use crate::error::{Cause, Error};
-use crate::lease::Lease;
+use crate::lease::{Kind, Lease};
 use crate::query::Query;
 use crate::row::{Backend, Row};
 use crate::write::{Journal, Origin, Write};
@@ -39,17 +39,12 @@ impl Work {
         Self { transaction, journals, origin, has_failed: false }
     }
 
-    /// Returns the transaction for one statement, which counts as failed until [`Work::note`].
-    fn statement(&mut self) -> Result<&mut Transaction, Error> {
+    /// Begins a statement, which counts as failed until `has_failed` is reset.
+    fn begin_statement(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.has_failed, true) {
             return Err(Error::Internal(Cause::new("a statement after a failed one")));
         }
-        Ok(&mut self.transaction)
-    }
-
-    fn note<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
-        self.has_failed = outcome.is_err();
-        outcome
+        Ok(())
     }
 
     /// Returns the first row of a SELECT, if any.
@@ -59,8 +54,14 @@ impl Work {
 
     /// Returns all rows of a SELECT.
     pub async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>, Error> {
-        let found = self.statement()?.fetch_all(query).await;
-        self.note(found)
+        self.begin_statement()?;
+        let query = query.require_select()?;
+        let found = match &mut self.transaction {
+            Transaction::Postgres(lease) => lease.fetch_all(Kind::Read, &query).await?,
+            Transaction::Sqlite(lease) => lease.fetch_all(Kind::Read, query).await?,
+        };
+        self.has_failed = false;
+        Ok(found)
     }
 
     /// Makes a write. Returns the row that it touched, if any.
@@ -70,16 +71,30 @@ impl Work {
 
     /// Makes a write. Returns all rows that it touched.
     pub async fn write_all<T: Row>(&mut self, write: Write) -> Result<Vec<T>, Error> {
-        let (journals, origin) = (self.journals.clone(), self.origin.clone());
-        let written = self.statement()?.write_all(&write, &journals, &origin).await;
-        self.note(written)
+        self.begin_statement()?;
+        let (journals, origin) = (&self.journals, &self.origin);
+        let written = match &mut self.transaction {
+            Transaction::Postgres(lease) => {
+                lease.fetch_all(Kind::Write, &write.combined(journals, origin)).await?
+            }
+            Transaction::Sqlite(lease) => {
+                read_rows(&write_parts(lease, &write, journals, origin).await?)?
+            }
+        };
+        self.has_failed = false;
+        Ok(written)
     }
 
     /// Runs a write to a table that holds no records, as [`crate::Db::untracked`] does. Returns the
     /// number of rows touched.
     pub async fn untracked(&mut self, query: Query) -> Result<u64, Error> {
-        let done = self.statement()?.execute(query).await;
-        self.note(done)
+        self.begin_statement()?;
+        let count = match &mut self.transaction {
+            Transaction::Postgres(lease) => lease.execute(Kind::Write, &query).await?,
+            Transaction::Sqlite(lease) => lease.execute(Kind::Write, query).await?,
+        };
+        self.has_failed = false;
+        Ok(count)
     }
 
     /// Commits the work. After `Ok`, none of its writes can be lost.
@@ -97,51 +112,6 @@ impl Work {
     }
 }
 
-impl Transaction {
-    async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>, Error> {
-        let query = query.require_select()?;
-        match self {
-            Self::Postgres(lease) => {
-                let (sql, args) = query.postgres()?;
-                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.finish_in_transaction(false, found)
-            }
-            Self::Sqlite(lease) => {
-                let (sql, args) = query.sqlite()?;
-                let found = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.finish_in_transaction(false, found)
-            }
-        }
-    }
-
-    async fn write_all<T: Row>(
-        &mut self,
-        write: &Write,
-        journals: &[Arc<dyn Journal>],
-        origin: &Origin,
-    ) -> Result<Vec<T>, Error> {
-        match self {
-            Self::Postgres(lease) => {
-                let (sql, args) = write.combined(journals, origin).postgres()?;
-                let written = query_as_with(sql, args).fetch_all(lease.connection()?).await;
-                lease.finish_in_transaction(true, written)
-            }
-            Self::Sqlite(lease) => read_rows(&write_parts(lease, write, journals, origin).await?),
-        }
-    }
-
-    async fn execute(&mut self, query: Query) -> Result<u64, Error> {
-        match self {
-            Self::Postgres(lease) => {
-                let (sql, args) = query.postgres()?;
-                let done = query_with(sql, args).execute(lease.connection()?).await;
-                Ok(lease.finish_in_transaction(true, done)?.rows_affected())
-            }
-            Self::Sqlite(lease) => execute(lease, query).await,
-        }
-    }
-}
-
 /// Makes a write within a transaction of SQLite, where a CTE cannot write: first the claim, then
 /// the statement, then the journal entries. Returns no rows if the request id was claimed before.
 pub(crate) async fn write_parts(
@@ -151,31 +121,21 @@ pub(crate) async fn write_parts(
     origin: &Origin,
 ) -> Result<Vec<SqliteRow>, Error> {
     if let Some(claim) = write.claim(origin)
-        && execute(lease, claim).await? == 0
+        && lease.execute(Kind::Write, claim).await? == 0
     {
         return Ok(Vec::new());
     }
-    let (sql, args) = write.statement(Backend::Sqlite).sqlite()?;
-    let rows = query_with(sql, args).fetch_all(lease.connection()?).await;
-    let rows: Vec<SqliteRow> = lease.finish_in_transaction(true, rows)?;
+    let rows = lease.write_rows(write.statement(Backend::Sqlite)).await?;
     if !rows.is_empty() && !journals.is_empty() {
-        let touched = |row: &SqliteRow| Ok((row.try_get("id")?, row.try_get("version")?));
-        let touched: Result<Vec<(Uuid, i64)>, sqlx::Error> = rows.iter().map(touched).collect();
-        let touched = touched?;
+        let touched = rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("version")?)));
+        let touched: Vec<(Uuid, i64)> = touched.collect::<Result<_, sqlx::Error>>()?;
         for journal in journals {
-            execute(lease, write.entry(&touched, &**journal, origin)).await?;
+            lease.execute(Kind::Write, write.entry(&touched, &**journal, origin)).await?;
         }
     }
     Ok(rows)
 }
 
 pub(crate) fn read_rows<T: Row>(rows: &[SqliteRow]) -> Result<Vec<T>, Error> {
-    let rows: Result<Vec<T>, sqlx::Error> = rows.iter().map(T::from_row).collect();
-    Ok(rows?)
-}
-
-async fn execute(lease: &mut Lease<sqlite::Manager>, query: Query) -> Result<u64, Error> {
-    let (sql, args) = query.sqlite()?;
-    let done = query_with(sql, args).execute(lease.connection()?).await;
-    Ok(lease.finish_in_transaction(true, done)?.rows_affected())
+    Ok(rows.iter().map(T::from_row).collect::<Result<_, _>>()?)
 }

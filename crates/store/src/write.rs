@@ -59,8 +59,16 @@ pub struct Write {
 }
 
 enum Statement {
-    Insert { insert: Insert, request: Option<Request> },
-    Other { query: Query, for_share: bool },
+    Insert {
+        table: &'static str,
+        id: Uuid,
+        values: Vec<(&'static str, Arg)>,
+        request: Option<Request>,
+    },
+    Other {
+        query: Query,
+        for_share: bool,
+    },
 }
 
 /// An INSERT of one record.
@@ -84,11 +92,10 @@ impl From<Insert> for Write {
 
 impl Insert {
     /// Inserts the record only if this is the first request with its id.
-    pub(crate) fn with_request(mut self, request: Option<&Request>) -> Write {
-        let (record, change) = (self.record, ChangeKind::Create);
-        let returning = std::mem::replace(&mut self.returning, Query::empty());
-        let statement = Statement::Insert { insert: self, request: request.cloned() };
-        Write { record, change, statement, returning }
+    pub(crate) fn with_request(self, request: Option<&Request>) -> Write {
+        let Self { record, table, id, values, returning } = self;
+        let statement = Statement::Insert { table, id, values, request: request.cloned() };
+        Write { record, change: ChangeKind::Create, statement, returning }
     }
 }
 
@@ -123,9 +130,7 @@ impl Write {
     /// Returns the INSERT that claims the request id, if there is one.
     pub(crate) fn claim(&self, origin: &Origin) -> Option<Query> {
         match &self.statement {
-            Statement::Insert { insert, request } => {
-                Some(request.as_ref()?.claim(insert.id, origin.at))
-            }
+            Statement::Insert { id, request, .. } => Some(request.as_ref()?.claim(*id, origin.at)),
             Statement::Other { .. } => None,
         }
     }
@@ -137,13 +142,11 @@ impl Write {
         }
         let mut query = Query::statement();
         query.push("WITH ");
-        let mut source = Source::Values;
         if let Some(claim) = self.claim(origin) {
             query.push("claimed AS (").append(&claim).push(" RETURNING resource_id), ");
-            source = Source::Claimed;
         }
         query.push("written AS (");
-        self.push(&mut query, source, Backend::Postgres);
+        self.push(&mut query, Backend::Postgres);
         query.push(")");
         for (journal, begin) in journals.iter().zip(ENTRY_CTES) {
             query.push(begin);
@@ -156,7 +159,7 @@ impl Write {
     /// Returns the statement without claim and journal entries.
     pub(crate) fn statement(&self, backend: Backend) -> Query {
         let mut query = Query::statement();
-        self.push(&mut query, Source::Values, backend);
+        self.push(&mut query, backend);
         query
     }
 
@@ -177,7 +180,7 @@ impl Write {
         query
     }
 
-    fn push(&self, query: &mut Query, source: Source, backend: Backend) {
+    fn push(&self, query: &mut Query, backend: Backend) {
         match &self.statement {
             Statement::Other { query: statement, for_share } => {
                 query.append(statement);
@@ -185,22 +188,18 @@ impl Write {
                     query.push(" FOR SHARE");
                 }
             }
-            Statement::Insert { insert: Insert { table, values, .. }, .. } => {
+            Statement::Insert { table, values, request, .. } => {
+                // On PostgreSQL, the claim is a CTE of the same statement.
+                let from_claim = request.is_some() && backend == Backend::Postgres;
                 query.push("INSERT INTO ").push(table);
                 for (at, (column, _)) in values.iter().enumerate() {
                     query.push(if at == 0 { " (" } else { ", " }).push(column);
                 }
-                query.push(match source {
-                    Source::Values => ") VALUES (",
-                    Source::Claimed => ") SELECT ",
-                });
+                query.push(if from_claim { ") SELECT " } else { ") VALUES (" });
                 for (at, (_, value)) in values.iter().enumerate() {
                     query.push(if at == 0 { "" } else { ", " }).push_bind(value.clone());
                 }
-                query.push(match source {
-                    Source::Values => ")",
-                    Source::Claimed => " FROM claimed",
-                });
+                query.push(if from_claim { " FROM claimed" } else { ")" });
             }
         }
         query.push(" RETURNING ").append(&self.returning);
@@ -211,11 +210,3 @@ impl Write {
 const ENTRY_CTES: [&str; MAX_JOURNALS] = [", entry AS (", ", second_entry AS ("];
 /// Maximum number of journals of a database.
 pub(crate) const MAX_JOURNALS: usize = 2;
-
-/// Where the values of an INSERT come from.
-#[derive(Clone, Copy)]
-enum Source {
-    Values,
-    /// The same values, if the request id was claimed.
-    Claimed,
-}

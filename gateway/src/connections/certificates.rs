@@ -1,6 +1,6 @@
 //! The gateway's TLS certificate. Reloaded on SIGHUP and when its files change.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -17,13 +17,10 @@ use crate::config::PublicSettings;
 /// How often the files are checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The current certificate. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Certificates(Arc<Inner>);
-
-struct Inner {
-    cert: PathBuf,
-    key: PathBuf,
+/// The current certificate.
+pub(crate) struct Certificates {
+    /// The files of the certificate chain and of the key.
+    files: [PathBuf; 2],
     /// State of the files when they were first read.
     first: Stamps,
     current: RwLock<TlsAcceptor>,
@@ -38,21 +35,22 @@ impl Certificates {
         let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
             return Ok(None);
         };
+        let files = [cert.clone(), key.clone()];
         // Taken before the files are read, so that no change is missed.
-        let first = [cert, key].map(|path| stamp(path));
-        let current = RwLock::new(read(cert, key)?);
-        Ok(Some(Self(Arc::new(Inner { cert: cert.clone(), key: key.clone(), first, current }))))
+        let first = stamps(&files);
+        let current = RwLock::new(read(&files)?);
+        Ok(Some(Self { files, first, current }))
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reloads the files when they change and on SIGHUP. Open connections keep the old certificate.
     /// New connections use it too while the new files are unusable.
-    pub(crate) async fn follow(self) {
+    pub(crate) async fn follow(self: Arc<Self>) {
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let mut seen = self.0.first;
+        let mut seen = self.first;
         loop {
             let told = async {
                 match &mut hangup {
@@ -61,14 +59,14 @@ impl Certificates {
                 }
             };
             let told = timeout(LOOK_EVERY, told).await.is_ok();
-            let stamps = self.stamps();
-            if !told && stamps == seen {
+            let found = stamps(&self.files);
+            if !told && found == seen {
                 continue;
             }
-            match read(&self.0.cert, &self.0.key) {
+            match read(&self.files) {
                 Ok(new) => {
-                    *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = new;
-                    seen = stamps;
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+                    seen = found;
                     tracing::info!("certificate reloaded");
                 }
                 // One of the two files may not have been replaced yet.
@@ -79,18 +77,16 @@ impl Certificates {
             }
         }
     }
-
-    fn stamps(&self) -> Stamps {
-        [&self.0.cert, &self.0.key].map(|path| stamp(path))
-    }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.modified().ok()?, file.len()))
+fn stamps(files: &[PathBuf; 2]) -> Stamps {
+    files.each_ref().map(|path| {
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.modified().ok()?, file.len()))
+    })
 }
 
-fn read(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
+fn read([cert, key]: &[PathBuf; 2]) -> Result<TlsAcceptor> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
         .with_context(|| format!("cannot read the certificate {} as PEM", cert.display()))?;

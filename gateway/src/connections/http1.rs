@@ -17,11 +17,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::framing::FramingInspector;
-use super::{MAX_HEAD, Serving, unread_body};
+use super::{MAX_HEAD, Serving, framing, unread_body};
 use crate::idle_timeout::Sending;
 
 /// Keep-alive timeout. Most proxies use one minute; with a longer timeout here the proxy closes the
@@ -50,10 +48,10 @@ struct Noted {
     held: Option<Reservation>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
+impl Serving<'_> {
     pub(super) async fn http1(self) -> Result<()> {
         let current = Arc::<Current>::default();
-        let (stream, conflict) = FramingInspector::new(self.stream);
+        let (stream, conflict) = framing::inspected(self.stream);
         let service = service_fn(|request| {
             let (current, conflict) = (current.clone(), conflict.clone());
             let (service, peer, running) =
@@ -93,11 +91,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Serving<'_, S> {
         if current.unread.load(Ordering::Relaxed) {
             self.outgoing.linger().await;
         }
-        match served {
-            Some(outcome) => Ok(outcome?),
-            // The client was not reading when the response's deadline passed.
-            None => Ok(()),
-        }
+        // None if the client was not reading when the response's deadline passed.
+        served.transpose()?;
+        Ok(())
     }
 }
 
@@ -153,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_counts_only_while_its_client_takes_nothing() {
+    fn a_response_counts_for_the_account_only_while_the_client_does_not_read() {
         let account = MemoryQuota::leaked().of(&Principal::Anonymous, None);
         let ends_at = Some(Instant::now());
         let current = Current::default();

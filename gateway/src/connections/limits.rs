@@ -20,7 +20,7 @@ use crate::idle_timeout::Activity;
 /// all connections.
 const SHARE: usize = 64;
 /// Open files reserved for other uses: connections to services, databases, keys.
-const OTHER_FILES: usize = 200;
+const OTHER_FILES: u64 = 200;
 /// How often to search for an idle connection while all places are taken.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -88,10 +88,8 @@ impl ConnectionLimits {
             {
                 let mut open = self.lock();
                 if let Some(address) = address
-                    && open
-                        .by_address
-                        .get(&address)
-                        .is_some_and(|held| held.len() >= self.most_per_address)
+                    && let Some(held) = open.by_address.get(&address)
+                    && held.len() >= self.most_per_address
                     && !open.close_idle(self.most_per_address, Some(address))
                 {
                     return None;
@@ -168,11 +166,9 @@ impl Drop for ConnectionPermit {
 
 /// Returns the configured number of connections, reduced to what the limit on open files allows.
 fn most(asked: u32) -> usize {
-    let asked = usize::try_from(asked).unwrap_or(usize::MAX);
-    let files =
-        open_files().map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let files = open_files().unwrap_or(u64::MAX);
     let possible = files.saturating_sub(OTHER_FILES).max(1);
-    if possible < asked {
+    if possible < asked.into() {
         tracing::warn!(
             files,
             connections = possible,
@@ -180,5 +176,5 @@ fn most(asked: u32) -> usize {
              LimitNOFILE=)"
         );
     }
-    asked.min(possible)
+    usize::try_from(possible.min(asked.into())).unwrap_or(usize::MAX)
 }

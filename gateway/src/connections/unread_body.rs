@@ -1,7 +1,6 @@
 //! Discards the unread rest of an HTTP/1.1 request body, which precedes the next request.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,33 +8,20 @@ use clinic_net::discard::{DISCARDED_BYTES, discard};
 use http::{Request, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tonic::body::Body;
-
-/// State of a request body.
-#[derive(Default)]
-enum State {
-    /// Being read, possibly after the response.
-    #[default]
-    Reading,
-    /// Read to its end.
-    Done,
-    /// Dropped before its end.
-    Unread(Incoming),
-    /// Failed with a read error.
-    Failed,
-}
 
 /// Handle on the unread rest of a body.
 pub(super) struct UnreadBody {
-    state: Arc<Mutex<State>>,
+    /// Receives the body if it is dropped before its end, and None at its end. Closed without a
+    /// value after a read error.
+    rest: oneshot::Receiver<Option<Incoming>>,
     /// Whether the client waits for `100 Continue`.
     expected: bool,
 }
 
-struct Tracked {
-    body: Option<Incoming>,
-    state: Arc<Mutex<State>>,
-}
+/// A request body; None after its end or a read error.
+struct Tracked(Option<(Incoming, oneshot::Sender<Option<Incoming>>)>);
 
 /// Returns the request, and a handle on the unread rest of its body.
 pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<UnreadBody>) {
@@ -43,41 +29,31 @@ pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<Unread
         return (request.map(Body::new), None);
     }
     let expected = request.headers().contains_key(header::EXPECT);
-    let state = Arc::<Mutex<State>>::default();
-    let leftover = UnreadBody { state: state.clone(), expected };
-    (request.map(|body| Body::new(Tracked { body: Some(body), state })), Some(leftover))
+    let (sender, rest) = oneshot::channel();
+    let request = request.map(|body| Body::new(Tracked(Some((body, sender)))));
+    (request, Some(UnreadBody { rest, expected }))
 }
 
 impl UnreadBody {
     /// Discards the rest of the body. Returns whether the connection can be reused.
-    pub(super) async fn read(self) -> bool {
-        let state = std::mem::take(&mut *lock(&self.state));
-        match state {
-            State::Done => true,
-            State::Reading | State::Failed => false,
-            State::Unread(body) => {
+    pub(super) async fn read(mut self) -> bool {
+        match self.rest.try_recv() {
+            Ok(None) => true,
+            Ok(Some(body)) => {
                 let most = u64::try_from(DISCARDED_BYTES).unwrap_or(u64::MAX);
                 !self.expected && body.size_hint().lower() <= most && discard(body).await
             }
+            // Still being read, or failed.
+            Err(_) => false,
         }
     }
 }
 
-impl Tracked {
-    fn note(&mut self, state: State) {
-        self.body = None;
-        *lock(&self.state) = state;
-    }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Drop for Tracked {
     fn drop(&mut self) {
-        if let Some(body) = self.body.take() {
-            *lock(&self.state) = State::Unread(body);
+        if let Some((body, rest)) = self.0.take() {
+            // Fails if the response was complete before.
+            let _ = rest.send(Some(body));
         }
     }
 }
@@ -90,22 +66,28 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let Some((body, _)) = &mut self.0 else { return Poll::Ready(None) };
         let frame = Pin::new(&mut *body).poll_frame(cx);
-        match &frame {
-            Poll::Ready(Some(Ok(_))) if body.is_end_stream() => self.note(State::Done),
-            Poll::Ready(None) => self.note(State::Done),
-            Poll::Ready(Some(Err(_))) => self.note(State::Failed),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        let has_ended = match &frame {
+            Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(_))) => {
+                self.0 = None;
+                false
+            }
+            Poll::Pending => false,
+        };
+        if has_ended && let Some((_, rest)) = self.0.take() {
+            let _ = rest.send(None);
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }

@@ -21,10 +21,14 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; co
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
-/// Includes a file of the pages' libraries.
+/// Includes a file of the pages' libraries in [`FILES`].
 macro_rules! web {
-    ($file:literal) => {
-        include_bytes!(concat!("../../../third_party/web/", $file)).as_slice()
+    ($page:literal, $library:literal, $file:literal, $kind:expr) => {
+        (
+            concat!("/", $page, "/", $file),
+            $kind,
+            include_bytes!(concat!("../../../third_party/web/", $library, "/", $file)),
+        )
     };
 }
 
@@ -35,27 +39,19 @@ const DOCUMENT: &str = "/openapi.json";
 const FILES: [(&str, &str, &[u8]); 14] = [
     ("/swagger/", HTML, include_bytes!("pages/swagger.html")),
     ("/swagger/start.js", SCRIPT, include_bytes!("pages/swagger.js")),
-    ("/swagger/swagger-ui-bundle.js", SCRIPT, web!("swagger-ui/swagger-ui-bundle.js")),
-    ("/swagger/swagger-ui.css", STYLE, web!("swagger-ui/swagger-ui.css")),
-    ("/swagger/favicon-32x32.png", "image/png", web!("swagger-ui/favicon-32x32.png")),
+    web!("swagger", "swagger-ui", "swagger-ui-bundle.js", SCRIPT),
+    web!("swagger", "swagger-ui", "swagger-ui.css", STYLE),
+    web!("swagger", "swagger-ui", "favicon-32x32.png", "image/png"),
     ("/redoc/", HTML, include_bytes!("pages/redoc.html")),
     ("/redoc/start.js", SCRIPT, include_bytes!("pages/redoc.js")),
-    ("/redoc/redoc.standalone.js", SCRIPT, web!("redoc/redoc.standalone.js")),
+    web!("redoc", "redoc", "redoc.standalone.js", SCRIPT),
     // The licenses are served with the libraries.
-    ("/swagger/LICENSE", TEXT, web!("swagger-ui/LICENSE")),
-    ("/swagger/NOTICE", TEXT, web!("swagger-ui/NOTICE")),
-    (
-        "/swagger/swagger-ui-bundle.js.LICENSE.txt",
-        TEXT,
-        web!("swagger-ui/swagger-ui-bundle.js.LICENSE.txt"),
-    ),
-    ("/redoc/LICENSE", TEXT, web!("redoc/LICENSE")),
-    ("/redoc/redoc.standalone.js.LICENSE.txt", TEXT, web!("redoc/redoc.standalone.js.LICENSE.txt")),
-    (
-        "/redoc/d87bcbdbea8f8f5aa26f.worker.js.LICENSE.txt",
-        TEXT,
-        web!("redoc/d87bcbdbea8f8f5aa26f.worker.js.LICENSE.txt"),
-    ),
+    web!("swagger", "swagger-ui", "LICENSE", TEXT),
+    web!("swagger", "swagger-ui", "NOTICE", TEXT),
+    web!("swagger", "swagger-ui", "swagger-ui-bundle.js.LICENSE.txt", TEXT),
+    web!("redoc", "redoc", "LICENSE", TEXT),
+    web!("redoc", "redoc", "redoc.standalone.js.LICENSE.txt", TEXT),
+    web!("redoc", "redoc", "d87bcbdbea8f8f5aa26f.worker.js.LICENSE.txt", TEXT),
 ];
 
 /// The documentation. Clones share everything.
@@ -73,15 +69,24 @@ impl Documents {
     /// Answers requests for the documentation. Returns None for other paths.
     pub(crate) fn answer(&self, request: &Request<Body>) -> Option<Response<Body>> {
         let path = request.uri().path();
-        let bare = matches!(path, "/swagger" | "/redoc");
-        if !bare && path != DOCUMENT && !FILES.iter().any(|(file, ..)| *file == path) {
+        // Relative, to work behind a proxy that adds a prefix.
+        let folder = match path {
+            "/swagger" => Some("swagger/"),
+            "/redoc" => Some("redoc/"),
+            _ => None,
+        };
+        if folder.is_none() && path != DOCUMENT && !FILES.iter().any(|(file, ..)| *file == path) {
             return None;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Some(other_method(request.method(), PAGE));
         }
-        if bare {
-            return Some(to_folder(path));
+        // The relative URLs of the pages need the slash.
+        if let Some(folder) = folder {
+            let mut response = Response::new(Body::default());
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(folder));
+            return Some(response);
         }
         // Created at the first request: most processes get none.
         let file = self.0.get_or_init(files).iter().find(|file| file.path == path)?;
@@ -110,11 +115,10 @@ impl File {
     fn answer(&self, asked: &HeaderMap) -> Response<Body> {
         let known = asked.get_all(header::IF_NONE_MATCH).iter();
         let mut known = known.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
-        let mut response = if known.any(|known| known.trim().trim_start_matches("W/") == self.etag)
+        let mut response = match known.any(|etag| etag.trim().trim_start_matches("W/") == self.etag)
         {
-            respond(StatusCode::NOT_MODIFIED, self.kind, Bytes::new())
-        } else {
-            respond(StatusCode::OK, self.kind, self.bytes.clone())
+            true => respond(StatusCode::NOT_MODIFIED, self.kind, Bytes::new()),
+            false => respond(StatusCode::OK, self.kind, self.bytes.clone()),
         };
         let headers = response.headers_mut();
         if let Ok(etag) = HeaderValue::try_from(&self.etag) {
@@ -126,16 +130,4 @@ impl File {
         put(header::REFERRER_POLICY, "no-referrer");
         response
     }
-}
-
-/// Redirects to the path with a slash, which the page's relative URLs need.
-fn to_folder(path: &str) -> Response<Body> {
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    // Relative, to work behind a proxy that adds a prefix.
-    let folder = path.trim_start_matches('/').to_owned() + "/";
-    if let Ok(folder) = HeaderValue::try_from(folder) {
-        response.headers_mut().insert(header::LOCATION, folder);
-    }
-    response
 }

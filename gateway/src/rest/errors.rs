@@ -1,12 +1,11 @@
 //! Errors of the REST API: `google.rpc.Status` as JSON, with the matching HTTP status.
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use clinic_net::Error;
 use clinic_net::status::{DOMAIN, reason_text, status};
 use clinic_proto::access::v1::ErrorReason;
 use clinic_proto::validation::Violation;
-use clinic_rest::{Binding, Given};
+use clinic_rest::{Binding, HeaderFields};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
@@ -34,11 +33,9 @@ impl ErrorWriter {
 
     /// Returns the response for an unknown path.
     pub(super) fn no_path(&self) -> Response<Body> {
-        let reason = ErrorReason::UnknownMethod;
-        self.write(
-            StatusCode::NOT_FOUND,
-            &status(Code::NotFound, reason, "this path does not exist"),
-        )
+        let message = "this path does not exist";
+        let status = status(Code::NotFound, ErrorReason::UnknownMethod, message);
+        self.write(StatusCode::NOT_FOUND, &status)
     }
 
     /// Answers an HTTP method that no RPC uses at this path, with the supported ones in `allow`.
@@ -64,8 +61,8 @@ impl ErrorWriter {
     }
 
     /// Returns the response for a call that failed.
-    pub(super) fn refuse(&self, refused: &ErrorResponse, asked: &HeaderMap) -> Response<Body> {
-        let ErrorResponse { status, code } = refused;
+    pub(super) fn response(&self, error: &ErrorResponse, asked: &HeaderMap) -> Response<Body> {
+        let ErrorResponse { status, code } = error;
         let details = status.get_error_details();
         let conditional = asked.contains_key(header::IF_MATCH);
         let code = code.unwrap_or_else(|| http_code(status.code(), &details, conditional));
@@ -83,34 +80,28 @@ impl ErrorWriter {
             (retry, code)
         {
             // Whole seconds, at least one.
-            let seconds = delay.as_millis().div_ceil(1000).max(1);
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(u64::try_from(seconds).unwrap_or(1)),
-            );
+            let seconds = u64::try_from(delay.as_millis().div_ceil(1000).max(1)).unwrap_or(1);
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }
 
     fn write(&self, code: StatusCode, status: &Status) -> Response<Body> {
-        respond(code, JSON, self.json(status))
-    }
-
-    fn json(&self, status: &Status) -> Bytes {
         let decoded = match status.details() {
             [] => None,
             bytes => DynamicMessage::decode(self.status.clone(), bytes).ok(),
         };
         let options = SerializeOptions::new().use_proto_field_name(true);
         let mut json = Vec::new();
-        if let Some(decoded) = decoded {
-            let mut serializer = serde_json::Serializer::new(&mut json);
-            if decoded.serialize_with_options(&mut serializer, &options).is_ok() {
-                return json.into();
-            }
+        let mut serializer = serde_json::Serializer::new(&mut json);
+        let written =
+            decoded.map(|message| message.serialize_with_options(&mut serializer, &options));
+        if !matches!(written, Some(Ok(()))) {
+            let (code, message) = (i32::from(status.code()), status.message());
+            let plain = serde_json::json!({ "code": code, "message": message, "details": [] });
+            json = plain.to_string().into();
         }
-        let (code, message) = (i32::from(status.code()), status.message());
-        serde_json::json!({ "code": code, "message": message, "details": [] }).to_string().into()
+        respond(code, JSON, json.into())
     }
 }
 
@@ -128,15 +119,9 @@ impl ErrorResponse {
     }
 }
 
-impl From<Error> for ErrorResponse {
-    fn from(error: Error) -> Self {
+impl<E: Into<Status>> From<E> for ErrorResponse {
+    fn from(error: E) -> Self {
         Self { status: error.into(), code: None }
-    }
-}
-
-impl From<Status> for ErrorResponse {
-    fn from(status: Status) -> Self {
-        Self { status, code: None }
     }
 }
 
@@ -184,13 +169,14 @@ pub(super) fn named_by_client(status: Status, binding: &Binding, headers: &Heade
     }
     let Some(bad) = details.bad_request() else { return status };
     let (mut message, mut violations) = (status.message().to_owned(), bad.field_violations.clone());
-    let given = Given {
+    let header_fields = HeaderFields {
         etag: headers.contains_key(header::IF_MATCH),
         request_id: headers.contains_key(IDEMPOTENCY_KEY),
     };
     for violation in &mut violations {
-        let named = Violation::new(&violation.field, &violation.description);
-        let Violation { field, message: description } = binding.as_given(named, given);
+        let violation_of_rpc = Violation::new(&violation.field, &violation.description);
+        let Violation { field, message: description } =
+            binding.as_sent(violation_of_rpc, header_fields);
         // The message names the fields in the same order, and a single field with its rule.
         message = message.replacen(&violation.field, &field, 1);
         message = message.replacen(&violation.description, &description, 1);

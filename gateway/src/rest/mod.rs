@@ -10,13 +10,12 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use bytes::{Bytes, BytesMut};
-use clinic_identity::Roles;
 use clinic_net::http2::Bounds;
 use clinic_net::memory_quota::{Account, Reservation};
 use clinic_net::{Error, log_call};
 use clinic_proto::access::v1::Role;
 use clinic_proto::validation::Violation;
-use clinic_rest::{Found, Input, Matched, Routes};
+use clinic_rest::{Input, Matched, Route, Routes};
 use futures::stream;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -59,14 +58,14 @@ pub(crate) struct Api(Arc<Inner>);
 struct Inner {
     proxy: Proxy,
     routes: Routes,
-    refusals: ErrorWriter,
+    errors: ErrorWriter,
 }
 
 impl Api {
     pub(crate) fn new(proxy: Proxy) -> Result<Self> {
         let routes = Routes::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET);
         let routes = routes.map_err(|error| anyhow!("invalid REST paths: {error}"))?;
-        Ok(Self(Arc::new(Inner { proxy, routes, refusals: ErrorWriter::new()? })))
+        Ok(Self(Arc::new(Inner { proxy, routes, errors: ErrorWriter::new()? })))
     }
 
     /// Answers requests for the API. Returns other requests as the error.
@@ -79,39 +78,40 @@ impl Api {
         // Only gRPC clients can set a deadline; REST calls have the default one.
         head.headers.remove("grpc-timeout");
         let path = head.uri.path();
-        let found = match this.routes.find(&head.method, path) {
-            Found::Method(found) => found,
-            Found::Other(methods) => {
-                return Ok(this.refusals.other_method(&head.method, &methods));
+        let matched = match this.routes.find(&head.method, path) {
+            Route::Found(matched) => matched,
+            Route::MethodNotAllowed(methods) => {
+                return Ok(this.errors.other_method(&head.method, &methods));
             }
-            Found::Nothing if this.routes.is_under(path) => return Ok(this.refusals.no_path()),
-            Found::Nothing => return Err(Request::from_parts(head, body)),
+            Route::NotFound if this.routes.is_under(path) => return Ok(this.errors.no_path()),
+            Route::NotFound => return Err(Request::from_parts(head, body)),
         };
-        let (began, binding) = (Instant::now(), found.binding);
+        let (began, binding) = (Instant::now(), matched.binding);
         // The contract's template, because values in the path must not be logged.
         Span::current()
-            .record("method", display(format_args!("{} {}", head.method, binding.path())))
-            .record("rpc", binding.rpc().as_str());
-        let answer = this.attempt(&head, body, &found).await;
-        let code = answer.as_ref().map_or_else(|refused| refused.status.code(), |_| Code::Ok);
+            .record("method", display(format_args!("{} {}", head.method, binding.path)))
+            .record("rpc", binding.rpc.as_str());
+        let response = this.call(&head, body, &matched).await;
+        let code = response.as_ref().map_or_else(|error| error.status.code(), |_| Code::Ok);
         log_call(Some(code), began.into());
-        Ok(answer.unwrap_or_else(|refused| this.refusals.refuse(&refused, &head.headers)))
+        Ok(response.unwrap_or_else(|error| this.errors.response(&error, &head.headers)))
     }
 }
 
 impl Inner {
-    async fn attempt(
+    async fn call(
         &self,
         head: &Parts,
         body: Body,
-        found: &Matched<'_>,
+        matched: &Matched<'_>,
     ) -> Result<Response<Body>, ErrorResponse> {
-        let Matched { binding, .. } = found;
+        let Matched { binding, .. } = matched;
         let origin = head.extensions.get::<Origin>();
         let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
-        let call = self.proxy.admit(binding.rpc().path(), &head.headers, origin).await?;
-        if !binding.only().is_empty() {
-            call.only(roles(binding.only()))?;
+        let call = self.proxy.admit(binding.rpc.path(), &head.headers, origin).await?;
+        if !binding.only.is_empty() {
+            let roles = binding.only.iter().filter_map(|number| Role::try_from(*number).ok());
+            call.only(roles.collect())?;
         }
         let (deadline, account) = (call.deadline, call.answers_for());
         // The body's bytes count until the response arrives.
@@ -128,21 +128,20 @@ impl Inner {
         let etag = good(etag(&head.headers));
         let idempotency_key = good(idempotency_key(&head.headers));
         let input = Input { query, body: &body, etag, idempotency_key, bad_headers: &bad_headers };
-        let message = found.request(&input).map_err(Error::invalid_fields)?;
+        let message = matched.request(&input).map_err(Error::invalid_fields)?;
         drop(body);
         if message.len() > usize::try_from(call.message_limit).unwrap_or(usize::MAX) {
             return Err(Error::message_too_large(call.message_limit).into());
         }
-        let (rpc, metadata) = (binding.rpc(), metadata_of(head)?);
-        let response = call_method(call, rpc, metadata, message.into()).await;
+        let reply = call_method(call, &binding.rpc, metadata_of(head)?, message.into()).await;
+        let reply =
+            reply.map_err(|status| errors::named_by_client(status, binding, &head.headers))?;
+        let response = matched.response(query, &reply);
         let response =
-            response.map_err(|status| errors::named_by_client(status, binding, &head.headers))?;
-        let answer = found.answer(query, &response);
-        let answer =
-            answer.map_err(|_| Error::internal("a response that violates the contract"))?;
+            response.map_err(|_| Error::internal("a response that violates the contract"))?;
         // Every slice keeps the whole body in memory.
-        let behind = answer.body.as_ref().map_or(0, |json| json.len());
-        let mut response = write(head.uri.path(), answer);
+        let behind = response.body.as_ref().map_or(0, Vec::len);
+        let mut response = to_http(head.uri.path(), response);
         let bounds = Bounds { ends_at: deadline, account, behind };
         response.extensions_mut().insert(bounds);
         Ok(response)
@@ -266,22 +265,22 @@ async fn call_method(
     }
 }
 
-fn write(path: &str, answer: clinic_rest::Answer) -> Response<Body> {
+fn to_http(path: &str, from: clinic_rest::Response) -> Response<Body> {
     let mut response = Response::new(Body::default());
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
+    *response.status_mut() = StatusCode::from_u16(from.status).unwrap_or_default();
     let headers = response.headers_mut();
-    let next = answer.next_page.map(|query| format!("<{path}?{query}>; rel=\"next\""));
-    let said = [
-        (header::ETAG, answer.etag.map(|etag| format!("\"{etag}\""))),
+    let next = from.next_page.map(|query| format!("<{path}?{query}>; rel=\"next\""));
+    let values = [
+        (header::ETAG, from.etag.map(|etag| format!("\"{etag}\""))),
         (header::LINK, next),
-        (header::LOCATION, answer.location),
+        (header::LOCATION, from.location),
     ];
-    for (name, value) in said {
+    for (name, value) in values {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             headers.insert(name, value);
         }
     }
-    let Some(json) = answer.body else { return response };
+    let Some(json) = from.body else { return response };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
     response.map(|_| slices(json.into()))
@@ -301,7 +300,7 @@ fn slices(mut json: Bytes) -> Body {
 
 /// Returns the etag of `If-Match` (RFC 9110, 13.1.1). None without the header or for `*`.
 fn etag(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
-    let Some(asked) = text(headers, &header::IF_MATCH)? else { return Ok(None) };
+    let Some(asked) = text(headers, &header::IF_MATCH, "If-Match")? else { return Ok(None) };
     match unquoted(asked) {
         // An empty etag would be no condition.
         "" => Err(Violation::new("If-Match", "must be an etag from a response, or *")),
@@ -315,7 +314,7 @@ fn etag(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
 
 /// Returns the `Idempotency-Key`. An empty key is an error, because it would count as none.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Violation> {
-    match text(headers, &IDEMPOTENCY_KEY)?.map(unquoted) {
+    match text(headers, &IDEMPOTENCY_KEY, "Idempotency-Key")?.map(unquoted) {
         Some("") => Err(Violation::new("Idempotency-Key", "must be a UUID")),
         key => Ok(key),
     }
@@ -328,24 +327,19 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
 }
 
-/// Returns the single value of a header, if it has one.
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Violation> {
+/// Returns the single value of a header, if there is one. Violations name the header as `shown`.
+fn text<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    shown: &str,
+) -> Result<Option<&'a str>, Violation> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str() {
             Ok(text) => Ok(Some(text.trim())),
-            Err(_) => Err(Violation::new(shown(name), "must be plain text")),
+            Err(_) => Err(Violation::new(shown, "must be plain text")),
         },
-        (Some(_), Some(_)) => Err(Violation::new(shown(name), "is given twice")),
+        (Some(_), Some(_)) => Err(Violation::new(shown, "is given twice")),
     }
-}
-
-/// Returns a header's name in its usual spelling.
-fn shown(name: &HeaderName) -> &str {
-    if *name == IDEMPOTENCY_KEY { "Idempotency-Key" } else { "If-Match" }
-}
-
-fn roles(numbers: &[i32]) -> Roles {
-    numbers.iter().filter_map(|number| Role::try_from(*number).ok()).collect()
 }

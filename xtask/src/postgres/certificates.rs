@@ -1,6 +1,5 @@
 //! The server's TLS certificate, to test the recommended way to connect.
 
-use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -16,11 +15,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    pub(crate) fn create() -> Result<Self> {
-        Self::issue().context("cannot create the certificate of PostgreSQL")
-    }
-
-    fn issue() -> Result<Self, rcgen::Error> {
+    pub(crate) fn issue() -> Result<Self, rcgen::Error> {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "Clinic test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -22,8 +22,6 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     user: Option<OsUser>,
     port: u16,
-    running: bool,
-    // The last field, because it must be dropped after the server.
     folder: TempDir,
 }
 
@@ -35,7 +33,7 @@ impl Cluster {
             .context("cannot create a temporary folder")?;
         let user = OsUser::when_root()?;
         let programs = programs.to_path_buf();
-        let mut cluster = Self { programs, user, port: 0, running: false, folder };
+        let mut cluster = Self { programs, user, port: 0, folder };
         cluster.give(cluster.folder.path())?;
         cluster.initialise()?;
         cluster.write_certificates()?;
@@ -50,40 +48,31 @@ impl Cluster {
             cluster.write("data/postgresql.conf", &settings, 0o600)?;
             outcome = commands::quietly(&mut cluster.control(&["start", "-t", "120"]));
             if outcome.is_ok() {
-                cluster.running = true;
-                return Ok(cluster);
+                break;
             }
         }
-        let log = fs::read_to_string(cluster.file("log")).unwrap_or_default();
-        outcome.with_context(|| format!("PostgreSQL does not start; its log:\n{log}"))?;
+        let log = || fs::read_to_string(cluster.file("log")).unwrap_or_default();
+        outcome.with_context(|| format!("PostgreSQL does not start; its log:\n{}", log()))?;
         Ok(cluster)
     }
 
-    /// Returns the environment variables by which tests find the server.
-    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
-        let mut settings = vec![
-            (
-                "CLINIC_TEST_POSTGRES_URL",
-                format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
-            ),
-            ("CLINIC_TEST_POSTGRES_CA", self.file("ca.crt").display().to_string()),
-            ("CLINIC_TEST_POSTGRES_BIN", self.programs.display().to_string()),
-        ];
+    /// Returns the environment variables by which tests find the server, a line for each.
+    pub(crate) fn settings(&self) -> String {
+        let mut settings = format!(
+            "CLINIC_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:{}/postgres\n\
+             CLINIC_TEST_POSTGRES_CA={}\n\
+             CLINIC_TEST_POSTGRES_BIN={}\n",
+            self.port,
+            self.file("ca.crt").display(),
+            self.programs.display()
+        );
         if let Some(user) = &self.user {
-            settings.push(("CLINIC_TEST_POSTGRES_OS_USER", user.name.clone()));
+            settings += &format!("CLINIC_TEST_POSTGRES_OS_USER={}\n", user.name);
         }
         settings
     }
 
-    pub(crate) fn stop(mut self) -> Result<()> {
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<()> {
-        if !self.running {
-            return Ok(());
-        }
-        self.running = false;
+    pub(crate) fn stop(self) -> Result<()> {
         // The data is not kept, so it need not be written to the disk.
         commands::quietly(&mut self.control(&["stop", "-m", "immediate"]))
             .context("cannot stop PostgreSQL")
@@ -106,7 +95,8 @@ impl Cluster {
     }
 
     fn write_certificates(&self) -> Result<()> {
-        let certificates = Certificates::create()?;
+        let certificates =
+            Certificates::issue().context("cannot create the certificate of PostgreSQL")?;
         self.write("ca.crt", &certificates.authority, 0o644)?;
         self.write("data/server.crt", &certificates.server, 0o644)?;
         self.write("data/server.key", &certificates.server_key, 0o600)
@@ -144,14 +134,6 @@ impl Cluster {
 
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            report::complain(&format!("{error:#}"));
-        }
     }
 }
 

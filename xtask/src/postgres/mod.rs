@@ -43,7 +43,7 @@ pub(crate) struct HoldOptions {
 const READY: &str = "ready";
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let server = Server::start()?;
+    let mut server = Server::start()?;
     let Some((program, arguments)) = options.command.split_first() else {
         for (name, value) in &server.settings {
             report::line(&format!("export {name}='{value}'"));
@@ -102,12 +102,8 @@ impl Server {
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
     }
 
-    /// Stops the server and removes its data.
-    pub(crate) fn stop(mut self) -> Result<()> {
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<()> {
+    /// Stops the server and removes its data, unless it is stopped already.
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if self.holder.stdin.take().is_none() {
             return Ok(());
         }
@@ -121,7 +117,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        if let Err(error) = self.stop() {
             report::complain(&format!("{error:#}"));
         }
     }
@@ -130,13 +126,7 @@ impl Drop for Server {
 /// Starts a server, prints its settings, and stops it when standard input ends.
 pub(crate) fn hold(options: &HoldOptions) -> Result<()> {
     let cluster = cluster::Cluster::start(&options.programs)?;
-    let mut settings = cluster
-        .settings()
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect::<String>();
-    settings.push_str(READY);
-    settings.push('\n');
+    let settings = format!("{}{READY}\n", cluster.settings());
     // Stops at once if the parent has closed the pipe, or if waiting fails.
     let mut stdout = io::stdout();
     if stdout.write_all(settings.as_bytes()).and_then(|()| stdout.flush()).is_ok() {

@@ -7,12 +7,9 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::{
-    commands,
-    packages::{Installer, Scripts},
-};
+use crate::{commands, packages::Package};
 
 /// Programs that a usable folder contains.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
@@ -34,42 +31,31 @@ const VERSIONED: [(&str, &str, &str); 7] = [
 
 /// Returns the folder of the programs; installs them if they are missing.
 pub(crate) fn find_or_install() -> Result<PathBuf> {
-    if let Some(folder) = find() {
-        return Ok(folder);
-    }
-    let Some(installer) = Installer::find(&INSTALL) else {
-        bail!(
-            "PostgreSQL's server programs (initdb, postgres, pg_ctl) are not installed, and xtask \
-             cannot install them: install your system's PostgreSQL server package, or run \
-             `cargo xtask test --sqlite-only`"
-        );
-    };
-    installer
-        .run("PostgreSQL")
-        .context("cannot install PostgreSQL (`cargo xtask test --sqlite-only` does not need it)")?;
-    find().context("PostgreSQL was installed, but its server programs were not found")
+    POSTGRES.find_or_install(find)
 }
 
 fn find() -> Option<PathBuf> {
-    let said = commands::answer(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
+    let configured = commands::answer(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
-    let versioned = VERSIONED.iter().flat_map(|(parent, beginning, way)| {
-        newest_first(Path::new(parent), beginning).into_iter().map(move |folder| folder.join(way))
+    let versioned = VERSIONED.iter().flat_map(|(parent, prefix, subfolder)| {
+        let folders = newest_first(Path::new(parent), prefix).into_iter();
+        folders.map(move |folder| folder.join(subfolder))
     });
-    said.into_iter()
+    configured
+        .into_iter()
         .chain(env::split_paths(&path))
         .chain(versioned)
         .find(|folder| PROGRAMS.iter().all(|program| commands::is_program(&folder.join(program))))
 }
 
-/// Returns the folders in `parent` that are named `beginning` and a version.
-fn newest_first(parent: &Path, beginning: &str) -> Vec<PathBuf> {
+/// Returns the folders in `parent` that are named `prefix` and a version.
+fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
     let mut folders: Vec<_> = entries
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name();
-            let version = version(name.to_str()?.strip_prefix(beginning)?)?;
+            let version = version(name.to_str()?.strip_prefix(prefix)?)?;
             Some((version, entry.path()))
         })
         .collect();
@@ -82,24 +68,32 @@ fn version(text: &str) -> Option<Vec<u32>> {
     text.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// Scripts that install PostgreSQL.
-const INSTALL: Scripts = [
-    (
-        "apt-get",
-        // Without the setting, Debian's package would create and start a server permanently.
-        "export DEBIAN_FRONTEND=noninteractive
-         setting=/etc/postgresql-common/createcluster.conf
-         if [ ! -e $setting ]; then
-             mkdir -p /etc/postgresql-common
-             echo 'create_main_cluster = false' > $setting
-         fi
-         apt-get update -q
-         apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold postgresql",
-    ),
-    ("dnf", "dnf install -q -y postgresql-server"),
-    ("apk", "apk add -q postgresql"),
-    ("brew", "brew install --quiet postgresql@17"),
-];
+const POSTGRES: Package = Package {
+    name: "PostgreSQL",
+    no_manager: "PostgreSQL's server programs (initdb, postgres, pg_ctl) are not installed, and \
+                 xtask cannot install them: install your system's PostgreSQL server package, or \
+                 run `cargo xtask test --sqlite-only`",
+    failed: "cannot install PostgreSQL (`cargo xtask test --sqlite-only` does not need it)",
+    not_found: "PostgreSQL was installed, but its server programs were not found",
+    scripts: [
+        (
+            "apt-get",
+            // Without the setting, Debian's package would create and start a server permanently.
+            "export DEBIAN_FRONTEND=noninteractive
+             setting=/etc/postgresql-common/createcluster.conf
+             if [ ! -e $setting ]; then
+                 mkdir -p /etc/postgresql-common
+                 echo 'create_main_cluster = false' > $setting
+             fi
+             apt-get update -q
+             apt-get install -q -y --no-install-recommends \
+                 -o Dpkg::Options::=--force-confold postgresql",
+        ),
+        ("dnf", "dnf install -q -y postgresql-server"),
+        ("apk", "apk add -q postgresql"),
+        ("brew", "brew install --quiet postgresql@17"),
+    ],
+};
 
 #[cfg(test)]
 mod tests {

@@ -39,7 +39,7 @@ fn a_method_may_have_no_paths() {
 }
 
 #[test]
-fn all_that_a_rule_says_is_read() {
+fn all_parts_of_an_http_rule_are_read() {
     let paths = said(
         "option (google.api.http) = {
             put: \"/api/things/{id}\" body: \"thing\" response_body: \"thing\"
@@ -66,7 +66,7 @@ fn all_that_a_rule_says_is_read() {
 }
 
 #[test]
-fn what_is_said_of_a_path_is_said_of_all_methods_of_http_there() {
+fn the_options_of_a_path_apply_to_all_its_http_methods() {
     let paths = said(
         "option (google.api.http) = {
             put: \"/a\"
@@ -92,7 +92,7 @@ fn what_is_said_of_a_path_is_said_of_all_methods_of_http_there() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused_with_the_methods_name() {
+fn the_error_for_an_unsupported_rule_names_the_method() {
     for path in [
         "",
         "/",
@@ -129,7 +129,7 @@ fn what_is_not_understood_is_refused_with_the_methods_name() {
 }
 
 #[test]
-fn a_rule_needs_a_method_of_http_that_is_known() {
+fn a_rule_needs_a_supported_http_method() {
     for rule in ["", "body: \"*\"", "custom: { kind: \"HEAD\" path: \"/a\" }"] {
         let error = refused(&format!("option (google.api.http) = {{ {rule} }};"));
         assert!(error.contains("has no HTTP method"), "{error}");
@@ -137,7 +137,7 @@ fn a_rule_needs_a_method_of_http_that_is_known() {
 }
 
 #[test]
-fn what_is_said_of_no_path_is_refused() {
+fn options_for_an_unknown_path_are_refused() {
     let error = refused(
         "option (google.api.http) = { get: \"/a\" };
         option (clinic.rest.v1.paths) = { path: \"/a/\" only: [ROLE_ADMIN] };",

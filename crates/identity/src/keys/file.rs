@@ -13,30 +13,18 @@ use super::KeyError;
 /// Maximum size of a file. A key is 119 bytes and a trusted issuer a few hundred.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Access that other users may have to a file.
-#[derive(Clone, Copy)]
-pub(super) enum Secrecy {
-    /// Others may not even read it.
-    Private,
-    /// Others may read it, but not change it.
-    Public,
-}
+/// Access of other users that a private file must not have: they may not even read it.
+pub(super) const PRIVATE: u32 = 0o077;
+/// Access of other users that a public file must not have: they may read it, but not change it.
+pub(super) const PUBLIC: u32 = 0o022;
 
-impl Secrecy {
-    fn refused_bits(self) -> u32 {
-        match self {
-            Self::Private => 0o077,
-            Self::Public => 0o022,
-        }
-    }
-}
-
-pub(super) fn read(path: &Path, secrecy: Secrecy) -> Result<String, KeyError> {
+/// Reads a file, unless other users have one of the `refused` kinds of access.
+pub(super) fn read(path: &Path, refused: u32) -> Result<String, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     // Check the open file, so that it cannot be replaced between the check and the read.
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & secrecy.refused_bits() != 0 {
+    if mode & refused != 0 {
         return Err(KeyError::TooOpen { path: path.to_owned() });
     }
     let mut text = String::new();

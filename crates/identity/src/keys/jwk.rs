@@ -36,13 +36,8 @@ impl Jwk {
 
     /// Returns the public key's 32 bytes. None if this is not an Ed25519 key for signatures.
     pub(crate) fn public_key(&self) -> Option<[u8; 32]> {
-        let ours = self.kty == "OKP"
-            && self.crv == "Ed25519"
-            && self.alg == "EdDSA"
-            && self.usage == "sig"
-            && !self.kid.is_empty();
-        let key = BASE64_URL_SAFE_NO_PAD.decode(&self.x).ok().filter(|_| ours)?;
-        key.try_into().ok()
+        let key: [u8; 32] = BASE64_URL_SAFE_NO_PAD.decode(&self.x).ok()?.try_into().ok()?;
+        (!self.kid.is_empty() && *self == Self::new(&self.kid, &key)).then_some(key)
     }
 }
 

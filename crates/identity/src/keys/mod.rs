@@ -40,40 +40,19 @@ const ISSUERS: [(&str, ActsFor); 4] = [
 pub enum KeyError {
     /// A directory has no keys.
     #[error("there are no keys in {}: run `clinic keys init`, or copy this folder from the machine where the suite's keys were created", path.display())]
-    Missing {
-        /// The directory.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// A file or directory cannot be read.
     #[error("{} cannot be read ({source}): make it readable for this user", path.display())]
-    Unreadable {
-        /// The file or directory.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// A file or directory cannot be written.
     #[error("{} cannot be written ({source}): make it writable for this user", path.display())]
-    Unwritable {
-        /// The file or directory.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    Unwritable { path: PathBuf, source: io::Error },
     /// Other users may read a private key, or change a public one.
     #[error("{0} is open to other users: run `chmod 600 {0}`, and replace the key if others may have used this access", path.display())]
-    TooOpen {
-        /// The file.
-        path: PathBuf,
-    },
+    TooOpen { path: PathBuf },
     /// A file is not a valid key file.
     #[error("{} is not a usable key file ({problem}): restore it or copy it again; only if all processes use this folder, delete it and run `clinic keys init`", path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// The problem.
-        problem: String,
-    },
+    Invalid { path: PathBuf, problem: String },
     /// A name is not valid for an issuer.
     #[error(
         "an issuer's name is 1 to 63 lower-case letters, digits and hyphens, beginning with a letter"
@@ -173,13 +152,11 @@ impl KeyDir {
         let keys = file::list(&self.issuer(name), "pem")?;
         let known = self.trusted_issuer(name)?;
         let mut issuer = known.clone().unwrap_or_else(|| TrustedIssuer::new(name, acts_for));
-        if keys.is_empty() {
-            return if known.is_some() {
-                // The private key is kept elsewhere, where only its owner can read it.
-                Ok(Vec::new())
-            } else {
-                self.add_issuer_key(issuer, clock).map(Vec::from)
-            };
+        match &known {
+            // The private key is kept elsewhere, where only its owner can read it.
+            Some(_) if keys.is_empty() => return Ok(Vec::new()),
+            None if keys.is_empty() => return self.add_issuer_key(issuer, clock).map(Vec::from),
+            _ => {}
         }
         for (kid, path) in keys {
             issuer.add(signing::read(&kid, &path)?.public);
@@ -192,9 +169,9 @@ impl KeyDir {
     }
 
     fn add_access_key(&self, clock: &Clock) -> Result<String, KeyError> {
-        let key = signing::generate(clock)?;
-        file::write(&self.access().join(format!("{}.pem", key.kid)), &key.pem, clock)?;
-        Ok(format!("access/{}.pem", key.kid))
+        let (public, pem) = signing::generate(clock)?;
+        file::write(&self.access().join(format!("{}.pem", public.kid)), &pem, clock)?;
+        Ok(format!("access/{}.pem", public.kid))
     }
 
     /// Writes the public half first: a key must be trusted before it signs anything.
@@ -203,12 +180,13 @@ impl KeyDir {
         mut issuer: TrustedIssuer,
         clock: &Clock,
     ) -> Result<[String; 2], KeyError> {
-        let key = signing::generate(clock)?;
-        let name = issuer.name().to_owned();
-        issuer.add(key.public);
+        let (public, pem) = signing::generate(clock)?;
+        let name = issuer.issuer.clone();
+        let private_key = format!("{}.pem", public.kid);
+        issuer.add(public);
         issuer.write(&self.trusted(&name), clock)?;
-        file::write(&self.issuer(&name).join(format!("{}.pem", key.kid)), &key.pem, clock)?;
-        Ok([format!("trusted/{name}.json"), format!("issuers/{name}/{}.pem", key.kid)])
+        file::write(&self.issuer(&name).join(&private_key), &pem, clock)?;
+        Ok([format!("trusted/{name}.json"), format!("issuers/{name}/{private_key}")])
     }
 
     fn trusted_issuer(&self, name: &str) -> Result<Option<TrustedIssuer>, KeyError> {
@@ -216,48 +194,25 @@ impl KeyDir {
         if path.exists() { TrustedIssuer::read(name, &path).map(Some) } else { Ok(None) }
     }
 
-    fn access(&self) -> PathBuf {
+    pub(crate) fn access(&self) -> PathBuf {
         self.root.join("access")
     }
 
-    fn issuer(&self, name: &str) -> PathBuf {
+    pub(crate) fn issuer(&self, name: &str) -> PathBuf {
         self.root.join("issuers").join(name)
     }
 
+    pub(crate) fn all_trusted(&self) -> PathBuf {
+        self.root.join("trusted")
+    }
+
     fn trusted(&self, name: &str) -> PathBuf {
-        self.root.join("trusted").join(format!("{name}.json"))
-    }
-
-    /// Returns the keys that sign access tokens. If a file has become unusable, its key in `before`
-    /// stays in use, so that one bad file does not block changes to the others.
-    pub(crate) fn access_keys(
-        &self,
-        before: Option<&SigningKeys>,
-    ) -> Result<SigningKeys, KeyError> {
-        SigningKeys::read(&self.access(), before)
-    }
-
-    /// Returns the keys that sign claims as that issuer; `before` as in [`KeyDir::access_keys`].
-    pub(crate) fn issuer_keys(
-        &self,
-        name: &str,
-        before: Option<&SigningKeys>,
-    ) -> Result<SigningKeys, KeyError> {
-        check_name(name)?;
-        SigningKeys::read(&self.issuer(name), before)
-    }
-
-    /// Returns the keys of all trusted issuers; `before` as in [`KeyDir::access_keys`].
-    pub(crate) fn trusted_keys(
-        &self,
-        before: Option<&TrustedKeys>,
-    ) -> Result<TrustedKeys, KeyError> {
-        TrustedKeys::read(&self.root.join("trusted"), before)
+        self.all_trusted().join(format!("{name}.json"))
     }
 }
 
 /// Restricts names, because a name becomes a file name and the issuer of tokens.
-fn check_name(name: &str) -> Result<(), KeyError> {
+pub(crate) fn check_name(name: &str) -> Result<(), KeyError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
     if begins && name.len() <= 63 && name.chars().all(plain) { Ok(()) } else { Err(KeyError::Name) }

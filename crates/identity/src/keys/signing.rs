@@ -8,7 +8,7 @@ use jsonwebtoken::EncodingKey;
 use pem::Pem;
 use uuid::Uuid;
 
-use super::file::{self, Secrecy};
+use super::file;
 use super::{Jwk, KeyError};
 
 /// Minimum age of a key before it signs, unless there is no older key. By then every process has
@@ -35,7 +35,9 @@ impl PartialEq for SigningKeys {
 }
 
 impl SigningKeys {
-    pub(super) fn read(directory: &Path, before: Option<&Self>) -> Result<Self, KeyError> {
+    /// Reads the keys in a directory. If a file has become unusable, its key in `before` stays in
+    /// use, so that one bad file does not block changes to the others.
+    pub(crate) fn read(directory: &Path, before: Option<&Self>) -> Result<Self, KeyError> {
         let mut keys = Vec::new();
         for (kid, path) in file::list(directory, "pem")?.into_iter().rev() {
             match (read(&kid, &path), before) {
@@ -67,7 +69,7 @@ impl SigningKeys {
 }
 
 pub(super) fn read(kid: &str, path: &Path) -> Result<SigningKey, KeyError> {
-    let text = file::read(path, Secrecy::Private)?;
+    let text = file::read(path, file::PRIVATE)?;
     let invalid =
         |problem: &str| KeyError::Invalid { path: path.to_owned(), problem: problem.to_owned() };
     // Drop the errors of the parsers, which could quote the private key.
@@ -85,18 +87,11 @@ pub(super) fn read(kid: &str, path: &Path) -> Result<SigningKey, KeyError> {
     })
 }
 
-/// A new key that is not stored yet.
-pub(super) struct NewKey {
-    pub(super) kid: String,
-    pub(super) pem: String,
-    pub(super) public: Jwk,
-}
-
-pub(super) fn generate(clock: &Clock) -> Result<NewKey, KeyError> {
+/// Returns a new key: its public half, and its private half as PEM.
+pub(super) fn generate(clock: &Clock) -> Result<(Jwk, String), KeyError> {
     let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Crypto)?;
     // Version 1 contains only the private half. OpenSSL writes it, and every tool reads it.
     let der = pair.to_pkcs8v1().map_err(|_| KeyError::Crypto)?;
-    let kid = clock.new_id().to_string();
-    let public = Jwk::new(&kid, pair.public_key().as_ref());
-    Ok(NewKey { kid, pem: pem::encode(&Pem::new("PRIVATE KEY", der.as_ref())), public })
+    let public = Jwk::new(&clock.new_id().to_string(), pair.public_key().as_ref());
+    Ok((public, pem::encode(&Pem::new("PRIVATE KEY", der.as_ref()))))
 }

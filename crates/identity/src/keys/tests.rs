@@ -26,7 +26,7 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn init_makes_everything_once_and_only_for_its_own_user() {
+fn init_creates_all_keys_once_and_readable_only_by_their_owner() {
     let (_directory, keys, clock) = directory();
     let mut made = keys.init(&clock).unwrap();
     assert_eq!(keys.init(&clock).unwrap(), Vec::<String>::new());
@@ -44,13 +44,13 @@ fn init_makes_everything_once_and_only_for_its_own_user() {
 }
 
 #[test]
-fn init_makes_good_what_is_missing() {
+fn init_adds_only_what_is_missing() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     fs::remove_file(keys.trusted("records")).unwrap();
     assert_eq!(keys.init(&clock).unwrap(), ["trusted/records.json"]);
-    let kid = &keys.issuer_keys("records", None).unwrap().public()[0].kid;
-    assert!(keys.trusted_keys(None).unwrap().get(kid).is_some());
+    let kid = &SigningKeys::read(&keys.issuer("records"), None).unwrap().public()[0].kid;
+    assert!(TrustedKeys::read(&keys.all_trusted(), None).unwrap().get(kid).is_some());
 }
 
 #[test]
@@ -66,13 +66,18 @@ fn rotation_adds_a_key_that_signs_once_it_has_settled_and_keeps_the_old_one_trus
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     clock.advance(TimeDelta::hours(1));
-    let old = keys.issuer_keys("gateway", None).unwrap().at(clock.unix()).unwrap().kid.clone();
+    let old = SigningKeys::read(&keys.issuer("gateway"), None)
+        .unwrap()
+        .at(clock.unix())
+        .unwrap()
+        .kid
+        .clone();
     assert_eq!(keys.rotate(&clock).unwrap().len(), 9);
-    let both = keys.issuer_keys("gateway", None).unwrap();
+    let both = SigningKeys::read(&keys.issuer("gateway"), None).unwrap();
     assert_eq!(both.at(clock.unix()).unwrap().kid, old);
     let new = both.at(clock.unix() + signing::SETTLE_SECONDS + 1).unwrap().kid.clone();
     assert!(new > old);
-    let trusted = keys.trusted_keys(None).unwrap();
+    let trusted = TrustedKeys::read(&keys.all_trusted(), None).unwrap();
     assert!(trusted.get(&old).is_some() && trusted.get(&new).is_some());
     let order: Vec<_> = both.public().into_iter().map(|jwk| jwk.kid).collect();
     assert_eq!(order, [new, old]);
@@ -82,7 +87,7 @@ fn rotation_adds_a_key_that_signs_once_it_has_settled_and_keeps_the_old_one_trus
 fn a_new_key_signs_at_once_when_it_is_the_only_one() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
-    assert!(keys.access_keys(None).unwrap().at(clock.unix()).is_some());
+    assert!(SigningKeys::read(&keys.access(), None).unwrap().at(clock.unix()).is_some());
 }
 
 #[test]
@@ -92,7 +97,10 @@ fn a_private_key_that_others_may_read_is_refused() {
     let (_, path) = file::list(&keys.access(), "pem").unwrap().remove(0);
     for open in [0o640, 0o604, 0o620] {
         fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
-        assert!(matches!(keys.access_keys(None), Err(KeyError::TooOpen { .. })), "{open:o}");
+        assert!(
+            matches!(SigningKeys::read(&keys.access(), None), Err(KeyError::TooOpen { .. })),
+            "{open:o}"
+        );
     }
 }
 
@@ -101,18 +109,18 @@ fn a_trusted_file_that_others_may_change_is_refused_but_they_may_read_it() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     fs::set_permissions(keys.trusted("auth"), fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(keys.trusted_keys(None).is_ok());
+    assert!(TrustedKeys::read(&keys.all_trusted(), None).is_ok());
     fs::set_permissions(keys.trusted("auth"), fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(keys.trusted_keys(None), Err(KeyError::TooOpen { .. })));
+    assert!(matches!(TrustedKeys::read(&keys.all_trusted(), None), Err(KeyError::TooOpen { .. })));
 }
 
 #[test]
 fn a_directory_without_keys_says_what_to_run() {
     let (_directory, keys, clock) = directory();
     for error in [
-        keys.access_keys(None).err().unwrap(),
-        keys.issuer_keys("gateway", None).err().unwrap(),
-        keys.trusted_keys(None).err().unwrap(),
+        SigningKeys::read(&keys.access(), None).err().unwrap(),
+        SigningKeys::read(&keys.issuer("gateway"), None).err().unwrap(),
+        TrustedKeys::read(&keys.all_trusted(), None).err().unwrap(),
         keys.rotate(&clock).err().unwrap(),
     ] {
         assert!(error.to_string().contains("run `clinic keys init`"), "{error}");
@@ -120,14 +128,14 @@ fn a_directory_without_keys_says_what_to_run() {
 }
 
 #[test]
-fn a_damaged_key_is_refused_without_showing_it() {
+fn the_error_for_a_damaged_key_does_not_show_the_key() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     let (_, path) = file::list(&keys.access(), "pem").unwrap().remove(0);
     for text in ["", "sesame", "-----BEGIN PRIVATE KEY-----\nc2VzYW1l\n-----END PRIVATE KEY-----\n"]
     {
         fs::write(&path, text).unwrap();
-        let error = keys.access_keys(None).err().unwrap();
+        let error = SigningKeys::read(&keys.access(), None).err().unwrap();
         assert!(matches!(error, KeyError::Invalid { .. }));
         assert!(!error.to_string().contains("sesame"));
     }
@@ -140,7 +148,7 @@ fn one_key_under_two_names_is_refused() {
     let text = fs::read_to_string(keys.trusted("auth")).unwrap();
     let copied = text.replace("\"auth\"", "\"gateway\"");
     file::write(&keys.trusted("gateway"), &copied, &clock).unwrap();
-    assert!(matches!(keys.trusted_keys(None), Err(KeyError::Invalid { .. })));
+    assert!(matches!(TrustedKeys::read(&keys.all_trusted(), None), Err(KeyError::Invalid { .. })));
 }
 
 #[test]
@@ -148,7 +156,7 @@ fn a_trusted_file_under_another_name_than_its_issuer_is_refused() {
     let (_directory, keys, clock) = directory();
     keys.init(&clock).unwrap();
     fs::rename(keys.trusted("auth"), keys.trusted("other")).unwrap();
-    assert!(matches!(keys.trusted_keys(None), Err(KeyError::Invalid { .. })));
+    assert!(matches!(TrustedKeys::read(&keys.all_trusted(), None), Err(KeyError::Invalid { .. })));
 }
 
 #[test]
@@ -161,7 +169,7 @@ fn names_that_could_leave_the_directory_are_refused() {
 }
 
 #[test]
-fn processes_that_make_keys_at_once_make_them_once() {
+fn concurrent_processes_create_keys_only_once() {
     let (_directory, keys, clock) = directory();
     let made: usize = std::thread::scope(|scope| {
         let init = || keys.init(&clock).unwrap().len();
@@ -175,9 +183,9 @@ fn processes_that_make_keys_at_once_make_them_once() {
         }
     });
     // Every private key is trusted: no process overwrote the keys of another.
-    let trusted = keys.trusted_keys(None).unwrap();
+    let trusted = TrustedKeys::read(&keys.all_trusted(), None).unwrap();
     for (name, _) in ISSUERS {
-        let public = keys.issuer_keys(name, None).unwrap().public();
+        let public = SigningKeys::read(&keys.issuer(name), None).unwrap().public();
         assert_eq!(public.len(), 9);
         assert!(public.iter().all(|jwk| trusted.get(&jwk.kid).is_some()));
     }

@@ -8,7 +8,7 @@ use clinic_clock::Clock;
 use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, Secrecy};
+use super::file;
 use super::{Jwk, KeyError};
 
 /// The principals that an issuer may sign claims for.
@@ -25,7 +25,7 @@ pub enum ActsFor {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TrustedIssuer {
-    issuer: String,
+    pub(super) issuer: String,
     acts_for: ActsFor,
     keys: Vec<Jwk>,
 }
@@ -33,10 +33,6 @@ pub(super) struct TrustedIssuer {
 impl TrustedIssuer {
     pub(super) fn new(name: &str, acts_for: ActsFor) -> Self {
         Self { issuer: name.to_owned(), acts_for, keys: Vec::new() }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.issuer
     }
 
     /// Adds a key, newest first, unless it is present.
@@ -48,7 +44,7 @@ impl TrustedIssuer {
     }
 
     pub(super) fn read(name: &str, path: &Path) -> Result<Self, KeyError> {
-        let text = file::read(path, Secrecy::Public)?;
+        let text = file::read(path, file::PUBLIC)?;
         let invalid = |problem| KeyError::Invalid { path: path.to_owned(), problem };
         let issuer: Self =
             serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
@@ -88,7 +84,8 @@ impl PartialEq for TrustedKey {
 pub(crate) struct TrustedKeys(HashMap<String, TrustedKey>);
 
 impl TrustedKeys {
-    pub(super) fn read(directory: &Path, before: Option<&Self>) -> Result<Self, KeyError> {
+    /// Reads the issuers in a directory; `before` as in [`super::SigningKeys::read`].
+    pub(crate) fn read(directory: &Path, before: Option<&Self>) -> Result<Self, KeyError> {
         let mut all = Self(HashMap::new());
         for (name, path) in file::list(directory, "json")? {
             let added = all.keys_of(&name, &path);
@@ -122,21 +119,14 @@ impl TrustedKeys {
             if self.get(&kid).is_some() || found.iter().any(|key| key.public.kid == kid) {
                 return Err(invalid(format!("key `{kid}` occurs twice")));
             }
-            let key = TrustedKey::new(Arc::clone(&issuer), acts_for, jwk)
-                .ok_or_else(|| invalid(format!("key `{kid}` is not an Ed25519 key")))?;
-            found.push(key);
+            let not_ours = || invalid(format!("key `{kid}` is not an Ed25519 key"));
+            let key = DecodingKey::from_ed_der(&jwk.public_key().ok_or_else(not_ours)?);
+            found.push(TrustedKey { issuer: Arc::clone(&issuer), acts_for, key, public: jwk });
         }
         Ok(found)
     }
 
     pub(crate) fn get(&self, kid: &str) -> Option<&TrustedKey> {
         self.0.get(kid)
-    }
-}
-
-impl TrustedKey {
-    fn new(issuer: Arc<str>, acts_for: ActsFor, public: Jwk) -> Option<Self> {
-        let key = DecodingKey::from_ed_der(&public.public_key()?);
-        Some(Self { issuer, acts_for, key, public })
     }
 }

@@ -73,7 +73,7 @@ fn descriptors_without_the_option_or_damaged_ones_stop_the_process() {
 }
 
 #[test]
-fn roles_admit_those_who_have_one_and_nobody_else() {
+fn a_role_rule_admits_only_callers_with_one_of_its_roles() {
     assert_eq!(checked(STAFF, &user(&[Role::Staff])), Ok(()));
     assert_eq!(checked(STAFF, &user(&[Role::Patient, Role::Staff])), Ok(()));
     assert_eq!(checked(STAFF, &Principal::service("auth")), Ok(()));
@@ -83,7 +83,7 @@ fn roles_admit_those_who_have_one_and_nobody_else() {
 }
 
 #[test]
-fn signed_in_admits_accounts_but_no_service_and_not_nobody() {
+fn signed_in_admits_accounts_but_no_services_or_anonymous_callers() {
     assert_eq!(checked(SIGNED_IN, &user(&[])), Ok(()));
     assert_eq!(checked(SIGNED_IN, &Principal::service("auth")), Err(Denied::RoleRequired));
     assert_eq!(checked(SIGNED_IN, &Principal::Anonymous), Err(Denied::Unauthenticated));
@@ -116,7 +116,7 @@ fn exactly_the_methods_that_get_and_list_change_nothing() {
 }
 
 #[test]
-fn an_answer_may_be_compressed_only_where_the_contract_says_so() {
+fn a_response_may_be_compressed_only_if_the_contract_allows_it() {
     let path = "/clinic.probe.v1.Probe/Call";
     for (option, allowed) in [
         ("", false),
@@ -129,7 +129,7 @@ fn an_answer_may_be_compressed_only_where_the_contract_says_so() {
 }
 
 #[test]
-fn no_answer_with_tokens_may_be_compressed() {
+fn no_response_with_tokens_may_be_compressed() {
     const TOKENS: &str = "clinic.auth.v1.Tokens";
     fn holds_tokens(message: &MessageDescriptor, seen: &mut Vec<String>) -> bool {
         if seen.iter().any(|name| name == message.full_name()) {

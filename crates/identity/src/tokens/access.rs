@@ -53,8 +53,7 @@ impl AccessSigner {
         ttl: TimeDelta,
         clock: Clock,
     ) -> Result<Self, KeyError> {
-        let directory = keys.clone();
-        let keys = Reloaded::open(clock.clone(), move |before| directory.access_keys(before))?;
+        let keys = Reloaded::open(keys.access(), SigningKeys::read, clock.clone())?;
         Ok(Self { keys, issuer: issuer.into(), ttl, clock })
     }
 
@@ -80,7 +79,7 @@ impl AccessSigner {
 /// Verifier of access tokens, with keys from [`AccessVerifier::set_keys`].
 pub struct AccessVerifier {
     keys: RwLock<Arc<KeySet>>,
-    cache: Cache<Fingerprint, Remembered>,
+    pub(super) cache: Cache<Fingerprint, Remembered>,
     issuer: String,
     clock: Clock,
     skew: Skew,
@@ -95,7 +94,7 @@ struct KeySet {
 }
 
 #[derive(Clone)]
-struct Remembered {
+pub(super) struct Remembered {
     access: Arc<Authenticated>,
     generation: u64,
 }
@@ -156,10 +155,5 @@ impl AccessVerifier {
         let generation = keys.generation;
         self.cache.insert(fingerprint, Remembered { access: Arc::clone(&access), generation });
         Ok(access)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn cached(&self) -> usize {
-        self.cache.len()
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Authenticated;
 use super::{CACHED, Fingerprint, Kind, LEEWAY, TokenError, fingerprint, has_expired};
 use crate::Principal;
-use crate::keys::{ActsFor, KeyDir, KeyError, SigningKeys, TrustedKey, TrustedKeys};
+use crate::keys::{ActsFor, KeyDir, KeyError, SigningKeys, TrustedKey, TrustedKeys, check_name};
 use crate::reloaded::Reloaded;
 
 const CLAIMS: Kind =
@@ -43,7 +43,7 @@ pub struct Claims {
 /// Signer of forwarded claims for one issuer.
 pub struct ClaimsSigner {
     keys: Reloaded<SigningKeys>,
-    cache: Cache<Unsigned, Signed>,
+    pub(super) cache: Cache<Unsigned, Signed>,
     name: String,
     itself: Arc<Claims>,
     clock: Clock,
@@ -51,14 +51,14 @@ pub struct ClaimsSigner {
 
 /// Claims to sign.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Unsigned {
+pub(super) struct Unsigned {
     claims: Claims,
     /// When the principal's access token expires.
     exp: i64,
 }
 
 #[derive(Clone)]
-struct Signed {
+pub(super) struct Signed {
     header: HeaderValue,
     kid: Arc<str>,
     renew_at: i64,
@@ -70,9 +70,8 @@ impl ClaimsSigner {
     /// # Errors
     /// If there are no usable keys.
     pub fn open(keys: &KeyDir, name: &str, clock: Clock) -> Result<Self, KeyError> {
-        let (directory, issuer) = (keys.clone(), name.to_owned());
-        let keys =
-            Reloaded::open(clock.clone(), move |before| directory.issuer_keys(&issuer, before))?;
+        check_name(name)?;
+        let keys = Reloaded::open(keys.issuer(name), SigningKeys::read, clock.clone())?;
         let itself = Claims { principal: Principal::service(name), client_ip: None }.into();
         Ok(Self { keys, cache: Cache::new(CACHED), name: name.to_owned(), itself, clock })
     }
@@ -133,23 +132,18 @@ impl ClaimsSigner {
         self.cache.insert(unsigned, Signed { header: header.clone(), kid, renew_at });
         Ok(header)
     }
-
-    #[cfg(test)]
-    pub(crate) fn cached(&self) -> usize {
-        self.cache.len()
-    }
 }
 
 /// Verifier of forwarded claims from the trusted issuers of a keys directory.
 pub struct ClaimsVerifier {
     keys: Reloaded<TrustedKeys>,
-    cache: Cache<Fingerprint, Remembered>,
+    pub(super) cache: Cache<Fingerprint, Remembered>,
     clock: Clock,
     skew: Skew,
 }
 
 #[derive(Clone)]
-struct Remembered {
+pub(super) struct Remembered {
     claims: Arc<Claims>,
     exp: i64,
     /// The keys that verified the token. With other keys, the token is verified again.
@@ -162,8 +156,7 @@ impl ClaimsVerifier {
     /// # Errors
     /// If there are none, or one of the files cannot be used.
     pub fn open(keys: &KeyDir, clock: Clock) -> Result<Self, KeyError> {
-        let directory = keys.clone();
-        let keys = Reloaded::open(clock.clone(), move |before| directory.trusted_keys(before))?;
+        let keys = Reloaded::open(keys.all_trusted(), TrustedKeys::read, clock.clone())?;
         let skew = Skew::new(clock.clone());
         Ok(Self { keys, cache: Cache::new(CACHED), clock, skew })
     }
@@ -195,11 +188,6 @@ impl ClaimsVerifier {
             Remembered { claims: Arc::clone(&claims), exp: envelope.exp, keys: Arc::clone(&keys) };
         self.cache.insert(fingerprint, entry);
         Ok(claims)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn cached(&self) -> usize {
-        self.cache.len()
     }
 }
 

@@ -33,31 +33,24 @@ pub enum TokenError {
     /// It is not a JSON Web Token in this suite's form.
     #[error("the token is malformed")]
     Malformed,
-    /// Its algorithm is not EdDSA.
     #[error("the token is not signed with EdDSA")]
     Algorithm,
-    /// It is the other kind of token.
     #[error("the token is of the wrong kind")]
     Type,
     /// Its key is unknown, perhaps because it is new: fetch the keys again.
     #[error("the token's key is unknown")]
     UnknownKey,
-    /// Its signature does not match.
     #[error("the token's signature is wrong")]
     Signature,
     /// Its issuer is not the owner of its key.
     #[error("the token's issuer is wrong")]
     Issuer,
-    /// It is meant for another audience.
     #[error("the token's audience is wrong")]
     Audience,
-    /// It has expired.
     #[error("the token has expired")]
     Expired,
-    /// It is not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// Its issuer may not sign such claims.
     #[error("the token's issuer may not sign such claims")]
     NotAllowed,
 }

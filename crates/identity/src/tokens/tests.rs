@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::TokenError;
 use super::access::{AccessSigner, AccessVerifier, Authenticated};
 use super::claims::{Claims, ClaimsSigner, ClaimsVerifier};
-use crate::keys::{ActsFor, KeyDir};
+use crate::keys::{ActsFor, KeyDir, SigningKeys};
 use crate::{Principal, Roles, User};
 
 struct Suite {
@@ -70,12 +70,12 @@ impl Suite {
 
     /// Returns a token with a changed header and payload, signed with auth's key.
     fn forged(&self, change: impl FnOnce(&mut Header, &mut Value)) -> String {
-        let keys = self.keys.access_keys(None).unwrap();
+        let keys = SigningKeys::read(&self.keys.access(), None).unwrap();
         forged(&self.token(), &keys.at(self.clock.unix()).unwrap().key, change)
     }
 
     fn forged_claims(&self, change: impl FnOnce(&mut Header, &mut Value)) -> String {
-        let keys = self.keys.issuer_keys("gateway", None).unwrap();
+        let keys = SigningKeys::read(&self.keys.issuer("gateway"), None).unwrap();
         forged(&self.forwarded(), &keys.at(self.clock.unix()).unwrap().key, change)
     }
 }
@@ -97,7 +97,7 @@ fn forged(token: &str, key: &EncodingKey, change: impl FnOnce(&mut Header, &mut 
 }
 
 #[test]
-fn a_token_says_who_is_signed_in_and_nothing_of_the_person() {
+fn an_access_token_identifies_the_account_without_personal_data() {
     let suite = suite();
     let (token, expires) = suite.access.sign(&account()).unwrap();
     let verified = suite.gateway.verify(&token).unwrap();
@@ -112,7 +112,7 @@ fn a_token_says_who_is_signed_in_and_nothing_of_the_person() {
 }
 
 #[test]
-fn forwarded_claims_bring_the_caller_to_the_service() {
+fn forwarded_claims_identify_the_caller_to_the_service() {
     let suite = suite();
     let caller = suite.service.verify(&suite.forwarded()).unwrap();
     assert_eq!(*caller, Claims { principal: Principal::User(account()), client_ip: IP });
@@ -129,7 +129,7 @@ fn forwarded_claims_bring_the_caller_to_the_service() {
 #[test]
 fn forwarded_claims_have_the_form_that_other_releases_read_and_write() {
     let suite = suite();
-    let keys = suite.keys.issuer_keys("gateway", None).unwrap();
+    let keys = SigningKeys::read(&suite.keys.issuer("gateway"), None).unwrap();
     let key = &keys.at(suite.clock.unix()).unwrap().key;
     let user = json!({
         "kind": "user",
@@ -250,7 +250,7 @@ fn a_damaged_token_is_refused() {
 }
 
 #[test]
-fn each_kind_of_token_is_refused_where_the_other_belongs() {
+fn a_token_of_one_kind_is_refused_as_the_other_kind() {
     let suite = suite();
     assert_eq!(suite.service.verify(&suite.token()), Err(TokenError::Type));
     assert_eq!(suite.gateway.verify(&suite.forwarded()), Err(TokenError::Type));
@@ -258,10 +258,10 @@ fn each_kind_of_token_is_refused_where_the_other_belongs() {
     let typ = |typ: &str, token: &str, key| {
         forged(token, key, |header, _| header.typ = Some(typ.to_owned()))
     };
-    let keys = suite.keys.access_keys(None).unwrap();
+    let keys = SigningKeys::read(&suite.keys.access(), None).unwrap();
     let token = typ("clinic-claims+jwt", &suite.token(), &keys.at(suite.clock.unix()).unwrap().key);
     assert_eq!(suite.service.verify(&token), Err(TokenError::UnknownKey));
-    let keys = suite.keys.issuer_keys("gateway", None).unwrap();
+    let keys = SigningKeys::read(&suite.keys.issuer("gateway"), None).unwrap();
     let token = typ("at+jwt", &suite.forwarded(), &keys.at(suite.clock.unix()).unwrap().key);
     assert_eq!(suite.gateway.verify(&token), Err(TokenError::UnknownKey));
     // A refresh token is not a JWT.
@@ -280,7 +280,7 @@ fn a_key_of_another_suite_is_refused_also_under_a_known_id() {
 }
 
 #[test]
-fn a_service_speaks_for_itself_only() {
+fn a_service_can_sign_claims_only_for_itself() {
     let suite = suite();
     let records = ClaimsSigner::open(&suite.keys, "records", suite.clock.clone()).unwrap();
     let itself = suite.service.verify(&text(&records.as_service().unwrap())).unwrap();
@@ -290,7 +290,7 @@ fn a_service_speaks_for_itself_only() {
     let nobody = text(&records.forward(&Authenticated::ANONYMOUS, IP).unwrap());
     assert_eq!(suite.service.verify(&nobody), Err(TokenError::NotAllowed));
     // It cannot use another issuer's name either.
-    let keys = suite.keys.issuer_keys("records", None).unwrap();
+    let keys = SigningKeys::read(&suite.keys.issuer("records"), None).unwrap();
     let key = &keys.at(suite.clock.unix()).unwrap().key;
     let other = forged(&text(&records.as_service().unwrap()), key, |_, payload| {
         payload["iss"] = json!("gateway");
@@ -307,27 +307,27 @@ fn no_account_is_a_service() {
 }
 
 #[test]
-fn what_is_remembered_is_bounded_and_refused_tokens_are_not() {
+fn caches_are_bounded_and_do_not_store_refused_tokens() {
     let suite = suite();
     for n in 0..50 {
         assert!(suite.gateway.verify(&format!("a.b.{n}")).is_err());
         assert!(suite.service.verify(&format!("a.b.{n}")).is_err());
     }
-    assert_eq!((suite.gateway.cached(), suite.service.cached()), (0, 0));
+    assert_eq!((suite.gateway.cache.len(), suite.service.cache.len()), (0, 0));
     let token = suite.token();
     for _ in 0..5 {
         suite.gateway.verify(&token).unwrap();
     }
-    assert_eq!(suite.gateway.cached(), 1);
+    assert_eq!(suite.gateway.cache.len(), 1);
     let access = suite.verified();
     for n in 0..u32::try_from(super::CACHED).unwrap() + 500 {
         suite.forward.forward(&access, Some(Ipv4Addr::from_bits(n).into())).unwrap();
     }
-    assert!(suite.forward.cached() <= super::CACHED + 100, "{}", suite.forward.cached());
+    assert!(suite.forward.cache.len() <= super::CACHED + 100, "{}", suite.forward.cache.len());
 }
 
 #[test]
-fn rotated_keys_are_taken_up_without_a_restart() {
+fn rotated_keys_are_used_without_a_restart() {
     let suite = suite();
     let (token, claims) = (suite.token(), suite.forwarded());
     suite.keys.rotate(&suite.clock).unwrap();
@@ -356,7 +356,7 @@ fn rotated_keys_are_taken_up_without_a_restart() {
 }
 
 #[test]
-fn an_unknown_key_is_looked_for_once_a_second() {
+fn an_unknown_key_rereads_the_files_at_most_once_a_second() {
     let suite = suite();
     let stranger = suite.forged_claims(|header, _| header.kid = Some("stranger".into()));
     assert_eq!(suite.service.verify(&stranger), Err(TokenError::UnknownKey));
@@ -369,7 +369,7 @@ fn an_unknown_key_is_looked_for_once_a_second() {
 }
 
 #[test]
-fn an_issuer_that_is_taken_away_is_not_believed_half_a_minute_later() {
+fn a_removed_issuer_is_no_longer_trusted_after_30_seconds() {
     let suite = suite();
     suite.clock.advance(TimeDelta::minutes(1));
     let records = ClaimsSigner::open(&suite.keys, "records", suite.clock.clone()).unwrap();
@@ -381,7 +381,7 @@ fn an_issuer_that_is_taken_away_is_not_believed_half_a_minute_later() {
 }
 
 #[test]
-fn a_broken_file_keeps_no_other_change_out() {
+fn an_unusable_file_does_not_block_changes_to_others() {
     let suite = suite();
     let claims = |name: &str| {
         let signer = ClaimsSigner::open(&suite.keys, name, suite.clock.clone()).unwrap();
@@ -413,7 +413,7 @@ fn a_broken_file_keeps_no_other_change_out() {
 }
 
 #[test]
-fn keys_that_cannot_be_read_again_stay_good() {
+fn keys_stay_in_use_while_their_files_cannot_be_read() {
     let suite = suite();
     let moved = suite.directory.path().join("away");
     for name in ["access", "issuers", "trusted"] {
@@ -425,7 +425,7 @@ fn keys_that_cannot_be_read_again_stay_good() {
 }
 
 #[test]
-fn a_key_taken_from_the_set_takes_what_it_verified_with_it() {
+fn removing_a_key_invalidates_cached_tokens_that_it_verified() {
     let suite = suite();
     let token = suite.token();
     assert!(suite.gateway.verify(&token).is_ok());

@@ -1,9 +1,8 @@
 //! The `grpc.health.v1` service.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 
-use futures::stream::{self, Stream, StreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::watch;
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
@@ -101,10 +100,10 @@ impl health_server::Health for Health {
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let state = self.state(&request.get_ref().service).await;
         let state = state.ok_or_else(|| Status::not_found("there is no such service here"))?;
-        Ok(Response::new(answer(state)))
+        Ok(Response::new(HealthCheckResponse { status: state.into() }))
     }
 
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
     async fn watch(
         &self,
@@ -122,14 +121,11 @@ impl health_server::Health for Health {
                 return None;
             }
             let now = state(&*known.wait_for(|known| state(known) != last).await.ok()?);
-            Some((Ok(answer(now?.0)), (known, state, now)))
+            let answer = HealthCheckResponse { status: now?.0.into() };
+            Some((Ok(answer), (known, state, now)))
         });
         Ok(Response::new(states.boxed()))
     }
-}
-
-fn answer(status: ServingStatus) -> HealthCheckResponse {
-    HealthCheckResponse { status: status.into() }
 }
 
 #[cfg(test)]

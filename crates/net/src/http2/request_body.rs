@@ -3,19 +3,20 @@
 //! service has read the data.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use h2::{FlowControl, Reason, RecvStream};
 use http::{HeaderMap, Request, header};
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
 use http_body_util::Full;
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::discard::{DISCARD_TIME, DISCARDED_BYTES};
+use crate::lock;
 
 /// Receives the body of a request.
 pub(super) struct RequestBody {
@@ -87,23 +88,18 @@ impl RequestBody {
     /// Ready when the body has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.discarded <= DISCARDED_BYTES {
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(data)) => self.discarded += lock(&self.shared).take(data),
-                Some(Err(error)) => return self.end(Err(error)),
-                None => {
-                    let trailers = ready!(self.stream.poll_trailers(cx));
-                    return self.end(trailers);
+            let end = match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    self.discarded += lock(&self.shared).take(data);
+                    continue;
                 }
-            }
+                Some(Err(error)) => Err(error),
+                None => ready!(self.stream.poll_trailers(cx)),
+            };
+            lock(&self.shared).end(end);
+            return Poll::Ready(());
         }
         Poll::Pending
-    }
-
-    fn end(&mut self, end: Result<Option<HeaderMap>, h2::Error>) -> Poll<()> {
-        let mut shared = lock(&self.shared);
-        shared.end = Some(end);
-        shared.wake();
-        Poll::Ready(())
     }
 
     /// Returns whether to discard the rest before responding: the service stopped reading and
@@ -129,8 +125,7 @@ impl Drop for RequestBody {
         let mut shared = lock(&self.shared);
         if shared.end.is_none() {
             // Otherwise a waiting reader would wait forever and keep the connection's memory.
-            shared.end = Some(Err(Reason::CANCEL.into()));
-            shared.wake();
+            shared.end(Err(Reason::CANCEL.into()));
         }
     }
 }
@@ -148,6 +143,11 @@ impl Shared {
         }
         self.wake();
         0
+    }
+
+    fn end(&mut self, end: Result<Option<HeaderMap>, h2::Error>) {
+        self.end = Some(end);
+        self.wake();
     }
 
     fn wake(&mut self) {
@@ -177,33 +177,19 @@ impl http_body::Body for Reading {
             shared.release(data.len());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        match shared.end.take() {
-            Some(Ok(None)) => {
-                shared.end = Some(Ok(None));
-                Poll::Ready(None)
-            }
-            Some(Ok(Some(trailers))) => {
-                shared.end = Some(Ok(None));
-                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
-            }
-            Some(Err(error)) => {
-                shared.end = Some(Ok(None));
-                Poll::Ready(Some(Err(Status::from_error(Box::new(error)))))
-            }
-            None => {
-                shared.reader = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
+        let Some(end) = &mut shared.end else {
+            shared.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        Poll::Ready(match std::mem::replace(end, Ok(None)) {
+            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+            Err(error) => Some(Err(Status::from_error(Box::new(error)))),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
         let shared = lock(&self.0);
         shared.next.is_empty() && matches!(shared.end, Some(Ok(None)))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }
 
@@ -215,8 +201,4 @@ impl Drop for Reading {
         (shared.next, shared.later) = (Bytes::new(), BytesMut::new());
         shared.release(unread);
     }
-}
-
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,8 +3,10 @@
 //! it counts for the caller and is dropped at the deadline.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+
+use crate::lock;
 
 /// Maximum bytes that wait in h2, plus at most one part.
 const MOST: usize = 64 * 1024;
@@ -27,7 +29,7 @@ impl SendBudget {
         if has_room() {
             return Poll::Ready(());
         }
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.0.waiting);
         // The bytes may have been written in the meantime.
         if has_room() {
             return Poll::Ready(());
@@ -49,7 +51,7 @@ impl SendBudget {
             return;
         }
         let waiting = {
-            let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = lock(&self.0.waiting);
             self.0.given.store(0, Ordering::Relaxed);
             std::mem::take(&mut *waiting)
         };

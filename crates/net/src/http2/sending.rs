@@ -13,7 +13,6 @@ use tonic::Status;
 
 use super::Bounds;
 use super::send_budget::SendBudget;
-use crate::Error;
 use crate::memory_quota::Reservation;
 
 /// Headers that HTTP/2 forbids (RFC 9113, 8.2.2).
@@ -98,20 +97,11 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                         }
                         continue;
                     }
-                    Poll::Pending => {
-                        if let Err(error) = self.count() {
-                            return Poll::Ready(self.refuse(error));
-                        }
-                        ready!(self.poll_clock(cx));
-                        return Poll::Ready(self.cut(cx));
-                    }
+                    Poll::Pending => return self.poll_blocked(cx),
                 }
             }
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                None => {
-                    self.stream.send_data(Bytes::new(), true)?;
-                    return Poll::Ready(Ok(()));
-                }
+                None => return Poll::Ready(self.stream.send_data(Bytes::new(), true)),
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a response body failed");
                     self.stream.send_reset(Reason::INTERNAL_ERROR);
@@ -123,8 +113,7 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                 Ok(data) => {
                     self.is_last = self.body.is_end_stream();
                     if data.is_empty() && self.is_last {
-                        self.stream.send_data(data, true)?;
-                        return Poll::Ready(Ok(()));
+                        return Poll::Ready(self.stream.send_data(data, true));
                     }
                     self.stream.reserve_capacity(data.len());
                     self.waiting = data;
@@ -153,27 +142,35 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
         }
     }
 
-    /// Counts the bytes that are kept while the client reads nothing.
-    fn count(&mut self) -> Result<(), Error> {
-        if let Some(Bounds { account, behind, .. }) = &self.bounds
-            && self.held.is_none()
-        {
-            self.held = Some(account.hold(self.waiting.len().saturating_add(*behind))?);
+    /// Counts the waiting bytes while the client reads nothing. Ends the response, whose head was
+    /// sent, if the caller holds too much or the deadline has passed.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        let Some(Bounds { ends_at, account, behind }) = self.bounds else { return Poll::Pending };
+        if self.held.is_none() {
+            match account.hold(self.waiting.len().saturating_add(behind)) {
+                Ok(held) => self.held = Some(held),
+                // An error status would mean that the write was not done.
+                Err(_) if account.is_write => return Poll::Ready(self.end_early(None)),
+                Err(error) => {
+                    let mut trailers = HeaderMap::new();
+                    let written = Status::from(error).add_header(&mut trailers);
+                    return Poll::Ready(self.end_early(written.ok().map(|()| trailers)));
+                }
+            }
         }
-        Ok(())
+        let Some(at) = ends_at else { return Poll::Pending };
+        let clock = self.clock.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        ready!(clock.as_mut().poll(cx));
+        self.waiting = Bytes::new();
+        let trailers = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_trailers().ok(),
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
+        };
+        Poll::Ready(self.end_early(trailers))
     }
 
-    /// Ends a response whose caller holds too much, after its head was sent. The response to a
-    /// write is reset: an error status would mean that the write was not done.
-    fn refuse(&mut self, error: Error) -> Result<(), h2::Error> {
-        if self.bounds.is_some_and(|bounds| bounds.account.is_write()) {
-            return self.end_early(None);
-        }
-        let mut trailers = HeaderMap::new();
-        let written = Status::from(error).add_header(&mut trailers);
-        self.end_early(written.ok().map(|()| trailers))
-    }
-
+    /// Ends the response with trailers. They need no room, so a client that reads again receives
+    /// the reason. Without trailers, or if the status is part of the body, resets the stream.
     fn end_early(&mut self, trailers: Option<HeaderMap>) -> Result<(), h2::Error> {
         match trailers {
             Some(trailers) if self.has_trailers => self.stream.send_trailers(trailers),
@@ -181,29 +178,6 @@ impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Sending<B> {
                 self.stream.send_reset(Reason::CANCEL);
                 Ok(())
             }
-        }
-    }
-
-    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(at) = self.bounds.as_ref().and_then(|bounds| bounds.ends_at) else {
-            return Poll::Pending;
-        };
-        let clock = self.clock.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        clock.as_mut().poll(cx)
-    }
-
-    /// Ends a response at its deadline. Trailers need no room, so a client that reads again
-    /// receives the reason. If the status is part of the body, the stream is reset.
-    fn cut(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
-        self.waiting = Bytes::new();
-        let trailers = self.trailers(cx);
-        self.end_early(trailers)
-    }
-
-    fn trailers(&mut self, cx: &mut Context<'_>) -> Option<HeaderMap> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => frame.into_trailers().ok(),
-            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
         }
     }
 }

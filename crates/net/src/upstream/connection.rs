@@ -9,7 +9,7 @@ mod tests;
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -27,12 +27,13 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 
+use super::STREAM_WINDOW;
+use super::answer::{Answer, Heard};
 use super::failure::{Failed, FailureKind};
-use super::incoming::{Heard, Incoming};
 use super::replayable::{ReplayableRequest, Sent};
 use super::target::Target;
-use super::{STREAM_WINDOW, answer};
 use crate::keepalive::silence;
+use crate::lock;
 
 /// Timeout for opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -72,18 +73,18 @@ impl Connection {
     ) -> Result<Response<Body>, Failed> {
         let open = self.open(target).await?;
         let (head, body) = kept.attempt(target);
-        let answer = open.send(head, body).await?;
-        match is_repeatable {
-            true => answer::complete(answer).await,
-            false => Ok(answer::as_it_arrives(answer)),
+        let (head, mut answer) = open.send(head, body).await?.into_parts();
+        if is_repeatable {
+            answer.buffer().await?;
         }
+        Ok(Response::from_parts(head, Body::new(answer)))
     }
 
     /// Returns the connection, or opens a new one if it is broken. Waiting callers share one
     /// attempt, which continues when one of them leaves.
     pub(super) async fn open(&self, target: &Arc<Target>) -> Result<Arc<Open>, Failed> {
         let opening = {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = lock(&self.0);
             match known.as_ref().map(|opening| (opening, opening.peek())) {
                 Some((opening, None)) => opening.clone(),
                 Some((_, Some(Ok(open)))) if open.holds() => return Ok(open.clone()),
@@ -95,7 +96,8 @@ impl Connection {
 
     /// Returns whether anything was received since the last call.
     pub(super) fn was_heard(&self) -> bool {
-        self.opened().and_then(|open| open.heard.upgrade()).is_some_and(|heard| heard.lately())
+        let heard = self.opened().and_then(|open| open.heard.upgrade());
+        heard.is_some_and(|heard| heard.since(Heard::SINCE_CHECK))
     }
 
     /// Closes the connection. Its calls fail.
@@ -106,13 +108,12 @@ impl Connection {
     }
 
     fn opened(&self) -> Option<Arc<Open>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref()?.peek()?.clone().ok()
+        lock(&self.0).as_ref()?.peek()?.clone().ok()
     }
 }
 
 impl Open {
-    async fn send(&self, head: Request<()>, body: Sent) -> Result<Response<Incoming>, Failed> {
+    async fn send(&self, head: Request<()>, body: Sent) -> Result<Response<Answer>, Failed> {
         // Without `heard` the connection has ended, and sending returns the reason.
         let heard = self.heard.upgrade().unwrap_or_default();
         let empty = matches!(&body, Sent::Whole(bytes) if bytes.is_empty());
@@ -133,9 +134,7 @@ impl Open {
             }
             Sent::Parts(body) => pass_on(body, stream),
         };
-        let answer = answer.await?;
-        heard.note();
-        Ok(answer.map(|body| Incoming { body, heard, _passing: passing }))
+        Ok(answer.await?.map(|body| Answer::new(body, heard, passing)))
     }
 
     /// Returns whether it accepts calls: false after an error or a GOAWAY.

@@ -1,7 +1,7 @@
 //! A request that can be sent again when an attempt fails.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +13,7 @@ use tonic::body::Body;
 
 use super::failure::{Failed, FailureKind};
 use super::target::Target;
+use crate::lock;
 
 /// Maximum bytes of a body kept for another attempt. A request with a larger body is sent once.
 pub(super) const MOST_KEPT: usize = 64 * 1024;
@@ -60,14 +61,9 @@ impl ReplayableRequest {
         let (kept, read) = (BytesMut::new(), 0);
         let mut reader = Reader { body, kept, read, is_kept: true, end };
         let mut now = Context::from_waker(Waker::noop());
-        let mut poll = |reader: &mut Reader| match reader.end {
-            None => match reader.poll_body(&mut now) {
-                Poll::Ready(part) => {
-                    part.map_err(|error| Failed::new(FailureKind::Aborted, &error))
-                }
-                Poll::Pending => Ok(None),
-            },
-            Some(_) => Ok(None),
+        let mut poll = |reader: &mut Reader| match reader.poll_body(&mut now) {
+            Poll::Ready(part) => part.map_err(|error| Failed::new(FailureKind::Aborted, &error)),
+            Poll::Pending => Ok(None),
         };
         // Most requests are one message that has already arrived.
         let first = poll(&mut reader)?.unwrap_or_default();
@@ -123,24 +119,20 @@ impl ReplayableRequest {
 impl Reader {
     /// Reads the next part. Returns None at the end.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
-        let part = match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()? {
-            Some(frame) => match frame.into_data() {
-                Ok(part) => Some(part),
-                Err(frame) => {
-                    self.end = Some(frame.into_trailers().ok());
-                    None
-                }
-            },
-            None => {
-                self.end = Some(None);
-                None
-            }
-        };
-        self.read += part.as_ref().map_or(0, Bytes::len);
-        if part.is_some() && self.body.is_end_stream() {
-            self.end = Some(None);
+        if self.end.is_some() {
+            return Poll::Ready(Ok(None));
         }
-        Poll::Ready(Ok(part))
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
+        match frame.map(Frame::into_data) {
+            Some(Ok(part)) => {
+                self.read += part.len();
+                self.end = self.body.is_end_stream().then_some(None);
+                return Poll::Ready(Ok(Some(part)));
+            }
+            Some(Err(frame)) => self.end = Some(frame.into_trailers().ok()),
+            None => self.end = Some(None),
+        }
+        Poll::Ready(Ok(None))
     }
 
     /// Returns the bytes after the first `sent`.
@@ -161,9 +153,6 @@ impl Reader {
                 false => self.kept.clear(),
             }
             return Poll::Ready(Ok(Some(rest)));
-        }
-        if self.end.is_some() {
-            return Poll::Ready(Ok(None));
         }
         let part = ready!(self.poll_body(cx));
         self.is_kept &= part.is_ok() && self.read <= MOST_KEPT;
@@ -211,9 +200,4 @@ impl http_body::Body for Attempt {
         let reader = lock(&self.reader);
         self.has_ended || (matches!(reader.end, Some(None)) && self.sent == reader.read)
     }
-}
-
-/// Nothing panics while it holds the lock, so it is never poisoned.
-fn lock(reader: &Mutex<Reader>) -> MutexGuard<'_, Reader> {
-    reader.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,8 +3,8 @@
 use std::error::Error as _;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::connection::Connection;
 use super::failure::{Failed, FailureKind};
 use super::replayable::ReplayableRequest;
 use super::target::Target;
+use crate::lock;
 
 /// Timeout of a health check. A replica that exceeds it and sends nothing else counts as vanished.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ pub(super) struct Replica {
     /// For health checks. Reopened after each check that fails, so that a check tests the replica
     /// and not an old connection.
     aside: Arc<Connection>,
-    condition: AtomicU8,
+    condition: Mutex<Condition>,
     /// Consecutive calls that the replica answered with UNAVAILABLE or broke off.
     failures: AtomicU32,
     rest: Mutex<Rest>,
@@ -73,16 +74,6 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    const ALL: [Self; 7] = [
-        Self::New,
-        Self::Serving,
-        Self::Unknown,
-        Self::Failing,
-        Self::NotServing,
-        Self::Silent,
-        Self::Refused,
-    ];
-
     /// Returns whether calls should go to it.
     pub(super) fn is_well(self) -> bool {
         self <= Self::Unknown
@@ -99,7 +90,7 @@ impl Replica {
             target,
             connections: (0..callers).map(|_| Connection::default()).collect(),
             aside: Arc::default(),
-            condition: AtomicU8::new(0),
+            condition: Mutex::new(Condition::New),
             failures: AtomicU32::new(0),
             rest: Mutex::default(),
             doubted: Arc::default(),
@@ -115,17 +106,12 @@ impl Replica {
     }
 
     pub(super) fn condition(&self) -> Condition {
-        let at = usize::from(self.condition.load(Ordering::Relaxed));
-        Condition::ALL.get(at).copied().unwrap_or(Condition::New)
+        *lock(&self.condition)
     }
 
     /// Sets the condition. Returns the previous one.
     pub(super) fn set(&self, condition: Condition) -> Condition {
-        let before = self.condition();
-        let at = Condition::ALL.iter().position(|known| *known == condition);
-        let at = at.and_then(|at| u8::try_from(at).ok()).unwrap_or_default();
-        self.condition.store(at, Ordering::Relaxed);
-        before
+        std::mem::replace(&mut *lock(&self.condition), condition)
     }
 
     /// Makes one attempt over the caller's connection.
@@ -193,43 +179,37 @@ impl Replica {
             // It is only slow.
             return self.condition();
         }
-        if was_silent && !self.has_machine().await {
-            // Calls must not wait for it.
+        let machine = timeout(PATIENCE, TcpStream::connect(self.address()));
+        if was_silent && !matches!(machine.await, Ok(Ok(_))) {
+            // Its machine accepts no connection: calls must not wait for it.
             self.connections.iter().for_each(Connection::close);
         }
         Condition::Silent
     }
 
-    /// Returns whether its machine accepts a connection.
-    async fn has_machine(&self) -> bool {
-        matches!(timeout(PATIENCE, TcpStream::connect(self.address())).await, Ok(Ok(_)))
-    }
-
     async fn health(&self, service: &str) -> Result<Condition, FailureKind> {
         self.aside.open(&self.target).await.map_err(|failed| failed.how)?;
         let request = HealthCheckRequest { service: service.to_owned() };
-        match HealthClient::new(HealthChannel(self.aside.clone(), self.target.clone()))
-            .check(request)
-            .await
-        {
+        let mut client = HealthClient::new(HealthChannel(self.aside.clone(), self.target.clone()));
+        let status = match client.check(request).await {
             Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => {
-                Ok(Condition::Serving)
+                return Ok(Condition::Serving);
             }
-            Ok(_) => Ok(Condition::NotServing),
-            Err(status) => match status.source().and_then(|source| source.downcast_ref::<Failed>())
-            {
-                Some(failed) => Err(failed.how),
-                None => Ok(match status.code() {
-                    // An operator's own service may have no health service, or one that requires
-                    // authentication.
-                    Code::Unimplemented
-                    | Code::NotFound
-                    | Code::Unauthenticated
-                    | Code::PermissionDenied => Condition::Unknown,
-                    _ => Condition::NotServing,
-                }),
-            },
+            Ok(_) => return Ok(Condition::NotServing),
+            Err(status) => status,
+        };
+        if let Some(failed) = status.source().and_then(|source| source.downcast_ref::<Failed>()) {
+            return Err(failed.how);
         }
+        Ok(match status.code() {
+            // An operator's own service may have no health service, or one that requires
+            // authentication.
+            Code::Unimplemented
+            | Code::NotFound
+            | Code::Unauthenticated
+            | Code::PermissionDenied => Condition::Unknown,
+            _ => Condition::NotServing,
+        })
     }
 
     /// Returns whether its connections received anything since the last call.
@@ -258,11 +238,6 @@ impl Rest {
     fn is_under_way(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
-}
-
-/// Nothing panics while it holds the lock, so it is never poisoned.
-fn lock(rest: &Mutex<Rest>) -> MutexGuard<'_, Rest> {
-    rest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Asks one server for the health of the whole process.

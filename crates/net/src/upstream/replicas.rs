@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,24 +11,24 @@ use http::{HeaderMap, Uri};
 use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::failure::FailureKind;
 use super::replica::{Condition, Replica};
 use super::target::Target;
+use crate::lock;
 
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 /// Timeout for resolving a name.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Interval of a replica's health checks.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// The same at first for an unhealthy replica. Doubles up to [`CHECK_EVERY`].
+/// Initial interval of an unhealthy replica. Doubles up to [`CHECK_EVERY`].
 const CHECK_AGAIN: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(super) struct Replicas {
-    name: Arc<str>,
+    pub(super) name: String,
     /// The gRPC service whose health counts; empty for the whole process.
     health_of: String,
     named: Mutex<Vec<Named>>,
@@ -37,7 +37,6 @@ pub(super) struct Replicas {
     next: AtomicUsize,
     /// Health of the best replica. None until it is known.
     health: watch::Sender<Option<ServingStatus>>,
-    ended: CancellationToken,
 }
 
 /// A URL, and the addresses that its host resolves to.
@@ -49,13 +48,8 @@ struct Named {
 }
 
 impl Replicas {
-    /// Starts to resolve names and check replicas in the background, until `ended`.
-    pub(super) fn new(
-        name: Arc<str>,
-        health_of: String,
-        urls: Vec<Uri>,
-        ended: &CancellationToken,
-    ) -> Result<Arc<Self>> {
+    /// Starts to resolve names and check replicas in the background, until this is dropped.
+    pub(super) fn new(name: String, health_of: String, urls: Vec<Uri>) -> Result<Arc<Self>> {
         ensure!(!urls.is_empty(), "no URL of {name} is given");
         for url in &urls {
             Target::new(url, SocketAddr::from(([0; 4], 0)))?;
@@ -74,14 +68,12 @@ impl Replicas {
             in_use: RwLock::new(Arc::new([])),
             next: AtomicUsize::new(0),
             health: watch::Sender::default(),
-            ended: ended.clone(),
         });
         this.update();
         let names: Vec<_> = lock(&this.named).iter().map(|named| named.url.clone()).collect();
         for url in names.into_iter().filter(|url| literal(url).is_none()) {
             // One task per name: a name that is slow to resolve must not delay the others.
-            let resolve = resolve(Arc::downgrade(&this), url);
-            tokio::spawn(ended.clone().run_until_cancelled_owned(resolve));
+            tokio::spawn(resolve(Arc::downgrade(&this), url));
         }
         Ok(this)
     }
@@ -132,13 +124,6 @@ impl Replicas {
         self.health.subscribe()
     }
 
-    /// Returns the addresses that calls go to.
-    #[cfg(test)]
-    pub(super) fn in_use(&self) -> Vec<SocketAddr> {
-        let in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
-        in_use.iter().map(|replica| replica.address()).collect()
-    }
-
     fn set(&self, replica: &Replica, condition: Condition) {
         let before = replica.set(condition);
         if before == condition {
@@ -182,8 +167,7 @@ impl Replicas {
             match Replica::new(url, address) {
                 Ok(replica) => {
                     let replica = Arc::new(replica);
-                    let check = check(Arc::downgrade(self), Arc::downgrade(&replica));
-                    tokio::spawn(self.ended.clone().run_until_cancelled_owned(check));
+                    tokio::spawn(check(Arc::downgrade(self), Arc::downgrade(&replica)));
                     all.push(replica);
                 }
                 Err(error) => {
@@ -290,14 +274,17 @@ async fn check(replicas: Weak<Replicas>, replica: Weak<Replica>) {
     }
 }
 
-/// Nothing panics while it holds one of these locks, so none is ever poisoned.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Replicas {
+        /// Returns the addresses that calls go to.
+        pub(in crate::upstream) fn in_use(&self) -> Vec<SocketAddr> {
+            let in_use = self.in_use.read().unwrap();
+            in_use.iter().map(|replica| replica.address()).collect()
+        }
+    }
 
     #[test]
     fn of_a_name_with_two_families_one_is_used_and_the_other_when_that_is_worse() {

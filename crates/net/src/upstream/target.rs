@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::replicas::host;
 use super::unverified;
 
 /// Destination of a connection.
@@ -23,24 +24,25 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new(url: &Uri, address: SocketAddr) -> Result<Self> {
-        let scheme = url.scheme().context("a URL without a scheme")?.clone();
-        let authority = url.authority().context("a URL without a host")?.clone();
-        let tls = match scheme == Scheme::HTTPS {
-            true => Some((tls()?, server_name(authority.host())?)),
-            false => None,
-        };
-        Ok(Self { address, tls, scheme, authority })
+        Self::with_tls(url, address, tls)
     }
 
     /// Creates a target on this machine. Its certificate is not verified, because it is issued for
     /// the name under which other machines reach the server.
     pub(super) fn local(url: &Uri, address: SocketAddr) -> Result<Self> {
-        let mut plain = url.clone().into_parts();
-        plain.scheme = Some(Scheme::HTTP);
-        let mut target = Self::new(&Uri::from_parts(plain)?, address)?;
-        if url.scheme() == Some(&Scheme::HTTPS) {
-            target.tls = Some((unverified::tls()?, server_name(target.authority.host())?));
-            target.scheme = Scheme::HTTPS;
+        Self::with_tls(url, address, unverified::tls)
+    }
+
+    fn with_tls(url: &Uri, address: SocketAddr, tls: fn() -> Result<ClientConfig>) -> Result<Self> {
+        let scheme = url.scheme().context("a URL without a scheme")?.clone();
+        let authority = url.authority().context("a URL without a host")?.clone();
+        let mut target = Self { address, tls: None, scheme, authority };
+        if target.scheme == Scheme::HTTPS {
+            let mut config = tls()?;
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            let name = ServerName::try_from(host(url).to_owned())
+                .context("the host of an upstream is not a valid TLS server name")?;
+            target.tls = Some((Arc::new(config).into(), name));
         }
         Ok(target)
     }
@@ -55,17 +57,10 @@ impl Target {
     }
 }
 
-fn server_name(host: &str) -> Result<ServerName<'static>> {
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    ServerName::try_from(host).context("the host of an upstream is not a valid TLS server name")
-}
-
-/// Returns a connector that trusts the system's root certificates.
-fn tls() -> Result<TlsConnector> {
+/// Returns the configuration that trusts the system's root certificates.
+fn tls() -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     ensure!(!roots.is_empty(), "the system has no root certificates");
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

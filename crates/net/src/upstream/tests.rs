@@ -96,7 +96,7 @@ async fn a_name_with_two_families_of_which_one_is_dead_fails_no_call() {
     let upstream = upstream(vec![url.clone()]);
     let both = ["[::1]", "127.0.0.1"]
         .map(|host| format!("{host}:{}", fake.address.port()).parse().unwrap());
-    let replicas = &upstream.0.replicas;
+    let replicas = &upstream.0;
     replicas.resolved(&url, Ok(both.to_vec()));
     replicas.update();
     // A call or a check detects the address where nothing listens.
@@ -112,7 +112,7 @@ async fn what_is_known_of_a_name_stays_while_it_cannot_be_resolved() {
     let fake = Fake::start(Does::Answers).await;
     let url: Uri = "http://no-such-host.invalid:1".parse().unwrap();
     let upstream = upstream(vec![url.clone()]);
-    let replicas = &upstream.0.replicas;
+    let replicas = &upstream.0;
     replicas.resolved(&url, Ok(vec![fake.address]));
     for found in [Err(std::io::Error::other("no answer")), Ok(Vec::new())] {
         replicas.resolved(&url, found);
@@ -183,7 +183,7 @@ async fn a_body_is_sent_again_as_it_was_unless_it_is_large() {
 async fn a_replica_that_does_not_serve_gets_no_calls_unless_none_does() {
     let fakes = [Fake::start(Does::Answers).await, Fake::start(Does::Answers).await];
     let upstream = upstream(fakes.iter().map(Fake::url).collect());
-    let replicas = &upstream.0.replicas;
+    let replicas = &upstream.0;
     until_served(&upstream).await;
     fakes[0].says(ServingStatus::NotServing);
     until("it still gets calls", async || replicas.in_use() == [fakes[1].address]).await;
@@ -268,11 +268,11 @@ async fn a_replica_that_says_nothing_gets_no_calls_within_seconds() {
     until_served(&upstream).await;
     bad.does(Does::SaysNothing);
     let began = Instant::now();
-    until("it gets calls", async || upstream.0.replicas.in_use() == [good.address]).await;
+    until("it gets calls", async || upstream.0.in_use() == [good.address]).await;
     // An interval and a check, plus a margin for a busy machine.
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     bad.does(Does::Answers);
-    until("it gets no calls again", async || upstream.0.replicas.in_use().len() == 2).await;
+    until("it gets no calls again", async || upstream.0.in_use().len() == 2).await;
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ fn update(patient: Patient, paths: Option<&[&str]>) -> UpdatePatientRequest {
 }
 
 #[test]
-fn every_bad_field_is_named_at_once() {
+fn all_invalid_fields_are_reported_at_once() {
     let patient = Patient {
         first_name: " ".into(),
         last_name: "a\0b".into(),
@@ -51,7 +51,7 @@ fn every_bad_field_is_named_at_once() {
 }
 
 #[test]
-fn a_missing_message_is_named() {
+fn a_missing_required_message_is_reported() {
     assert_eq!(fields(&CreatePatientRequest::default()), ["patient"]);
 }
 
@@ -70,7 +70,7 @@ fn a_time_is_required_and_in_the_years_that_databases_sort() {
 }
 
 #[test]
-fn an_update_requires_what_its_mask_names() {
+fn an_update_requires_only_the_fields_in_its_mask() {
     assert!(fields(&update(Patient::default(), None)).is_empty());
     assert!(fields(&update(Patient::default(), Some(&["phone_number"]))).is_empty());
     assert_eq!(fields(&update(Patient::default(), Some(&["first_name"]))), ["patient.first_name"]);
@@ -81,7 +81,7 @@ fn an_update_requires_what_its_mask_names() {
 }
 
 #[test]
-fn a_mask_names_only_what_can_change() {
+fn a_mask_may_name_only_fields_that_can_change() {
     for path in
         ["nonsense", "id", "owner_id", "user_id", "created_at", "etag", "patient.first_name", ""]
     {
@@ -109,7 +109,7 @@ fn lists_are_bounded_and_their_items_checked() {
 }
 
 #[test]
-fn of_two_fields_one_must_be_given_and_everything_else_is_said_with_it() {
+fn exactly_one_of_two_fields_is_required_and_other_violations_are_reported_too() {
     let login = |email: &str, username: &str, password: &str| LoginRequest {
         email: email.into(),
         username: username.into(),
@@ -124,14 +124,14 @@ fn of_two_fields_one_must_be_given_and_everything_else_is_said_with_it() {
 }
 
 #[test]
-fn a_list_that_may_not_repeat_says_so() {
+fn duplicates_in_a_unique_list_are_reported() {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
     let request = BatchGetPatientsRequest { ids: vec![id; 2], ..Default::default() };
     assert_eq!(fields(&request), ["ids"]);
 }
 
 #[test]
-fn the_items_of_a_list_that_is_too_long_are_not_looked_at() {
+fn items_of_a_list_that_is_too_long_are_not_checked() {
     let ids = vec!["nonsense".to_owned(); 501];
     assert_eq!(fields(&BatchGetPatientsRequest { ids, ..Default::default() }), ["ids"]);
     let roles = vec![99; 5];
@@ -139,7 +139,7 @@ fn the_items_of_a_list_that_is_too_long_are_not_looked_at() {
 }
 
 #[test]
-fn a_path_of_the_clients_is_never_quoted() {
+fn a_violation_never_quotes_a_path_of_the_mask() {
     let path = "x".repeat(100_000);
     let mut violations = Violations::default();
     update(Patient::default(), Some(&[&path])).check(Presence::Create, &mut violations);

@@ -1,16 +1,20 @@
 //! Converts JSON bytes directly to protobuf bytes. Reports as many errors as possible at once, each
 //! with the path of its field and never with its value.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use clinic_proto::validation::Violation;
 use prost::Message as _;
 use prost_types::Timestamp;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{
+    self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 
-use super::values::{Found, expected, mask, scalar, shortened};
+use super::values::{JsonScalar, expected, mask, scalar, shortened};
 use crate::schema::{Field, Form, Message, MessageId, Schema, Type};
-use crate::wire::{self, Scalar};
+use crate::wire::Value;
 
 /// Number of problems after which reading stops.
 pub(crate) const MAX_PROBLEMS: usize = 64;
@@ -20,7 +24,7 @@ pub(crate) struct Read {
     /// The encoded message, without the values that have a problem.
     pub(crate) wire: Vec<u8>,
     /// Indexes of the fields in the outermost object.
-    pub(crate) given: Vec<usize>,
+    pub(crate) present: Vec<usize>,
     pub(crate) problems: Vec<Violation>,
 }
 
@@ -34,20 +38,25 @@ pub(crate) fn message(schema: &Schema, id: MessageId, json: &[u8]) -> Result<Rea
         wire: Vec::with_capacity(json.len()),
         path: String::new(),
         problems: Vec::new(),
-        given: Vec::new(),
-        is_object: true,
+        present: Vec::new(),
     };
     let mut source = serde_json::Deserializer::from_slice(json);
-    let outcome = Outermost(&mut reader, id).deserialize(&mut source).and_then(|()| source.end());
-    let body = |message: String| Err(vec![Violation::new("body", message)]);
-    match outcome {
-        _ if reader.problems.len() >= MAX_PROBLEMS => Err(reader.problems),
+    let body = Body(&mut reader, schema.message(id));
+    let (is_object, outcome) = match source.deserialize_any(body) {
+        // Valid JSON of another type.
+        Err(error) if error.is_data() => (false, source.end()),
+        outcome => (true, outcome.and_then(|()| source.end())),
+    };
+    let Reader { wire, present, problems, .. } = reader;
+    let message = match outcome {
+        _ if problems.len() >= MAX_PROBLEMS => return Err(problems),
+        Ok(()) if is_object => return Ok(Read { wire, present, problems }),
+        Ok(()) => "must be a JSON object".to_owned(),
         Err(error) => {
-            body(format!("is not valid JSON at line {}, column {}", error.line(), error.column()))
+            format!("is not valid JSON at line {}, column {}", error.line(), error.column())
         }
-        Ok(()) if !reader.is_object => body("must be a JSON object".into()),
-        Ok(()) => Ok(Read { wire: reader.wire, given: reader.given, problems: reader.problems }),
-    }
+    };
+    Err(vec![Violation::new("body", message)])
 }
 
 struct Reader<'s> {
@@ -56,19 +65,13 @@ struct Reader<'s> {
     /// Path of the current field from the outermost object.
     path: String,
     problems: Vec<Violation>,
-    given: Vec<usize>,
-    /// Whether the body is an object.
-    is_object: bool,
+    present: Vec<usize>,
 }
 
 impl<'s> Reader<'s> {
-    /// Records a problem; fails at [`MAX_PROBLEMS`].
-    fn problem<E: de::Error>(
-        &mut self,
-        field: String,
-        message: impl Into<String>,
-    ) -> Result<(), E> {
-        self.problems.push(Violation::new(field, message));
+    /// Records a problem of the current field; fails at [`MAX_PROBLEMS`].
+    fn problem<E: de::Error>(&mut self, message: impl Into<String>) -> Result<(), E> {
+        self.problems.push(Violation::new(self.path.as_str(), message));
         match self.problems.len() {
             ..MAX_PROBLEMS => Ok(()),
             _ => Err(E::custom("too many problems")),
@@ -80,9 +83,9 @@ impl<'s> Reader<'s> {
             if list { "must be a list".to_owned() } else { expected(self.schema, field.kind) };
         if field.kind == Type::Text {
             // A placeholder: rules of other fields may depend on whether this one is given.
-            Scalar::Text("?").write(field.number, &mut self.wire);
+            Value::Bytes(b"?").write(field.number, &mut self.wire);
         }
-        self.problem(self.path.clone(), message)
+        self.problem(message)
     }
 
     /// Calls `run` with `name` appended to the path.
@@ -106,14 +109,17 @@ impl<'s> Reader<'s> {
         let outermost = self.path.is_empty();
         // For each field, whether it has a value; `None` if it is absent.
         let mut seen: Vec<Option<bool>> = vec![None; message.fields.len()];
-        while let Some(place) = object.next_key_seed(Key(self, message))? {
-            let known = place.and_then(|at| Some((at, message.fields.get(at)?)));
+        while let Some(Key(name)) = object.next_key()? {
+            let known = message.named(&name);
+            if known.is_none() {
+                self.within(&shortened(&name), |reader| reader.problem("is not a known field"))?;
+            }
             let Some((place, field)) = known.filter(|(_, field)| !field.output_only) else {
                 object.next_value::<IgnoredAny>()?;
                 continue;
             };
             if outermost {
-                self.given.push(place);
+                self.present.push(place);
             }
             let twice = seen.get(place).is_some_and(Option::is_some);
             let other = field.oneof.and_then(|oneof| {
@@ -121,13 +127,13 @@ impl<'s> Reader<'s> {
                 seen.find(|(other, seen)| **seen == Some(true) && other.oneof == Some(oneof))
             });
             let value = self.within(&field.name, |reader| {
-                let value = object.next_value_seed(Slot { reader, field, item: false })?;
+                let value = object.next_value_seed(Slot { reader, field, list: field.repeated })?;
                 if twice {
-                    reader.problem(reader.path.clone(), "is given twice")?;
+                    reader.problem("is given twice")?;
                 } else if let (Some((other, _)), true) = (other, value) {
                     // Protobuf would silently keep the last one.
                     let message = format!("must be empty when `{}` is given", other.name);
-                    reader.problem(reader.path.clone(), message)?;
+                    reader.problem(message)?;
                 }
                 Ok(value)
             })?;
@@ -139,119 +145,48 @@ impl<'s> Reader<'s> {
     }
 
     /// Writes a scalar to a field.
-    fn scalar<E: de::Error>(&mut self, field: &Field, found: Found<'_>) -> Result<(), E> {
-        if let (Type::Message(id), Found::Text(text)) = (field.kind, found) {
-            let message = match self.schema.message(id).form {
-                Form::Object => None,
-                Form::Timestamp => text.parse().ok().map(|time: Timestamp| time.encode_to_vec()),
-                Form::FieldMask => Some(mask(text).encode_to_vec()),
-            };
-            return match message {
-                Some(message) => {
-                    wire::bytes(field.number, &message, &mut self.wire);
-                    Ok(())
-                }
-                None => self.wrong_type(field, false),
-            };
-        }
-        match scalar(self.schema, field.kind, found) {
-            Some(value) => {
-                value.write(field.number, &mut self.wire);
-                Ok(())
+    fn scalar<E: de::Error>(&mut self, field: &Field, json: JsonScalar<'_>) -> Result<(), E> {
+        let message;
+        let value = match (field.kind, json) {
+            (Type::Message(id), JsonScalar::Text(text)) => {
+                message = match self.schema.message(id).form {
+                    Form::Object => None,
+                    Form::Timestamp => text.parse().ok().map(|t: Timestamp| t.encode_to_vec()),
+                    Form::FieldMask => Some(mask(text).encode_to_vec()),
+                };
+                message.as_deref().map(Value::Bytes)
             }
-            None => self.wrong_type(field, false),
+            (kind, json) => scalar(self.schema, kind, json),
+        };
+        match value {
+            Some(value) => value.write(field.number, &mut self.wire),
+            None => self.wrong_type(field, false)?,
         }
-    }
-}
-
-/// The visitor of the whole body.
-struct Outermost<'r, 's>(&'r mut Reader<'s>, MessageId);
-
-impl<'de> DeserializeSeed<'de> for Outermost<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
-        source.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Outermost<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
-        let message = self.0.schema.message(self.1);
-        self.0.object(message, object)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        self.refuse()
-    }
-
-    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
-        self.refuse()
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        self.refuse()
-    }
-}
-
-impl Outermost<'_, '_> {
-    #[expect(clippy::unnecessary_wraps, reason = "the return type of every visit method")]
-    fn refuse<E: de::Error>(self) -> Result<(), E> {
-        self.0.is_object = false;
         Ok(())
     }
 }
 
-/// The visitor of a field name. Returns the field's index, or `None` for an unknown name.
-struct Key<'r, 's>(&'r mut Reader<'s>, &'s Message);
+/// A field name. Borrows from the body unless it has escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
-    type Value = Option<usize>;
+/// The visitor of the whole body. Fails with a data error if it is valid JSON, but no object.
+struct Body<'r, 's>(&'r mut Reader<'s>, &'s Message);
 
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
-        source.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key<'_, '_> {
-    type Value = Option<usize>;
+impl<'de> Visitor<'de> for Body<'_, '_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
+        f.write_str("an object")
     }
 
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        let Self(reader, message) = self;
-        if let Some((place, _)) = message.named(name) {
-            return Ok(Some(place));
-        }
-        reader.within(&shortened(name), |reader| {
-            reader.problem(reader.path.clone(), "is not a known field")
-        })?;
-        Ok(None)
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
+        self.0.object(self.1, object)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Err(de::Error::invalid_type(Unexpected::Seq, &self))
     }
 }
 
@@ -259,15 +194,15 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
 struct Slot<'r, 's> {
     reader: &'r mut Reader<'s>,
     field: &'s Field,
-    /// Whether this is an item of a list, not the list.
-    item: bool,
+    /// Whether the value must be a list.
+    list: bool,
 }
 
 impl Slot<'_, '_> {
-    fn scalar<E: de::Error>(self, found: Found<'_>) -> Result<bool, E> {
-        match self.field.repeated && !self.item {
+    fn scalar<E: de::Error>(self, json: JsonScalar<'_>) -> Result<bool, E> {
+        match self.list {
             true => self.reader.wrong_type(self.field, true)?,
-            false => self.reader.scalar(self.field, found)?,
+            false => self.reader.scalar(self.field, json)?,
         }
         Ok(true)
     }
@@ -290,35 +225,36 @@ impl<'de> Visitor<'de> for Slot<'_, '_> {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<bool, E> {
-        if self.item {
+        // An item of a list cannot be null.
+        if self.field.repeated && !self.list {
             self.reader.wrong_type(self.field, false)?;
         }
         Ok(false)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
-        self.scalar(Found::Text(text))
+        self.scalar(JsonScalar::Text(text))
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
-        self.scalar(Found::Bool(value))
+        self.scalar(JsonScalar::Bool(value))
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<bool, E> {
-        self.scalar(Found::Int(number))
+        self.scalar(JsonScalar::Int(number))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<bool, E> {
-        self.scalar(i64::try_from(number).map_or(Found::Real(f64::MAX), Found::Int))
+        self.scalar(i64::try_from(number).map_or(JsonScalar::Real(f64::MAX), JsonScalar::Int))
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<bool, E> {
-        self.scalar(Found::Real(number))
+        self.scalar(JsonScalar::Real(number))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
-        let Self { reader, field, item } = self;
-        if !field.repeated || item {
+        let Self { reader, field, list: expected } = self;
+        if !expected {
             while list.next_element::<IgnoredAny>()?.is_some() {}
             reader.wrong_type(field, false)?;
             return Ok(true);
@@ -326,7 +262,7 @@ impl<'de> Visitor<'de> for Slot<'_, '_> {
         let outer = reader.path.len();
         for index in 0_usize.. {
             let _ = write!(reader.path, "[{index}]");
-            let more = list.next_element_seed(Slot { reader, field, item: true });
+            let more = list.next_element_seed(Slot { reader, field, list: false });
             reader.path.truncate(outer);
             if more?.is_none() {
                 break;
@@ -336,21 +272,20 @@ impl<'de> Visitor<'de> for Slot<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
-        let Self { reader, field, item } = self;
-        let schema = reader.schema;
-        if let (Type::Message(id), true) = (field.kind, field.repeated == item) {
-            let message = schema.message(id);
+        let Self { reader, field, list } = self;
+        if let (Type::Message(id), false) = (field.kind, list) {
+            let message = reader.schema.message(id);
             if message.form == Form::Object {
                 // Encoded separately, because its length precedes it.
                 let outer = std::mem::take(&mut reader.wire);
                 let outcome = reader.object(message, object);
                 let inner = std::mem::replace(&mut reader.wire, outer);
-                wire::bytes(field.number, &inner, &mut reader.wire);
+                Value::Bytes(&inner).write(field.number, &mut reader.wire);
                 return outcome.map(|()| true);
             }
         }
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        reader.wrong_type(field, field.repeated && !item)?;
+        reader.wrong_type(field, list)?;
         Ok(true)
     }
 }

@@ -7,7 +7,7 @@ use prost_reflect::{
 };
 
 use super::{read, write};
-use crate::schema::{MessageId, Schema, pool};
+use crate::schema::{MessageId, Schema};
 
 /// A random number generator with the same sequence in every run (xorshift64*).
 struct Random(u64);
@@ -102,7 +102,7 @@ impl Random {
 
 /// Returns the request and response messages of all RPCs with a path.
 fn messages() -> (Schema, Vec<(MessageDescriptor, MessageId)>) {
-    let pool: DescriptorPool = pool(clinic_proto::FILE_DESCRIPTOR_SET).unwrap();
+    let pool = DescriptorPool::decode(clinic_proto::FILE_DESCRIPTOR_SET).unwrap();
     let (mut schema, mut messages) = (Schema::default(), Vec::new());
     for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
         if clinic_contract::paths(&method).unwrap().is_some() {

@@ -3,14 +3,14 @@
 use prost_types::FieldMask;
 
 use crate::schema::{Form, Schema, Type};
-use crate::wire::Scalar;
+use crate::wire::Value;
 
 /// Characters of an unknown name that an error quotes.
 const MAX_NAME: usize = 64;
 
 /// A JSON scalar.
 #[derive(Clone, Copy)]
-pub(crate) enum Found<'a> {
+pub(crate) enum JsonScalar<'a> {
     Text(&'a str),
     Bool(bool),
     Int(i64),
@@ -18,37 +18,39 @@ pub(crate) enum Found<'a> {
 }
 
 /// Converts a JSON scalar to protobuf, if it is a valid value of this type.
-pub(crate) fn scalar<'a>(schema: &Schema, kind: Type, found: Found<'a>) -> Option<Scalar<'a>> {
-    Some(match (kind, found) {
-        (Type::Text, Found::Text(text)) => Scalar::Text(text),
-        (Type::Bool, Found::Bool(value)) => Scalar::Number(u64::from(value)),
-        (Type::Int32, found) => i64::from(i32::try_from(whole(found)?).ok()?).into(),
-        (Type::Int64, found) => whole(found)?.into(),
-        (Type::Enum(id), Found::Text(name)) => i64::from(schema.values(id).number(name)?).into(),
-        (Type::Enum(_), Found::Int(number)) => i64::from(i32::try_from(number).ok()?).into(),
+pub(crate) fn scalar<'a>(schema: &Schema, kind: Type, value: JsonScalar<'a>) -> Option<Value<'a>> {
+    Some(match (kind, value) {
+        (Type::Text, JsonScalar::Text(text)) => Value::Bytes(text.as_bytes()),
+        (Type::Bool, JsonScalar::Bool(value)) => Value::Number(u64::from(value)),
+        (Type::Int32, value) => i64::from(i32::try_from(whole(value)?).ok()?).into(),
+        (Type::Int64, value) => whole(value)?.into(),
+        (Type::Enum(id), JsonScalar::Text(name)) => {
+            i64::from(schema.values(id).number(name)?).into()
+        }
+        (Type::Enum(_), JsonScalar::Int(number)) => i64::from(i32::try_from(number).ok()?).into(),
         _ => return None,
     })
 }
 
 /// Parses a value from the path, the query or the contract.
-pub(crate) fn from_text<'a>(schema: &Schema, kind: Type, text: &'a str) -> Option<Scalar<'a>> {
-    let found = match kind {
+pub(crate) fn from_text<'a>(schema: &Schema, kind: Type, text: &'a str) -> Option<Value<'a>> {
+    let value = match kind {
         // Also accepts `True` and `False`, as Python writes them.
-        Type::Bool if text.eq_ignore_ascii_case("true") || text == "1" => Found::Bool(true),
-        Type::Bool if text.eq_ignore_ascii_case("false") || text == "0" => Found::Bool(false),
-        _ => Found::Text(text),
+        Type::Bool if text.eq_ignore_ascii_case("true") || text == "1" => JsonScalar::Bool(true),
+        Type::Bool if text.eq_ignore_ascii_case("false") || text == "0" => JsonScalar::Bool(false),
+        _ => JsonScalar::Text(text),
     };
-    scalar(schema, kind, found)
+    scalar(schema, kind, value)
 }
 
 /// Returns an integer. The proto3 JSON mapping also accepts `1.0` and `"1"`.
-fn whole(found: Found<'_>) -> Option<i64> {
-    match found {
-        Found::Int(number) => Some(number),
-        Found::Text(text) => text.parse().ok(),
+fn whole(value: JsonScalar<'_>) -> Option<i64> {
+    match value {
+        JsonScalar::Int(number) => Some(number),
+        JsonScalar::Text(text) => text.parse().ok(),
         // Larger doubles cannot represent every integer.
         #[expect(clippy::cast_possible_truncation, reason = "an integer that is small enough")]
-        Found::Real(real) if real.fract() == 0.0 && real.abs() < 9e15 => Some(real as i64),
+        JsonScalar::Real(real) if real.fract() == 0.0 && real.abs() < 9e15 => Some(real as i64),
         _ => None,
     }
 }

@@ -5,8 +5,8 @@ use prost::Message as _;
 use prost_types::{FieldMask, Timestamp};
 use serde::Serialize;
 
-use crate::schema::{EnumId, Field, Form, MessageId, Schema, Type};
-use crate::wire::{Damaged, Fields, Value};
+use crate::schema::{Field, Form, MessageId, Schema, Type};
+use crate::wire::{Fields, MalformedResponse, Value};
 
 /// Writes a message.
 pub(crate) fn message(
@@ -14,16 +14,16 @@ pub(crate) fn message(
     id: MessageId,
     wire: &[u8],
     out: &mut Vec<u8>,
-) -> Result<(), Damaged> {
+) -> Result<(), MalformedResponse> {
     let message = schema.message(id);
     match message.form {
         Form::Object => {}
         Form::Timestamp => {
-            let time = Timestamp::decode(wire).map_err(|_| Damaged)?;
+            let time = Timestamp::decode(wire).map_err(|_| MalformedResponse)?;
             return value(&time.to_string(), out);
         }
         Form::FieldMask => {
-            let mask = FieldMask::decode(wire).map_err(|_| Damaged)?;
+            let mask = FieldMask::decode(wire).map_err(|_| MalformedResponse)?;
             return value(&mask.paths.join(","), out);
         }
     }
@@ -38,10 +38,10 @@ pub(crate) fn message(
         let (Some(slot), Some(field)) = (last.get_mut(place), message.fields.get(place)) else {
             continue;
         };
-        match (field.repeated, &slot) {
-            (true, None) => *slot = Some(Value::Bytes(here)),
-            (true, Some(_)) => {}
-            (false, _) => *slot = Some(value),
+        if !field.repeated {
+            *slot = Some(value);
+        } else if slot.is_none() {
+            *slot = Some(Value::Bytes(here));
         }
     }
     out.push(b'{');
@@ -55,7 +55,8 @@ pub(crate) fn message(
         }
         out.extend_from_slice(field.key.as_bytes());
         match (field.repeated, value) {
-            (true, from) => list(schema, field, from, out)?,
+            (true, Some(Value::Bytes(from))) => list(schema, field, from, out)?,
+            (true, _) => out.extend_from_slice(b"[]"),
             (false, Some(value)) => one(schema, field.kind, value, out)?,
             (false, None) => one(schema, field.kind, Value::Number(0), out)?,
         }
@@ -64,27 +65,23 @@ pub(crate) fn message(
     Ok(())
 }
 
-/// Writes a list. Other fields may lie between its items in `from`.
+/// Writes a list. In `from`, other fields may lie between the items.
 fn list(
     schema: &Schema,
     field: &Field,
-    from: Option<Value<'_>>,
+    from: &[u8],
     out: &mut Vec<u8>,
-) -> Result<(), Damaged> {
+) -> Result<(), MalformedResponse> {
     out.push(b'[');
     let empty = out.len();
-    let Some(Value::Bytes(wire)) = from else {
-        out.push(b']');
-        return Ok(());
-    };
     let item = |value: Value<'_>, out: &mut Vec<u8>| {
         if out.len() > empty {
             out.push(b',');
         }
         one(schema, field.kind, value, out)
     };
-    for found in Fields(wire) {
-        match found? {
+    for item_or_other in Fields(from) {
+        match item_or_other? {
             (number, _) if number != field.number => {}
             // Numbers are packed.
             (_, Value::Bytes(packed)) if !matches!(field.kind, Type::Text | Type::Message(_)) => {
@@ -100,25 +97,26 @@ fn list(
     Ok(())
 }
 
-fn one(schema: &Schema, kind: Type, found: Value<'_>, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    match (kind, found) {
+fn one(
+    schema: &Schema,
+    kind: Type,
+    wire: Value<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), MalformedResponse> {
+    match (kind, wire) {
         (Type::Text, Value::Bytes(bytes)) => {
-            value(std::str::from_utf8(bytes).map_err(|_| Damaged)?, out)
+            value(std::str::from_utf8(bytes).map_err(|_| MalformedResponse)?, out)
         }
         (Type::Message(id), Value::Bytes(bytes)) => message(schema, id, bytes, out),
         (Type::Bool, Value::Number(number)) => value(&(number != 0), out),
         (Type::Int32, Value::Number(number)) => value(&int32(number), out),
         (Type::Int64, Value::Number(number)) => value(&number.cast_signed(), out),
-        (Type::Enum(id), Value::Number(number)) => named(schema, id, int32(number), out),
-        _ => Err(Damaged),
-    }
-}
-
-/// Writes the name of an enum value, or its number if the contract does not define it.
-fn named(schema: &Schema, id: EnumId, number: i32, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    match schema.values(id).name(number) {
-        Some(name) => value(name, out),
-        None => value(&number, out),
+        (Type::Enum(id), Value::Number(number)) => match schema.values(id).name(int32(number)) {
+            Some(name) => value(name, out),
+            // The contract does not define the number.
+            None => value(&int32(number), out),
+        },
+        _ => Err(MalformedResponse),
     }
 }
 
@@ -128,6 +126,6 @@ fn int32(number: u64) -> i32 {
     number.cast_signed() as i32
 }
 
-fn value<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    serde_json::to_writer(out, value).map_err(|_| Damaged)
+fn value<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), MalformedResponse> {
+    serde_json::to_writer(out, value).map_err(|_| MalformedResponse)
 }

@@ -2,74 +2,51 @@
 
 use serde_json::{Value, json};
 
-use super::{Object, put};
+use super::{Object, non_null, reference};
 
-/// An error response.
-#[derive(Clone, Copy)]
-pub(crate) struct Failure {
-    pub(crate) code: u16,
-    name: &'static str,
-    about: &'static str,
-    header: Option<&'static str>,
-}
-
-const fn failure(code: u16, name: &'static str, about: &'static str) -> Failure {
-    Failure { code, name, about, header: None }
-}
-
-const fn with(header: &'static str, failure: Failure) -> Failure {
-    Failure { header: Some(header), ..failure }
-}
-
-pub(crate) const FAILURES: [Failure; 15] = [
-    failure(400, "Invalid", "The request is invalid. `details` names every bad field."),
-    with(
-        "WWW-Authenticate",
-        failure(401, "Unauthenticated", "A missing or invalid token, or wrong credentials."),
-    ),
-    failure(403, "Forbidden", "Your roles do not allow this call."),
-    failure(404, "NotFound", "The resource does not exist, or you may not see it."),
-    failure(408, "RequestTimeout", "The body did not arrive in time."),
-    failure(409, "Conflict", "A unique value is taken, or another change came first."),
-    failure(
-        412,
-        "PreconditionFailed",
-        "The resource has changed since you read its etag: read it again.",
-    ),
-    failure(413, "TooLarge", "The body is larger than the limit."),
-    failure(414, "UriTooLong", "The path and the query are longer than the limit."),
-    failure(415, "UnsupportedMediaType", "The body is not `application/json`."),
-    with("Retry-After", failure(429, "TooManyRequests", "Too many calls: try again later.")),
-    failure(431, "HeadersTooLarge", "The headers are larger than the limit."),
-    failure(500, "Internal", "A server error: find it in the log by `X-Request-Id`."),
-    with("Retry-After", failure(503, "Unavailable", "A service is unavailable: try again later.")),
-    failure(504, "DeadlineExceeded", "The call did not finish in time."),
+/// The error responses: HTTP status, name of the component, and description.
+pub(crate) const FAILURES: [(u16, &str, &str); 15] = [
+    (400, "Invalid", "The request is invalid. `details` names every bad field."),
+    (401, "Unauthenticated", "A missing or invalid token, or wrong credentials."),
+    (403, "Forbidden", "Your roles do not allow this call."),
+    (404, "NotFound", "The resource does not exist, or you may not see it."),
+    (408, "RequestTimeout", "The body did not arrive in time."),
+    (409, "Conflict", "A unique value is taken, or another change came first."),
+    (412, "PreconditionFailed", "The resource has changed since you read its etag: read it again."),
+    (413, "TooLarge", "The body is larger than the limit."),
+    (414, "UriTooLong", "The path and the query are longer than the limit."),
+    (415, "UnsupportedMediaType", "The body is not `application/json`."),
+    (429, "TooManyRequests", "Too many calls: try again later."),
+    (431, "HeadersTooLarge", "The headers are larger than the limit."),
+    (500, "Internal", "A server error: find it in the log by `X-Request-Id`."),
+    (503, "Unavailable", "A service is unavailable: try again later."),
+    (504, "DeadlineExceeded", "The call did not finish in time."),
 ];
 
-impl Failure {
-    pub(crate) fn reference(&self) -> Value {
-        json!({ "$ref": format!("#/components/responses/{}", self.name) })
-    }
-}
-
-/// Returns a reference to the component of a header.
+/// Returns a header with a reference to its component.
 pub(crate) fn header(name: &str) -> (String, Value) {
-    (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
+    (name.to_owned(), reference("headers", name).into())
 }
 
 pub(crate) fn responses() -> Object {
-    let one = |failure: &Failure| {
-        let mut response = json!({ "description": failure.about });
+    let response = |(code, name, description): (u16, &str, &str)| {
+        let header_of_code = match code {
+            401 => Some("WWW-Authenticate"),
+            429 | 503 => Some("Retry-After"),
+            _ => None,
+        };
+        let headers = header_of_code.into_iter().chain(["X-Request-Id"]).map(header);
+        let content = json!({ "application/json": { "schema": reference("schemas", "Status") } });
         // A URI that is too long is refused before a call begins, with nothing but the status.
-        if failure.code != 414 {
-            let headers = failure.header.into_iter().chain(["X-Request-Id"]);
-            put(&mut response, "headers", headers.map(header).collect::<Object>().into());
-            let status = json!({ "schema": { "$ref": "#/components/schemas/Status" } });
-            put(&mut response, "content", json!({ "application/json": status }));
-        }
-        (failure.name.to_owned(), response)
+        let is_call = code != 414;
+        let response = non_null(json!({
+            "description": description,
+            "headers": is_call.then(|| headers.collect::<Object>()),
+            "content": is_call.then_some(content),
+        }));
+        (name.to_owned(), response.into())
     };
-    FAILURES.iter().map(one).collect()
+    FAILURES.into_iter().map(response).collect()
 }
 
 pub(crate) fn headers() -> Value {
@@ -77,32 +54,30 @@ pub(crate) fn headers() -> Value {
         let schema = json!({ "type": "string" });
         json!({ "description": about, "required": true, "schema": schema })
     };
-    let may = |about: &str, schema: Value| json!({ "description": about, "schema": schema });
     json!({
         "X-Request-Id": text("Identifies the call in the log. Repeats that of the request."),
-        "ETag": may(
-            "Changes with every change of the resource. Send it in `If-Match`.",
-            json!({ "type": "string", "examples": ["\"7\""] }),
-        ),
-        "Link": may(
-            "URL of the next page, as `<…>; rel=\"next\"`; absent on the last page.",
-            json!({ "type": "string" }),
-        ),
+        "ETag": {
+            "description": "Changes with every change of the resource. Send it in `If-Match`.",
+            "schema": { "type": "string", "examples": ["\"7\""] },
+        },
+        "Link": {
+            "description": "URL of the next page, as `<…>; rel=\"next\"`; absent on the last page.",
+            "schema": { "type": "string" },
+        },
         "Location": text("URL of the created resource."),
-        "Retry-After": may(
-            "Seconds to wait.",
-            json!({ "type": "integer", "minimum": 1 }),
-        ),
+        "Retry-After": {
+            "description": "Seconds to wait.",
+            "schema": { "type": "integer", "minimum": 1 },
+        },
         "WWW-Authenticate": text("`Bearer`, with the reason why a token was refused."),
     })
 }
 
 /// Returns the schemas of `google.rpc.Status` and its details.
-pub(crate) fn schemas() -> Value {
+pub(crate) fn schemas() -> Object {
     let of_type = |name: &str| json!({ "const": format!("type.googleapis.com/google.rpc.{name}") });
-    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    let details = ["ErrorInfo", "BadRequest", "RetryInfo"].map(reference);
-    json!({
+    let details = ["ErrorInfo", "BadRequest", "RetryInfo"].map(|name| reference("schemas", name));
+    non_null(json!({
         "Status": {
             "type": "object",
             "description": "An error.",
@@ -114,12 +89,7 @@ pub(crate) fn schemas() -> Value {
                     "examples": [3],
                 },
                 "message": { "type": "string", "description": "What is wrong, for people." },
-                "details": {
-                    "type": "array",
-                    "items": {
-                        "anyOf": details,
-                    },
-                },
+                "details": { "type": "array", "items": { "anyOf": details } },
             },
         },
         "ErrorInfo": {
@@ -168,5 +138,5 @@ pub(crate) fn schemas() -> Value {
                 "retry_delay": { "type": "string", "examples": ["1s"] },
             },
         },
-    })
+    }))
 }

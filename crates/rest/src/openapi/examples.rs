@@ -23,31 +23,29 @@ pub(crate) fn body(
     without: &[String],
     fixed: &[&str],
 ) -> Result<Object> {
-    let said = clinic_contract::message(message)?;
+    let options = clinic_contract::message(message)?;
     let mut body = Object::new();
-    for (field, said_of) in message.fields().zip(&said.fields) {
+    for (field, field_options) in message.fields().zip(&options.fields) {
         let name = field.name();
-        let spare = said
-            .choices
-            .iter()
-            .any(|choice| choice.fields.iter().skip(1).any(|other| other == name));
-        let other = said_of.oneof.is_some() && !is_named(name, fixed);
-        if without.iter().any(|other| other == name) || spare || other || !is_given(said_of, to) {
+        let mut alternatives =
+            options.choices.iter().flat_map(|choice| choice.fields.iter().skip(1));
+        let alternative = alternatives.any(|other| other == name);
+        let other = field_options.oneof.is_some() && !is_named(name, fixed);
+        if without.iter().any(|other| other == name)
+            || alternative
+            || other
+            || !is_given(field_options, to)
+        {
             continue;
         }
-        match field.kind() {
-            Kind::Message(inner) => {
-                body.insert(name.to_owned(), self::body(&inner, Use::Create, &[], &[])?.into());
-            }
-            _ => match example(&field) {
-                Some(value) => {
-                    body.insert(name.to_owned(), value);
-                }
-                None if said_of.required => {
-                    return Err(format!("{}: there is no example", field.full_name()).into());
-                }
-                None => {}
-            },
+        let value = match field.kind() {
+            Kind::Message(inner) => Some(self::body(&inner, Use::Create, &[], &[])?.into()),
+            _ => example(&field),
+        };
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value);
+        } else if field_options.required {
+            return Err(format!("{}: there is no example", field.full_name()).into());
         }
     }
     // A single field shows that PATCH leaves the others unchanged.
@@ -58,9 +56,9 @@ pub(crate) fn body(
 }
 
 /// Returns whether the example sets the field.
-fn is_given(said: &Field, to: Use) -> bool {
-    let chosen = !said.immutable || (said.required && to == Use::Create);
-    !said.output_only && said.name != "etag" && chosen
+fn is_given(options: &Field, to: Use) -> bool {
+    let chosen = !options.immutable || (options.required && to == Use::Create);
+    !options.output_only && options.name != "etag" && chosen
 }
 
 /// Returns whether a fixed value names a field: `ROLE_DOCTOR` names `doctor`.

@@ -12,13 +12,14 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
-use clinic_contract::{Path, Result};
+use clinic_contract::Result;
+use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
 use crate::binding::Binding;
-use crate::naming::{last_name, shown};
+use crate::naming::shown;
 use crate::routes::anonymous;
-use crate::schema::{Schema, pool};
+use crate::schema::Schema;
 use comments::comment;
 use operation::Operation;
 use schemas::Schemas;
@@ -29,7 +30,7 @@ type Object = Map<String, Value>;
 /// How a message is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Use {
-    Answer,
+    Response,
     Create,
     /// PUT: all mutable fields.
     Replace,
@@ -55,7 +56,7 @@ fields in the body. With `update_mask` in the query, both change the fields in t
 /// # Errors
 /// When the contract uses something that the document does not support.
 pub fn document(descriptors: &[u8]) -> Result<Value> {
-    let pool = pool(descriptors)?;
+    let pool = DescriptorPool::decode(descriptors)?;
     let (mut schema, mut schemas) = (Schema::default(), Schemas::default());
     let (mut tags, mut paths) = (Vec::new(), Object::new());
     let (mut templates, mut ids) = (HashMap::new(), HashSet::new());
@@ -65,20 +66,28 @@ pub fn document(descriptors: &[u8]) -> Result<Value> {
         for method in service.methods() {
             let Some(all) = clinic_contract::paths(&method)? else { continue };
             described = true;
-            for (place, path) in all.all.iter().enumerate() {
+            for (index, path) in all.all.iter().enumerate() {
                 let binding = Binding::new(&mut schema, &method, &all, path)?;
                 // For OpenAPI, paths that differ only in parameter names are the same path.
-                let template =
-                    templates.entry(anonymous(&path.path)).or_insert_with(|| Template::new(path));
-                let operation =
-                    Operation { tag, method: &method, paths: &all, place, path, binding: &binding };
+                let template = templates.entry(anonymous(&path.path));
+                let template: &String = template.or_insert_with(|| shown(&path.path));
+                let operation = Operation {
+                    tag,
+                    method: &method,
+                    paths: &all,
+                    index,
+                    path,
+                    template,
+                    binding: &binding,
+                };
                 if !ids.insert(operation.id()) {
                     return Err(format!("duplicate operation {}", operation.id()).into());
                 }
-                let verb = binding.method.as_str().to_ascii_lowercase();
-                let described = operation.describe(&schema, &mut schemas, &template.names)?;
-                let item = paths.entry(&template.path).or_insert_with(|| json!({}));
-                put(item, &verb, described);
+                let described = operation.describe(&schema, &mut schemas)?;
+                let item = paths.entry(template).or_insert_with(|| json!({}));
+                if let Some(item) = item.as_object_mut() {
+                    item.insert(binding.method.as_str().to_ascii_lowercase(), described.into());
+                }
             }
         }
         if described {
@@ -86,7 +95,7 @@ pub fn document(descriptors: &[u8]) -> Result<Value> {
             tags.push(json!({ "name": tag, "description": about }));
         }
     }
-    schemas.put(errors::schemas());
+    schemas.all.extend(errors::schemas());
     Ok(json!({
         "openapi": "3.1.0",
         "info": {
@@ -100,7 +109,7 @@ pub fn document(descriptors: &[u8]) -> Result<Value> {
         "tags": tags,
         "paths": paths,
         "components": {
-            "schemas": schemas.into_object(),
+            "schemas": schemas.all,
             "responses": errors::responses(),
             "headers": errors::headers(),
             "securitySchemes": {
@@ -118,22 +127,14 @@ pub fn document(descriptors: &[u8]) -> Result<Value> {
 /// Name of the security scheme.
 const BEARER: &str = "bearerAuth";
 
-fn put(object: &mut Value, name: &str, value: Value) {
-    if let Some(object) = object.as_object_mut() {
-        object.insert(name.to_owned(), value);
-    }
+/// Returns the fields of an object except those that are null.
+fn non_null(object: Value) -> Object {
+    let Value::Object(mut fields) = object else { return Object::new() };
+    fields.retain(|_, value| !value.is_null());
+    fields
 }
 
-/// A path template in OpenAPI.
-struct Template {
-    path: String,
-    /// Names of the path parameters, in order.
-    names: Vec<String>,
-}
-
-impl Template {
-    fn new(path: &Path) -> Self {
-        let names = path.captures().map(|field| last_name(field).to_owned());
-        Self { path: shown(&path.path), names: names.collect() }
-    }
+/// Returns a reference to a component of the document.
+fn reference(kind: &str, name: &str) -> Object {
+    non_null(json!({ "$ref": format!("#/components/{kind}/{name}") }))
 }

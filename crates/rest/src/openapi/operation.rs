@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::comments::{comment, summary};
 use super::errors::{FAILURES, header};
-use super::schemas::{Schemas, describe};
-use super::{Object, Use, examples, put};
+use super::examples::{self, example};
+use super::schemas::Schemas;
+use super::{Object, Use, non_null, reference};
 use crate::binding::Binding;
 use crate::naming::last_name;
 use crate::schema::Schema;
@@ -21,8 +22,10 @@ pub(crate) struct Operation<'a> {
     pub(crate) method: &'a MethodDescriptor,
     pub(crate) paths: &'a Paths,
     /// Index in the RPC's paths.
-    pub(crate) place: usize,
+    pub(crate) index: usize,
     pub(crate) path: &'a Path,
+    /// The path with the parameter names that the document uses.
+    pub(crate) template: &'a str,
     pub(crate) binding: &'a Binding,
 }
 
@@ -35,8 +38,8 @@ impl Operation<'_> {
     /// Returns the RPC's name, with a unique suffix for each path except the first.
     pub(crate) fn id(&self) -> String {
         let mut id = self.method.name().to_owned();
-        let earlier = self.paths.all.iter().take(self.place);
-        if self.place > 0 && self.paths.all.first().is_some_and(|p| p.path != self.path.path) {
+        let earlier = self.paths.all.iter().take(self.index);
+        if self.index > 0 && self.paths.all.first().is_some_and(|p| p.path != self.path.path) {
             for word in self.path.path.split('/').filter(|word| !matches!(*word, "" | "api")) {
                 let field = word.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
                 let by = field.map(|field| format!("by_{}", last_name(field)));
@@ -51,16 +54,11 @@ impl Operation<'_> {
         id
     }
 
-    pub(crate) fn describe(
-        &self,
-        schema: &Schema,
-        schemas: &mut Schemas,
-        names: &[String],
-    ) -> Result<Value> {
-        let who = self.who()?;
+    pub(crate) fn describe(&self, schema: &Schema, schemas: &mut Schemas) -> Result<Object> {
+        let callers = self.callers()?;
         let about = comment(&self.method.parent_file(), self.method.path());
-        let roles = match &who {
-            Who::AnyOf(_) => format!("\n\nFor the roles {}.", self.roles(&who).join(", ")),
+        let roles = match &callers {
+            Who::AnyOf(_) => format!("\n\nFor the roles {}.", self.roles(&callers).join(", ")),
             Who::Public(_) => "\n\nFor everyone, with or without a token.".into(),
             Who::SignedIn(_) => "\n\nFor every signed-in user.".into(),
         };
@@ -70,38 +68,31 @@ impl Operation<'_> {
             .iter()
             .map(|fixed| format!("\n\nOn this path `{}` is `{}`.", fixed.field, fixed.value))
             .collect();
-        let mut operation = json!({
+        let parameters = self.parameters(schema, schemas)?;
+        Ok(non_null(json!({
             "operationId": self.id(),
             "tags": [self.tag],
             "summary": summary(&about),
             "description": about + &fixed + &roles,
-        });
-        if let Who::Public(_) = who {
-            put(&mut operation, "security", json!([]));
-        }
-        let parameters = self.parameters(schema, schemas, names)?;
-        if !parameters.is_empty() {
-            put(&mut operation, "parameters", parameters.into());
-        }
-        if let Some(body) = self.body(schemas)? {
-            put(&mut operation, "requestBody", body);
-        }
-        put(&mut operation, "responses", self.responses(schemas, &who)?.into());
-        Ok(operation)
+            "security": matches!(callers, Who::Public(_)).then(|| json!([])),
+            "parameters": (!parameters.is_empty()).then_some(parameters),
+            "requestBody": self.body(schemas)?,
+            "responses": self.responses(schemas, &callers)?,
+        })))
     }
 
-    /// Returns the method's access rule.
-    fn who(&self) -> Result<Who> {
+    /// Returns the callers that the method's access rule allows.
+    fn callers(&self) -> Result<Who> {
         let options = self.method.options();
         let rule = options.extensions().find(|(e, _)| e.full_name() == "clinic.access.v1.rule");
         let rule = rule.and_then(|(_, value)| value.as_message()?.transcode_to::<Rule>().ok());
-        let who = rule.and_then(|rule| rule.who);
-        who.ok_or_else(|| format!("{} has no access rule", self.method.full_name()).into())
+        let callers = rule.and_then(|rule| rule.who);
+        callers.ok_or_else(|| format!("{} has no access rule", self.method.full_name()).into())
     }
 
     /// Returns the roles that both the method and the path allow. Services do not sign in.
-    fn roles(&self, who: &Who) -> Vec<&'static str> {
-        let Who::AnyOf(roles) = who else { return Vec::new() };
+    fn roles(&self, callers: &Who) -> Vec<&'static str> {
+        let Who::AnyOf(roles) = callers else { return Vec::new() };
         let here = |role: &Role| {
             let only = &self.path.only;
             *role != Role::Service && (only.is_empty() || only.contains(&i32::from(*role)))
@@ -110,41 +101,39 @@ impl Operation<'_> {
         roles.roles().filter(here).map(name).collect()
     }
 
-    fn parameters(
-        &self,
-        schema: &Schema,
-        schemas: &mut Schemas,
-        names: &[String],
-    ) -> Result<Vec<Value>> {
+    fn parameters(&self, schema: &Schema, schemas: &mut Schemas) -> Result<Vec<Object>> {
         let mut parameters = Vec::new();
         let input = self.method.input();
+        let names = self.template.split('/');
+        let names = names.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
         for (field, name) in self.path.captures().zip(names) {
-            let (field, said) = find(&input, field)?;
-            parameters.push(parameter("path", name, &field, schemas.given(&field, &said, true)?));
+            let (field, options) = find(&input, field)?;
+            let schema = schemas.request_field(&field, &options, true)?;
+            parameters.push(parameter("path", name, &field, schema));
         }
-        let said = clinic_contract::message(&input)?;
-        for (field, said) in input.fields().zip(&said.fields) {
+        let options = clinic_contract::message(&input)?;
+        for (field, options) in input.fields().zip(&options.fields) {
             // The first two are headers. A mask would make bodies valid that the schema rejects.
-            let otherwise = matches!(field.name(), "etag" | "request_id" | "update_mask");
-            if otherwise || self.binding.in_query(schema, field.name()).is_none() {
+            let is_sent_otherwise = matches!(field.name(), "etag" | "request_id" | "update_mask");
+            if is_sent_otherwise || self.binding.in_query(schema, field.name()).is_none() {
                 continue;
             }
-            let schema = schemas.given(&field, said, said.required)?;
+            let schema = schemas.request_field(&field, options, options.required)?;
             let mut parameter = parameter("query", field.name(), &field, schema);
-            put(&mut parameter, "required", json!(said.required));
+            parameter.insert("required".into(), json!(options.required));
             parameters.push(parameter);
         }
         if self.binding.etag.is_some() {
-            parameters.push(json!({
+            parameters.push(non_null(json!({
                 "name": "If-Match",
                 "in": "header",
                 "description": "The etag from a response. Nothing changes if it is not current.",
                 "schema": { "type": "string", "pattern": ETAG },
-            }));
+            })));
         }
         if self.binding.request_id.is_some() {
-            let (field, said) = find(&input, "request_id")?;
-            let schema = schemas.given(&field, &said, true)?;
+            let (field, options) = find(&input, "request_id")?;
+            let schema = schemas.request_field(&field, &options, true)?;
             parameters.push(parameter("header", "Idempotency-Key", &field, schema));
         }
         Ok(parameters)
@@ -161,21 +150,19 @@ impl Operation<'_> {
         let (message, without, name) = match &self.path.body {
             Body::None => return Ok(None),
             Body::All => {
-                let here = self.place == 0 || self.path.fixed.is_empty();
+                let here = self.index == 0 || self.path.fixed.is_empty();
                 let last = self.path.path.rsplit('/').next().filter(|_| !here);
                 let name = format!("{}{}", input.name(), last.map(camel).unwrap_or_default());
                 (input, self.binding.of_path.as_slice(), name)
             }
-            Body::Field(name) => match find(&input, name)?.0.kind() {
-                Kind::Message(message) => {
-                    let name = format!("{}{to:?}", message.name());
-                    (message, [].as_slice(), name)
-                }
-                _ => return Err(format!("the body {name} is not a message").into()),
-            },
+            Body::Field(name) => {
+                let message = message_of(&input, name)?;
+                let name = format!("{}{to:?}", message.name());
+                (message, [].as_slice(), name)
+            }
         };
         let schema = schemas.message(&message, to, without, &name)?;
-        let required = schemas.asks_for_something(&schema);
+        let required = schemas.rejects_empty_object(&schema);
         let content = json!({
             "schema": schema,
             "example": examples::body(&message, to, without, &fixed)?,
@@ -187,7 +174,7 @@ impl Operation<'_> {
         Ok(Some(json!({ "required": required, "content": kinds })))
     }
 
-    fn responses(&self, schemas: &mut Schemas, who: &Who) -> Result<Object> {
+    fn responses(&self, schemas: &mut Schemas, callers: &Who) -> Result<Object> {
         let output = &self.binding.output;
         let (code, about) = match (&output.created, output.empty) {
             (Some(_), _) => ("201", "Created."),
@@ -201,37 +188,31 @@ impl Operation<'_> {
             ("Location", output.created.is_some()),
         ];
         headers.extend(has.into_iter().filter(|(_, has)| *has).map(|(name, _)| header(name)));
-        let mut success = json!({ "description": about, "headers": headers });
+        let mut success = non_null(json!({ "description": about, "headers": headers }));
         if !output.empty {
-            let schema = schemas.answer(&self.answered()?)?;
-            put(&mut success, "content", json!({ JSON: { "schema": schema } }));
+            let message = match &self.path.response_body {
+                None => self.method.output(),
+                Some(part) => message_of(&self.method.output(), part)?,
+            };
+            let content = json!({ JSON: { "schema": schemas.response(&message)? } });
+            success.insert("content".into(), content);
         }
-        let mut responses = Object::from_iter([(code.to_owned(), success)]);
-        for failure in FAILURES.iter().filter(|failure| self.can_fail(failure.code, who)) {
-            responses.insert(failure.code.to_string(), failure.reference());
+        let mut responses = Object::from_iter([(code.to_owned(), success.into())]);
+        for (code, name, _) in FAILURES.iter().filter(|(code, ..)| self.can_fail(*code, callers)) {
+            responses.insert(code.to_string(), reference("responses", name).into());
         }
         Ok(responses)
     }
 
-    /// Returns the message in the response body.
-    fn answered(&self) -> Result<MessageDescriptor> {
-        let output = self.method.output();
-        let Some(part) = &self.path.response_body else { return Ok(output) };
-        match find(&output, part)?.0.kind() {
-            Kind::Message(message) => Ok(message),
-            _ => Err(format!("the response_body {part} is not a message").into()),
-        }
-    }
-
-    fn can_fail(&self, code: u16, who: &Who) -> bool {
+    fn can_fail(&self, code: u16, callers: &Who) -> bool {
         match code {
             // The operator can close a public create (registration).
-            403 => match who {
+            403 => match callers {
                 Who::AnyOf(_) => true,
                 Who::Public(_) => self.paths.created.is_some(),
                 Who::SignedIn(_) => false,
             },
-            404 => names_something(&self.method.input()),
+            404 => names_a_resource(&self.method.input()),
             409 => self.binding.method != http::Method::GET,
             412 => self.binding.etag.is_some(),
             408 | 413 | 415 => self.binding.has_body(),
@@ -241,14 +222,14 @@ impl Operation<'_> {
 }
 
 /// Returns whether a request names a resource by its id.
-fn names_something(message: &MessageDescriptor) -> bool {
-    let Ok(said) = clinic_contract::message(message) else { return true };
-    message.fields().zip(said.fields).any(|(field, said)| {
-        let rules = said.rules.items.as_deref().unwrap_or(&said.rules);
+fn names_a_resource(message: &MessageDescriptor) -> bool {
+    let Ok(options) = clinic_contract::message(message) else { return true };
+    message.fields().zip(options.fields).any(|(field, options)| {
+        let rules = options.rules.items.as_deref().unwrap_or(&options.rules);
         let named = rules.formats.iter().any(|format| format == "uuid" || format == "id_or_me");
         let within = match field.kind() {
             Kind::Message(inner) if inner.full_name().starts_with("clinic.") => {
-                names_something(&inner)
+                names_a_resource(&inner)
             }
             _ => false,
         };
@@ -268,27 +249,33 @@ fn find(message: &MessageDescriptor, name: &str) -> Result<(FieldDescriptor, Fie
         (Some(rest), Kind::Message(inner)) => find(&inner, rest),
         (Some(_), _) => Err(missing().into()),
         (None, _) => {
-            let said = clinic_contract::message(message)?.fields;
-            let said = said.into_iter().find(|said| said.name == first).ok_or_else(missing)?;
-            Ok((field, said))
+            let options = clinic_contract::message(message)?.fields;
+            let options =
+                options.into_iter().find(|options| options.name == first).ok_or_else(missing)?;
+            Ok((field, options))
         }
     }
 }
 
-fn parameter(place: &str, name: &str, field: &FieldDescriptor, schema: Object) -> Value {
-    let mut about = Object::new();
-    describe(&mut about, field);
-    let mut schema = schema;
-    if let Some(examples) = about.remove("examples") {
-        schema.insert("examples".into(), examples);
+/// Returns the message type of a field.
+fn message_of(message: &MessageDescriptor, field: &str) -> Result<MessageDescriptor> {
+    match find(message, field)?.0.kind() {
+        Kind::Message(inner) => Ok(inner),
+        _ => Err(format!("{field} is not a message").into()),
     }
-    let mut parameter = json!({ "name": name, "in": place });
-    put(&mut parameter, "description", about.remove("description").unwrap_or_default());
-    if place == "path" {
-        put(&mut parameter, "required", json!(true));
+}
+
+fn parameter(place: &str, name: &str, field: &FieldDescriptor, mut schema: Object) -> Object {
+    if let Some(example) = example(field) {
+        schema.insert("examples".into(), json!([example]));
     }
-    put(&mut parameter, "schema", schema.into());
-    parameter
+    non_null(json!({
+        "name": name,
+        "in": place,
+        "description": comment(&field.parent_file(), field.path()),
+        "required": (place == "path").then_some(true),
+        "schema": schema,
+    }))
 }
 
 /// `register-doctor` → `RegisterDoctor`.

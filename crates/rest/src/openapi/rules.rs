@@ -1,23 +1,15 @@
 //! Converts field rules to JSON Schema.
 
-use std::borrow::Cow;
-
 use clinic_contract::{Result, Rules};
 use serde_json::{Value, json};
 
-use super::Object;
-
-/// A text format: its OpenAPI name, if it has one, and a pattern for the whole text.
-struct Format {
-    name: Option<&'static str>,
-    pattern: Cow<'static, str>,
-}
+use super::{Object, non_null};
 
 const UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 
-/// Returns the format that `clinic_proto::format` checks.
-fn format(name: &str) -> Result<Format> {
-    let (name, pattern) = match name {
+/// Returns the OpenAPI name, if there is one, and the pattern of a `clinic_proto::format`.
+fn format(name: &str) -> Result<(Option<&'static str>, &'static str)> {
+    Ok(match name {
         "uuid" => (Some("uuid"), UUID),
         "email" => (
             Some("email"),
@@ -38,58 +30,45 @@ fn format(name: &str) -> Result<Format> {
         "phone" => (None, r"(?=.*[0-9])[+]?[0-9 ().\-/x]{5,20}"),
         "username" => (None, "[A-Za-z0-9][A-Za-z0-9._-]{2,63}"),
         _ => return Err(format!("the format {name} has no JSON Schema pattern").into()),
-    };
-    Ok(Format { name, pattern: pattern.into() })
+    })
 }
 
 /// Returns the schema of a text field. With `filled`, it must have more than white space.
 pub(crate) fn text(rules: &Rules, filled: bool) -> Result<Object> {
-    let mut schema = Object::new();
-    let mut put = |name: &str, value: Value| schema.insert(name.to_owned(), value);
-    put("type", json!("string"));
     // Empty text is allowed and skips the rules.
     let or_empty = rules.ignore_empty && !filled;
-    match rules.min_len {
-        Some(min) if !or_empty => put("minLength", json!(min)),
-        None if filled => put("minLength", json!(1)),
-        _ => None,
-    };
-    if let Some(max) = rules.max_len {
-        put("maxLength", json!(max));
-    }
-    if !rules.one_of.is_empty() {
-        let empty = or_empty.then_some("");
-        put("enum", rules.one_of.iter().map(String::as_str).chain(empty).collect());
-    }
-    match rules.formats.as_slice() {
-        [] if filled && rules.one_of.is_empty() => {
-            put("pattern", json!(r"\S"));
-        }
-        [] => {}
+    let min_len = rules.min_len.or(filled.then_some(1)).filter(|_| !or_empty);
+    let values = rules.one_of.iter().map(String::as_str).chain(or_empty.then_some(""));
+    let (format, pattern) = match rules.formats.as_slice() {
+        [] if filled && rules.one_of.is_empty() => (None, Some(r"\S".to_owned())),
+        [] => (None, None),
         [name] => {
-            let Format { name, pattern } = format(name)?;
-            // Validators of a named format refuse empty text, so it is an alternative. Addresses
-            // that are not for signing in follow the HTML standard, which allows more than the RFC
-            // behind the name `email`.
-            let name = name.filter(|name| filled || *name != "email");
-            let either = or_empty && name.is_some();
-            let optional = if or_empty && !either { "?" } else { "" };
-            put("pattern", json!(format!("^(?:{pattern}){optional}$")));
-            if let Some(name) = name {
-                put("format", json!(name));
-            }
-            if either {
-                let either = json!([schema, { "const": "" }]);
-                return Ok(Object::from_iter([("anyOf".to_owned(), either)]));
-            }
+            let (format, pattern) = format(name)?;
+            // Addresses that are not for signing in follow the HTML standard, which allows more
+            // than the RFC behind the name `email`.
+            let format = format.filter(|format| filled || *format != "email");
+            let optional = if or_empty && format.is_none() { "?" } else { "" };
+            (format, Some(format!("^(?:{pattern}){optional}$")))
         }
         _ => return Err("text with two formats has no JSON Schema pattern".into()),
-    }
-    Ok(schema)
+    };
+    let schema = non_null(json!({
+        "type": "string",
+        "minLength": min_len,
+        "maxLength": rules.max_len,
+        "enum": (!rules.one_of.is_empty()).then(|| values.collect::<Vec<_>>()),
+        "pattern": pattern,
+        "format": format,
+    }));
+    Ok(match format {
+        // Validators of a named format refuse empty text, so it is an alternative.
+        Some(_) if or_empty => non_null(json!({ "anyOf": [schema, { "const": "" }] })),
+        _ => schema,
+    })
 }
 
 /// Returns the schema of text in a response, without the rules that apply to requests only.
-pub(crate) fn answered_text(rules: &Rules) -> Result<Object> {
+pub(crate) fn response_text(rules: &Rules) -> Result<Object> {
     let mut schema = text(rules, true)?;
     schema.retain(|name, value| match name.as_str() {
         "type" | "enum" => true,
@@ -102,32 +81,23 @@ pub(crate) fn answered_text(rules: &Rules) -> Result<Object> {
 
 /// Returns the schema of an integer field.
 pub(crate) fn integer(rules: &Rules, format: &str) -> Object {
-    let mut schema = Object::new();
-    schema.insert("type".into(), json!("integer"));
-    schema.insert("format".into(), json!(format));
-    for (name, bound) in [("minimum", rules.gte), ("maximum", rules.lte)] {
-        if let Some(bound) = bound {
-            schema.insert(name.into(), json!(bound));
-        }
-    }
-    schema
+    non_null(json!({
+        "type": "integer",
+        "format": format,
+        "minimum": rules.gte,
+        "maximum": rules.lte,
+    }))
 }
 
 /// Returns the schema of a list field.
-pub(crate) fn list(rules: &Rules, items: Object, filled: bool) -> Object {
-    let mut schema = Object::new();
-    schema.insert("type".into(), json!("array"));
-    schema.insert("items".into(), Value::Object(items));
-    if let Some(min) = rules.min_items.or(filled.then_some(1)) {
-        schema.insert("minItems".into(), json!(min));
-    }
-    if let Some(max) = rules.max_items {
-        schema.insert("maxItems".into(), json!(max));
-    }
-    if rules.unique {
-        schema.insert("uniqueItems".into(), json!(true));
-    }
-    schema
+pub(crate) fn list(rules: &Rules, items: &Object, filled: bool) -> Object {
+    non_null(json!({
+        "type": "array",
+        "items": items,
+        "minItems": rules.min_items.or(filled.then_some(1)),
+        "maxItems": rules.max_items,
+        "uniqueItems": rules.unique.then_some(true),
+    }))
 }
 
 /// Makes a schema accept null too.
@@ -137,8 +107,7 @@ pub(crate) fn or_null(mut schema: Object) -> Object {
         return schema;
     }
     if schema.contains_key("$ref") {
-        let either = json!([schema, { "type": "null" }]);
-        return Object::from_iter([("anyOf".to_owned(), either)]);
+        return non_null(json!({ "anyOf": [schema, { "type": "null" }] }));
     }
     if let Some(kind) = schema.get_mut("type") {
         *kind = json!([kind, "null"]);

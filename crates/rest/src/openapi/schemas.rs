@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use clinic_contract::{Choice, Field, Result};
+use clinic_contract::{Choice, Field, Result, Rules};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 
 use super::comments::comment;
 use super::examples::example;
-use super::{Object, Use, put, rules};
+use super::{Object, Use, non_null, reference, rules};
 
 /// Name of the schema, use, and omitted fields.
 type Key = (String, Use, Vec<String>);
@@ -16,29 +16,18 @@ type Key = (String, Use, Vec<String>);
 /// The schemas by name.
 #[derive(Default)]
 pub(crate) struct Schemas {
-    all: Object,
+    pub(crate) all: Object,
     known: HashMap<Key, String>,
 }
 
 impl Schemas {
-    pub(crate) fn into_object(self) -> Object {
-        self.all
-    }
-
-    /// Adds schemas that do not come from the contract.
-    pub(crate) fn put(&mut self, schemas: Value) {
-        if let Value::Object(schemas) = schemas {
-            self.all.extend(schemas);
-        }
-    }
-
     /// Adds the schema of a message in responses, and returns a reference to it.
-    pub(crate) fn answer(&mut self, message: &MessageDescriptor) -> Result<Object> {
-        self.message(message, Use::Answer, &[], message.name())
+    pub(crate) fn response(&mut self, message: &MessageDescriptor) -> Result<Object> {
+        self.message(message, Use::Response, &[], message.name())
     }
 
     /// Returns whether the referenced schema rejects an empty object.
-    pub(crate) fn asks_for_something(&self, reference: &Object) -> bool {
+    pub(crate) fn rejects_empty_object(&self, reference: &Object) -> bool {
         let name = reference.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next());
         let schema = name.and_then(|name| self.all.get(name));
         schema.is_some_and(|s| s.get("required").is_some() || s.get("allOf").is_some())
@@ -54,7 +43,7 @@ impl Schemas {
     ) -> Result<Object> {
         let key = (name.to_owned(), to, without.to_vec());
         if let Some(known) = self.known.get(&key) {
-            return Ok(reference(known));
+            return Ok(reference("schemas", known));
         }
         // Reserves its position, and ends the recursion if a message contains itself.
         if self.all.insert(name.to_owned(), Value::Null).is_some() {
@@ -63,7 +52,7 @@ impl Schemas {
         self.known.insert(key, name.to_owned());
         let schema = self.object(message, to, without)?;
         self.all.insert(name.to_owned(), schema);
-        Ok(reference(name))
+        Ok(reference("schemas", name))
     }
 
     fn object(
@@ -72,71 +61,68 @@ impl Schemas {
         to: Use,
         without: &[String],
     ) -> Result<Value> {
-        let said = clinic_contract::message(message)?;
+        let options = clinic_contract::message(message)?;
         let (mut properties, mut required) = (Object::new(), Vec::new());
-        for (field, said) in message.fields().zip(&said.fields) {
+        for (field, options) in message.fields().zip(&options.fields) {
             if without.iter().any(|other| other == field.name()) {
                 continue;
             }
-            if is_required(&field, said, to) {
+            if is_required(&field, options, to) {
                 required.push(field.name().to_owned());
             }
-            properties.insert(field.name().to_owned(), self.property(&field, said, to)?.into());
+            properties.insert(field.name().to_owned(), self.property(&field, options, to)?.into());
         }
-        let mut schema = json!({
+        let choices: Vec<_> = options.choices.iter().map(choice).chain(oneofs(message)).collect();
+        let is_request = to != Use::Response;
+        let schema = non_null(json!({
             "type": "object",
             "description": comment(&message.parent_file(), message.path()),
             "properties": properties,
-        });
-        if !required.is_empty() {
-            put(&mut schema, "required", json!(required));
-        }
-        if to != Use::Answer {
-            put(&mut schema, "additionalProperties", json!(false));
-            let choices = said.choices.iter().map(choice).chain(oneofs(message));
-            let choices: Vec<_> = choices.collect();
-            if !choices.is_empty() {
-                put(&mut schema, "allOf", json!(choices));
-            }
-        }
-        Ok(schema)
+            "required": (!required.is_empty()).then_some(required),
+            "additionalProperties": is_request.then_some(false),
+            "allOf": (is_request && !choices.is_empty()).then_some(choices),
+        }));
+        Ok(schema.into())
     }
 
-    fn property(&mut self, field: &FieldDescriptor, said: &Field, to: Use) -> Result<Object> {
+    fn property(&mut self, field: &FieldDescriptor, options: &Field, to: Use) -> Result<Object> {
         let mut schema = match to {
-            Use::Answer => self.answered(field, said)?,
+            Use::Response => self.response_field(field, options)?,
             // Its value is ignored.
-            _ if said.output_only => Object::new(),
-            _ if is_filled(said, to) => self.given(field, said, true)?,
-            _ => rules::or_null(self.given(field, said, false)?),
+            _ if options.output_only => Object::new(),
+            _ if is_filled(options, to) => self.request_field(field, options, true)?,
+            _ => rules::or_null(self.request_field(field, options, false)?),
         };
-        if said.output_only {
+        if options.output_only {
             schema.insert("readOnly".into(), json!(true));
         }
-        describe(&mut schema, field);
+        schema.insert("description".into(), comment(&field.parent_file(), field.path()).into());
+        if let Some(example) = example(field) {
+            schema.insert("examples".into(), json!([example]));
+        }
         Ok(schema)
     }
 
     /// Returns the schema of a response field.
-    fn answered(&mut self, field: &FieldDescriptor, said: &Field) -> Result<Object> {
+    fn response_field(&mut self, field: &FieldDescriptor, options: &Field) -> Result<Object> {
         let one = match field.kind() {
-            Kind::String => rules::answered_text(&said.rules)?,
+            Kind::String => rules::response_text(&options.rules)?,
             Kind::Enum(values) => self.enumeration(&values),
-            Kind::Message(message) if !is_time(&message) => self.answer(&message)?,
-            _ => scalar(field, said)?,
+            Kind::Message(message) if !is_time(&message) => self.response(&message)?,
+            _ => scalar(field, options)?,
         };
-        Ok(if field.is_list() { rules::list(&Default::default(), one, false) } else { one })
+        Ok(if field.is_list() { rules::list(&Rules::default(), &one, false) } else { one })
     }
 
     /// Returns the schema of a request field, in the body or elsewhere.
-    pub(crate) fn given(
+    pub(crate) fn request_field(
         &mut self,
         field: &FieldDescriptor,
-        said: &Field,
+        options: &Field,
         filled: bool,
     ) -> Result<Object> {
-        let items = said.rules.items.as_deref();
-        let of_one = items.filter(|_| field.is_list()).unwrap_or(&said.rules);
+        let items = options.rules.items.as_deref();
+        let of_one = items.filter(|_| field.is_list()).unwrap_or(&options.rules);
         let one = match field.kind() {
             // An item of a list follows the item rules only, also if it is empty.
             Kind::String => rules::text(of_one, filled && !field.is_list())?,
@@ -145,9 +131,9 @@ impl Schemas {
                 let name = format!("{}Create", message.name());
                 self.message(&message, Use::Create, &[], &name)?
             }
-            _ => scalar(field, said)?,
+            _ => scalar(field, options)?,
         };
-        Ok(if field.is_list() { rules::list(&said.rules, one, filled) } else { one })
+        Ok(if field.is_list() { rules::list(&options.rules, &one, filled) } else { one })
     }
 
     /// Adds the schema of an enum, and returns a reference to it.
@@ -157,85 +143,58 @@ impl Schemas {
             let mut about = comment(&file, values.path());
             about.push('\n');
             for value in values.values() {
-                about.push_str(&format!(
-                    "\n- `{}`: {}",
-                    value.name(),
-                    comment(&file, value.path())
-                ));
+                about += &format!("\n- `{}`: {}", value.name(), comment(&file, value.path()));
             }
             let mut schema = names(values, &[]);
             schema.insert("description".into(), json!(about));
             self.all.insert(values.name().to_owned(), schema.into());
         }
-        reference(values.name())
-    }
-}
-
-fn reference(name: &str) -> Object {
-    Object::from_iter([("$ref".to_owned(), json!(format!("#/components/schemas/{name}")))])
-}
-
-/// Adds the description and the example of a field.
-pub(crate) fn describe(schema: &mut Object, field: &FieldDescriptor) {
-    let about = comment(&field.parent_message().parent_file(), field.path());
-    schema.insert("description".into(), json!(about));
-    if let Some(example) = example(field) {
-        schema.insert("examples".into(), json!([example]));
+        reference("schemas", values.name())
     }
 }
 
 /// Returns whether a response always has the field, or a request must have it.
-fn is_required(field: &FieldDescriptor, said: &Field, to: Use) -> bool {
+fn is_required(field: &FieldDescriptor, options: &Field, to: Use) -> bool {
     match to {
-        Use::Answer => {
+        Use::Response => {
             field.is_list() || !(field.supports_presence() || field.kind() == Kind::String)
         }
-        Use::Create => said.required,
-        Use::Replace => said.required && !said.immutable,
+        Use::Create => options.required,
+        Use::Replace => options.required && !options.immutable,
         Use::Patch => false,
     }
 }
 
 /// Returns whether the field must have a value if it is given.
-fn is_filled(said: &Field, to: Use) -> bool {
-    said.required && (to == Use::Create || !said.immutable)
+fn is_filled(options: &Field, to: Use) -> bool {
+    options.required && (to == Use::Create || !options.immutable)
 }
 
-fn scalar(field: &FieldDescriptor, said: &Field) -> Result<Object> {
+fn scalar(field: &FieldDescriptor, options: &Field) -> Result<Object> {
     Ok(match field.kind() {
-        Kind::Bool => typed("boolean"),
-        Kind::Int32 => rules::integer(&said.rules, "int32"),
-        Kind::Int64 => rules::integer(&said.rules, "int64"),
-        Kind::Message(message) if is_time(&message) => time(),
-        _ => return Err(unknown(field)),
+        Kind::Bool => non_null(json!({ "type": "boolean" })),
+        Kind::Int32 => rules::integer(&options.rules, "int32"),
+        Kind::Int64 => rules::integer(&options.rules, "int64"),
+        Kind::Message(message) if is_time(&message) => {
+            non_null(json!({ "type": "string", "format": "date-time" }))
+        }
+        kind => {
+            return Err(
+                format!("{}: {kind:?} is not supported in schemas", field.full_name()).into()
+            );
+        }
     })
-}
-
-fn unknown(field: &FieldDescriptor) -> Box<dyn std::error::Error + Send + Sync> {
-    format!("{}: {:?} is not supported in schemas", field.full_name(), field.kind()).into()
-}
-
-fn typed(kind: &str) -> Object {
-    Object::from_iter([("type".to_owned(), json!(kind))])
 }
 
 fn is_time(message: &MessageDescriptor) -> bool {
     message.full_name() == "google.protobuf.Timestamp"
 }
 
-fn time() -> Object {
-    let mut schema = typed("string");
-    schema.insert("format".into(), json!("date-time"));
-    schema
-}
-
 /// Returns the schema of an enum, without the numbers in `not`.
 fn names(values: &EnumDescriptor, not: &[i32]) -> Object {
     let values = values.values().filter(|value| !not.contains(&value.number()));
     let names: Vec<_> = values.map(|value| value.name().to_owned()).collect();
-    let mut schema = typed("string");
-    schema.insert("enum".into(), json!(names));
-    schema
+    non_null(json!({ "type": "string", "enum": names }))
 }
 
 /// Returns the rule that at most one of these text fields may be given.

@@ -9,7 +9,7 @@ use http::Method;
 use prost::Message;
 use serde_json::Value;
 
-use crate::{Found, Input, Routes};
+use crate::{Input, Route, Routes};
 
 fn document() -> Value {
     super::document(CONTRACT).unwrap()
@@ -53,10 +53,10 @@ fn every_path_is_described_and_every_description_leads_to_a_path() {
         let id = operation["operationId"].as_str().unwrap();
         assert!(ids.insert(id), "{id}");
         let asked = filled(path);
-        let Found::Method(found) = routes.find(&method, &asked) else {
+        let Route::Found(found) = routes.find(&method, &asked) else {
             panic!("{method} {path} is not there")
         };
-        let rpc = found.binding.rpc().path().rsplit('/').next().unwrap();
+        let rpc = found.binding.rpc.path().rsplit('/').next().unwrap();
         assert!(id == rpc || id.starts_with(&format!("{rpc}_")), "{id} is {rpc}");
         assert!(!operation["summary"].as_str().unwrap().is_empty(), "{id}");
         let parameters = operation["parameters"].as_array();
@@ -193,7 +193,7 @@ fn wrong<M: Message + Default + Validate>(document: &Value, method: &Method, pat
     let operation = &document["paths"][path][method.as_str().to_lowercase()];
     let body = operation["requestBody"]["content"]["application/json"]["example"].to_string();
     let path = filled(path);
-    let Found::Method(found) = routes.find(method, &path) else { panic!("{path}") };
+    let Route::Found(found) = routes.find(method, &path) else { panic!("{path}") };
     let message = found.request(&Input { body: body.as_bytes(), ..Input::default() }).unwrap();
     let mut violations = Violations::default();
     M::decode(&*message).unwrap().check(Presence::Create, &mut violations);

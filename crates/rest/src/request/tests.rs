@@ -16,7 +16,7 @@ static ROUTES: LazyLock<Routes> =
 
 fn request((method, target): (Method, &str), input: &Input<'_>) -> Result<Vec<u8>, Vec<Violation>> {
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
-    let routes::Found::Method(matched) = ROUTES.find(&method, path) else { panic!("{target}") };
+    let routes::Route::Found(matched) = ROUTES.find(&method, path) else { panic!("{target}") };
     matched.request(&Input { query, ..*input })
 }
 
@@ -205,7 +205,8 @@ fn an_unknown_field_hides_no_broken_rule_on_any_path() {
         let message = request((binding.method.clone(), target), &body("{}")).unwrap();
         let check = binding.check.unwrap();
         let expected = check(&message).into_iter();
-        let expected = expected.map(|violation| binding.as_given(violation, Given::default()));
+        let expected =
+            expected.map(|violation| binding.as_sent(violation, HeaderFields::default()));
         let mut expected: Vec<_> = expected.map(|violation| violation.field).collect();
         broken += expected.len();
         expected.insert(0, "nothing".into());

@@ -46,8 +46,8 @@ fn contract() -> Routes {
 /// Returns the RPC and the values of the path parameters.
 fn find<'a>(routes: &'a Routes, method: &Method, path: &'a str) -> Option<(&'a str, Vec<&'a str>)> {
     match routes.find(method, path) {
-        Found::Method(matched) => Some((matched.binding.rpc().as_str(), matched.captured)),
-        Found::Other(_) | Found::Nothing => None,
+        Route::Found(matched) => Some((matched.binding.rpc.as_str(), matched.captured)),
+        Route::MethodNotAllowed(_) | Route::NotFound => None,
     }
 }
 
@@ -158,9 +158,11 @@ fn the_contracts_paths_are_found_with_and_without_the_slash() {
     for path in
         ["/", "", "/api", "/api//patients", "/api/patients//", "/api/patients/a/b", "/API/patients"]
     {
-        assert!(matches!(routes.find(&Method::GET, path), Found::Nothing), "{path}");
+        assert!(matches!(routes.find(&Method::GET, path), Route::NotFound), "{path}");
     }
-    let Found::Other(methods) = routes.find(&Method::DELETE, "/api/patients/") else { panic!() };
+    let Route::MethodNotAllowed(methods) = routes.find(&Method::DELETE, "/api/patients/") else {
+        panic!()
+    };
     assert!(
         methods.len() == 2 && methods.contains(&&Method::GET) && methods.contains(&&Method::POST)
     );
@@ -183,7 +185,7 @@ fn every_path_of_the_contract_is_found_by_itself() {
     for binding in routes.bindings() {
         let path = binding.path.replace(['{', '}'], "x");
         let found = find(&routes, &binding.method, &path).map(|(rpc, _)| rpc);
-        assert_eq!(found, Some(binding.rpc().as_str()), "{path}");
+        assert_eq!(found, Some(binding.rpc.as_str()), "{path}");
     }
     assert!(routes.bindings().count() > 50);
 }

@@ -20,11 +20,11 @@ impl Auth {
         let (current, new) =
             (SecretString::from(current_password), SecretString::from(new_password));
         let id = ctx.principal().user_id().ok_or(Error::RoleRequired)?;
-        let place = self.hasher.admit(ctx.client_ip(), &id.to_string())?;
+        let permit = self.hasher.admit(ctx.client_ip(), &id.to_string())?;
         let user = users::store::find(&self.db, id).await?.filter(|user| user.active);
         // An access token stays valid for some minutes after the account is closed.
         let user = user.ok_or(Error::InvalidToken)?;
-        let verdict = place.verify(current, Some(user.password_hash.clone())).await?;
+        let verdict = permit.verify(current, Some(user.password_hash.clone())).await?;
         let person = Person {
             email: &user.email,
             username: user.username.as_deref().unwrap_or_default(),
@@ -40,7 +40,7 @@ impl Auth {
         if !bad.is_empty() {
             return Err(Error::Invalid(bad));
         }
-        let hash = place.hash(new).await?;
+        let hash = permit.hash(new).await?;
         let now = ctx.now();
         let mut work = self.db.work(&origin(ctx)).await?;
         if !users::store::update_password(&mut work, id, &user.password_hash, &hash, now).await? {

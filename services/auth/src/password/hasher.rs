@@ -3,7 +3,7 @@
 //! thread would leave the core idle for most of a millisecond. The memory is reused, because
 //! allocating it costs a sixth of the time, and freed after a while without sign-ins.
 //!
-//! Every hash needs a [`Place`]. The [`Gate`] limits the places of one address. Addresses take
+//! Every hash needs a [`Permit`]. The [`Gate`] limits the permits of one address. Addresses take
 //! turns, so a password waits behind one hash of each other address, not behind all of them.
 
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ const OUTPUT: usize = 32;
 /// return blocks above 32 MiB to the system as soon as they are freed. They may keep smaller ones,
 /// which would cost an idle service 20 MiB.
 const RESERVED_BLOCKS: usize = 33 * 1024;
-/// Places per core, including waiting ones: about ten seconds of work, well within the deadline of
+/// Permits per core, including waiting ones: about ten seconds of work, well within the deadline of
 /// a call. At the limit, further sign-ins are refused.
 const QUEUE: usize = 512;
 /// How long unused memory is kept.
@@ -44,7 +44,6 @@ struct Pool {
     gate: Arc<Gate>,
     queue: Arc<Semaphore>,
     work: Mutex<Work>,
-    spare: Mutex<Vec<Vec<Block>>>,
     used: AtomicBool,
     /// A hash that no password has, for accounts that do not exist.
     decoy: String,
@@ -55,17 +54,19 @@ struct Work {
     waiting: Turns<Option<IpAddr>, Job>,
     /// Running threads. Each hashes until no job is waiting.
     threads: usize,
+    /// Memory of threads that have ended.
+    spare: Vec<Vec<Block>>,
 }
 
 /// A hash to compute, in memory of the pool.
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// Permission to hash passwords, one after the other.
-pub(crate) struct Place {
+pub(crate) struct Permit {
     pool: Arc<Pool>,
     /// The address that takes turns with others.
     network: Option<IpAddr>,
-    /// Shared with the running job: the place counts until the job is done, even if the client
+    /// Shared with the running job: the permit counts until the job is done, even if the client
     /// hangs up. Otherwise a client could fill the queue by hanging up repeatedly.
     held: Arc<(Entry, OwnedSemaphorePermit)>,
 }
@@ -90,20 +91,19 @@ impl Hasher {
             gate: Arc::default(),
             queue: Arc::new(Semaphore::new(cores.saturating_mul(QUEUE))),
             work: Mutex::default(),
-            spare: Mutex::default(),
             used: AtomicBool::new(false),
             decoy: phc(salt, output)?.to_string(),
         })))
     }
 
-    /// Returns a place for a call of this client for this account name, or an error if there is
+    /// Returns a permit for a call of this client for this account name, or an error if there is
     /// none. Internal services have no address.
-    pub(crate) fn admit(&self, client: Option<IpAddr>, account: &str) -> Result<Place, Error> {
+    pub(crate) fn admit(&self, client: Option<IpAddr>, account: &str) -> Result<Permit, Error> {
         let pool = Arc::clone(&self.0);
         let network = client.map(client_network);
         let entry = pool.gate.enter(network, account)?;
         let queued = Arc::clone(&pool.queue).try_acquire_owned().map_err(|_| Error::HashersBusy)?;
-        Ok(Place { pool, network, held: Arc::new((entry, queued)) })
+        Ok(Permit { pool, network, held: Arc::new((entry, queued)) })
     }
 
     /// Frees memory that was not used recently. Runs as long as the server.
@@ -111,13 +111,14 @@ impl Hasher {
         loop {
             tokio::time::sleep(KEEP).await;
             if !self.0.used.swap(false, Ordering::Relaxed) {
-                *self.0.spare() = Vec::new();
+                // Dropped after the lock, because freeing takes a while.
+                let _spare = std::mem::take(&mut self.0.work().spare);
             }
         }
     }
 }
 
-impl Place {
+impl Permit {
     /// Hashes a password. Returns the PHC string to store.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<String, Error> {
         let salt = Salt::new(&clinic_random::bytes::<16>()).map_err(failed)?;
@@ -187,10 +188,6 @@ impl Pool {
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn spare(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A thread that hashes.
@@ -201,14 +198,14 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        let spare = self.pool.spare().pop();
+        let spare = self.pool.work().spare.pop();
         let mut memory = spare.unwrap_or_else(|| Vec::with_capacity(RESERVED_BLOCKS));
         while let Some(job) = self.next() {
             job(&mut memory);
             memory.truncate(PARAMS.block_count());
             self.pool.used.store(true, Ordering::Relaxed);
         }
-        self.pool.spare().push(memory);
+        self.pool.work().spare.push(memory);
     }
 
     /// Returns the next job. Without one, the thread ends; the next job starts another.
@@ -279,19 +276,19 @@ mod tests {
         text.to_owned().into()
     }
 
-    /// Returns a place for a client without a known address.
-    fn place(hasher: &Hasher, account: &str) -> Place {
+    /// Returns a permit for a client without a known address.
+    fn permit(hasher: &Hasher, account: &str) -> Permit {
         hasher.admit(None, account).unwrap()
     }
 
     #[tokio::test]
     async fn a_password_is_kept_as_a_phc_string_and_recognised() {
         let hasher = Hasher::new().unwrap();
-        let place = place(&hasher, "a");
-        let stored = place.hash(secret("testpass123")).await.unwrap();
+        let permit = permit(&hasher, "a");
+        let stored = permit.hash(secret("testpass123")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert_ne!(place.hash(secret("testpass123")).await.unwrap(), stored);
-        let verify = async |text| place.verify(secret(text), Some(stored.clone())).await.unwrap();
+        assert_ne!(permit.hash(secret("testpass123")).await.unwrap(), stored);
+        let verify = async |text| permit.verify(secret(text), Some(stored.clone())).await.unwrap();
         assert_eq!(verify("testpass123").await, Verdict::Right);
         assert_eq!(verify("testpass124").await, Verdict::Wrong);
         assert_eq!(verify("").await, Verdict::Wrong);
@@ -304,7 +301,7 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_account_is_never_right() {
         let hasher = Hasher::new().unwrap();
-        let verdict = place(&hasher, "a").verify(secret("testpass123"), None).await;
+        let verdict = permit(&hasher, "a").verify(secret("testpass123"), None).await;
         assert_eq!(verdict.unwrap(), Verdict::Wrong);
         assert!(is_current(&PasswordHash::new(&hasher.0.decoy).unwrap()));
     }
@@ -321,21 +318,21 @@ mod tests {
         let refused = tonic::Status::from(clinic_net::Error::from(refused));
         assert!(refused.get_details_retry_info().is_some());
         drop(others);
-        assert!(place(&hasher, "a").verify(secret("testpass123"), None).await.is_ok());
+        assert!(permit(&hasher, "a").verify(secret("testpass123"), None).await.is_ok());
         assert_eq!(hasher.0.queue.available_permits(), cores * QUEUE);
     }
 
     #[tokio::test]
     async fn passwords_that_come_at_once_are_hashed_by_one_thread_for_each_core() {
         let hasher = Hasher::new().unwrap();
-        let places: Vec<_> =
-            (0..hasher.0.cores * 3).map(|number| place(&hasher, &number.to_string())).collect();
-        let all = places.iter().map(|place| place.verify(secret("testpass123"), None));
+        let permits: Vec<_> =
+            (0..hasher.0.cores * 3).map(|number| permit(&hasher, &number.to_string())).collect();
+        let all = permits.iter().map(|permit| permit.verify(secret("testpass123"), None));
         let all = futures::future::join_all(all).await;
         assert!(all.into_iter().all(|verdict| verdict.unwrap() == Verdict::Wrong));
         let most = hasher.0.cores;
-        assert!(hasher.0.spare().len() <= most, "one memory for each thread");
-        let later = place(&hasher, "a").verify(secret("testpass123"), None).await;
+        assert!(hasher.0.work().spare.len() <= most, "one memory for each thread");
+        let later = permit(&hasher, "a").verify(secret("testpass123"), None).await;
         assert!(later.is_ok(), "later hashes work too");
     }
 
@@ -344,7 +341,7 @@ mod tests {
         let hasher = Hasher::new().unwrap();
         // Marks all threads as busy, so that jobs wait.
         hasher.0.work().threads = hasher.0.cores;
-        let gone = place(&hasher, "a");
+        let gone = permit(&hasher, "a");
         let mut waits = Box::pin(gone.verify(secret("testpass123"), None));
         assert!(futures::poll!(&mut waits).is_pending());
         drop(waits);
@@ -371,7 +368,7 @@ mod tests {
         let mut waiting: Vec<_> = many
             .iter()
             .chain([&one])
-            .map(|place| Box::pin(place.verify(secret("testpass123"), None)))
+            .map(|permit| Box::pin(permit.verify(secret("testpass123"), None)))
             .collect();
         for wait in &mut waiting {
             assert!(futures::poll!(wait).is_pending());
@@ -387,14 +384,15 @@ mod tests {
     #[tokio::test]
     async fn a_hash_with_other_parameters_is_recognised_as_outdated() {
         let hasher = Hasher::new().unwrap();
-        let place = place(&hasher, "a");
+        let permit = permit(&hasher, "a");
         for (m, t, p) in [(8 * 1024, 2, 1), (32 * 1024, 1, 2)] {
             let params = Params::new(m, t, p, Some(OUTPUT)).unwrap();
             let mut old =
                 phc(Salt::new(&[1; 16]).unwrap(), Output::new(&[0; 32]).unwrap()).unwrap();
             old.params = ParamsString::try_from(&params).unwrap();
             old.hash = Some(output("testpass123", &old, &mut Vec::new()).unwrap());
-            let verdict = place.verify(secret("testpass123"), Some(old.to_string())).await.unwrap();
+            let verdict =
+                permit.verify(secret("testpass123"), Some(old.to_string())).await.unwrap();
             assert_eq!(verdict, Verdict::Outdated);
         }
     }
@@ -402,6 +400,6 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_hash_is_an_error_and_not_a_match() {
         let hasher = Hasher::new().unwrap();
-        assert!(place(&hasher, "a").verify(secret(""), Some(String::new())).await.is_err());
+        assert!(permit(&hasher, "a").verify(secret(""), Some(String::new())).await.is_err());
     }
 }

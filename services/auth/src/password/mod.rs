@@ -7,7 +7,7 @@ mod hasher;
 mod rules;
 mod turns;
 
-pub(crate) use hasher::{Hasher, Place, Verdict};
+pub(crate) use hasher::{Hasher, Permit, Verdict};
 pub(crate) use rules::{Person, problems};
 use secrecy::SecretString;
 

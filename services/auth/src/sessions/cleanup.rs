@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use clinic_clock::Clock;
-use clinic_store::Db;
+use clinic_store::{Db, Query};
 
 use super::store;
 use crate::error::Error;
 
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// Days for which operators can still look up an expired session.
-const KEEP_DAYS: i64 = 30;
+/// How long operators can still look up an expired session.
+const KEEP: TimeDelta = TimeDelta::days(30);
 
 /// Deletes old sessions periodically, as long as the server runs. Several replicas can do this at
 /// the same time.
@@ -20,9 +20,7 @@ pub(crate) async fn clean_up(db: Db, clock: Clock) {
         tokio::time::sleep(EVERY).await;
         match forget(&db, &clock).await {
             Ok(deleted) => tracing::debug!(deleted, "deleted old sessions"),
-            Err(error) => {
-                tracing::warn!(?error, "cannot delete old sessions");
-            }
+            Err(error) => tracing::warn!(?error, "cannot delete old sessions"),
         }
     }
 }
@@ -32,11 +30,10 @@ pub(crate) async fn forget(db: &Db, clock: &Clock) -> Result<u64, Error> {
     let now = clock.now();
     let mut deleted = 0;
     // An expired token is refused with or without its row.
-    while let more @ 1.. = store::delete_used(db, now).await? {
-        deleted += more;
-    }
-    while let more @ 1.. = store::delete_sessions(db, now - TimeDelta::days(KEEP_DAYS)).await? {
-        deleted += more;
+    for (delete, before) in [(store::DELETE_USED, now), (store::DELETE_SESSIONS, now - KEEP)] {
+        while let more @ 1.. = db.untracked().execute(Query::new(delete).bind(before)).await? {
+            deleted += more;
+        }
     }
     Ok(deleted)
 }

@@ -11,7 +11,7 @@ use super::model::Client;
 use super::store;
 use crate::Auth;
 use crate::error::Error;
-use crate::password::{Place, Verdict};
+use crate::password::{Permit, Verdict};
 use crate::users::{self, User};
 
 impl Auth {
@@ -25,10 +25,10 @@ impl Auth {
         let client = Client::of(ctx);
         let password = SecretString::from(password);
         // Before the query, so that a refusal costs little.
-        let place = self.hasher.admit(ctx.client_ip(), &users::key(login))?;
+        let permit = self.hasher.admit(ctx.client_ip(), &users::key(login))?;
         let mut user = users::store::find_by_login(&self.db, login).await?;
         loop {
-            let known = self.verified(ctx, &place, &password, user).await?;
+            let known = self.verified(ctx, &permit, &password, user).await?;
             let sign_in = self.new_sign_in(ctx);
             let begin = store::insert(&known, &sign_in, &client);
             if self.db.save::<(Uuid, i64)>(&origin(ctx), begin).await?.is_some() {
@@ -44,17 +44,17 @@ impl Auth {
     async fn verified(
         &self,
         ctx: &Context,
-        place: &Place,
+        permit: &Permit,
         password: &SecretString,
         user: Option<User>,
     ) -> Result<User, Error> {
         // Does the same work whether or not the account exists and is active.
         let stored = user.as_ref().map(|user| user.password_hash.clone());
-        let verdict = place.verify(password.clone(), stored).await?;
+        let verdict = permit.verify(password.clone(), stored).await?;
         let user = user.filter(|user| user.active && verdict != Verdict::Wrong);
         let mut user = user.ok_or(Error::WrongCredentials)?;
         if verdict == Verdict::Outdated {
-            let hash = place.hash(password.clone()).await?;
+            let hash = permit.hash(password.clone()).await?;
             users::store::update_hash(&self.db, &origin(ctx), &user, &hash).await?;
             user.password_hash = hash;
         }

@@ -1,6 +1,6 @@
 //! Exchanges a refresh token for new tokens.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use clinic_net::Context;
 use clinic_proto::auth::v1::{RefreshRequest, RefreshResponse};
 use clinic_server::origin;
@@ -63,7 +63,14 @@ impl Auth {
     async fn replay(&self, ctx: &Context, token: &RefreshToken) -> Result<(User, SignIn), Error> {
         let used = store::find_used(&self.db, token).await?.ok_or(Error::RefreshToken)?;
         let now = ctx.now();
-        self.check_clock(used.used_at, now);
+        let seconds = (used.used_at - now).num_seconds();
+        if self.skew.is_due(seconds) {
+            tracing::warn!(
+                seconds,
+                "a refresh token was used in the future: the clock of this machine is behind that \
+                 of another auth replica"
+            );
+        }
         if now - used.used_at > REPLAY {
             if store::revoke(&self.db, &origin(ctx), used.session_id).await? {
                 let session = used.session_id;
@@ -98,17 +105,5 @@ impl Auth {
             successor = successor.successor(&used.successor_salt);
         }
         Err(Error::RefreshToken)
-    }
-
-    /// Warns if the clock of the replica that wrote `used_at` is ahead of this one.
-    fn check_clock(&self, used_at: DateTime<Utc>, now: DateTime<Utc>) {
-        let seconds = (used_at - now).num_seconds();
-        if self.skew.is_due(seconds) {
-            tracing::warn!(
-                seconds,
-                "a refresh token was used in the future: the clock of this machine is behind that \
-                 of another auth replica"
-            );
-        }
     }
 }

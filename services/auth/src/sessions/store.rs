@@ -194,20 +194,10 @@ pub(super) async fn list_alive(
     Ok(db.fetch_all(query).await?)
 }
 
-/// Deletes up to 1000 used refresh tokens that expired before this time. Returns their number.
-pub(super) async fn delete_used(db: &Db, before: DateTime<Utc>) -> Result<u64, Error> {
-    let query = Query::new(
-        "DELETE FROM used_refresh_tokens WHERE hash IN \
-         (SELECT hash FROM used_refresh_tokens WHERE expires_at < $1 LIMIT 1000)",
-    );
-    Ok(db.untracked().execute(query.bind(before)).await?)
-}
+/// Deletes up to 1000 used refresh tokens that expired before a time.
+pub(super) const DELETE_USED: &str = "DELETE FROM used_refresh_tokens WHERE hash IN \
+    (SELECT hash FROM used_refresh_tokens WHERE expires_at < $1 LIMIT 1000)";
 
-/// Deletes up to 1000 sessions whose expiry is before this time. Returns their number.
-pub(super) async fn delete_sessions(db: &Db, before: DateTime<Utc>) -> Result<u64, Error> {
-    let query = Query::new(
-        "DELETE FROM sessions WHERE id IN \
-         (SELECT id FROM sessions WHERE expires_at < $1 LIMIT 1000)",
-    );
-    Ok(db.untracked().execute(query.bind(before)).await?)
-}
+/// Deletes up to 1000 sessions that expired before a time.
+pub(super) const DELETE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN \
+    (SELECT id FROM sessions WHERE expires_at < $1 LIMIT 1000)";

@@ -47,7 +47,7 @@ impl Auth {
         let roles: Roles = roles.into_iter().filter_map(|role| Role::try_from(role).ok()).collect();
         // The contract refuses SERVICE. If it did not, an account could act as an internal service.
         let roles = roles.without(Role::Service);
-        self.change_standing(ctx, &id, &etag, |user| (roles, user.active)).await
+        self.set_roles_and_status(ctx, &id, &etag, |user| (roles, user.active)).await
     }
 
     pub(crate) async fn deactivate_user(
@@ -56,7 +56,7 @@ impl Auth {
         request: DeactivateUserRequest,
     ) -> Result<User, Error> {
         let DeactivateUserRequest { id, etag } = request;
-        self.change_standing(ctx, &id, &etag, |user| (user.roles(), false)).await
+        self.set_roles_and_status(ctx, &id, &etag, |user| (user.roles(), false)).await
     }
 
     pub(crate) async fn reactivate_user(
@@ -65,10 +65,10 @@ impl Auth {
         request: ReactivateUserRequest,
     ) -> Result<User, Error> {
         let ReactivateUserRequest { id, etag } = request;
-        self.change_standing(ctx, &id, &etag, |user| (user.roles(), true)).await
+        self.set_roles_and_status(ctx, &id, &etag, |user| (user.roles(), true)).await
     }
 
-    async fn change_standing(
+    async fn set_roles_and_status(
         &self,
         ctx: &Context,
         id: &str,
@@ -87,7 +87,7 @@ impl Auth {
             return Ok(user);
         }
         let was_admin = user.is_admin();
-        let user = store::update_standing(&mut work, &user, roles, active, now)
+        let user = store::update_roles_and_status(&mut work, &user, roles, active, now)
             .await?
             .ok_or(Error::Conflict)?;
         if was_admin && !store::has_admin(&mut work).await? {

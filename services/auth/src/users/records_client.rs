@@ -95,15 +95,11 @@ impl RecordsClient {
                 made.map(|made| Made::Doctor(made.into_inner().id))
             }
         };
-        match outcome {
-            Ok(made) => Ok(Some(made)),
-            Err(status) if status.code() == Code::NotFound => Ok(None),
-            Err(status) => Err(refused(status)),
-        }
+        unless_deleted(outcome)
     }
 
-    /// Deletes the record of an account that was not created.
-    pub(super) async fn take_back(&self, ctx: &Context, made: Made) -> Result<(), Error> {
+    /// Deletes the record of an account that was not created, unless it was deleted before.
+    pub(super) async fn delete(&self, ctx: &Context, made: Made) -> Result<(), Error> {
         let ctx = ctx.as_service(&self.claims).map_err(Error::internal)?;
         let etag = String::new();
         let outcome = match made {
@@ -116,11 +112,16 @@ impl RecordsClient {
                 self.doctors.clone().delete_doctor(request).await.map(drop)
             }
         };
-        match outcome {
-            // NOT_FOUND: the record was deleted before.
-            Err(status) if status.code() != Code::NotFound => Err(refused(status)),
-            _ => Ok(()),
-        }
+        unless_deleted(outcome).map(drop)
+    }
+}
+
+/// Converts the outcome of a call of records: `None` if the record was deleted before.
+fn unless_deleted<T>(outcome: Result<T, Status>) -> Result<Option<T>, Error> {
+    match outcome {
+        Ok(made) => Ok(Some(made)),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(refused(status)),
     }
 }
 

@@ -40,10 +40,12 @@ impl Auth {
         ctx: &Context,
         request: RegisterRequest,
     ) -> Result<RegisterResponse, Error> {
-        let registration = Registration::parse(request).map_err(Error::Invalid)?;
-        self.check_open(registration.role)?;
-        let Registration { email, username, name, password, role, profile } = registration;
-        let place = self.hasher.admit(ctx.client_ip(), &key(&email))?;
+        let Registration { email, username, name, password, role, profile } =
+            Registration::parse(request).map_err(Error::Invalid)?;
+        if !self.settings.registration_roles.contains(&role) {
+            return Err(Error::RegistrationClosed(role));
+        }
+        let permit = self.hasher.admit(ctx.client_ip(), &key(&email))?;
         // The unique indexes decide. This check saves the hash and the call to records.
         if store::find_by_login(&self.db, &email).await?.is_some() {
             return Err(Error::EmailTaken);
@@ -53,9 +55,9 @@ impl Auth {
         {
             return Err(Error::UsernameTaken);
         }
-        let password_hash = place.hash(password).await?;
+        let password_hash = permit.hash(password).await?;
         // The rest needs no hash, and records may be slow.
-        drop(place);
+        drop(permit);
         let now = ctx.now();
         let user = User {
             id: self.clock.new_id(),
@@ -72,7 +74,7 @@ impl Auth {
         };
         if let Some(profile) = &profile {
             self.withdraw_earlier(ctx, &user.email).await?;
-            registrations::begin(&self.db, user.id, &user.email, profile, now).await?;
+            registrations::begin(&self.db, &user, profile).await?;
         }
         let (auth, ctx) = (Arc::clone(self), ctx.clone());
         // A separate task completes or undoes the registration even if the client hangs up.
@@ -80,13 +82,6 @@ impl Auth {
         let (user, sign_in) = tokio::spawn(made).await.map_err(Error::internal)??;
         let tokens = self.tokens(&user, &sign_in)?;
         Ok(RegisterResponse { user: Some(user.into()), tokens: Some(tokens) })
-    }
-
-    fn check_open(&self, role: Role) -> Result<(), Error> {
-        if self.settings.registration_roles.contains(&role) {
-            return Ok(());
-        }
-        Err(Error::RegistrationClosed(role))
     }
 
     /// Creates the record first, because the transaction cannot include it, and then the account.
@@ -100,24 +95,19 @@ impl Auth {
             let sign_in = self.insert(ctx, &user, false).await?;
             return Ok((user, sign_in));
         };
-        let made = match self.records.create(ctx, profile, user.id).await {
+        let inserted = match self.records.create(ctx, profile, user.id).await {
             Ok(Some(_)) => self.insert(ctx, &user, true).await,
             // A concurrent registration of this address has deleted the record.
             Ok(None) => Err(Error::Conflict),
             Err(error) if error.is_refusal_of_records() => {
                 // If this fails, the sweep deletes the registration.
-                let _ = registrations::forget(&self.db, user.id).await;
+                let _ = registrations::delete(&self.db, user.id).await;
                 return Err(error);
             }
             Err(error) => Err(error),
         };
-        match made {
-            Ok(sign_in) => Ok((user, sign_in)),
-            Err(error) => {
-                self.spawn_withdraw(user.id);
-                Err(error)
-            }
-        }
+        let sign_in = inserted.inspect_err(|_| self.spawn_withdraw(user.id))?;
+        Ok((user, sign_in))
     }
 
     async fn insert(&self, ctx: &Context, user: &User, has_profile: bool) -> Result<SignIn, Error> {
@@ -163,23 +153,18 @@ impl Registration {
             }
         };
         let profile = match (role, profile) {
-            (Role::Patient, None) => Some(Profile::Patient(Box::new(patient(&name, &email)))),
-            (Role::Patient, Some(Given::Patient(it))) => Some(Profile::Patient(Box::new(it))),
-            (Role::Doctor, Some(Given::Doctor(it))) => Some(Profile::Doctor(Box::new(it))),
-            (Role::Doctor, None) => {
-                bad.push(Violation::new("doctor", "is required for the role DOCTOR"));
-                None
-            }
-            (_, Some(Given::Patient(_))) => {
-                bad.push(Violation::new("patient", "is for the role PATIENT only"));
-                None
-            }
-            (_, Some(Given::Doctor(_))) => {
-                bad.push(Violation::new("doctor", "is for the role DOCTOR only"));
-                None
-            }
-            (_, None) => None,
+            (Role::Patient, None) => Ok(Some(Profile::Patient(patient(&name, &email).into()))),
+            (Role::Patient, Some(Given::Patient(it))) => Ok(Some(Profile::Patient(it.into()))),
+            (Role::Doctor, Some(Given::Doctor(it))) => Ok(Some(Profile::Doctor(it.into()))),
+            (Role::Doctor, None) => Err(("doctor", "is required for the role DOCTOR")),
+            (_, Some(Given::Patient(_))) => Err(("patient", "is for the role PATIENT only")),
+            (_, Some(Given::Doctor(_))) => Err(("doctor", "is for the role DOCTOR only")),
+            (_, None) => Ok(None),
         };
+        let profile = profile.unwrap_or_else(|(field, problem)| {
+            bad.push(Violation::new(field, problem));
+            None
+        });
         if !bad.is_empty() {
             return Err(bad);
         }

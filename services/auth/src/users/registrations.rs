@@ -11,7 +11,7 @@ use clinic_net::Context;
 use clinic_store::{Db, Query, Work};
 use uuid::Uuid;
 
-use super::model::key;
+use super::model::{User, key};
 use super::records_client::Profile;
 use crate::Auth;
 use crate::error::Error;
@@ -22,23 +22,17 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const PATIENCE: TimeDelta = TimeDelta::minutes(3);
 
 /// Records the intent to create the profile of a future account.
-pub(super) async fn begin(
-    db: &Db,
-    user_id: Uuid,
-    email: &str,
-    profile: &Profile,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+pub(super) async fn begin(db: &Db, user: &User, profile: &Profile) -> Result<(), Error> {
     let (kind, bytes) = profile.encode();
     let query = Query::new(
         "INSERT INTO registrations (user_id, email_key, kind, profile, abandoned, created_at) \
          VALUES ($1, $2, $3, $4, FALSE, $5)",
     )
-    .bind(user_id)
-    .bind(key(email))
+    .bind(user.id)
+    .bind(key(&user.email))
     .bind(kind.to_owned())
     .bind(bytes)
-    .bind(now);
+    .bind(user.created_at);
     db.untracked().execute(query).await?;
     Ok(())
 }
@@ -51,7 +45,7 @@ pub(crate) async fn settle(work: &mut Work, user_id: Uuid) -> Result<(), Error> 
 }
 
 /// Deletes a registration that has no profile in records.
-pub(super) async fn forget(db: &Db, user_id: Uuid) -> Result<(), Error> {
+pub(super) async fn delete(db: &Db, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1");
     db.untracked().execute(query.bind(user_id)).await?;
     Ok(())
@@ -66,22 +60,12 @@ async fn abandon(db: &Db, user_id: Uuid) -> Result<Option<Profile>, Error> {
     found.into_iter().next().map(|(kind, bytes)| Profile::decode(&kind, &bytes)).transpose()
 }
 
-async fn of_address(db: &Db, email: &str) -> Result<Vec<(Uuid,)>, Error> {
-    let query = Query::new("SELECT user_id FROM registrations WHERE email_key = $1");
-    Ok(db.fetch_all(query.bind(key(email))).await?)
-}
-
-async fn begun_before(db: &Db, time: DateTime<Utc>) -> Result<Vec<(Uuid,)>, Error> {
-    let query =
-        Query::new("SELECT user_id FROM registrations WHERE created_at < $1 ORDER BY created_at");
-    Ok(db.fetch_all(query.bind(time)).await?)
-}
-
 impl Auth {
     /// Deletes the profiles that earlier attempts with this address left behind. Otherwise a client
     /// that tries again would find its own license number taken.
     pub(super) async fn withdraw_earlier(&self, ctx: &Context, email: &str) -> Result<(), Error> {
-        for (user_id,) in of_address(&self.db, email).await? {
+        let query = Query::new("SELECT user_id FROM registrations WHERE email_key = $1");
+        for (user_id,) in self.db.fetch_all::<(Uuid,)>(query.bind(key(email))).await? {
             self.withdraw(ctx, user_id).await?;
         }
         Ok(())
@@ -93,28 +77,25 @@ impl Auth {
         // Repeats the request: records returns the profile that it created before, or creates it.
         // If the first request is still in flight, it will find the profile created and deleted.
         match self.records.create(ctx, profile, user_id).await {
-            Ok(Some(made)) => self.records.take_back(ctx, made).await?,
+            Ok(Some(made)) => self.records.delete(ctx, made).await?,
             // Deleted before, by a process that did not get to deleting the registration.
             Ok(None) => {}
             // records would have refused the first request too.
             Err(error) if error.is_refusal_of_records() => {}
             Err(error) => return Err(error),
         }
-        forget(&self.db, user_id).await
+        delete(&self.db, user_id).await
     }
 
     /// Deletes the profile in the background.
     pub(crate) fn spawn_withdraw(self: &Arc<Self>, user_id: Uuid) {
         let auth = Arc::clone(self);
-        tokio::spawn(async move { auth.withdraw_or_say(user_id).await });
+        tokio::spawn(async move { auth.withdraw_or_log(user_id).await });
     }
 
-    async fn withdraw_or_say(&self, user_id: Uuid) {
-        let withdrawn = match self.records.background() {
-            Ok(ctx) => self.withdraw(&ctx, user_id).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = withdrawn {
+    async fn withdraw_or_log(&self, user_id: Uuid) {
+        let withdraw = async { self.withdraw(&self.records.background()?, user_id).await };
+        if let Err(error) = withdraw.await {
             tracing::warn!(
                 %user_id,
                 ?error,
@@ -133,10 +114,13 @@ impl Auth {
     }
 
     pub(crate) async fn withdraw_all_before(&self, time: DateTime<Utc>) {
-        match begun_before(&self.db, time).await {
+        let query = Query::new(
+            "SELECT user_id FROM registrations WHERE created_at < $1 ORDER BY created_at",
+        );
+        match self.db.fetch_all::<(Uuid,)>(query.bind(time)).await {
             Ok(left) => {
                 for (user_id,) in left {
-                    self.withdraw_or_say(user_id).await;
+                    self.withdraw_or_log(user_id).await;
                 }
             }
             Err(error) => tracing::warn!(?error, "cannot read registrations"),

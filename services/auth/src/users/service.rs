@@ -38,8 +38,7 @@ impl Auth {
         if name == current.name || (name.is_empty() && given_only) {
             return Ok(current);
         }
-        let (id, version) = (current.id, current.version);
-        let updated = store::update_name(&self.db, &origin(ctx), id, version, name).await?;
+        let updated = store::update_name(&self.db, &origin(ctx), &current, name).await?;
         updated.ok_or_else(|| if wanted.etag.is_empty() { Error::Conflict } else { Error::Stale })
     }
 

@@ -100,20 +100,19 @@ pub(crate) async fn update_password(
     Ok(work.write::<(Uuid, i64)>(write).await?.is_some())
 }
 
-/// Renames an account if `version` still matches.
+/// Renames an account if its version still matches.
 pub(crate) async fn update_name(
     db: &Db,
     origin: &Origin,
-    id: Uuid,
-    version: i64,
+    user: &User,
     name: &str,
 ) -> Result<Option<User>, Error> {
     let query = Query::new(
         "UPDATE users SET name = $3, updated_at = $4, version = version + 1 \
          WHERE id = $1 AND version = $2",
     )
-    .bind(id)
-    .bind(version)
+    .bind(user.id)
+    .bind(user.version)
     .bind(name.to_owned())
     .bind(origin.at);
     Ok(db.save(origin, update(query)).await?)
@@ -128,7 +127,7 @@ pub(crate) async fn lock_admins(work: &mut Work) -> Result<(), Error> {
 }
 
 /// Updates roles and status if the account's version still matches.
-pub(crate) async fn update_standing(
+pub(crate) async fn update_roles_and_status(
     work: &mut Work,
     user: &User,
     roles: Roles,

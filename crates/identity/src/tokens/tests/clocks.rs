@@ -43,7 +43,7 @@ fn a_gateway_whose_clock_is_behind_accepts_fresh_tokens_and_their_claims() {
 }
 
 #[test]
-fn a_gateway_whose_clock_is_ahead_gives_the_calls_of_an_old_token_their_time() {
+fn calls_with_an_old_token_get_their_full_time_if_the_gateways_clock_is_ahead() {
     let suite = suite();
     let token = suite.token();
     let access = suite.gateway.verify(&token).unwrap();
@@ -115,7 +115,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn what_is_remembered_ends_with_its_token() {
+fn a_cached_token_expires_with_the_token() {
     let suite = suite();
     let (token, claims) = (suite.token(), suite.forwarded());
     assert!(suite.service.verify(&claims).is_ok());

@@ -1,13 +1,11 @@
 //! Converts a method's response to an HTTP response.
 
-use std::fmt::Write as _;
-
 use crate::json::write;
 use crate::routes::Matched;
-use crate::wire::{Damaged, FieldPath};
+use crate::wire::{FieldPath, MalformedResponse};
 
 /// An HTTP response, without the headers that every response has.
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     /// URL of the created resource.
     pub location: Option<String>,
@@ -18,43 +16,43 @@ pub struct Answer {
     pub body: Option<Vec<u8>>,
 }
 
-/// Bytes reserved for field names, which protobuf does not have. Avoids most reallocations.
-const ROOM: usize = 512;
-
 impl Matched<'_> {
     /// Converts the encoded response message of the method.
     ///
     /// # Errors
     /// When the bytes are not that message.
-    pub fn answer(&self, query: Option<&str>, response: &[u8]) -> Result<Answer, Damaged> {
+    pub fn response(
+        &self,
+        query: Option<&str>,
+        response: &[u8],
+    ) -> Result<Response, MalformedResponse> {
         let output = &self.binding.output;
-        let location = match &output.created {
-            None => None,
-            Some(parts) => {
-                let mut location = String::new();
-                for (text, field) in parts {
-                    let value = field.as_ref().map_or(Ok(""), |field| field.text(response))?;
-                    let _ = write!(location, "{text}{value}");
+        let location = |parts: &Vec<(String, Option<FieldPath>)>| {
+            let mut location = String::new();
+            for (text, field) in parts {
+                location.push_str(text);
+                if let Some(field) = field {
+                    location.push_str(field.text(response)?);
                 }
-                Some(location)
             }
+            Ok(location)
         };
+        let location = output.created.as_ref().map(location).transpose()?;
         let message = match &output.part {
             None => response,
             Some(part) => part.read(response)?.unwrap_or_default(),
         };
-        let text = |field: &Option<FieldPath>| match field {
-            None => Ok(None),
-            Some(field) => {
-                field.text(message).map(|text| (!text.is_empty()).then(|| text.to_owned()))
-            }
+        let text = |field: &Option<FieldPath>| {
+            let text = field.as_ref().map_or(Ok(""), |field| field.text(message))?;
+            Ok((!text.is_empty()).then(|| text.to_owned()))
         };
         // After a DELETE there is nothing to read with the etag.
         let etag = if output.empty { None } else { text(&output.etag)? };
         let next_page = text(&output.next_page)?.map(|token| next_page(query, &token));
         let mut body = None;
         if !output.empty {
-            let mut json = Vec::with_capacity(message.len() * 3 / 2 + ROOM);
+            // The 512 are for field names, which protobuf does not have. Avoids most reallocations.
+            let mut json = Vec::with_capacity(message.len() * 3 / 2 + 512);
             write::message(self.schema, output.message, message, &mut json)?;
             body = Some(json);
         }
@@ -63,7 +61,7 @@ impl Matched<'_> {
             (None, Some(_)) => 200,
             (None, None) => 204,
         };
-        Ok(Answer { status, location, etag, next_page, body })
+        Ok(Response { status, location, etag, next_page, body })
     }
 }
 
