@@ -1,5 +1,5 @@
 //! Limits the number of passwords from one address that are in progress. A hash takes a core for
-//! about 20 ms, so without a limit one client could fill the hasher's queue and nobody else could
+//! about 25 ms, so without a limit one client could fill the hasher's queue and nobody else could
 //! sign in.
 //!
 //! Accounts are counted by the name in the request, whether or not they exist, so a refusal tells

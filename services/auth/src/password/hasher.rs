@@ -1,4 +1,4 @@
-//! Argon2id in a bounded pool. A hash takes a core and 19 MiB for about 20 ms, so each core runs
+//! Argon2id in a bounded pool. A hash takes a core and 19 MiB for about 25 ms, so each core runs
 //! one, and the others wait or are refused. A thread takes the next job itself, because waking a
 //! thread would leave the core idle for most of a millisecond. The memory is reused, because
 //! allocating it costs a sixth of the time, and freed after a while without sign-ins.
