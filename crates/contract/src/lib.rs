@@ -1,8 +1,10 @@
 //! Reads the options of the contract from its descriptors into plain data: validation rules and
-//! private fields of messages, and paths of the REST API. clinic-identity reads the access rules.
+//! private fields of messages, access rules of methods, and paths of the REST API.
 //!
-//! clinic-proto generates code from this data, and clinic-rest serves and documents the paths.
+//! clinic-proto generates code from this data, clinic-identity checks access with it, and
+//! clinic-rest serves and documents the paths.
 
+mod access;
 mod messages;
 mod modules;
 mod paths;
@@ -11,6 +13,7 @@ use std::error::Error;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 
+pub use access::{AccessError, Callers, Method, methods};
 pub use messages::{Choice, Field, Message, Rules, Shape, Type, message, messages};
 pub use modules::modules;
 pub use paths::{Body, Fixed, Path, Paths, Verb, paths};

@@ -4,32 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use clinic_proto::access::v1::{self as proto, Role, rule::Who};
-use prost_reflect::prost_types::method_options::IdempotencyLevel;
-use prost_reflect::{DescriptorPool, ExtensionDescriptor, MethodDescriptor};
+use clinic_contract::{AccessError, Callers, Method};
+use clinic_proto::access::v1::Role;
 
 use crate::{Principal, Roles};
-
-/// The option with a method's access rule.
-const RULE: &str = "clinic.access.v1.rule";
-/// The option that allows the compression of a method's responses.
-const COMPRESSIBLE: &str = "clinic.access.v1.compressible";
-/// The packages whose methods need a rule. Others (health, reflection) are not called by users.
-const PACKAGES: &str = "clinic.";
-
-/// Why the access rules cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The descriptors cannot be read.
-    #[error("the contract's descriptors cannot be read: {0}")]
-    Descriptors(String),
-    /// The descriptors do not declare the option.
-    #[error("the contract's descriptors do not contain the option ({RULE})")]
-    NoOption,
-    /// A method has no usable access rule.
-    #[error("{method} has no usable access rule: {problem}")]
-    Rule { method: String, problem: &'static str },
-}
 
 /// Properties of a method, for the gateway and the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,29 +56,10 @@ impl Policy {
     /// # Errors
     /// If the descriptors are invalid, or a method of a `clinic.*` package has no usable rule.
     pub fn from_descriptors(descriptors: &[u8]) -> Result<Self, AccessError> {
-        let pool = DescriptorPool::decode(descriptors)
-            .map_err(|error| AccessError::Descriptors(error.to_string()))?;
-        let option = |name| pool.get_extension_by_name(name).ok_or(AccessError::NoOption);
-        let (rule, compressible) = (option(RULE)?, option(COMPRESSIBLE)?);
-        let services = pool.services().filter(|service| service.full_name().starts_with(PACKAGES));
-        let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
-        let rules = methods.map(|method| {
-            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-            let access = match allowed_callers(&method, &rule) {
-                Ok(access) => access,
-                Err(problem) => return Err(AccessError::Rule { method: path, problem }),
-            };
-            let takes_stream = method.is_client_streaming();
-            let options = method.method_descriptor_proto().options.as_ref();
-            let is_read =
-                options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects);
-            let is_repeatable = is_read && !takes_stream && !method.is_server_streaming();
-            let compressible =
-                method.options().get_extension(&compressible).as_bool() == Some(true);
-            let rule = Rule { access, takes_stream, is_read, is_repeatable, compressible };
-            Ok((path.into(), rule))
-        });
-        Ok(Self { rules: rules.collect::<Result<_, _>>()? })
+        let methods = clinic_contract::methods(descriptors)?.into_iter();
+        let rules: Result<_, _> =
+            methods.map(|method| Ok((path(&method), rule(&method)?))).collect();
+        Ok(Self { rules: rules? })
     }
 
     /// Returns the rule of a method by its path, `/package.Service/Method`. None if it is unknown.
@@ -138,28 +97,27 @@ impl AllowedCallers {
     }
 }
 
-fn allowed_callers(
-    method: &MethodDescriptor,
-    rule: &ExtensionDescriptor,
-) -> Result<AllowedCallers, &'static str> {
-    let options = method.options();
-    if !options.has_extension(rule) {
-        return Err("the option (clinic.access.v1.rule) is missing");
-    }
-    let rule = options.get_extension(rule);
-    let rule = rule.as_message().ok_or("the option is not a message")?;
-    match rule.transcode_to::<proto::Rule>().map_err(|_| "the option cannot be read")?.who {
-        Some(Who::Public(true)) => Ok(AllowedCallers::Public),
-        Some(Who::SignedIn(true)) => Ok(AllowedCallers::SignedIn),
-        Some(Who::AnyOf(any_of)) if any_of.roles.is_empty() => Err("any_of.roles is empty"),
-        Some(Who::AnyOf(any_of)) => {
-            let known =
-                |role: i32| Role::try_from(role).ok().filter(|role| *role != Role::Unspecified);
-            let roles: Option<Roles> = any_of.roles.into_iter().map(known).collect();
-            roles.map(AllowedCallers::AnyOf).ok_or("any_of contains an unknown role")
+fn path(method: &Method) -> Arc<str> {
+    method.path.as_str().into()
+}
+
+fn rule(method: &Method) -> Result<Rule, AccessError> {
+    let Method { takes_stream, gives_stream, is_read, compressible, .. } = *method;
+    let access = match &method.callers {
+        Callers::Public => AllowedCallers::Public,
+        Callers::SignedIn => AllowedCallers::SignedIn,
+        Callers::AnyOf(numbers) => {
+            let problem = "any_of contains an unknown role";
+            let unknown = || AccessError::Rule { method: method.path.clone(), problem };
+            let role = |number: &i32| match Role::try_from(*number) {
+                Err(_) | Ok(Role::Unspecified) => Err(unknown()),
+                Ok(role) => Ok(role),
+            };
+            AllowedCallers::AnyOf(numbers.iter().map(role).collect::<Result<Roles, _>>()?)
         }
-        _ => Err("it sets none of public: true, signed_in: true and any_of"),
-    }
+    };
+    let is_repeatable = is_read && !takes_stream && !gives_stream;
+    Ok(Rule { access, takes_stream, is_read, is_repeatable, compressible })
 }
 
 #[cfg(test)]
