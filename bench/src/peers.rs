@@ -137,11 +137,11 @@ impl Peer {
         let logs = setting.folder("logs")?;
         let process = Process::start(kind.program, &mut command, &logs, None)?;
         let mut peer = Self { name: kind.name, process, address };
-        peer.until_serving()?;
+        peer.wait_until_ready()?;
         Ok(peer)
     }
 
-    fn until_serving(&mut self) -> Result<()> {
+    fn wait_until_ready(&mut self) -> Result<()> {
         let until = Instant::now() + START_PATIENCE;
         while TcpStream::connect(self.address).is_err() {
             self.process.check()?;

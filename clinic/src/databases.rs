@@ -10,8 +10,8 @@ use clinic_store::{
 use secrecy::SecretString;
 use sqlx::migrate::Migrator;
 
-/// The services, by their names in settings, databases and packages of the contract, with their
-/// migrations.
+/// Name and migrations of each service. Settings, database names and protobuf packages use the
+/// same name.
 pub const SERVICES: [(&str, &Migrator); 3] = [
     ("auth", &clinic_auth::MIGRATIONS),
     ("records", &clinic_records::MIGRATIONS),
@@ -21,10 +21,10 @@ pub const SERVICES: [(&str, &Migrator); 3] = [
 /// Options of the commands that use the databases.
 #[derive(Args, Clone, Debug)]
 pub struct Databases {
-    /// Data directory, for the keys, and for SQLite databases unless --database-url is set
+    /// Directory of the keys and, without --database-url, of the SQLite databases
     #[arg(long, env = "CLINIC_DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// URL of a PostgreSQL server, as postgres://USER:PASSWORD@HOST. Missing databases are created
+    /// URL of a PostgreSQL server, as postgres://USER:PASSWORD@HOST. Creates missing databases on it
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<SecretString>,
     /// Prefix of the names of the PostgreSQL databases
@@ -38,8 +38,8 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Checks the settings before anything is created. Not a value parser, because its error would
-    /// show the password.
+    /// Checks the PostgreSQL URL, if one is set. This is not a clap value parser, because clap's
+    /// error would show the password.
     pub fn check(&self) -> Result<()> {
         let Some(server) = &self.database_url else { return Ok(()) };
         check_server_url(server).context("--database-url (DATABASE_URL)")
@@ -106,6 +106,6 @@ fn prefix(text: &str) -> Result<String, String> {
     if text.len() <= 40 && text.bytes().all(plain) {
         Ok(text.to_owned())
     } else {
-        Err("must be at most 40 characters of a to z, 0 to 9 and _".to_owned())
+        Err("must have at most 40 characters, and only a to z, 0 to 9 and _".to_owned())
     }
 }

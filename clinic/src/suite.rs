@@ -26,7 +26,7 @@ const ADMIN_EMAIL: &str = "admin@clinic.local";
 const ADMIN_NAME: &str = "Administrator";
 
 /// Time limit for a server to become ready.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// See `clinic up --help`.
 #[derive(Args, Clone, Debug)]
@@ -41,8 +41,8 @@ pub struct Config {
     pub settings: Settings,
 }
 
-/// Settings of the servers other than addresses and paths.
-// Without a clap group, because auth's settings have a group of the same name.
+/// Server settings, except addresses and paths.
+// No clap group: it would have the same name as the group of auth's settings.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Settings {
@@ -60,7 +60,7 @@ pub struct Settings {
     pub database_connections: u32,
     #[command(flatten)]
     pub auth: clinic_auth::Settings,
-    /// What verified doctors see of patients
+    /// Which patient data verified doctors can see
     #[arg(long, env = "CLINIC_DOCTOR_PATIENT_VIEW", value_enum, default_value = "basic")]
     pub doctor_patient_view: clinic_records::DoctorPatientView,
     #[command(flatten)]
@@ -80,7 +80,8 @@ pub struct Running {
     pub gateway: SocketAddr,
     /// Address of each service, for direct calls.
     pub services: BTreeMap<&'static str, SocketAddr>,
-    /// Set by the first start. Must be shown to the operator before anything else.
+    /// `Some` if this start created the administrator. Show it to the operator before anything
+    /// else.
     pub new_admin: Option<NewAdmin>,
     /// URLs of the servers whose health is checked.
     asked: Vec<String>,
@@ -95,9 +96,11 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     prepare(config, clock).await?.await
 }
 
-/// Does the part of a start that may be cancelled at any point; the next start continues from
-/// there. Returns the rest as a future. That is short and must not be cancelled, because it may
-/// create a password that the operator has to see.
+/// Does the part of a start that may be cancelled at any point. The next start continues a
+/// cancelled one.
+///
+/// Returns a short future that finishes the start. Do not cancel it: it may create a password that
+/// must be shown to the operator.
 pub async fn prepare(
     config: &Config,
     clock: Clock,
@@ -133,8 +136,8 @@ pub async fn prepare(
     let gateway_server = clinic_gateway::open(&gateway_config, clock.clone()).await?;
 
     Ok(async move {
-        // Nothing after this can fail, so a password that is created is shown to the operator.
-        let new_admin = first_admin(&config.databases, &clock).await?;
+        // Keep this the last step that can fail: a later error would lose the new password.
+        let new_admin = create_first_admin(&config.databases, &clock).await?;
 
         let (shutdown, stop_services) = (Shutdown::default(), CancellationToken::new());
         let mut running = JoinSet::new();
@@ -202,15 +205,16 @@ async fn open_services(
 }
 
 impl Running {
-    /// Waits until all servers are ready. Returns an error if one ends before that.
-    pub async fn until_serving(&mut self) -> Result<()> {
+    /// Waits until all servers are ready. Returns an error if a server ends first.
+    pub async fn wait_until_ready(&mut self) -> Result<()> {
         tokio::select! {
             served = serving(&self.asked) => served,
-            ended = self.servers.join_next() => Err(by_itself(ended)),
+            ended = self.servers.join_next() => Err(unexpected_end(ended)),
         }
     }
 
-    /// Serves until `shutdown` begins. Returns an error if a server ends before that.
+    /// Serves until `shutdown` begins, then waits for all servers to end. Returns an error if a
+    /// server ends before `shutdown` begins.
     pub async fn run(mut self, shutdown: impl Into<Shutdown>) -> Result<()> {
         let shutdown = shutdown.into();
         let told = async {
@@ -220,7 +224,7 @@ impl Running {
         };
         let early = tokio::select! {
             () = told => None,
-            ended = self.servers.join_next() => Some(by_itself(ended)),
+            ended = self.servers.join_next() => Some(unexpected_end(ended)),
         };
         self.shutdown.begin();
         if let Some(error) = early {
@@ -235,7 +239,7 @@ impl Running {
 }
 
 /// Returns the error for a server that ended without a shutdown.
-fn by_itself(ended: Option<Result<Result<()>, JoinError>>) -> Error {
+fn unexpected_end(ended: Option<Result<Result<()>, JoinError>>) -> Error {
     match ended {
         Some(Err(error)) => error.into(),
         Some(Ok(Err(error))) => error,
@@ -243,12 +247,12 @@ fn by_itself(ended: Option<Result<Result<()>, JoinError>>) -> Error {
     }
 }
 
-/// Returns the keys directory of a suite in one process.
+/// Returns the path of the keys directory in `data_dir`.
 pub fn keys_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("keys")
 }
 
-async fn first_admin(databases: &Databases, clock: &Clock) -> Result<Option<NewAdmin>> {
+async fn create_first_admin(databases: &Databases, clock: &Clock) -> Result<Option<NewAdmin>> {
     let db = databases.open("auth").await?;
     if clinic_auth::admins_exist(&db).await? {
         db.close().await;
@@ -268,9 +272,9 @@ async fn first_admin(databases: &Databases, clock: &Clock) -> Result<Option<NewA
 
 async fn serving(urls: &[String]) -> Result<()> {
     for url in urls {
-        tokio::time::timeout(START_PATIENCE, retry(|| health::check(url)))
+        tokio::time::timeout(START_TIMEOUT, retry(|| health::check(url)))
             .await
-            .with_context(|| format!("{url} is not ready after {START_PATIENCE:?}"))?;
+            .with_context(|| format!("{url} is not ready after {START_TIMEOUT:?}"))?;
     }
     Ok(())
 }
@@ -305,7 +309,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_server_that_dies_at_the_start_is_not_waited_for() {
+    async fn waiting_for_readiness_fails_at_once_when_a_server_ends() {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut running = Running {
             gateway: nobody,
@@ -318,7 +322,7 @@ mod tests {
         };
         running.servers.spawn(async { Err(anyhow!("the disk is gone")) });
         let patience = Duration::from_secs(5);
-        let refused = tokio::time::timeout(patience, running.until_serving()).await.unwrap();
+        let refused = tokio::time::timeout(patience, running.wait_until_ready()).await.unwrap();
         assert_eq!(refused.unwrap_err().to_string(), "the disk is gone");
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn run(
     variables: &[(&str, String)],
     time: Duration,
 ) -> Result<Outcome> {
-    // With a single thread pgbench reaches little more than half of the rate.
+    // One thread per CPU: a single pgbench thread reaches little more than half of that rate.
     let threads = std::thread::available_parallelism()?;
     let mut file = NamedTempFile::new()?;
     file.write_all(script.as_bytes())?;
@@ -35,7 +35,7 @@ pub(crate) fn run(
         .output()
         .context("cannot run pgbench")?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let complain = || format!("pgbench wrote:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    let complain = || format!("pgbench failed:\n{said}{}", String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), complain());
     let word_after = |before: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(before));
@@ -45,7 +45,7 @@ pub(crate) fn run(
     let per_second = word_after("tps = ")?.parse().with_context(complain)?;
     let requests = word_after("number of transactions actually processed: ")?;
     let requests = requests.parse().with_context(complain)?;
-    // pgbench logs the time 0 for most transactions while all clients are busy.
+    // No latency is reported: pgbench logs 0 for most transactions while all clients are busy.
     let latency = Latency::default();
     Ok(Outcome { requests, sent: requests, per_second, latency })
 }

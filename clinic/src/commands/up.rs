@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         say(&format!("admin password: {}", admin.password.expose_secret()));
     }
     tokio::select! {
-        served = suite.until_serving() => {
+        served = suite.wait_until_ready() => {
             served?;
             ready("clinic", args.config.settings.gateway.scheme(), suite.gateway);
         }

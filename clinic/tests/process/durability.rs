@@ -22,7 +22,7 @@ async fn write(mut patients: PatientServiceClient<Client>, made: Arc<Mutex<Vec<P
 }
 
 on_both! {
-    async fn a_kill_in_the_middle_of_writes_loses_no_acknowledged_one(operator: &Operator) {
+    async fn acknowledged_writes_survive_a_kill(operator: &Operator) {
         let made = Arc::new(Mutex::new(Vec::new()));
         let mut running = operator.up(&[]);
         let password = running.admin_password().to_owned();
@@ -33,7 +33,7 @@ on_both! {
                 .collect();
             let began = Instant::now();
             while made.lock().unwrap().len() < round * 40 {
-                assert!(began.elapsed() < Duration::from_secs(60), "nothing is written");
+                assert!(began.elapsed() < Duration::from_secs(60), "too few patients were created in 60 s");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             running.kill();
@@ -42,7 +42,7 @@ on_both! {
             }
 
             running = operator.up(&[]);
-            assert_eq!(running.said, Vec::<String>::new(), "the administrator is lost");
+            assert_eq!(running.said, Vec::<String>::new(), "a restart must not create another administrator");
             let mut patients = running.clients(&running.access(ADMIN, &password).await).patients;
             let all = made.lock().unwrap().clone();
             for known in all {

@@ -37,7 +37,7 @@ async fn until_shown(running: &Running, cert: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewed_certificate_is_used_after_sighup_and_also_by_itself() {
+async fn a_renewed_certificate_is_used_after_sighup_and_without_a_signal() {
     let operator = Operator::with_sqlite();
     let first = renew(&operator);
     let running = operator.up(&["--tls-cert", "tls.crt", "--tls-key", "tls.key"]);
@@ -46,12 +46,12 @@ async fn a_renewed_certificate_is_used_after_sighup_and_also_by_itself() {
     assert!(!shows(&running, &second).await);
     running.signal("HUP");
     until_shown(&running, &second).await;
-    // A certificate and a key that do not match change nothing.
+    // A certificate that does not match the key is not loaded.
     fs::write(operator.path("tls.crt"), &first).unwrap();
     running.signal("HUP");
     running.until_logged("cannot use the new certificate").await;
     assert!(shows(&running, &second).await);
-    // Without a signal.
+    // Changed files are also loaded without a signal.
     let third = renew(&operator);
     until_shown(&running, &third).await;
 
@@ -70,7 +70,7 @@ async fn a_renewed_certificate_is_used_after_sighup_and_also_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_to_log_is_read_again_after_sighup() {
+async fn sighup_reloads_the_log_filter_and_ignores_an_invalid_one() {
     let operator = Operator::with_sqlite();
     fs::write(operator.path(".env"), "CLINIC_LOG=info\n").unwrap();
     let running = operator.up(&[]);

@@ -59,7 +59,7 @@ enum Kind<M: 'static> {
     /// A number that callers write, with its default.
     Int(fn(&mut M) -> &mut i32, i32),
     /// The id of another record, which callers write.
-    Link(fn(&mut M) -> &mut String),
+    Reference(fn(&mut M) -> &mut String),
     /// A time that callers write.
     Moment(fn(&mut M) -> &mut Option<Timestamp>),
     /// A boolean that callers write, with its default.
@@ -120,17 +120,17 @@ impl<M> Field<M> {
     }
 
     /// Creates an enum field that callers write. The default replaces UNSPECIFIED.
-    pub const fn choice(name: &'static str, at: fn(&mut M) -> &mut i32, default: i32) -> Self {
+    pub const fn enumeration(name: &'static str, at: fn(&mut M) -> &mut i32, default: i32) -> Self {
         Self::new(name, Kind::Int(at, default))
     }
 
     /// Creates a field that callers write with the id of another record.
-    pub const fn link(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
-        Self::new(name, Kind::Link(at))
+    pub const fn reference(name: &'static str, at: fn(&mut M) -> &mut String) -> Self {
+        Self::new(name, Kind::Reference(at))
     }
 
     /// Creates a time field that callers write.
-    pub const fn moment(name: &'static str, at: fn(&mut M) -> &mut Option<Timestamp>) -> Self {
+    pub const fn timestamp(name: &'static str, at: fn(&mut M) -> &mut Option<Timestamp>) -> Self {
         Self::new(name, Kind::Moment(at))
     }
 
@@ -189,7 +189,7 @@ impl<M> Field<M> {
             (false, Kind::Day(_)) => "CAST(NULL AS date)",
             (false, Kind::Int(..) | Kind::Etag(_)) => "CAST(0 AS bigint)",
             (false, Kind::Flag(..) | Kind::Bool(_)) => "FALSE",
-            (false, Kind::Id(_) | Kind::Link(_)) => "CAST(NULL AS uuid)",
+            (false, Kind::Id(_) | Kind::Reference(_)) => "CAST(NULL AS uuid)",
             (false, Kind::Time(_) | Kind::Moment(_)) => "CAST(NULL AS timestamptz)",
         }
     }
@@ -200,7 +200,11 @@ impl<M> Field<M> {
             return;
         }
         match self.kind {
-            Kind::Text(at) | Kind::Day(at) | Kind::Id(at) | Kind::Link(at) | Kind::Etag(at) => {
+            Kind::Text(at)
+            | Kind::Day(at)
+            | Kind::Id(at)
+            | Kind::Reference(at)
+            | Kind::Etag(at) => {
                 at(message).clear();
             }
             Kind::Int(at, _) => *at(message) = 0,
@@ -249,7 +253,7 @@ impl<M> Field<M> {
                 number => (true, number.into()),
             },
             // The contract's rules have refused ids and times that cannot be converted.
-            Kind::Link(at) => {
+            Kind::Reference(at) => {
                 let text = std::mem::take(at(message));
                 (!text.is_empty(), Uuid::parse_str(&text).ok().into())
             }
@@ -296,7 +300,7 @@ macro_rules! from_row {
                             *to(&mut message) = i32::try_from(number).unwrap_or(i32::MAX);
                         }
                         Kind::Flag(to, _) => *to(&mut message) = Some(row.try_get(at)?),
-                        Kind::Id(to) | Kind::Link(to) => {
+                        Kind::Id(to) | Kind::Reference(to) => {
                             let id: Option<Uuid> = row.try_get(at)?;
                             *to(&mut message) = id.map(|id| id.to_string()).unwrap_or_default();
                         }
@@ -334,9 +338,9 @@ mod tests {
     }
 
     const FIELDS: [Field<Visit>; 3] = [
-        Field::link("doctor_id", |visit| &mut visit.doctor_id),
-        Field::moment("at", |visit| &mut visit.at),
-        Field::choice("status", |visit| &mut visit.status, 1),
+        Field::reference("doctor_id", |visit| &mut visit.doctor_id),
+        Field::timestamp("at", |visit| &mut visit.at),
+        Field::enumeration("status", |visit| &mut visit.status, 1),
     ];
 
     fn taken(mut visit: Visit) -> Vec<(bool, Arg)> {

@@ -84,7 +84,7 @@ impl Suite {
         config.settings.database_connections = 4;
         configure(&mut config);
         let mut running = clinic::start(&config, clock.clone()).await.expect("the suite starts");
-        running.until_serving().await.expect("the suite serves");
+        running.wait_until_ready().await.expect("the suite serves");
         let admin = running.new_admin.as_ref().expect("an empty database gets an administrator");
         let shutdown = CancellationToken::new();
         let gateway = running.gateway;

@@ -1,7 +1,7 @@
 //! auth: accounts, sessions, tokens and signing keys.
 //!
-//! Owns identities and credentials. Knows nothing about patients and doctors, except that a
-//! registration can contain one, which auth passes on to records.
+//! Owns identities and credentials. Knows nothing about patients and doctors. A
+//! registration can contain a patient or a doctor, which auth passes on to records.
 
 mod bootstrap;
 mod config;
@@ -50,10 +50,10 @@ struct Auth {
 /// Opens the database, whose schema must be up to date, and creates the server.
 ///
 /// # Errors
-/// A sentence that says what to do.
+/// Fails if a setting, the keys or the database cannot be used. The text is for the operator.
 pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
     let Config { common, records_url, settings } = config;
-    // Before the database, because opening it may create its file.
+    // Check the URL before opening the database: opening may create the SQLite file.
     let records = upstream("records", records_url)?;
     let (server, db) = common.open("clinic-auth", &MIGRATIONS, &clock).await?;
     let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
@@ -74,7 +74,7 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
         .service(auth_service(grpc.clone()))
         .service(user_admin_service(grpc.clone()))
         .service(token_service(grpc))
-        .background(hasher.give_memory_back())
+        .background(hasher.release_idle_memory())
         .background(sessions::clean_up(db.clone(), clock))
         .background(auth.sweep_registrations()))
 }

@@ -10,7 +10,7 @@ use crate::scopes::DoctorPatientView;
 pub struct Config {
     #[command(flatten)]
     pub common: Common,
-    /// What verified doctors see of patients
+    /// Which patient data verified doctors can see
     #[arg(long, env = "CLINIC_DOCTOR_PATIENT_VIEW", value_enum, default_value = "basic")]
     pub doctor_patient_view: DoctorPatientView,
 }

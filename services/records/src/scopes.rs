@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::listing::LIVE;
 
-/// What verified doctors see of patients. The operator configures it.
+/// Which patient data verified doctors can see. The operator configures it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DoctorPatientView {
     /// Names, gender and date of birth.

@@ -33,7 +33,7 @@ on_both! {
         }
     }
 
-    async fn every_refused_sign_in_gets_the_same_response(suite: &Suite) {
+    async fn a_failed_sign_in_does_not_reveal_whether_the_account_exists(suite: &Suite) {
         let (known, deactivated) = (suite.staff().await, suite.staff().await);
         let request = DeactivateUserRequest { id: deactivated.user.id.clone(), ..Default::default() };
         suite.admin().await.clients.users.deactivate_user(request).await.unwrap();
@@ -87,7 +87,7 @@ on_both! {
         assert_eq!(fields(auth.login(nothing).await), ["email", "username", "password"]);
     }
 
-    async fn control_characters_are_refused_before_they_reach_the_database(suite: &Suite) {
+    async fn control_characters_are_rejected_except_in_passwords_and_tokens(suite: &Suite) {
         let mut auth = suite.anonymous().auth;
         for (email, username, bad) in
             [("a\0@example.com", "", "email"), ("", "a\0", "username"), ("", " \u{1b}", "username")]
@@ -106,7 +106,8 @@ on_both! {
         ] {
             assert_eq!(fields(auth.register(change).await), [bad]);
         }
-        // Passwords are hashed and refresh tokens decoded, so the text never reaches a database.
+        // Passwords and refresh tokens are not checked for control characters: their text never
+        // reaches the database, because passwords are hashed and refresh tokens decoded.
         let password = "correct\0horse".to_owned();
         let request = RegisterRequest { password: password.clone(), ..registration() };
         auth.register(request.clone()).await.unwrap();
@@ -117,7 +118,7 @@ on_both! {
         auth.logout(LogoutRequest { refresh: "a\0".into() }).await.unwrap();
     }
 
-    async fn the_administrator_created_at_the_first_start_can_sign_in(suite: &Suite) {
+    async fn the_first_administrator_has_a_verified_email_and_a_generated_password(suite: &Suite) {
         let admin = suite.admin().await;
         assert_eq!(admin.user.email, "admin@clinic.local");
         assert!(admin.user.email_verified);

@@ -1,4 +1,4 @@
-//! A routed service outside the suite, which reports the calls that reach it.
+//! A test service that the gateway routes to. It counts the calls that reach it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -52,7 +52,7 @@ pub(crate) struct Echo {
 #[derive(Clone)]
 struct Handler {
     calls: Arc<AtomicUsize>,
-    /// Here and in `dropped`: a permit for each hanging call that began, or was cancelled.
+    /// One permit for each hanging call that has begun, and in `dropped` that was cancelled.
     begun: Arc<Semaphore>,
     dropped: Arc<Semaphore>,
 }
@@ -140,7 +140,8 @@ impl Handler {
         self.calls.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Returns a future that never ends. It may be dropped before its first poll.
+    /// Returns a future that never completes. A drop before the first poll also counts as
+    /// cancelled.
     fn hang(&self) -> impl Future<Output = Result<EchoReply, Status>> + Send + use<> {
         let (begun, dropped) = (self.begun.clone(), OnDrop(self.dropped.clone()));
         async move {

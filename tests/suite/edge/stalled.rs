@@ -15,7 +15,7 @@ use super::http1::open;
 use super::web::Form;
 use super::{echo_client, signed_in, with_echo};
 
-/// Returns a client whose streams take 64 KiB until it reads.
+/// Returns a client whose streams have a flow-control window of 64 KiB.
 async fn slow_client(suite: &Suite) -> EchoServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", suite.gateway)).unwrap();
     let channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
@@ -43,7 +43,7 @@ async fn unread_responses_do_not_block_other_calls() {
         let mut client = echo_client(suite).await;
         for _ in 0..10 {
             let request = EchoRequest { text: "x".repeat(1024 * 1024), ..EchoRequest::default() };
-            // To the same replica, over the same connection.
+            // The gateway uses the same upstream connection as for the unread calls.
             let answer = client.once(signed_in(request, &access));
             let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
             answer.expect("other calls must not block this one").unwrap();
@@ -71,7 +71,7 @@ async fn large(suite: &Suite, access: &str) -> Result<(), Status> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_responses_of_a_caller_are_limited_until_their_deadline() {
+async fn a_caller_with_too_many_unread_responses_is_refused_until_they_time_out() {
     with_echo(async |suite, _| {
         let (hoarder, other) = tokio::join!(suite.staff(), suite.staff());
         let (access, other) = (hoarder.tokens.access, other.tokens.access);
@@ -89,7 +89,9 @@ async fn unread_responses_of_a_caller_are_limited_until_their_deadline() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), again).await.expect("must work again");
+        tokio::time::timeout(Duration::from_secs(30), again)
+            .await
+            .expect("calls must succeed after the deadline");
         drop(answers);
     })
     .await;

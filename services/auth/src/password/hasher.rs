@@ -107,7 +107,7 @@ impl Hasher {
     }
 
     /// Frees memory that was not used recently. Runs as long as the server.
-    pub(crate) async fn give_memory_back(self) {
+    pub(crate) async fn release_idle_memory(self) {
         loop {
             tokio::time::sleep(KEEP).await;
             if !self.0.used.swap(false, Ordering::Relaxed) {
