@@ -187,6 +187,7 @@ impl Serving<'_> {
         let serve = HTTP2.serve(self.stream, answer, self.closing.map(drop));
         let served =
             self.outgoing.of(pin!(serve), |blocked| blocked.map(|since| since + BLOCKED)).await;
+        // None if the client has not read for too long: then there is no use in lingering.
         if served.transpose()?.is_some() {
             // A request that arrives now must not reset the connection and lose the GOAWAY.
             self.outgoing.linger().await;

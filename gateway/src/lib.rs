@@ -33,9 +33,8 @@ use clinic_clock::Clock;
 use clinic_identity::{AccessVerifier, Policy};
 use clinic_net::health::Health;
 use clinic_net::{Shutdown, settings};
-use futures::future;
 use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinSet;
 
 pub use config::{Config, PublicSettings, Route};
 use connections::{Certificates, Connections};
@@ -104,8 +103,11 @@ impl Gateway {
             health.end();
         };
         let follow = health::follow(self.health, self.routes);
-        let background = future::join3(self.jwks.keep_fresh(), follow, end_health);
-        let _background = AbortOnDropHandle::new(tokio::spawn(background));
+        // Separate tasks, so that a panic in one does not stop the others.
+        let mut background = JoinSet::new();
+        background.spawn(self.jwks.keep_fresh());
+        background.spawn(follow);
+        background.spawn(end_health);
         tracing::info!(name = "clinic-gateway", address = %listener.local_addr()?, "serving");
         self.connections.run(listener, shutdown.begun().clone()).await;
         tracing::info!(name = "clinic-gateway", "stopped");

@@ -27,6 +27,8 @@ use crate::jwks_cache::JwksCache;
 use crate::routes::{Routes, TargetKind};
 use crate::{answer, metadata, reflection};
 
+/// The services that the gateway answers itself.
+const OWN_SERVICES: [&str; 2] = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
 /// Shorter timeouts count as expired, because timers have a resolution of one millisecond.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -211,6 +213,10 @@ impl Inner {
     async fn answer(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         if request.uri().path() == reflection::V1ALPHA {
             *request.uri_mut() = Uri::from_static(reflection::V1);
+        }
+        let service = service_name(request.uri().path());
+        if !service.is_some_and(|service| OWN_SERVICES.contains(&service)) {
+            return Err(Error::unknown_method());
         }
         let endless = request.uri().path() == "/grpc.health.v1.Health/Watch"
             && !request.headers().contains_key("grpc-timeout");

@@ -2,8 +2,10 @@
 //! nginx and Envoy.
 
 use std::{
+    num::NonZero,
     path::PathBuf,
     process::{Command, ExitCode},
+    thread::available_parallelism,
     time::Instant,
 };
 
@@ -134,6 +136,9 @@ fn rust(options: &Options, prepare: &dyn Fn(&mut Command), tally: &mut Tally) ->
     let mut cargo = commands::cargo();
     // Without --no-fail-fast, cargo stops after the first crate with a failed test.
     cargo.args(["test", "--workspace", "--no-fail-fast", "--"]);
+    // Many tests wait for timeouts, so twice as many tests as processors can run at the same time.
+    let threads = 2 * available_parallelism().map_or(1, NonZero::get);
+    cargo.arg(format!("--test-threads={threads}"));
     if options.sqlite_only {
         cargo.args(["--skip", "::postgres"]);
     }

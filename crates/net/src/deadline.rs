@@ -11,7 +11,10 @@ use crate::Error;
 pub fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all("grpc-timeout").iter();
     let Some(asked) = values.next() else { return Ok(None) };
-    let asked = asked.to_str().ok().filter(|_| values.next().is_none()).and_then(parse_timeout);
+    if values.next().is_some() {
+        return Err(Error::malformed_timeout());
+    }
+    let asked = asked.to_str().ok().and_then(parse_timeout);
     asked.map(Some).ok_or_else(Error::malformed_timeout)
 }
 

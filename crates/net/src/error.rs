@@ -31,12 +31,12 @@ const RETRY_CONFLICT: Duration = Duration::from_millis(50);
 
 /// Defines constructors for the errors with a constant message.
 macro_rules! constant_errors {
-    ($($(#[$doc:meta])* $name:ident: $code:ident, $reason:ident, $message:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $code:expr, $reason:expr, $message:literal;)*) => {
         impl Error {
             $(
                 $(#[$doc])*
                 pub fn $name() -> Self {
-                    Self::new(Code::$code, ErrorReason::$reason, $message)
+                    Self::new($code, $reason, $message)
                 }
             )*
         }
@@ -45,38 +45,38 @@ macro_rules! constant_errors {
 
 constant_errors! {
     /// NOT_FOUND: never existed, deleted, or not visible to the caller. Always the same response.
-    not_found: NotFound, NotFound,
+    not_found: Code::NotFound, ErrorReason::NotFound,
         "there is no such resource, or you may not see it";
     /// INVALID_ARGUMENT: the page token is damaged or belongs to another query.
-    invalid_page_token: InvalidArgument, InvalidPageToken,
+    invalid_page_token: Code::InvalidArgument, ErrorReason::InvalidPageToken,
         "page_token is damaged or belongs to another query: start again without one";
     /// INVALID_ARGUMENT: the request id belongs to another request.
-    request_id_reused: InvalidArgument, RequestIdReused,
+    request_id_reused: Code::InvalidArgument, ErrorReason::RequestIdReused,
         "request_id was used for a request with different content: choose a new one";
     /// ABORTED: the resource changed since its etag was read.
-    stale_etag: Aborted, StaleEtag,
+    stale_etag: Code::Aborted, ErrorReason::StaleEtag,
         "the resource has changed since this etag was read: read it again";
     /// UNAUTHENTICATED: no token, or an invalid one. Always the same response.
-    invalid_token: Unauthenticated, InvalidToken,
+    invalid_token: Code::Unauthenticated, ErrorReason::InvalidToken,
         "a valid access token is required: sign in, and send it as `authorization: Bearer …`";
     /// PERMISSION_DENIED: the caller's roles do not allow the method.
-    role_required: PermissionDenied, RoleRequired,
+    role_required: Code::PermissionDenied, ErrorReason::RoleRequired,
         "your roles do not allow this method";
     /// UNIMPLEMENTED: no such service or method.
-    unknown_method: Unimplemented, UnknownMethod,
+    unknown_method: Code::Unimplemented, ErrorReason::UnknownMethod,
         "there is no such service or method";
     /// INVALID_ARGUMENT: the body is not valid gRPC.
-    malformed_call: InvalidArgument, MalformedCall,
+    malformed_call: Code::InvalidArgument, ErrorReason::MalformedCall,
         "the body of the call is damaged or incomplete";
     /// INVALID_ARGUMENT: the bytes are not a message of the method's type.
-    malformed_message: InvalidArgument, MalformedCall,
+    malformed_message: Code::InvalidArgument, ErrorReason::MalformedCall,
         "the message is not a valid protobuf request of this method";
     /// UNIMPLEMENTED: no message, or several, for a method that takes one. gRPC defines this code
     /// for it (statuscodes.md, "cardinality violation").
-    not_one_message: Unimplemented, MalformedCall,
+    not_one_message: Code::Unimplemented, ErrorReason::MalformedCall,
         "this method takes exactly one message";
     /// DEADLINE_EXCEEDED.
-    deadline_exceeded: DeadlineExceeded, DeadlineExceeded,
+    deadline_exceeded: Code::DeadlineExceeded, ErrorReason::DeadlineExceeded,
         "the deadline passed before the response was ready";
 }
 

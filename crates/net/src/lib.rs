@@ -38,7 +38,8 @@ pub use upstream::Upstream;
 /// The header that identifies a call in all logs.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
-/// Locks a mutex. Nothing panics while it holds a lock of this crate, so none is ever poisoned.
+/// Locks a mutex. Ignores poisoning: after a panic, the state is still usable, or its connection
+/// ends.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -93,7 +93,8 @@ impl<M: Leased> Lease<M> {
             .ok_or(Error::Internal(Cause::new("a lease without connection")))
     }
 
-    /// Records the outcome of a statement.
+    /// Records the outcome of a statement. Outside of a transaction, drop the lease after this: it
+    /// may be the only connection for writes.
     pub(crate) fn finish<T>(
         &mut self,
         kind: Kind,

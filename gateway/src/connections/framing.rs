@@ -27,9 +27,10 @@ pub(super) fn inspected(
 enum FramingParser {
     /// In a head, with its bytes so far.
     Head(Vec<u8>),
-    /// In a body, or in a chunk and the line break after it: the number of bytes left, and whether
-    /// it is a chunk.
-    Body(u64, bool),
+    /// In a body: the number of bytes left.
+    Body(u64),
+    /// In a chunk and the line break after it: the number of bytes left.
+    Chunk(u64),
     /// In the line with a chunk's size: the size so far, and whether a digit may follow.
     Size(u64, bool),
     /// In the lines after the last chunk; true if the current line is not empty.
@@ -64,14 +65,20 @@ impl FramingParser {
                     conflict |= framing.chunked && framing.length.is_some();
                     *self = match framing {
                         Framing { chunked: true, .. } => Self::Size(0, true),
-                        Framing { length: Some(length @ 1..), .. } => Self::Body(length, false),
+                        Framing { length: Some(length @ 1..), .. } => Self::Body(length),
                         Framing { .. } => Self::default(),
                     };
                 }
-                Self::Body(left, in_chunk) => {
+                Self::Body(left) => {
                     bytes = skip(bytes, left);
                     if *left == 0 {
-                        *self = if *in_chunk { Self::Size(0, true) } else { Self::default() };
+                        *self = Self::default();
+                    }
+                }
+                Self::Chunk(left) => {
+                    bytes = skip(bytes, left);
+                    if *left == 0 {
+                        *self = Self::Size(0, true);
                     }
                 }
                 &mut Self::Size(size, digits) => {
@@ -81,7 +88,7 @@ impl FramingParser {
                     *self = match (byte, digit) {
                         (b'\n', _) if size == 0 => Self::Trailers(false),
                         // Includes the line break after the chunk.
-                        (b'\n', _) => Self::Body(size.saturating_add(2), true),
+                        (b'\n', _) => Self::Chunk(size.saturating_add(2)),
                         (_, Some(digit)) if size < u64::MAX >> 8 => {
                             Self::Size(size * 16 + u64::from(digit), true)
                         }

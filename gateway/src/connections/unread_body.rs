@@ -13,15 +13,21 @@ use tonic::body::Body;
 
 /// Handle on the unread rest of a body.
 pub(super) struct UnreadBody {
-    /// Receives the body if it is dropped before its end, and None at its end. Closed without a
-    /// value after a read error.
-    rest: oneshot::Receiver<Option<Incoming>>,
+    /// Closed without a value after a read error.
+    rest: oneshot::Receiver<Rest>,
     /// Whether the client waits for `100 Continue`.
     expected: bool,
 }
 
+/// The rest of a body that nobody reads any more.
+enum Rest {
+    /// There is none: the body was read to its end.
+    Read,
+    Unread(Incoming),
+}
+
 /// A request body; None after its end or a read error.
-struct Tracked(Option<(Incoming, oneshot::Sender<Option<Incoming>>)>);
+struct Tracked(Option<(Incoming, oneshot::Sender<Rest>)>);
 
 /// Returns the request, and a handle on the unread rest of its body.
 pub(super) fn track(request: Request<Incoming>) -> (Request<Body>, Option<UnreadBody>) {
@@ -38,8 +44,8 @@ impl UnreadBody {
     /// Discards the rest of the body. Returns whether the connection can be reused.
     pub(super) async fn read(mut self) -> bool {
         match self.rest.try_recv() {
-            Ok(None) => true,
-            Ok(Some(body)) => {
+            Ok(Rest::Read) => true,
+            Ok(Rest::Unread(body)) => {
                 let most = u64::try_from(DISCARDED_BYTES).unwrap_or(u64::MAX);
                 !self.expected && body.size_hint().lower() <= most && discard(body).await
             }
@@ -53,7 +59,7 @@ impl Drop for Tracked {
     fn drop(&mut self) {
         if let Some((body, rest)) = self.0.take() {
             // Fails if the response was complete before.
-            let _ = rest.send(Some(body));
+            let _ = rest.send(Rest::Unread(body));
         }
     }
 }
@@ -78,7 +84,7 @@ impl http_body::Body for Tracked {
             Poll::Pending => false,
         };
         if has_ended && let Some((_, rest)) = self.0.take() {
-            let _ = rest.send(None);
+            let _ = rest.send(Rest::Read);
         }
         frame
     }

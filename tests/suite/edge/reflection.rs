@@ -2,12 +2,15 @@
 
 use clinic_testkit::{Backend, Suite, run, run_with};
 use futures::stream;
+use http::uri::PathAndQuery;
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
 use tokio::net::TcpListener;
 use tonic::Code;
+use tonic::client::Grpc;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -162,6 +165,26 @@ async fn anonymous_health_and_reflection_requests_are_limited_in_size() {
         let answers = reflection.server_reflection_info(stream::iter([request])).await;
         let refused = answers.unwrap().into_inner().message().await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_methods_of_grpc_packages_are_reported_as_unknown() {
+    run(Backend::Sqlite, async |suite| {
+        for path in [
+            "/grpc.channelz.v1.Channelz/GetServer",
+            "/grpc.reflection.v1alpha.ServerReflection/Nothing",
+        ] {
+            let mut client = Grpc::new(channel(suite).await);
+            client.ready().await.unwrap();
+            let request = tonic::Request::new(HealthCheckRequest::default());
+            let codec = ProstCodec::<HealthCheckRequest, HealthCheckRequest>::default();
+            let path = PathAndQuery::from_static(path);
+            let refused = client.unary(request, path, codec).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unimplemented);
+            assert_eq!(refused.message(), "there is no such service or method");
+        }
     })
     .await;
 }

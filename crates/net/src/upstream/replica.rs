@@ -179,10 +179,12 @@ impl Replica {
             // It is only slow.
             return self.condition();
         }
-        let machine = timeout(PATIENCE, TcpStream::connect(self.address()));
-        if was_silent && !matches!(machine.await, Ok(Ok(_))) {
-            // Its machine accepts no connection: calls must not wait for it.
-            self.connections.iter().for_each(Connection::close);
+        if was_silent {
+            let machine = timeout(PATIENCE, TcpStream::connect(self.address())).await;
+            if !matches!(machine, Ok(Ok(_))) {
+                // Its machine accepts no connection: calls must not wait for it.
+                self.connections.iter().for_each(Connection::close);
+            }
         }
         Condition::Silent
     }
