@@ -29,8 +29,22 @@ pub(crate) fn made_at(n: u64) -> DateTime<Utc> {
 }
 
 const FIRST_NAMES: [&str; 16] = [
-    "Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Frances", "John", "Kathleen", "Dennis",
-    "Margaret", "Ken", "Radia", "Tony", "Sophie", "Niklaus",
+    "Ada",
+    "Grace",
+    "Alan",
+    "Edsger",
+    "Barbara",
+    "Donald",
+    "Frances",
+    "John",
+    "Katherine",
+    "Dennis",
+    "Margaret",
+    "Ken",
+    "Radia",
+    "Tony",
+    "Sophie",
+    "Niklaus",
 ];
 const LAST_NAMES: [&str; 16] = [
     "Lovelace", "Hopper", "Turing", "Dijkstra", "Liskov", "Knuth", "Allen", "McCarthy", "Johnson",

@@ -14,13 +14,19 @@ fn of_message(message: &Message) -> String {
         None if *private => format!(".field({name:?}, &crate::Private)"),
         None => format!(".field({name:?}, &self.{name})"),
     };
-    let mut fields: Vec<_> = message.fields.iter().map(shown).collect();
-    let mut oneofs: Vec<_> = message.fields.iter().filter_map(|f| f.oneof.as_deref()).collect();
-    // The fields of a oneof are adjacent, and it is shown once.
-    fields.dedup();
-    oneofs.dedup();
+    // A oneof is shown once, at its first field.
+    let mut oneofs: Vec<&str> = Vec::new();
+    let mut fields = String::new();
+    for field in &message.fields {
+        match field.oneof.as_deref() {
+            Some(oneof) if oneofs.contains(&oneof) => continue,
+            Some(oneof) => oneofs.push(oneof),
+            None => {}
+        }
+        fields.push_str(&shown(field));
+    }
     let name = message.full_name.rsplit('.').next().unwrap_or_default();
-    let body = format!("f.debug_struct({name:?}){}.finish()", fields.concat());
+    let body = format!("f.debug_struct({name:?}){}.finish()", fields);
     let oneofs: String = oneofs.iter().map(|oneof| of_oneof(message, oneof)).collect();
     implement(&names::path(message), &body) + &oneofs
 }

@@ -4,7 +4,7 @@ use clinic_net::Error as Answer;
 use clinic_store::idempotency::CreateError;
 use clinic_store::page::InvalidPageToken;
 
-use crate::field::InvalidDay;
+use crate::field::InvalidValue;
 
 /// Why an operation on a resource fails.
 #[derive(Debug)]
@@ -53,9 +53,11 @@ impl From<CreateError> for Error {
 }
 
 impl Error {
-    pub(crate) fn invalid_day(resource: &str, InvalidDay { field }: InvalidDay) -> Self {
-        let field = format!("{resource}.{field}");
-        Self::Invalid { field, message: "must be a date in the form YYYY-MM-DD" }
+    pub(crate) fn invalid_value(
+        resource: &str,
+        InvalidValue { field, message }: InvalidValue,
+    ) -> Self {
+        Self::Invalid { field: format!("{resource}.{field}"), message }
     }
 }
 

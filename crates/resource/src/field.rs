@@ -225,7 +225,7 @@ impl<M> Field<M> {
     }
 
     /// Takes the value that a request writes, for the field's column and its key column.
-    pub(crate) fn take(&self, message: &mut M, into: &mut Vec<Value>) -> Result<(), InvalidDay> {
+    pub(crate) fn take(&self, message: &mut M, into: &mut Vec<Value>) -> Result<(), InvalidValue> {
         let Self { name: field, column, .. } = *self;
         let (is_given, value) = match self.kind {
             Kind::Text(at) => {
@@ -244,7 +244,10 @@ impl<M> Field<M> {
             Kind::Day(at) => match at(message).trim() {
                 "" => (false, Arg::Date(None)),
                 text => {
-                    let day: NaiveDate = text.parse().map_err(|_| InvalidDay { field })?;
+                    let day: NaiveDate = text.parse().map_err(|_| InvalidValue {
+                        field,
+                        message: "must be a date in the form YYYY-MM-DD",
+                    })?;
                     (true, day.into())
                 }
             },
@@ -252,11 +255,16 @@ impl<M> Field<M> {
                 0 => (false, default.into()),
                 number => (true, number.into()),
             },
-            // The contract's rules have refused ids and times that cannot be converted.
-            Kind::Reference(at) => {
-                let text = std::mem::take(at(message));
-                (!text.is_empty(), Uuid::parse_str(&text).ok().into())
-            }
+            Kind::Reference(at) => match at(message).as_str() {
+                "" => (false, Arg::Uuid(None)),
+                id => (
+                    true,
+                    Uuid::parse_str(id)
+                        .map_err(|_| InvalidValue { field, message: "must be a UUID" })?
+                        .into(),
+                ),
+            },
+            // The contract's rules have refused times that cannot be converted.
             Kind::Moment(at) => {
                 let time = at(message).take();
                 (time.is_some(), time.and_then(utc).into())
@@ -273,9 +281,10 @@ impl<M> Field<M> {
     }
 }
 
-/// Text that is not a date. The contract's rules already refuse most such texts.
-pub(crate) struct InvalidDay {
+/// Text that cannot be converted. The contract's rules already refuse most such texts.
+pub(crate) struct InvalidValue {
     pub(crate) field: &'static str,
+    pub(crate) message: &'static str,
 }
 
 /// The column that tells whether the caller sees the FULL view, if that depends on the row.

@@ -68,7 +68,7 @@ fn written<R: Resource>(mut message: R::Message) -> Result<Vec<Value>, Error> {
     for field in R::fields().all {
         field
             .take(&mut message, &mut values)
-            .map_err(|invalid| Error::invalid_day(R::NAME, invalid))?;
+            .map_err(|invalid| Error::invalid_value(R::NAME, invalid))?;
     }
     Ok(values)
 }

@@ -48,7 +48,8 @@ impl Program {
     }
 
     fn command<C: Args>(&self) -> clap::Command {
-        let command = Arguments::<C>::command().name(self.name).about(self.about);
+        let command =
+            Arguments::<C>::command().name(self.name).about(self.about).long_about(None::<&str>);
         command.mut_arg("listen", |listen| listen.required(false).default_value(self.listen))
     }
 }

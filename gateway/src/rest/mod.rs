@@ -16,7 +16,7 @@ use clinic_net::{Error, log_call};
 use clinic_proto::access::v1::Role;
 use clinic_proto::validation::Violation;
 use clinic_rest::{Input, Matched, Route, Routes};
-use futures::stream;
+use futures::{TryFutureExt as _, stream};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -48,6 +48,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum bytes of a body: twice the contract's longest texts with every character escaped. A body
 /// is buffered until it is complete, also without a token.
 const MAX_BODY: u32 = 512 * 1024;
+/// Maximum bytes of a service's response, more than any has: tonic reserves them in advance.
+const MAX_RESPONSE: usize = 32 * 1024 * 1024;
 /// Maximum bytes of one frame of a response.
 const SLICE: usize = 64 * 1024;
 
@@ -248,20 +250,42 @@ async fn call_method(
     let mut call = Some(call);
     let send = tower::service_fn(|request| {
         let call = call.take();
-        async {
+        let answer = async {
             let call = call.ok_or_else(|| Error::internal("a call can be sent only once"))?;
-            call.send(request).await.map_err(Status::from)
-        }
+            let answer = call.send(request).await?;
+            // tonic would derive a gRPC code from the HTTP status, such as UNAUTHENTICATED.
+            match answer.headers().contains_key("grpc-status") {
+                false if answer.status() != StatusCode::OK => {
+                    Err(Error::internal(format!("a response with HTTP status {}", answer.status())))
+                }
+                _ => Ok(answer),
+            }
+        };
+        answer.map_err(Status::from)
     });
-    // The services and the caller's account limit responses.
-    let mut client = Grpc::new(send).max_decoding_message_size(usize::MAX);
+    let mut client = Grpc::new(send).max_decoding_message_size(MAX_RESPONSE);
     let request = tonic::Request::from_parts(metadata, Extensions::default(), message);
-    // Not `unary`, which would ignore a second message.
-    let answer = client.server_streaming(request, rpc.clone(), EncodedMessages).await?;
-    let mut messages = answer.into_inner();
-    match (messages.message().await?, messages.message().await?) {
-        (Some(message), None) => Ok(message),
-        _ => Err(Error::internal("a response that is not one message").into()),
+    let messages = async {
+        // Not `unary`, which would ignore a second message.
+        let answer = client.server_streaming(request, rpc.clone(), EncodedMessages).await?;
+        let mut messages = answer.into_inner();
+        Ok::<_, Status>((messages.message().await?, messages.message().await?))
+    };
+    match messages.await {
+        Ok((Some(message), None)) => Ok(message),
+        Ok(_) => Err(Error::internal("a response that is not one message").into()),
+        Err(status) => Err(log_defect(status)),
+    }
+}
+
+/// Logs and replaces an error of tonic about a malformed response. Errors of the suite's services
+/// have details.
+fn log_defect(status: Status) -> Status {
+    match status.code() {
+        Code::Internal | Code::Unknown | Code::DataLoss if status.details().is_empty() => {
+            Error::internal(format!("a malformed response: {}", status.message())).into()
+        }
+        _ => status,
     }
 }
 

@@ -104,13 +104,17 @@ on_both! {
         login(suite, &again.email, PASSWORD).await.unwrap();
     }
 
-    async fn a_taken_email_creates_no_record(suite: &Suite) {
-        let request = with_profile(Profile::Doctor(doctor()));
+    async fn a_taken_email_or_username_creates_no_record(suite: &Suite) {
+        let username = "taken-name".to_owned();
+        let request = RegisterRequest { username, ..with_profile(Profile::Doctor(doctor())) };
         let mut auth = suite.anonymous().auth;
-        auth.register(registration_of(&request)).await.unwrap();
+        let first = RegisterRequest { username: request.username.clone(), ..registration_of(&request) };
+        auth.register(first).await.unwrap();
         assert_eq!(taken_field(auth.register(request.clone()).await), "email");
+        let request = RegisterRequest { email: clinic_testkit::email(), ..request };
+        assert_eq!(taken_field(auth.register(request.clone()).await), "username");
         // The license number is still free.
-        let again = RegisterRequest { email: clinic_testkit::email(), ..request };
+        let again = RegisterRequest { username: String::new(), ..request };
         auth.register(again).await.unwrap();
     }
 

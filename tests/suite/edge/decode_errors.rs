@@ -147,6 +147,8 @@ async fn a_message_over_the_size_limit_gets_message_too_large() {
         let large = framed(0, &vec![0; 4 * 1024 * 1024 + 1]);
         let status = at_auth(suite, &[], large).await.status();
         assert_eq!(reason(&status), is(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+        let status = at_gateway(suite, CHECK, &[], framed(0, &[0; 5000])).await.status();
+        assert_eq!(reason(&status), is(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
     })
     .await;
 }

@@ -41,6 +41,10 @@ async fn a_missing_or_invalid_token_comes_before_every_other_error() {
         let patient = Rest::of(suite, &suite.patient().await);
         let refused = patient.send("POST", "/api/patients/", &form, b"{").await;
         assert_eq!(refused.refusal(), (403, "ROLE_REQUIRED"));
+        // And a role that only this path requires.
+        let staff = Rest::of(suite, &suite.staff().await);
+        let refused = staff.send("POST", "/api/admin/assign-patient/", &form, b"{").await;
+        assert_eq!(refused.refusal(), (403, "ROLE_REQUIRED"));
     })
     .await;
 }

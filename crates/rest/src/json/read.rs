@@ -184,6 +184,11 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
         self.0.object(self.1, object)
     }
 
+    /// By default, serde would copy the text into an error.
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        Err(E::invalid_type(Unexpected::Other("text"), &self))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Err(de::Error::invalid_type(Unexpected::Seq, &self))
