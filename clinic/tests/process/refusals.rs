@@ -200,7 +200,7 @@ fn flags_with_values_that_mean_nothing() {
         ),
         (&["--cors-origin", "*"], "must be a scheme and a host in lower case, such as https://"),
         (&["--issuer", ""], "--issuer"),
-        (&["--database-prefix", "Clinic-"], "must be at most 40 characters"),
+        (&["--database-prefix", "Clinic-"], "must have at most 40 characters"),
         (&["--database-connections", "0"], "0 is not in 1.."),
         (&["--max-connections", "0"], "0 is not in 1.."),
         (&["--max-message-bytes", "0"], "0 is not in 1.."),

@@ -55,7 +55,7 @@ impl Upstream {
     pub fn new(name: &str, health_of: &str, urls: Vec<Uri>) -> Result<Self> {
         // Initialize it here, so that the first call does not.
         LazyLock::force(&REPEATABLE);
-        Ok(Self(Replicas::new(name.to_owned(), health_of.to_owned(), urls)?))
+        Ok(Self(Replicas::new(name.to_owned(), health_of.into(), urls)?))
     }
 
     /// Sends a call to a replica. Callers on one thread pass the same number and share a

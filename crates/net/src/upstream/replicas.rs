@@ -30,7 +30,7 @@ const CHECK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Replicas {
     pub(super) name: String,
     /// The gRPC service whose health counts; empty for the whole process.
-    health_of: String,
+    health_of: Arc<str>,
     named: Mutex<Vec<Named>>,
     all: Mutex<Vec<Arc<Replica>>>,
     in_use: RwLock<Arc<[Arc<Replica>]>>,
@@ -49,7 +49,7 @@ struct Named {
 
 impl Replicas {
     /// Starts to resolve names and check replicas in the background, until this is dropped.
-    pub(super) fn new(name: String, health_of: String, urls: Vec<Uri>) -> Result<Arc<Self>> {
+    pub(super) fn new(name: String, health_of: Arc<str>, urls: Vec<Uri>) -> Result<Arc<Self>> {
         ensure!(!urls.is_empty(), "no URL of {name} is given");
         for url in &urls {
             Target::new(url, SocketAddr::from(([0; 4], 0)))?;
@@ -247,11 +247,12 @@ pub(super) fn port(url: &Uri) -> u16 {
 
 /// Resolves a name repeatedly.
 async fn resolve(replicas: Weak<Replicas>, url: Uri) {
-    while let Some(this) = replicas.upgrade() {
+    loop {
         // The system's resolver, which also uses `/etc/hosts` and the operator's configuration.
         let found = timeout(RESOLVE_TIMEOUT, lookup_host((host(&url), port(&url)))).await;
         let found = found.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
         let found = found.map(Iterator::collect);
+        let Some(this) = replicas.upgrade() else { return };
         this.resolved(&url, found);
         this.update();
         drop(this);
@@ -263,7 +264,11 @@ async fn resolve(replicas: Weak<Replicas>, url: Uri) {
 async fn check(replicas: Weak<Replicas>, replica: Weak<Replica>) {
     let mut again = CHECK_AGAIN;
     while let (Some(all), Some(one)) = (replicas.upgrade(), replica.upgrade()) {
-        let found = one.check(&all.health_of).await;
+        let health_of = all.health_of.clone();
+        drop(all);
+        let found = one.check(&health_of).await;
+        // At a shutdown, a server that has ended is no failure to log.
+        let Some(all) = replicas.upgrade() else { return };
         all.set(&one, found);
         let pause = if found.is_well() { CHECK_EVERY } else { again };
         again = if found.is_well() { CHECK_AGAIN } else { CHECK_EVERY.min(again * 2) };
