@@ -48,7 +48,7 @@ impl Suite {
         account
     }
 
-    /// Registers a doctor, who is not verified.
+    /// Registers a doctor and leaves the profile unverified.
     pub async fn unverified_doctor(&self) -> Account {
         let mut account = self.register(Role::Doctor, Some(Profile::Doctor(doctor()))).await;
         let request = GetDoctorRequest { id: "me".to_owned() };
