@@ -141,6 +141,7 @@ fn ctrl_c_skips_the_delay_and_a_second_one_also_the_grace() {
     while TcpStream::connect(running.address).is_ok() {
         std::thread::sleep(Duration::from_millis(10));
     }
+    // Longer than `SAME_SIGNAL`: signals within 200 ms count as one.
     std::thread::sleep(Duration::from_millis(300));
     running.signal("INT");
     let ended = running.end(Duration::from_secs(20));
