@@ -119,9 +119,9 @@ impl Call {
     }
 
     async fn ask_once(&self) -> Result<Bytes> {
-        let answer = async { Connection::open(&self.target).await?.ask(self).await };
-        let answer = tokio::time::timeout(PATIENCE, answer).await;
-        answer.map_err(|_| anyhow!("no response within 10 s")).flatten()
+        let response = async { Connection::open(&self.target).await?.ask(self).await };
+        let response = tokio::time::timeout(PATIENCE, response).await;
+        response.map_err(|_| anyhow!("no response within 10 s")).flatten()
     }
 
     /// Decodes the message of a response.
@@ -179,15 +179,15 @@ impl Connection {
     /// Calls and returns the body of a successful response.
     pub(crate) async fn ask(&mut self, call: &Call) -> Result<Bytes> {
         let request = call.request()?;
-        let answer = match self {
+        let response = match self {
             Self::Http1(sender) => {
                 sender.ready().await?;
                 sender.send_request(request).await?
             }
             Self::Http2(sender) => sender.send_request(request).await?,
         };
-        ensure!(answer.status().is_success(), "HTTP status {}", answer.status());
-        let (head, body) = answer.into_parts();
+        ensure!(response.status().is_success(), "HTTP status {}", response.status());
+        let (head, body) = response.into_parts();
         let body = body.collect().await?;
         for said in [Some(&head.headers), body.trailers()].into_iter().flatten() {
             let word = |name| said.get(name).and_then(|value| value.to_str().ok());
@@ -226,10 +226,10 @@ mod tests {
 
     #[test]
     fn trailers_of_grpc_web_are_found_after_the_message() {
-        let answer = b"\0\0\0\0\x02hi\x80\0\0\0\x11grpc-status:14\r\n";
-        assert_eq!(web_trailers(answer).as_deref(), None, "truncated");
-        let answer = b"\0\0\0\0\x02hi\x80\0\0\0\x10grpc-status:14\r\n";
-        assert_eq!(web_trailers(answer).as_deref(), Some("grpc-status:14\r\n"));
+        let response = b"\0\0\0\0\x02hi\x80\0\0\0\x11grpc-status:14\r\n";
+        assert_eq!(web_trailers(response).as_deref(), None, "truncated");
+        let response = b"\0\0\0\0\x02hi\x80\0\0\0\x10grpc-status:14\r\n";
+        assert_eq!(web_trailers(response).as_deref(), Some("grpc-status:14\r\n"));
         assert_eq!(web_trailers(b"\0\0\0\0\x02hi"), None);
     }
 }

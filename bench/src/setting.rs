@@ -95,7 +95,7 @@ impl Postgres {
             query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
         let pid = stat(u32::try_from(backend)?).context("the server's process")?.parent;
         connection.close().await?;
-        timeout(RELOAD_PATIENCE, until_durable(&url))
+        timeout(RELOAD_PATIENCE, wait_until_durable(&url))
             .await
             .context("PostgreSQL does not apply its settings")??;
         Ok(Self { url, programs, pid })
@@ -129,7 +129,7 @@ async fn change(connection: &mut PgConnection, settings: [&'static str; 4]) -> R
 }
 
 /// Waits until new sessions have the settings.
-async fn until_durable(url: &SecretString) -> Result<()> {
+async fn wait_until_durable(url: &SecretString) -> Result<()> {
     loop {
         let mut connection = PgConnection::connect(url.expose_secret()).await?;
         let fsync: String = query_scalar("SHOW fsync").fetch_one(&mut connection).await?;

@@ -60,11 +60,11 @@ impl Service<http::Request<Body>> for Patients {
         let patient = self.0.clone();
         Box::pin(async move {
             let codec = ValidatingCodec::<Patient, GetPatientRequest>::default();
-            let answer = service_fn(move |_: Request<GetPatientRequest>| {
-                let answer = Response::new(Patient::clone(&patient));
-                std::future::ready(Ok::<_, Status>(answer))
+            let response = service_fn(move |_: Request<GetPatientRequest>| {
+                let response = Response::new(Patient::clone(&patient));
+                std::future::ready(Ok::<_, Status>(response))
             });
-            Ok(Grpc::new(codec).unary(answer, request).await)
+            Ok(Grpc::new(codec).unary(response, request).await)
         })
     }
 }

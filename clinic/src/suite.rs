@@ -13,7 +13,7 @@ use clinic_clock::Clock;
 use clinic_net::settings::{Keys, Serving};
 use clinic_net::{Shutdown, bind, health};
 use clinic_server::Server;
-use clinic_server::settings::{self, Answers};
+use clinic_server::settings::{self, Responses};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
@@ -49,7 +49,7 @@ pub struct Settings {
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
-    pub answers: Answers,
+    pub responses: Responses,
     /// Maximum number of connections to each PostgreSQL database
     #[arg(
         long,
@@ -175,11 +175,11 @@ async fn open_services(
     addresses: &BTreeMap<&'static str, SocketAddr>,
     clock: &Clock,
 ) -> Result<[(&'static str, Server); 3]> {
-    let Settings { serving, answers, database_connections, .. } = &config.settings;
+    let Settings { serving, responses, database_connections, .. } = &config.settings;
     let at = |service| addresses.get(service).map(url).unwrap_or_default();
     let common = |service| settings::Common {
         serving: serving.clone(),
-        answers: answers.clone(),
+        responses: responses.clone(),
         keys: keys.clone(),
         database: settings::Database {
             database_url: config.databases.url(service),

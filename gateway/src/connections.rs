@@ -77,21 +77,21 @@ impl Connections {
         'open: loop {
             // Outside the inner loop, to keep a connection that was accepted and waits for a place.
             let mut next = pin!(this.next(&listener));
-            let (stream, place) = loop {
+            let (stream, permit) = loop {
                 tokio::select! {
                     next = next.as_mut() => break next,
                     Some(_) = open.join_next() => {}
                     () = shutdown.cancelled() => break 'open,
                 }
             };
-            let Some(place) = place else { continue };
+            let Some(permit) = permit else { continue };
             let Some((lease, runtime)) = this.workers.lease() else { break };
             let (serving, shutdown) = (this.clone(), shutdown.clone());
             let serve = async move {
-                if let Err(error) = serving.serve(stream, &place, &lease, shutdown).await {
+                if let Err(error) = serving.serve(stream, &permit, &lease, shutdown).await {
                     tracing::debug!(error = format!("{error:#}"), "a connection ended");
                 }
-                drop((place, lease));
+                drop((permit, lease));
             };
             open.spawn_on(serve, runtime);
         }
@@ -109,14 +109,14 @@ impl Connections {
     async fn serve(
         &self,
         stream: TcpStream,
-        place: &ConnectionPermit,
+        permit: &ConnectionPermit,
         lease: &Lease,
         shutdown: CancellationToken,
     ) -> Result<()> {
         // Moves the stream from the runtime that accepted it to this one.
         let stream = TcpStream::from_std(stream.into_std()?)?;
         let peer = Peer { address: stream.peer_addr()?.ip(), worker: lease.number };
-        let activity = &place.activity;
+        let activity = &permit.activity;
         let opening = async {
             let stream = match self.certificates.as_ref().map(|current| current.acceptor()) {
                 Some(acceptor) => {
@@ -130,14 +130,14 @@ impl Connections {
         };
         let (stream, outgoing, is_http2) = tokio::select! {
             opened = opening => opened?,
-            () = place.leave.cancelled() => return Ok(()),
+            () = permit.evicted.cancelled() => return Ok(()),
             () = shutdown.cancelled() => return Ok(()),
         };
         let (tell, told) = oneshot::channel();
         let end = async {
             let gives_way = tokio::select! {
                 () = activity.ceased(HEAD_PATIENCE, IDLE) => false,
-                () = place.leave.cancelled() => true,
+                () = permit.evicted.cancelled() => true,
                 () = shutdown.cancelled() => false,
             };
             // Fails if the connection has ended.
@@ -153,7 +153,7 @@ impl Connections {
         // Polled only when its own waker fires: each of its parts takes a lock.
         let mut end = FuturesUnordered::from_iter([end]);
         let serving =
-            Serving { service: &self.service, stream, outgoing, peer, place, closing: told };
+            Serving { service: &self.service, stream, outgoing, peer, permit, closing: told };
         let serve = async { if is_http2 { serving.http2().await } else { serving.http1().await } };
         tokio::select! {
             biased;
@@ -172,19 +172,19 @@ struct Serving<'a> {
     stream: BatchedStream<Stream>,
     outgoing: Flusher<Stream>,
     peer: Peer,
-    place: &'a ConnectionPermit,
+    permit: &'a ConnectionPermit,
     /// Ready when the connection must take no further requests.
     closing: oneshot::Receiver<()>,
 }
 
 impl Serving<'_> {
     async fn http2(self) -> Result<()> {
-        let (service, peer, activity) = (self.service, self.peer, &self.place.activity);
-        let answer = |request| {
+        let (service, peer, activity) = (self.service, self.peer, &self.permit.activity);
+        let response = |request| {
             let (service, running) = (service.clone(), activity.begin());
-            async move { service.answer(request, peer).await.map(|body| running.until_sent(body)) }
+            async move { service.handle(request, peer).await.map(|body| running.until_sent(body)) }
         };
-        let serve = HTTP2.serve(self.stream, answer, self.closing.map(drop));
+        let serve = HTTP2.serve(self.stream, response, self.closing.map(drop));
         let served =
             self.outgoing.of(pin!(serve), |blocked| blocked.map(|since| since + BLOCKED)).await;
         // None if the client has not read for too long: then there is no use in lingering.

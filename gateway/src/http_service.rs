@@ -105,7 +105,7 @@ impl HttpService {
     }
 
     /// Answers a request from `address`.
-    pub(crate) async fn answer(
+    pub(crate) async fn handle(
         &self,
         mut request: Request<Body>,
         Peer { address, worker }: Peer,
@@ -160,16 +160,16 @@ impl HttpService {
     /// Answers a request other than gRPC.
     async fn answer_other(&self, request: Request<Body>) -> Response<Body> {
         let head = *request.method() == Method::HEAD;
-        let answer = match self.rest.answer(request).await {
-            Ok(answer) => answer,
+        let response = match self.rest.handle(request).await {
+            Ok(response) => response,
             Err(request) => {
-                match self.documents.as_ref().and_then(|files| files.answer(&request)) {
-                    Some(answer) => answer,
-                    None => self.static_pages.answer(&request.into_parts().0).await,
+                match self.documents.as_ref().and_then(|files| files.handle(&request)) {
+                    Some(response) => response,
+                    None => self.static_pages.handle(&request.into_parts().0).await,
                 }
             }
         };
-        if head { without_body(answer) } else { answer }
+        if head { without_body(response) } else { response }
     }
 
     /// Refuses a request with an ambiguous head, with the reason as the response's text.
@@ -209,8 +209,8 @@ impl HttpService {
 }
 
 /// Returns the response to HEAD: the head that GET would return (RFC 9110, 9.3.2).
-fn without_body(answer: Response<Body>) -> Response<Body> {
-    let (mut head, body) = answer.into_parts();
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
     if let Some(len) = body.size_hint().exact() {
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
     }

@@ -89,11 +89,11 @@ impl JwksCache {
         })?;
         let request = ctx.request(GetJwksRequest {});
         let mut auth = TokenServiceClient::new(self.auth.clone());
-        let answer = timeout(PATIENCE, auth.get_jwks(request)).await.map_err(|_| ())?;
-        let answer = answer.map_err(|status| {
+        let response = timeout(PATIENCE, auth.get_jwks(request)).await.map_err(|_| ())?;
+        let response = response.map_err(|status| {
             tracing::debug!(code = ?status.code(), "cannot fetch the keys from auth");
         })?;
-        let keys: Vec<Jwk> = answer.into_inner().keys.into_iter().map(Jwk::from).collect();
+        let keys: Vec<Jwk> = response.into_inner().keys.into_iter().map(Jwk::from).collect();
         self.verifier.set_keys(keys.clone());
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())

@@ -6,7 +6,7 @@
 //! (request id, CORS, security headers) → gRPC-Web translation, [`rest`], or [`static_pages`] →
 //! [`proxy`] (access token, access rule, claims, deadline, upstream).
 
-mod answer;
+mod bounded_body;
 mod config;
 mod connect;
 mod connections;

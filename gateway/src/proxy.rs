@@ -25,7 +25,7 @@ use crate::config::PublicSettings;
 use crate::health::MAX_QUESTION;
 use crate::jwks_cache::JwksCache;
 use crate::routes::{Routes, TargetKind};
-use crate::{answer, metadata, reflection};
+use crate::{bounded_body, metadata, reflection};
 
 /// The services that the gateway answers itself.
 const OWN_SERVICES: [&str; 2] = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
@@ -84,7 +84,7 @@ impl Proxy {
     async fn forward(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         let path = request.uri().path();
         if path.starts_with("/grpc.") {
-            return self.0.answer(request).await;
+            return self.0.handle(request).await;
         }
         let origin = request.extensions().get::<Origin>();
         let origin = origin.ok_or_else(|| Error::internal("a request without its origin"))?;
@@ -96,8 +96,8 @@ impl Proxy {
             Expected::new(request.headers(), call.message_limit, !call.rule.takes_stream);
         let (parts, body) = request.into_parts();
         let (body, fault) = message_limit::limited(body, expected, None);
-        let answer = call.send(Request::from_parts(parts, body)).await;
-        fault.error(expected.limit).map_or(answer, Err)
+        let response = call.send(Request::from_parts(parts, body)).await;
+        fault.error(expected.limit).map_or(response, Err)
     }
 
     /// Returns whether `path` may be that of a gRPC method. The methods of an operator's own
@@ -192,25 +192,25 @@ impl Call<'_> {
         let timeout =
             self.timeout.and_then(|left| HeaderValue::from_str(&format_timeout(left)).ok());
         metadata::add(request.headers_mut(), self.claims, self.origin.request_id, timeout);
-        let answer = self.upstream.send(self.origin.worker, self.rule.is_repeatable, request);
-        let answer = match self.deadline {
+        let response = self.upstream.send(self.origin.worker, self.rule.is_repeatable, request);
+        let response = match self.deadline {
             // The deadline first: a service has the same one, and many return CANCELLED when it
             // passes.
             Some(deadline) => tokio::select! {
                 biased;
                 () = sleep_until(deadline) => return Err(Error::deadline_exceeded()),
-                answer = answer => answer,
+                response = response => response,
             },
-            None => answer.await,
+            None => response.await,
         };
-        Ok(answer::bounded(answer?, self.deadline, account))
+        Ok(bounded_body::bounded(response?, self.deadline, account))
     }
 }
 
 impl Inner {
     /// Answers health and reflection requests. They need no token, so the deadlines of calls apply,
     /// except to a health watch without `grpc-timeout`.
-    async fn answer(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn handle(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         if request.uri().path() == reflection::V1ALPHA {
             *request.uri_mut() = Uri::from_static(reflection::V1);
         }
@@ -224,11 +224,13 @@ impl Inner {
         let deadline = Instant::now() + left.unwrap_or(self.settings.default_deadline);
         let client_ip = request.extensions().get::<Origin>().and_then(|origin| origin.client_ip);
         let account = self.quota.of(&Principal::Anonymous, client_ip);
-        let answer = timeout_at(deadline, self.own.clone().oneshot(request)).await;
-        let answer = answer.map_err(|_| Error::deadline_exceeded())?;
-        let answer =
-            replace_tonic_error(answer.unwrap_or_else(|never| match never {}), MAX_QUESTION.into());
-        Ok(answer::bounded(answer, (!endless).then_some(deadline), account))
+        let response = timeout_at(deadline, self.own.clone().oneshot(request)).await;
+        let response = response.map_err(|_| Error::deadline_exceeded())?;
+        let response = replace_tonic_error(
+            response.unwrap_or_else(|never| match never {}),
+            MAX_QUESTION.into(),
+        );
+        Ok(bounded_body::bounded(response, (!endless).then_some(deadline), account))
     }
 
     /// Authenticates a caller by the access token, if there is one.
@@ -291,9 +293,9 @@ impl Service<Request<Body>> for Proxy {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (proxy, began) = (self.clone(), std::time::Instant::now());
         Box::pin(async move {
-            let answer = proxy.forward(request).await;
-            let answer = answer.unwrap_or_else(|error| Status::from(error).into_http());
-            Ok(logged(answer, began))
+            let response = proxy.forward(request).await;
+            let response = response.unwrap_or_else(|error| Status::from(error).into_http());
+            Ok(logged(response, began))
         })
     }
 }

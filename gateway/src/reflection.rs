@@ -73,16 +73,16 @@ impl ReflectionService {
             .accept_compressed(Gzip)
     }
 
-    async fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
-        let answer = match &request.message_request {
+    async fn handle(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
+        let response = match &request.message_request {
             Some(MessageRequest::ListServices(_)) => Some(self.services()),
             Some(asked) if name(asked).len() <= MAX_NAME => match self.own(asked) {
-                Some(answer) => Some(answer),
+                Some(response) => Some(response),
                 None => self.foreign(&request).await,
             },
             Some(_) | None => None,
         };
-        let answer = answer.unwrap_or_else(|| {
+        let response = response.unwrap_or_else(|| {
             MessageResponse::ErrorResponse(ErrorResponse {
                 error_code: Code::NotFound.into(),
                 error_message: "no such symbol or file".to_owned(),
@@ -91,7 +91,7 @@ impl ReflectionService {
         ServerReflectionResponse {
             valid_host: request.host.clone(),
             original_request: Some(request),
-            message_response: Some(answer),
+            message_response: Some(response),
         }
     }
 
@@ -137,8 +137,8 @@ impl ReflectionService {
                 Ok(found) => found,
             }
         });
-        let mut answers = asked.collect::<FuturesUnordered<_>>().filter_map(ready);
-        timeout(PATIENCE, answers.next()).await.ok().flatten()
+        let mut responses = asked.collect::<FuturesUnordered<_>>().filter_map(ready);
+        timeout(PATIENCE, responses.next()).await.ok().flatten()
     }
 
     async fn ask(
@@ -149,7 +149,7 @@ impl ReflectionService {
         let ctx = Context::anonymous(&self.signer).map_err(|_| Status::internal("claims"))?;
         let once = || ctx.request(stream::once(ready(request.clone())));
         let mut client = ServerReflectionClient::new(upstream.clone());
-        let answers = match client.server_reflection_info(once()).await {
+        let responses = match client.server_reflection_info(once()).await {
             Err(status) if status.code() == Code::Unimplemented => {
                 let older = upstream.clone().map_request(|mut request: http::Request<Body>| {
                     *request.uri_mut() = Uri::from_static(V1ALPHA);
@@ -157,9 +157,9 @@ impl ReflectionService {
                 });
                 ServerReflectionClient::new(older).server_reflection_info(once()).await?
             }
-            answers => answers?,
+            responses => responses?,
         };
-        Ok(answers.into_inner().message().await?.and_then(|answer| answer.message_response))
+        Ok(responses.into_inner().message().await?.and_then(|response| response.message_response))
     }
 }
 
@@ -195,13 +195,13 @@ impl ServerReflection for ReflectionService {
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let service = self.clone();
-        let answers = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
+        let responses = request.into_inner().take(MAX_QUESTIONS).then(move |request| {
             let service = service.clone();
             async move {
                 let readable = |status| reworded_status(&status, MAX_QUESTION.into());
-                Ok(service.answer(request.map_err(readable)?).await)
+                Ok(service.handle(request.map_err(readable)?).await)
             }
         });
-        Ok(Response::new(answers.boxed()))
+        Ok(Response::new(responses.boxed()))
     }
 }

@@ -37,7 +37,7 @@ impl Pages {
     }
 
     /// Answers a request that is neither gRPC nor REST.
-    pub(crate) async fn answer(&self, head: &Parts) -> Response<Body> {
+    pub(crate) async fn handle(&self, head: &Parts) -> Response<Body> {
         let path = head.uri.path();
         let is_method = self.proxy.has_method(path);
         match path {
@@ -92,7 +92,7 @@ impl Pages {
                     respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n").into())
                 }
             },
-            _ => self.welcome.answer(&head.headers),
+            _ => self.welcome.handle(&head.headers),
         }
     }
 }

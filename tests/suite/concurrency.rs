@@ -34,18 +34,18 @@ where
     }));
     let calls = connections.await.into_iter().enumerate().map(|(at, by)| call(by, at));
     let calls: Vec<_> = calls.map(tokio::spawn).collect();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for call in calls {
-        answers.push(call.await.unwrap());
+        responses.push(call.await.unwrap());
     }
-    answers
+    responses
 }
 
 /// Returns the only success. Asserts that all others fail with this code and reason.
-fn winner<T: Debug>(answers: Vec<Result<Response<T>, Status>>, code: Code, reason: &str) -> T {
-    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    for answer in lost {
-        let lost = failure(answer);
+fn winner<T: Debug>(responses: Vec<Result<Response<T>, Status>>, code: Code, reason: &str) -> T {
+    let (won, lost): (Vec<_>, Vec<_>) = responses.into_iter().partition(Result::is_ok);
+    for response in lost {
+        let lost = failure(response);
         assert_eq!((lost.code, lost.reason.as_str()), (code, reason));
     }
     let [won]: [_; 1] = won.try_into().expect("exactly one succeeds");
@@ -53,10 +53,10 @@ fn winner<T: Debug>(answers: Vec<Result<Response<T>, Status>>, code: Code, reaso
 }
 
 /// Returns the response of all calls. Asserts that they are equal.
-fn common_response<T: Debug + PartialEq>(answers: Vec<Result<Response<T>, Status>>) -> T {
-    let mut answers = answers.into_iter().map(|answer| answer.unwrap().into_inner());
-    let first = answers.next().unwrap();
-    for other in answers {
+fn common_response<T: Debug + PartialEq>(responses: Vec<Result<Response<T>, Status>>) -> T {
+    let mut responses = responses.into_iter().map(|response| response.unwrap().into_inner());
+    let first = responses.next().unwrap();
+    for other in responses {
         assert_eq!(other, first);
     }
     first
@@ -67,7 +67,7 @@ on_both! {
         let staff = suite.staff().await;
         for _ in 0..5 {
             let made = staff.create_patient(patient()).await;
-            let answers = at_once(suite, &staff, 2, |by, at| {
+            let responses = at_once(suite, &staff, 2, |by, at| {
                 let change = Patient {
                     etag: made.etag.clone(),
                     address: format!("{at} Main St"),
@@ -81,10 +81,10 @@ on_both! {
                 async move { by.patients().update_patient(request).await }
             })
             .await;
-            winner(answers, Code::Aborted, "STALE_ETAG");
+            winner(responses, Code::Aborted, "STALE_ETAG");
 
             let made = staff.create_doctor(doctor()).await;
-            let answers = at_once(suite, &staff, 2, |by, at| {
+            let responses = at_once(suite, &staff, 2, |by, at| {
                 let change = Doctor {
                     etag: made.etag.clone(),
                     qualifications: format!("{at}"),
@@ -98,11 +98,11 @@ on_both! {
                 async move { by.doctors().update_doctor(request).await }
             })
             .await;
-            winner(answers, Code::Aborted, "STALE_ETAG");
+            winner(responses, Code::Aborted, "STALE_ETAG");
 
             let patient = staff.create_patient(patient()).await;
             let made = staff.assign(&patient.id, &made.id).await;
-            let answers = at_once(suite, &staff, 2, |by, at| {
+            let responses = at_once(suite, &staff, 2, |by, at| {
                 let change = Assignment {
                     etag: made.etag.clone(),
                     notes: format!("{at}"),
@@ -116,14 +116,14 @@ on_both! {
                 async move { by.assignments().update_assignment(request).await }
             })
             .await;
-            winner(answers, Code::Aborted, "STALE_ETAG");
+            winner(responses, Code::Aborted, "STALE_ETAG");
         }
     }
 
     async fn concurrent_updates_without_an_etag_all_succeed(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
-        let answers = at_once(suite, &staff, 20, |by, at| {
+        let responses = at_once(suite, &staff, 20, |by, at| {
             let change = Patient { address: format!("{at} Main St"), ..Default::default() };
             let request = UpdatePatientRequest {
                 id: made.id.clone(),
@@ -134,7 +134,7 @@ on_both! {
         })
         .await;
         let mut etags: Vec<_> =
-            answers.into_iter().map(|answer| answer.unwrap().into_inner().etag).collect();
+            responses.into_iter().map(|response| response.unwrap().into_inner().etag).collect();
         etags.sort();
         etags.dedup();
         assert_eq!(etags.len(), 20);
@@ -146,31 +146,31 @@ on_both! {
             let request_id = suite.clock.new_id().to_string();
             let request =
                 CreatePatientRequest { patient: Some(patient()), request_id: request_id.clone() };
-            let answers = at_once(suite, &staff, count, |by, _| {
+            let responses = at_once(suite, &staff, count, |by, _| {
                 let request = request.clone();
                 async move { by.patients().create_patient(request).await }
             })
             .await;
-            let patient = common_response(answers);
+            let patient = common_response(responses);
 
             // Request ids are separate for each method.
             let request =
                 CreateDoctorRequest { doctor: Some(doctor()), request_id: request_id.clone() };
-            let answers = at_once(suite, &staff, count, |by, _| {
+            let responses = at_once(suite, &staff, count, |by, _| {
                 let request = request.clone();
                 async move { by.doctors().create_doctor(request).await }
             })
             .await;
-            let doctor = common_response(answers);
+            let doctor = common_response(responses);
 
             let assignment = Some(assignment(&patient.id, &doctor.id));
             let request = CreateAssignmentRequest { assignment, request_id };
-            let answers = at_once(suite, &staff, count, |by, _| {
+            let responses = at_once(suite, &staff, count, |by, _| {
                 let request = request.clone();
                 async move { by.assignments().create_assignment(request).await }
             })
             .await;
-            common_response(answers);
+            common_response(responses);
         }
         let request = ListPatientsRequest::default();
         let patients = staff.patients().list_patients(request).await.unwrap().into_inner().patients;
@@ -186,26 +186,26 @@ on_both! {
         let doctor = staff.create_doctor(doctor()).await;
         for (count, with_ids) in [(2, false), (2, true), (20, false), (20, true)] {
             let patient = staff.create_patient(patient()).await;
-            let answers = at_once(suite, &staff, count, |by, _| {
+            let responses = at_once(suite, &staff, count, |by, _| {
                 let id = if with_ids { suite.clock.new_id().to_string() } else { String::new() };
                 let assignment = Some(assignment(&patient.id, &doctor.id));
                 let request = CreateAssignmentRequest { assignment, request_id: id };
                 async move { by.assignments().create_assignment(request).await }
             })
             .await;
-            winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+            winner(responses, Code::AlreadyExists, "ALREADY_EXISTS");
         }
     }
 
     async fn of_many_concurrent_doctors_with_one_license_number_one_succeeds(suite: &Suite) {
         let staff = suite.staff().await;
-        let answers = at_once(suite, &staff, 10, |by, _| {
+        let responses = at_once(suite, &staff, 10, |by, _| {
             let doctor = Some(Doctor { license_number: "MD-1".into(), ..doctor() });
             let request = CreateDoctorRequest { doctor, ..Default::default() };
             async move { by.doctors().create_doctor(request).await }
         })
         .await;
-        winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+        winner(responses, Code::AlreadyExists, "ALREADY_EXISTS");
     }
 
     async fn of_two_concurrent_undeletes_of_one_license_number_one_succeeds(suite: &Suite) {
@@ -218,22 +218,22 @@ on_both! {
             staff.doctors().delete_doctor(request).await.unwrap();
             gone.push(made.id);
         }
-        let answers = at_once(suite, &staff, 2, |by, at| {
+        let responses = at_once(suite, &staff, 2, |by, at| {
             let request = UndeleteDoctorRequest { id: gone[at].clone(), ..Default::default() };
             async move { by.doctors().undelete_doctor(request).await }
         })
         .await;
-        winner(answers, Code::AlreadyExists, "ALREADY_EXISTS");
+        winner(responses, Code::AlreadyExists, "ALREADY_EXISTS");
     }
 
     async fn of_many_concurrent_deletes_of_one_patient_one_succeeds(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
-        let answers = at_once(suite, &staff, 10, |by, _| {
+        let responses = at_once(suite, &staff, 10, |by, _| {
             let request = DeletePatientRequest { id: made.id.clone(), ..Default::default() };
             async move { by.patients().delete_patient(request).await }
         })
         .await;
-        winner(answers, Code::NotFound, "NOT_FOUND");
+        winner(responses, Code::NotFound, "NOT_FOUND");
     }
 }

@@ -11,7 +11,7 @@ use clinic_proto::records::v1::{
     Doctor, GetDoctorRequest, GetPatientRequest, Patient, UndeleteDoctorRequest,
     UndeletePatientRequest, UpdateDoctorRequest, UpdatePatientRequest,
 };
-use clinic_testkit::{Account, Suite, assignment, doctor, on_both, patient, refusal};
+use clinic_testkit::{Account, Suite, assignment, doctor, on_both, patient, visible_error};
 use tonic::{Code, Response, Status};
 
 type Refusal = (Code, String, Vec<u8>);
@@ -21,16 +21,16 @@ type Refusal = (Code, String, Vec<u8>);
 struct Refusals(Vec<(String, Refusal)>);
 
 impl Refusals {
-    fn add<T: Debug>(&mut self, what: &str, id: &str, answer: Result<Response<T>, Status>) {
-        assert!(answer.is_err(), "{what} {id}");
-        self.0.push((format!("{what} {id}"), refusal(answer)));
+    fn add<T: Debug>(&mut self, what: &str, id: &str, response: Result<Response<T>, Status>) {
+        assert!(response.is_err(), "{what} {id}");
+        self.0.push((format!("{what} {id}"), visible_error(response)));
     }
 
     fn assert_all_the_same(self) {
         let (_, first) = &self.0[0];
         assert_eq!(first.0, Code::NotFound);
-        for (what, answer) in &self.0 {
-            assert_eq!(answer, first, "{what}");
+        for (what, response) in &self.0 {
+            assert_eq!(response, first, "{what}");
         }
     }
 
@@ -90,8 +90,8 @@ impl Refusals {
     async fn of_new_assignment(&mut self, by: &Account, patient_id: &str, doctor_id: &str) {
         let assignment = Some(assignment(patient_id, doctor_id));
         let request = CreateAssignmentRequest { assignment, ..Default::default() };
-        let answer = by.assignments().create_assignment(request).await;
-        self.add("CreateAssignment", patient_id, answer);
+        let response = by.assignments().create_assignment(request).await;
+        self.add("CreateAssignment", patient_id, response);
     }
 
     async fn of_assignment(&mut self, by: &Account, id: &str) {
@@ -173,8 +173,8 @@ on_both! {
             refusals.add("GetPatient", "me", account.patients().get_patient(request).await);
             let request =
                 ListPatientDoctorsRequest { patient_id: "me".into(), ..Default::default() };
-            let answer = account.assignments().list_patient_doctors(request).await;
-            refusals.add("ListPatientDoctors", "me", answer);
+            let response = account.assignments().list_patient_doctors(request).await;
+            refusals.add("ListPatientDoctors", "me", response);
         }
         let request = GetDoctorRequest { id: "me".into() };
         refusals.add("GetDoctor", "me", staff.doctors().get_doctor(request).await);

@@ -13,8 +13,8 @@ use tonic::{Response, Status};
 const SECRET: &str = "Xq7Zebra";
 
 /// Asserts that an error contains neither the secret nor words of SQL, in any of its parts.
-fn assert_quotes_nothing<T: Debug>(answer: Result<Response<T>, Status>) {
-    let status = answer.expect_err("must be refused");
+fn assert_quotes_nothing<T: Debug>(response: Result<Response<T>, Status>) {
+    let status = response.expect_err("must be refused");
     let details = String::from_utf8_lossy(status.details()).into_owned();
     let metadata = format!("{:?}", status.metadata());
     for text in [status.message(), &details, &metadata, &format!("{status:?}")] {

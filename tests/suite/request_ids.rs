@@ -11,11 +11,11 @@ use clinic_proto::records::v1::{
     CreateDoctorRequest, CreatePatientRequest, DeleteDoctorRequest, DeletePatientRequest, Doctor,
     GetPatientRequest, ListPatientsRequest, Patient, UndeletePatientRequest, UpdatePatientRequest,
 };
-use clinic_testkit::{Suite, assignment, doctor, failure, on_both, patient, refusal};
+use clinic_testkit::{Suite, assignment, doctor, failure, on_both, patient, visible_error};
 use tonic::{Code, Response, Status};
 
-fn assert_reused<T: Debug>(answer: Result<Response<T>, Status>) {
-    let refused = failure(answer);
+fn assert_reused<T: Debug>(response: Result<Response<T>, Status>) {
+    let refused = failure(response);
     let (code, reason) = (refused.code, refused.reason.as_str());
     assert_eq!((code, reason), (Code::InvalidArgument, "REQUEST_ID_REUSED"));
 }
@@ -118,8 +118,8 @@ on_both! {
         let delete = DeletePatientRequest { id: made.id.clone(), ..Default::default() };
         staff.patients().delete_patient(delete).await.unwrap();
         let get = GetPatientRequest { id: made.id.clone(), ..Default::default() };
-        let unseen = refusal(staff.patients().get_patient(get).await);
-        assert_eq!(refusal(staff.patients().create_patient(create.clone()).await), unseen);
+        let unseen = visible_error(staff.patients().get_patient(get).await);
+        assert_eq!(visible_error(staff.patients().create_patient(create.clone()).await), unseen);
         // The same patient again after an undelete.
         let undelete = UndeletePatientRequest { id: made.id.clone(), ..Default::default() };
         staff.patients().undelete_patient(undelete).await.unwrap();
@@ -130,7 +130,7 @@ on_both! {
         let made = staff.doctors().create_doctor(create.clone()).await.unwrap().into_inner();
         let delete = DeleteDoctorRequest { id: made.id, ..Default::default() };
         staff.doctors().delete_doctor(delete).await.unwrap();
-        assert_eq!(refusal(staff.doctors().create_doctor(create).await), unseen);
+        assert_eq!(visible_error(staff.doctors().create_doctor(create).await), unseen);
     }
 
     async fn a_retry_after_a_loss_of_access_is_not_found(suite: &Suite) {
@@ -144,9 +144,9 @@ on_both! {
             deputy.assignments().create_assignment(create.clone()).await.unwrap().into_inner();
         let deputy = suite.give_roles(&deputy, &[Role::Staff]).await;
         let unseen =
-            refusal(deputy.assignments().get_assignment(GetAssignmentRequest { id: made.id }).await);
+            visible_error(deputy.assignments().get_assignment(GetAssignmentRequest { id: made.id }).await);
         assert_eq!(unseen.0, Code::NotFound);
-        assert_eq!(refusal(deputy.assignments().create_assignment(create).await), unseen);
+        assert_eq!(visible_error(deputy.assignments().create_assignment(create).await), unseen);
     }
 
     async fn an_invalid_request_does_not_use_up_its_request_id(suite: &Suite) {

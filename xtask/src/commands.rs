@@ -58,7 +58,7 @@ pub(crate) fn is_program(file: &Path) -> bool {
 }
 
 /// Runs a command and returns its trimmed stdout, or None if it fails.
-pub(crate) fn answer(command: &mut Command) -> Option<String> {
+pub(crate) fn output(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)
@@ -112,5 +112,5 @@ pub(crate) fn we_are_root() -> bool {
 
 /// Returns a user or group id.
 pub(crate) fn id(arguments: &[&str]) -> Option<u32> {
-    answer(Command::new("id").args(arguments))?.parse().ok()
+    output(Command::new("id").args(arguments))?.parse().ok()
 }

@@ -53,7 +53,7 @@ fn cargo() -> Result<Command> {
 fn buf() -> Result<Command> {
     let mut installed = commands::command("buf");
     // Runs it, because a version manager may leave a stub without a program.
-    if commands::answer(installed.arg("--version")).is_some() {
+    if commands::output(installed.arg("--version")).is_some() {
         return Ok(commands::command("buf"));
     }
     let npm = node::Npm::find().context("buf is missing and cannot be installed")?;

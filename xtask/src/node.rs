@@ -13,9 +13,9 @@ pub(crate) struct Npm(());
 
 impl Npm {
     pub(crate) fn find() -> Result<Self> {
-        let version = commands::answer(Command::new("node").arg("--version"));
+        let version = commands::output(Command::new("node").arg("--version"));
         let major = version.as_deref().and_then(major_version);
-        let npm = commands::answer(Command::new("npm").arg("--version"));
+        let npm = commands::output(Command::new("npm").arg("--version"));
         if major.is_none_or(|major| major < OLDEST) || npm.is_none() {
             let found = version.map_or_else(String::new, |version| format!(" (found {version})"));
             bail!(

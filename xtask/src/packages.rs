@@ -39,7 +39,7 @@ impl Package {
         // Homebrew must be run by its owner, and refuses root.
         let root = we_are_root();
         if (manager == "brew") == root {
-            if root || commands::answer(Command::new("sudo").args(["-n", "true"])).is_none() {
+            if root || commands::output(Command::new("sudo").args(["-n", "true"])).is_none() {
                 return None;
             }
             shell = Command::new("sudo");

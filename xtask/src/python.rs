@@ -27,7 +27,7 @@ pub(crate) struct Python {
 impl Python {
     /// Finds Python. The error names the tests that need it, and the flag that skips them.
     pub(crate) fn find(tests: &str, without: &str) -> Result<Self> {
-        let ask = |question| commands::answer(Command::new("python3").args(["-c", question]));
+        let ask = |question| commands::output(Command::new("python3").args(["-c", question]));
         let version = ask("import sys; print('%d.%d' % sys.version_info[:2])");
         // Some distributions have these modules in a separate package.
         let environments = ask("import ensurepip, venv").is_some();

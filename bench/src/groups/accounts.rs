@@ -58,8 +58,8 @@ impl<'a> Stage<'a> {
         register(gateway).await?;
         let mut tokens = Vec::new();
         for number in 0..CONNECTIONS {
-            let answer = client(gateway).await?.login(login_of(number)).await?.into_inner();
-            tokens.push(Arc::new(Mutex::new(answer.tokens.context("no tokens")?.refresh)));
+            let response = client(gateway).await?.login(login_of(number)).await?.into_inner();
+            tokens.push(Arc::new(Mutex::new(response.tokens.context("no tokens")?.refresh)));
         }
         Ok(Self { setting, suite, tokens })
     }
@@ -132,8 +132,8 @@ pub(super) async fn register(gateway: SocketAddr) -> Result<()> {
 pub(super) async fn sign_in(gateway: SocketAddr, time: Duration) -> Result<Outcome> {
     let connect = async |number| Ok((client(gateway).await?, number));
     own::run(time, connect, |(mut auth, number)| async move {
-        let answer = auth.login(login_of(number)).await?.into_inner();
-        ensure!(answer.user.is_some_and(|user| user.email == email(number)), "another's account");
+        let response = auth.login(login_of(number)).await?.into_inner();
+        ensure!(response.user.is_some_and(|user| user.email == email(number)), "another's account");
         Ok((auth, number))
     })
     .await

@@ -64,8 +64,8 @@ impl Rpc {
                 let patient_id = sample::id(Kind::Patient, 0).to_string();
                 let request = ListPatientDoctorsRequest { patient_id, ..Default::default() };
                 let method = "/clinic.assignment.v1.AssignmentService/ListPatientDoctors";
-                let is_right = |answer: &ListPatientDoctorsResponse| {
-                    answer.doctors.len() as u64 == DOCTORS_OF_A_PATIENT
+                let is_right = |response: &ListPatientDoctorsResponse| {
+                    response.doctors.len() as u64 == DOCTORS_OF_A_PATIENT
                 };
                 load(&target.call(method, &request), is_right, time).await
             }
@@ -82,9 +82,9 @@ pub(crate) fn get_patient(target: &Target, n: u64) -> Call {
 }
 
 pub(crate) fn is_patient(n: u64) -> impl Fn(&Patient) -> bool {
-    move |answer| {
-        answer.id == sample::id(Kind::Patient, n).to_string()
-            && answer.medical_history == sample::HISTORY
+    move |response| {
+        response.id == sample::id(Kind::Patient, n).to_string()
+            && response.medical_history == sample::HISTORY
     }
 }
 
@@ -105,10 +105,10 @@ pub(crate) async fn load_page(
     let is_right = |patient: &Patient| {
         patient.medical_history == sample::HISTORY && patient.last_name.starts_with(query)
     };
-    let is_page = |answer: &ListPatientsResponse| {
-        answer.patients.len() == 50
-            && !answer.next_page_token.is_empty()
-            && answer.patients.iter().all(is_right)
+    let is_page = |response: &ListPatientsResponse| {
+        response.patients.len() == 50
+            && !response.next_page_token.is_empty()
+            && response.patients.iter().all(is_right)
     };
     load(&target.call(LIST_PATIENTS, &request), is_page, time).await
 }

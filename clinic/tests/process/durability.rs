@@ -15,7 +15,7 @@ async fn write(mut patients: PatientServiceClient<Client>, made: Arc<Mutex<Vec<P
     loop {
         let request = CreatePatientRequest { patient: Some(patient()), ..Default::default() };
         match patients.create_patient(request).await {
-            Ok(answer) => made.lock().unwrap().push(answer.into_inner()),
+            Ok(response) => made.lock().unwrap().push(response.into_inner()),
             Err(_) => return,
         }
     }

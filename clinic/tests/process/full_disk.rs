@@ -27,7 +27,7 @@ async fn create(clients: &Clients, bytes: usize) -> Result<(), Code> {
     made.map(drop).map_err(|status| status.code())
 }
 
-async fn until_ready(running: &Running, status: u16) {
+async fn wait_until_ready(running: &Running, status: u16) {
     let began = Instant::now();
     while running.get("/readyz") != status {
         assert!(began.elapsed() < Duration::from_secs(30), "readiness does not change");
@@ -60,12 +60,12 @@ async fn a_full_disk_turns_readiness_off_and_is_over_when_there_is_space_again()
         }
     }
     assert!(refused > 0, "the disk is not full");
-    until_ready(&running, 503).await;
+    wait_until_ready(&running, 503).await;
     fs::remove_file(&filler).unwrap();
     for _ in 0..3 {
         assert_eq!(create(&clients, 9_000).await, Ok(()));
     }
-    until_ready(&running, 200).await;
+    wait_until_ready(&running, 200).await;
     let ended = running.terminate(Duration::from_secs(30));
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }

@@ -15,7 +15,6 @@ mod ending;
 mod files;
 #[cfg(target_os = "linux")]
 mod full_disk;
-mod hangup;
 mod keys;
 mod logs;
 #[cfg(target_os = "linux")]
@@ -26,4 +25,5 @@ mod readme;
 mod refusals;
 mod schema;
 mod settings;
+mod sighup;
 mod starting;

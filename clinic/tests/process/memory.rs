@@ -51,12 +51,12 @@ async fn call_and_read_nothing(
             .body(())
             .unwrap();
         let mut calls = calls.clone().ready().await.unwrap();
-        let (answer, mut body) = calls.send_request(request, false).unwrap();
+        let (response, mut body) = calls.send_request(request, false).unwrap();
         body.send_data([&[0][..], &len, &message].concat().into(), true).unwrap();
         ends.push(async move {
             // Trailers or a reset; without a window no message arrives.
-            if let Ok(answer) = answer.await {
-                let _ = answer.into_body().trailers().await;
+            if let Ok(response) = response.await {
+                let _ = response.into_body().trailers().await;
             }
         });
     }
@@ -96,8 +96,8 @@ async fn attack(
     let ended = loop {
         tokio::select! {
             ended = all.as_mut() => break ended,
-            answer = own.list_patients(ListPatientsRequest::default()) => {
-                answer.unwrap();
+            response = own.list_patients(ListPatientsRequest::default()) => {
+                response.unwrap();
             }
         }
     };

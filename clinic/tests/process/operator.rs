@@ -294,7 +294,7 @@ impl Running {
     }
 
     /// Waits until the log contains `text`.
-    pub(crate) async fn until_logged(&self, text: &str) {
+    pub(crate) async fn wait_until_logged(&self, text: &str) {
         let began = Instant::now();
         while !self.stderr.so_far().contains(text) {
             assert!(began.elapsed() < PATIENCE, "{text}:\n{}", self.stderr.so_far());
@@ -311,9 +311,9 @@ impl Running {
         let mut connection = TcpStream::connect(self.address).unwrap();
         connection.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(connection, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
+        let mut response = String::new();
+        connection.read_to_string(&mut response).unwrap();
+        response.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
     /// Sends SIGTERM, and waits until the program ends.

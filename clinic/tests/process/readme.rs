@@ -14,8 +14,12 @@ async fn what_the_readme_says_of_rest_is_so() {
         assert!(there.is_ok(), "this test needs {tool}: install it");
     }
     let typed: String = blocks("## REST").filter(|block| block.contains(ADDRESS)).collect();
-    let (commands, answers) = (typed.matches("curl ").count(), said(&typed));
-    assert!(commands > 8 && answers.len() > 8, "{commands} commands, {} answers", answers.len());
+    let (commands, responses) = (typed.matches("curl ").count(), said(&typed));
+    assert!(
+        commands > 8 && responses.len() > 8,
+        "{commands} commands, {} answers",
+        responses.len()
+    );
 
     let operator = Operator::with_sqlite();
     let running = operator.up(&[]);
@@ -26,10 +30,11 @@ async fn what_the_readme_says_of_rest_is_so() {
     let ended = end_of(bash.args(["-euo", "pipefail", "-s"]), &typed.replace(ADDRESS, &here));
     assert!(ended.status.success(), "{ended:?}");
     let mut rest = ended.stdout.as_str();
-    for answer in answers {
-        for part in answer.split('…') {
+    for response in responses {
+        for part in response.split('…') {
             let found = rest.find(part).map(|at| &rest[at + part.len()..]);
-            rest = found.unwrap_or_else(|| panic!("`{answer}` is not printed:\n{}", ended.stdout));
+            rest =
+                found.unwrap_or_else(|| panic!("`{response}` is not printed:\n{}", ended.stdout));
         }
     }
 }
@@ -43,11 +48,11 @@ fn blocks(heading: &str) -> impl Iterator<Item = &'static str> {
 
 /// Returns the documented output: comments right after a command, where `…` matches anything.
 fn said(typed: &str) -> Vec<&str> {
-    let (mut said, mut answers) = (Vec::new(), false);
+    let (mut said, mut responses) = (Vec::new(), false);
     for line in typed.lines() {
         match line.strip_prefix("# ") {
-            Some(comment) if answers => said.push(comment),
-            comment => answers = comment.is_none() && !line.is_empty(),
+            Some(comment) if responses => said.push(comment),
+            comment => responses = comment.is_none() && !line.is_empty(),
         }
     }
     said

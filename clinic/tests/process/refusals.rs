@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clinic_clock::Clock;
 use clinic_net::settings::{Keys, Serving};
-use clinic_server::settings::{Answers, Common, Database};
+use clinic_server::settings::{Common, Database, Responses};
 
 use crate::operator::{Ended, Operator, end_of};
 
@@ -235,7 +235,7 @@ async fn a_url_of_records_that_is_none_makes_no_database() {
     keys.open().init(&clock).unwrap();
     let common = |service| Common {
         serving: Serving { shutdown_delay: Duration::ZERO, shutdown_grace: Duration::from_secs(1) },
-        answers: Answers { compress_over: 0 },
+        responses: Responses { compress_over: 0 },
         keys: keys.clone(),
         database: Database {
             database_url: operator.databases().url(service),

@@ -59,10 +59,14 @@ async fn yes_and_no_may_be_written_as_people_do() {
         connection
             .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             .unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        assert_eq!(answer.contains("strict-transport-security"), behind_proxy, "{word}: {answer}");
+        let mut response = String::new();
+        connection.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        assert_eq!(
+            response.contains("strict-transport-security"),
+            behind_proxy,
+            "{word}: {response}"
+        );
         running.kill();
     }
     let mut command = operator.command(&["up"]);

@@ -12,13 +12,13 @@ use tracing::{Level, Span};
 const TARGET: &str = "clinic::calls";
 
 /// Logs a call in the current span when its response ends. The call began at `began`.
-pub fn logged(answer: Response<Body>, began: Instant) -> Response<Body> {
+pub fn logged(response: Response<Body>, began: Instant) -> Response<Body> {
     if !tracing::enabled!(target: TARGET, Level::DEBUG) {
-        return answer;
+        return response;
     }
     let mut call = Ended { began, span: Span::current(), code: None };
-    call.note(answer.headers());
-    answer.map(|body| {
+    call.note(response.headers());
+    response.map(|body| {
         // `call` is dropped with the body, even if the body is not read to its end.
         Body::new(body.map_frame(move |frame| {
             if let Some(trailers) = frame.trailers_ref() {

@@ -13,10 +13,10 @@ pub const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 
 /// Replaces the response if it is one of tonic's errors. `limit` is the server's maximum message
 /// size in bytes. The suite's own errors have details, tonic's have none.
-pub fn replace_tonic_error(answer: Response<Body>, limit: u32) -> Response<Body> {
-    match answer.extensions().get::<Status>() {
+pub fn replace_tonic_error(response: Response<Body>, limit: u32) -> Response<Body> {
+    match response.extensions().get::<Status>() {
         Some(status) if status.details().is_empty() => reworded_status(status, limit).into_http(),
-        _ => answer,
+        _ => response,
     }
 }
 

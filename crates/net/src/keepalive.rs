@@ -19,8 +19,8 @@ pub(crate) async fn silence(
         if is_well() {
             continue;
         }
-        let answer = timeout(patience, pings.ping(Ping::opaque())).await;
-        if !matches!(answer, Ok(Ok(_))) {
+        let response = timeout(patience, pings.ping(Ping::opaque())).await;
+        if !matches!(response, Ok(Ok(_))) {
             return;
         }
     }

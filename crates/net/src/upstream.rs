@@ -7,12 +7,12 @@
 //! If an attempt never reached a replica, the call goes to the next one, whatever the method. A
 //! read whose connection broke is retried once, a write never.
 
-mod answer;
 mod connection;
 mod failure;
 mod replayable;
 mod replica;
 mod replicas;
+mod response_body;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -78,10 +78,10 @@ impl Upstream {
             && let Some(replica) = replicas.pick(&tried)
         {
             last = match replica.send(caller, &mut kept, is_repeatable).await {
-                Ok(answer) => {
-                    kept.forget();
-                    replicas.answered(&replica, answer.headers());
-                    return Ok(answer);
+                Ok(response) => {
+                    kept.discard_copy();
+                    replicas.answered(&replica, response.headers());
+                    return Ok(response);
                 }
                 Err(failed) => failed,
             };
@@ -151,12 +151,12 @@ impl Service<Request<Body>> for Upstream {
         let left = asked.and_then(|left| parse_timeout(left.to_str().ok()?));
         let is_repeatable = REPEATABLE.contains(request.uri().path());
         Box::pin(async move {
-            let answer = upstream.send(0, is_repeatable, request);
+            let response = upstream.send(0, is_repeatable, request);
             match left {
-                Some(left) => timeout(left, answer).await.unwrap_or_else(|_| {
+                Some(left) => timeout(left, response).await.unwrap_or_else(|_| {
                     Err(Status::deadline_exceeded("the deadline of the call has passed"))
                 }),
-                None => answer.await,
+                None => response.await,
             }
         })
     }

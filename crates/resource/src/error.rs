@@ -1,6 +1,6 @@
 //! The errors of operations on resources.
 
-use clinic_net::Error as Answer;
+use clinic_net::Error as ErrorResponse;
 use clinic_store::idempotency::CreateError;
 use clinic_store::page::InvalidPageToken;
 
@@ -61,7 +61,7 @@ impl Error {
     }
 }
 
-impl From<Error> for Answer {
+impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound => Self::not_found(),

@@ -17,6 +17,6 @@ pub async fn open(
 ) -> Result<(Server, Db, page::Tokens)> {
     let (server, db) = common.open(process, migrations, clock).await?;
     let pages = page::Tokens::open(&db).await?;
-    let forgetting = idempotency::keep_forgetting(db.clone(), clock.clone());
-    Ok((server.background(forgetting), db, pages))
+    let clean_up = idempotency::clean_up(db.clone(), clock.clone());
+    Ok((server.background(clean_up), db, pages))
 }

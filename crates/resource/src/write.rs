@@ -174,7 +174,7 @@ impl<E: From<Error>> Update<'_, E> {
         query.push(", ");
         etag::push_current(&mut query, self.etag);
         query.push(", ");
-        changes.push_are_there(&mut query);
+        changes.push_equals(&mut query);
         query.push(" FROM ").push(R::TABLE).push(" WHERE (").append(&self.which).push(") AND ");
         self.scope.push(&mut query);
         if let Some(live) = R::LIVE {

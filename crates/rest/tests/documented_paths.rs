@@ -85,8 +85,8 @@ fn fixed(path: &Path) -> String {
 fn who(rule: AllowedCallers, path: &Path) -> String {
     let only: Roles = path.only.iter().filter_map(|role| Role::try_from(*role).ok()).collect();
     match rule {
-        AllowedCallers::Public => "anybody".to_owned(),
-        AllowedCallers::SignedIn => "signed in".to_owned(),
+        AllowedCallers::Public => "everyone, without a token".to_owned(),
+        AllowedCallers::SignedIn => "any role".to_owned(),
         AllowedCallers::AnyOf(roles) => {
             // Services do not call the gateway.
             let roles = roles.without(Role::Service).iter();

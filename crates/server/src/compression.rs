@@ -27,12 +27,12 @@ pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
 
 /// Compresses messages of more than `over` bytes. Each message has a flag for whether it is
 /// compressed, so short ones can stay uncompressed.
-pub(crate) fn compressed(mut answer: Response<Body>, over: usize) -> Response<Body> {
-    if answer.headers().contains_key("grpc-status") {
-        return answer;
+pub(crate) fn compressed(mut response: Response<Body>, over: usize) -> Response<Body> {
+    if response.headers().contains_key("grpc-status") {
+        return response;
     }
-    answer.headers_mut().insert(ENCODING, HeaderValue::from_static(GZIP));
-    answer.map(|body| {
+    response.headers_mut().insert(ENCODING, HeaderValue::from_static(GZIP));
+    response.map(|body| {
         Body::new(body.map_frame(move |frame| {
             frame.map_data(|data| {
                 let shorter = message(&data).filter(|message| message.len() > over).and_then(gzip);
@@ -78,10 +78,10 @@ mod tests {
     }
 
     async fn sent(data: Vec<u8>, over: usize) -> Bytes {
-        let answer = Response::new(Body::new(Full::from(data)));
-        let answer = compressed(answer, over);
-        assert_eq!(answer.headers().get(ENCODING).unwrap(), GZIP);
-        answer.into_body().collect().await.unwrap().to_bytes()
+        let response = Response::new(Body::new(Full::from(data)));
+        let response = compressed(response, over);
+        assert_eq!(response.headers().get(ENCODING).unwrap(), GZIP);
+        response.into_body().collect().await.unwrap().to_bytes()
     }
 
     #[tokio::test]

@@ -39,11 +39,11 @@ where
         let (service, closing) = (service.clone(), shutdown.child_token());
         open.spawn(async move {
             let (stream, outgoing) = batched(stream);
-            let answer = move |request| {
+            let response = move |request| {
                 let service = service.clone();
                 async move { service.oneshot(request).await.unwrap_or_else(|never| match never {}) }
             };
-            let serve = pin!(HTTP2.serve(stream, answer, closing.cancelled()));
+            let serve = pin!(HTTP2.serve(stream, response, closing.cancelled()));
             match outgoing.of(serve, |blocked| blocked.map(|since| since + BLOCKED)).await {
                 // Closing while the client still sends a call would reset the connection and lose
                 // the GOAWAY, and the client could not know that the call was not processed.

@@ -110,40 +110,40 @@ where
         request.extensions_mut().insert(ctx);
         let (head, body) = request.into_parts();
         let (body, fault) = message_limit::limited(body, expected, Some(account));
-        let answer = self.inner.call(Request::from_parts(head, body));
-        let answer = while_admitted(answer, is_read.then_some(account));
-        let answer = async move {
-            let answer = match deadline {
-                None => answer.await?,
-                Some(deadline) => timeout_at(deadline, answer)
+        let response = self.inner.call(Request::from_parts(head, body));
+        let response = while_admitted(response, is_read.then_some(account));
+        let response = async move {
+            let response = match deadline {
+                None => response.await?,
+                Some(deadline) => timeout_at(deadline, response)
                     .await
                     .unwrap_or_else(|_| Ok(Status::from(Error::deadline_exceeded()).into_http()))?,
             };
-            let answer = match fault.error(expected.limit) {
+            let response = match fault.error(expected.limit) {
                 Some(error) => Status::from(error).into_http(),
-                None => replace_tonic_error(answer, MAX_MESSAGE),
+                None => replace_tonic_error(response, MAX_MESSAGE),
             };
-            let mut answer = match compress_over {
-                Some(over) => compression::compressed(answer, over),
-                None => answer,
+            let mut response = match compress_over {
+                Some(over) => compression::compressed(response, over),
+                None => response,
             };
             let account = if is_read { account } else { account.of_write() };
-            answer.extensions_mut().insert(Bounds { ends_at: deadline, account, behind: 0 });
-            Ok(logged(answer, began))
+            response.extensions_mut().insert(Bounds { ends_at: deadline, account, behind: 0 });
+            Ok(logged(response, began))
         };
-        Box::pin(answer.instrument(span))
+        Box::pin(response.instrument(span))
     }
 }
 
 /// Cancels a waiting read when its caller holds too much. Reads that were admitted earlier may have
 /// filled the account.
 async fn while_admitted<E>(
-    answer: impl Future<Output = Result<Response<Body>, E>>,
+    response: impl Future<Output = Result<Response<Body>, E>>,
     account: Option<Account>,
 ) -> Result<Response<Body>, E> {
-    let mut answer = pin!(answer);
+    let mut response = pin!(response);
     poll_fn(|cx| match account.as_ref().map_or(Ok(()), Account::check) {
-        Ok(()) => answer.as_mut().poll(cx),
+        Ok(()) => response.as_mut().poll(cx),
         Err(error) => Poll::Ready(Ok(Status::from(error).into_http())),
     })
     .await

@@ -17,7 +17,7 @@ pub struct Common {
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
-    pub answers: Answers,
+    pub responses: Responses,
     #[command(flatten)]
     pub keys: Keys,
     #[command(flatten)]
@@ -35,7 +35,7 @@ impl Common {
     ) -> Result<(Server, Db)> {
         let db = self.database.open().await?;
         check_schema(&db, migrations).await?;
-        let guard = guard(&self.keys, &self.answers, clock)?;
+        let guard = guard(&self.keys, &self.responses, clock)?;
         let server = Server::new(process, guard, self.serving.shutdown_grace);
         Ok((server.database(db.clone()), db))
     }
@@ -43,7 +43,7 @@ impl Common {
 
 /// How a service responds.
 #[derive(Args, Clone, Debug)]
-pub struct Answers {
+pub struct Responses {
     /// Compress responses larger than this for clients that accept gzip; 0 turns compression off.
     /// Responses with tokens are never compressed
     #[arg(
@@ -55,18 +55,18 @@ pub struct Answers {
     pub compress_over: u32,
 }
 
-impl Answers {
+impl Responses {
     fn compress_over(&self) -> Option<usize> {
         usize::try_from(self.compress_over).ok().filter(|over| *over > 0)
     }
 }
 
 /// Creates the guard of a service from the contract's access rules and the trusted keys.
-fn guard(keys: &Keys, answers: &Answers, clock: &Clock) -> Result<GuardLayer> {
+fn guard(keys: &Keys, responses: &Responses, clock: &Clock) -> Result<GuardLayer> {
     let policy = Policy::from_descriptors(clinic_proto::FILE_DESCRIPTOR_SET)?;
     let verifier = ClaimsVerifier::open(&keys.open(), clock.clone())?;
     let guard = GuardLayer::new(policy, verifier, clock.clone());
-    Ok(guard.compressing(answers.compress_over()))
+    Ok(guard.compressing(responses.compress_over()))
 }
 
 /// Settings of every service with a database.

@@ -52,7 +52,7 @@ impl Changes {
     }
 
     /// Appends the condition that a row has all of these values.
-    pub fn push_are_there(&self, query: &mut Query) {
+    pub fn push_equals(&self, query: &mut Query) {
         query.push("(TRUE");
         for (column, value) in &self.0 {
             query.push(" AND NOT (").push(column).push(" IS DISTINCT FROM ");

@@ -84,9 +84,9 @@ pub async fn create<T: Row>(
 }
 
 /// Deletes the request ids claimed before `time`. Returns their number.
-pub async fn forget_before(db: &Db, time: DateTime<Utc>) -> Result<u64, Error> {
-    let forget = Query::new("DELETE FROM requests WHERE created_at < $1").bind(time);
-    db.untracked().execute(forget).await
+pub async fn delete_before(db: &Db, time: DateTime<Utc>) -> Result<u64, Error> {
+    let delete = Query::new("DELETE FROM requests WHERE created_at < $1").bind(time);
+    db.untracked().execute(delete).await
 }
 
 /// How long a request id is kept: longer than any client retries.
@@ -94,11 +94,11 @@ const RETENTION: TimeDelta = TimeDelta::hours(24);
 const DELETE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Deletes old request ids every hour. Never returns.
-pub async fn keep_forgetting(db: Db, clock: Clock) {
+pub async fn clean_up(db: Db, clock: Clock) {
     let mut hourly = tokio::time::interval(DELETE_INTERVAL);
     loop {
         hourly.tick().await;
-        match forget_before(&db, clock.now() - RETENTION).await {
+        match delete_before(&db, clock.now() - RETENTION).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "deleted old request ids"),
             Err(error) => tracing::warn!(%error, "cannot delete old request ids"),

@@ -109,8 +109,8 @@ impl Postgres {
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         match self.lease_now().await {
             Ok(mut lease) => {
-                let answer = lease.connection()?.ping().await;
-                lease.finish(Kind::Read, answer)
+                let response = lease.connection()?.ping().await;
+                lease.finish(Kind::Read, response)
             }
             // A new connection proves as much.
             Err(Error::Busy) => {

@@ -30,8 +30,8 @@ impl Suite {
             password: self.admin_password.expose_secret().to_owned(),
             ..LoginRequest::default()
         };
-        let answer = self.anonymous().auth.login(request).await.unwrap().into_inner();
-        self.account(answer.user.unwrap(), answer.tokens.unwrap())
+        let response = self.anonymous().auth.login(request).await.unwrap().into_inner();
+        self.account(response.user.unwrap(), response.tokens.unwrap())
     }
 
     /// Registers an account with the default role.
@@ -75,8 +75,8 @@ impl Suite {
             profile,
             ..RegisterRequest::default()
         };
-        let answer = self.anonymous().auth.register(request).await.unwrap().into_inner();
-        self.account(answer.user.unwrap(), answer.tokens.unwrap())
+        let response = self.anonymous().auth.register(request).await.unwrap().into_inner();
+        self.account(response.user.unwrap(), response.tokens.unwrap())
     }
 
     /// Returns the account with these tokens.

@@ -56,8 +56,8 @@ impl Suite {
         };
         let user = self.admin().await.clients.users.set_user_roles(request).await.unwrap();
         let request = RefreshRequest { refresh: account.tokens.refresh.clone() };
-        let answer = self.anonymous().auth.refresh(request).await.unwrap().into_inner();
-        let mut changed = self.account(user.into_inner(), answer.tokens.unwrap());
+        let response = self.anonymous().auth.refresh(request).await.unwrap().into_inner();
+        let mut changed = self.account(user.into_inner(), response.tokens.unwrap());
         changed.profile_id = account.profile_id.clone();
         changed
     }

@@ -16,8 +16,8 @@ pub struct Failure {
 }
 
 /// Returns the error of a call that must fail.
-pub fn failure<T: Debug>(answer: Result<Response<T>, Status>) -> Failure {
-    let status = answer.expect_err("this must be refused");
+pub fn failure<T: Debug>(response: Result<Response<T>, Status>) -> Failure {
+    let status = response.expect_err("this must be refused");
     let details = status.get_error_details();
     let info = details.error_info().expect("every error has a reason");
     assert_eq!(info.domain, "clinic");
@@ -30,15 +30,15 @@ pub fn failure<T: Debug>(answer: Result<Response<T>, Status>) -> Failure {
 }
 
 /// Returns the bad fields of a call that must fail with INVALID_ARGUMENT.
-pub fn fields<T: Debug>(answer: Result<Response<T>, Status>) -> Vec<String> {
-    let failure = failure(answer);
+pub fn invalid_fields<T: Debug>(response: Result<Response<T>, Status>) -> Vec<String> {
+    let failure = failure(response);
     assert_eq!(failure.code, Code::InvalidArgument, "{failure:?}");
     failure.fields
 }
 
 /// Returns everything that the client of a failed call can see: code, message and the bytes of the
 /// details.
-pub fn refusal<T: Debug>(answer: Result<Response<T>, Status>) -> (Code, String, Vec<u8>) {
-    let status = answer.expect_err("this must be refused");
+pub fn visible_error<T: Debug>(response: Result<Response<T>, Status>) -> (Code, String, Vec<u8>) {
+    let status = response.expect_err("this must be refused");
     (status.code(), status.message().to_owned(), status.details().to_vec())
 }

@@ -13,6 +13,6 @@ mod suite;
 pub use accounts::{Account, PASSWORD};
 pub use clients::{Client, Clients};
 pub use clinic_testdb::{Backend, on_both, postgres_server};
-pub use failures::{Failure, failure, fields, refusal};
+pub use failures::{Failure, failure, invalid_fields, visible_error};
 pub use samples::{assignment, doctor, email, mask, patient};
 pub use suite::{Suite, run, run_with};

@@ -10,7 +10,7 @@ use clinic::{Config, Databases, SERVICES};
 use clinic_clock::Clock;
 use clinic_identity::KeyDir;
 use clinic_net::settings::{Keys, Serving};
-use clinic_server::settings::{Answers, Common, Database};
+use clinic_server::settings::{Common, Database, Responses};
 use clinic_testdb::{Backend, Fixture, drop_databases, postgres_server, unique_name};
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -129,7 +129,7 @@ impl Suite {
                 shutdown_delay: Duration::ZERO,
                 shutdown_grace: Duration::from_millis(200),
             },
-            answers: Answers { compress_over: 0 },
+            responses: Responses { compress_over: 0 },
             keys: Keys { keys_dir: self.keys().path().to_owned() },
             database: Database {
                 database_url: self.databases.url(service),

@@ -55,14 +55,14 @@ impl Serving<'_> {
         let service = service_fn(|request| {
             let (current, conflict) = (current.clone(), conflict.clone());
             let (service, peer, running) =
-                (self.service.clone(), self.peer, self.place.activity.begin());
+                (self.service.clone(), self.peer, self.permit.activity.begin());
             async move {
                 current.note(None);
                 let malformed = malformed(&request, &conflict);
                 let (request, leftover) = unread_body::track(request);
                 let mut response = match malformed {
                     Some(why) => service.refuse(request.headers(), why),
-                    None => service.answer(request, peer).await,
+                    None => service.handle(request, peer).await,
                 };
                 let is_clear = match leftover {
                     Some(leftover) => leftover.read().await,

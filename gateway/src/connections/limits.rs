@@ -46,7 +46,7 @@ struct Holder {
     /// None if the connection is not counted by address.
     address: Option<IpAddr>,
     activity: Activity,
-    leave: CancellationToken,
+    evicted: CancellationToken,
 }
 
 /// A place for one connection. Dropping it frees the place.
@@ -55,7 +55,7 @@ pub(super) struct ConnectionPermit {
     id: u64,
     pub(super) activity: Activity,
     /// Cancelled when the connection must close to make room.
-    pub(super) leave: CancellationToken,
+    pub(super) evicted: CancellationToken,
 }
 
 impl ConnectionLimits {
@@ -106,13 +106,13 @@ impl ConnectionLimits {
 
     fn place(self: &Arc<Self>, open: &mut Open, address: Option<IpAddr>) -> ConnectionPermit {
         open.last_id += 1;
-        let (id, activity, leave) = (open.last_id, Activity::default(), CancellationToken::new());
-        let holder = Holder { address, activity: activity.clone(), leave: leave.clone() };
+        let (id, activity, evicted) = (open.last_id, Activity::default(), CancellationToken::new());
+        let holder = Holder { address, activity: activity.clone(), evicted: evicted.clone() };
         open.connections.insert(id, holder);
         if let Some(address) = address {
             open.by_address.entry(address).or_default().insert(id);
         }
-        ConnectionPermit { places: self.clone(), id, activity, leave }
+        ConnectionPermit { places: self.clone(), id, activity, evicted }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -136,7 +136,7 @@ impl Open {
         }
         for (_, id) in &idle {
             if let Some(holder) = self.connections.get(id) {
-                holder.leave.cancel();
+                holder.evicted.cancel();
             }
             // Frees the place now, because closing takes a moment.
             self.free(*id);

@@ -67,7 +67,7 @@ struct File {
 
 impl Documents {
     /// Answers requests for the documentation. Returns None for other paths.
-    pub(crate) fn answer(&self, request: &Request<Body>) -> Option<Response<Body>> {
+    pub(crate) fn handle(&self, request: &Request<Body>) -> Option<Response<Body>> {
         let path = request.uri().path();
         // Relative, to work behind a proxy that adds a prefix.
         let folder = match path {
@@ -90,7 +90,7 @@ impl Documents {
         }
         // Created at the first request: most processes get none.
         let file = self.0.get_or_init(files).iter().find(|file| file.path == path)?;
-        Some(file.answer(request.headers()))
+        Some(file.handle(request.headers()))
     }
 }
 
@@ -112,7 +112,7 @@ impl File {
 
     /// Returns the file, or 304 if the client has this version. Browsers revalidate at each use, to
     /// never mix the files of two versions.
-    fn answer(&self, asked: &HeaderMap) -> Response<Body> {
+    fn handle(&self, asked: &HeaderMap) -> Response<Body> {
         let known = asked.get_all(header::IF_NONE_MATCH).iter();
         let mut known = known.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
         let mut response = match known.any(|etag| etag.trim().trim_start_matches("W/") == self.etag)

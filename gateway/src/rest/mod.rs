@@ -71,7 +71,7 @@ impl Api {
     }
 
     /// Answers requests for the API. Returns other requests as the error.
-    pub(crate) async fn answer(
+    pub(crate) async fn handle(
         &self,
         request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
@@ -250,25 +250,26 @@ async fn call_method(
     let mut call = Some(call);
     let send = tower::service_fn(|request| {
         let call = call.take();
-        let answer = async {
+        let response = async {
             let call = call.ok_or_else(|| Error::internal("a call can be sent only once"))?;
-            let answer = call.send(request).await?;
+            let response = call.send(request).await?;
             // tonic would derive a gRPC code from the HTTP status, such as UNAUTHENTICATED.
-            match answer.headers().contains_key("grpc-status") {
-                false if answer.status() != StatusCode::OK => {
-                    Err(Error::internal(format!("a response with HTTP status {}", answer.status())))
-                }
-                _ => Ok(answer),
+            match response.headers().contains_key("grpc-status") {
+                false if response.status() != StatusCode::OK => Err(Error::internal(format!(
+                    "a response with HTTP status {}",
+                    response.status()
+                ))),
+                _ => Ok(response),
             }
         };
-        answer.map_err(Status::from)
+        response.map_err(Status::from)
     });
     let mut client = Grpc::new(send).max_decoding_message_size(MAX_RESPONSE);
     let request = tonic::Request::from_parts(metadata, Extensions::default(), message);
     let messages = async {
         // Not `unary`, which would ignore a second message.
-        let answer = client.server_streaming(request, rpc.clone(), EncodedMessages).await?;
-        let mut messages = answer.into_inner();
+        let response = client.server_streaming(request, rpc.clone(), EncodedMessages).await?;
+        let mut messages = response.into_inner();
         Ok::<_, Status>((messages.message().await?, messages.message().await?))
     };
     match messages.await {

@@ -30,7 +30,7 @@ impl Welcome {
         }
     }
 
-    pub(crate) fn answer(&self, asked: &HeaderMap) -> Response<Body> {
+    pub(crate) fn handle(&self, asked: &HeaderMap) -> Response<Body> {
         let (kind, body) = match takes_html(asked) {
             true => (HTML, &self.page),
             false => (TEXT, &self.text),

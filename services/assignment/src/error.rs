@@ -1,11 +1,11 @@
 //! The errors of this service.
 
-use clinic_net::Error as Answer;
+use clinic_net::Error as ErrorResponse;
 use clinic_proto::access::v1::ErrorReason;
 use clinic_resource::Error as ResourceError;
 use tonic::{Code, Status};
 
-/// Why a call fails. The conversion to [`Answer`] defines what a client sees.
+/// Why a call fails. The conversion to [`ErrorResponse`] defines what a client sees.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// An error that all resources have in common.
@@ -56,7 +56,7 @@ impl From<Status> for Error {
     }
 }
 
-impl From<Error> for Answer {
+impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
         match error {
             Error::Resource(error) => error.into(),
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn status(error: Error) -> Status {
-        Answer::from(error).into()
+        ErrorResponse::from(error).into()
     }
 
     fn all(status: &Status) -> (Code, &str, &[u8]) {

@@ -65,8 +65,8 @@ impl RecordsClient {
         view: PatientView,
     ) -> Result<Patient, Error> {
         let request = GetPatientRequest { id, view: view.into() };
-        let answer = self.patients.clone().get_patient(ctx.request(request)).await?;
-        let proto::Patient { id, owner_id, user_id, .. } = answer.into_inner();
+        let response = self.patients.clone().get_patient(ctx.request(request)).await?;
+        let proto::Patient { id, owner_id, user_id, .. } = response.into_inner();
         Ok(Patient {
             id: given(&id)?,
             owner_id: optional(&owner_id)?,
@@ -77,8 +77,8 @@ impl RecordsClient {
     /// Returns a doctor, by id or as `me`.
     pub(crate) async fn doctor(&self, ctx: &Context, id: String) -> Result<Doctor, Error> {
         let request = GetDoctorRequest { id };
-        let answer = self.doctors.clone().get_doctor(ctx.request(request)).await?;
-        let proto::Doctor { id, user_id, verified, .. } = answer.into_inner();
+        let response = self.doctors.clone().get_doctor(ctx.request(request)).await?;
+        let proto::Doctor { id, user_id, verified, .. } = response.into_inner();
         Ok(Doctor { id: given(&id)?, user_id: optional(&user_id)?, verified })
     }
 
@@ -93,8 +93,8 @@ impl RecordsClient {
             return Ok(HashMap::new());
         }
         let request = BatchGetDoctorsRequest { ids, allow_missing: true };
-        let answer = self.doctors.clone().batch_get_doctors(ctx.request(request)).await?;
-        let doctors = answer.into_inner().doctors.into_iter();
+        let response = self.doctors.clone().batch_get_doctors(ctx.request(request)).await?;
+        let doctors = response.into_inner().doctors.into_iter();
         Ok(doctors.map(|doctor| (doctor.id.clone(), doctor)).collect())
     }
 
@@ -110,8 +110,8 @@ impl RecordsClient {
         }
         let view = PatientView::Unspecified.into();
         let request = BatchGetPatientsRequest { ids, view, allow_missing: true };
-        let answer = self.patients.clone().batch_get_patients(ctx.request(request)).await?;
-        let patients = answer.into_inner().patients.into_iter();
+        let response = self.patients.clone().batch_get_patients(ctx.request(request)).await?;
+        let patients = response.into_inner().patients.into_iter();
         Ok(patients.map(|patient| (patient.id.clone(), patient)).collect())
     }
 }

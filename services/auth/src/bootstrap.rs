@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clinic_clock::Clock;
 use clinic_identity::Roles;
-use clinic_net::Error as Answer;
+use clinic_net::Error as ErrorResponse;
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::validation::{Presence, Validate as _, Violations};
@@ -40,13 +40,13 @@ pub async fn create_admin(
     let (email, name) = (email.trim(), name.trim());
     check(email, name, password.expose_secret())?;
     let now = clock.now();
-    let place = Hasher::new().and_then(|hasher| hasher.admit(None, email)).map_err(said)?;
+    let permit = Hasher::new().and_then(|hasher| hasher.admit(None, email)).map_err(said)?;
     let user = User {
         id: clock.new_id(),
         email: email.to_owned(),
         username: None,
         name: name.to_owned(),
-        password_hash: place.hash(password.clone()).await.map_err(said)?,
+        password_hash: permit.hash(password.clone()).await.map_err(said)?,
         roles: Roles::from(Role::Admin).bits(),
         active: true,
         email_verified: true,
@@ -81,7 +81,7 @@ fn check(email: &str, name: &str, password: &str) -> Result<()> {
 
 /// Converts an error to the message that a client would get.
 fn said(error: Error) -> anyhow::Error {
-    let status = Status::from(Answer::from(error));
+    let status = Status::from(ErrorResponse::from(error));
     match status.code() {
         Code::Internal => anyhow::anyhow!("internal error: see the log"),
         _ => anyhow::anyhow!("{}", status.message()),

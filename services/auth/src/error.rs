@@ -3,13 +3,13 @@
 use std::error::Error as StdError;
 
 use clinic_identity::role_name;
-use clinic_net::Error as Answer;
+use clinic_net::Error as ErrorResponse;
 use clinic_proto::access::v1::{ErrorReason, Role};
 use clinic_proto::validation::Violation;
 use clinic_store::page::InvalidPageToken;
 use tonic::{Code, Status};
 
-/// Why a call fails. The conversion to [`Answer`] defines what a client sees.
+/// Why a call fails. The conversion to [`ErrorResponse`] defines what a client sees.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The account or session does not exist, or the caller may not see it.
@@ -88,7 +88,7 @@ impl From<InvalidPageToken> for Error {
     }
 }
 
-impl From<Error> for Answer {
+impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound => Self::not_found(),

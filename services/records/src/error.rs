@@ -1,9 +1,9 @@
 //! The errors of this service.
 
-use clinic_net::Error as Answer;
+use clinic_net::Error as ErrorResponse;
 use clinic_resource::Error as ResourceError;
 
-/// Why a call fails. The conversion to [`Answer`] defines what a client sees.
+/// Why a call fails. The conversion to [`ErrorResponse`] defines what a client sees.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// An error that all resources have in common.
@@ -45,7 +45,7 @@ impl From<ResourceError> for Error {
     }
 }
 
-impl From<Error> for Answer {
+impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
         match error {
             Error::Resource(error) => error.into(),

@@ -85,7 +85,7 @@ async fn matrix(suite: &Suite) -> String {
 pub(crate) async fn outcome(case: &Case, world: &World<'_>, kind: Kind) -> String {
     let caller = world.caller(kind, case.path).await;
     match (case.call)(world, caller).await {
-        Ok(answer) => answer,
+        Ok(response) => response,
         Err(status) => code(&status),
     }
 }

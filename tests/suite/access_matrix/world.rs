@@ -109,8 +109,8 @@ impl<'a> World<'a> {
             password: PASSWORD.to_owned(),
             ..Default::default()
         };
-        let answer = self.suite.anonymous().auth.login(request).await.unwrap().into_inner();
-        let mut session = self.suite.account(answer.user.unwrap(), answer.tokens.unwrap());
+        let response = self.suite.anonymous().auth.login(request).await.unwrap().into_inner();
+        let mut session = self.suite.account(response.user.unwrap(), response.tokens.unwrap());
         session.profile_id = account.profile_id.clone();
         session
     }

@@ -5,7 +5,7 @@ use clinic_proto::assignment::v1::{
     Assignment, AssignmentStatus, CreateAssignmentRequest, ListAssignmentsRequest,
 };
 use clinic_proto::records::v1::{DeleteDoctorRequest, DeletePatientRequest};
-use clinic_testkit::{Suite, assignment, doctor, failure, on_both, patient, refusal};
+use clinic_testkit::{Suite, assignment, doctor, failure, on_both, patient, visible_error};
 use tonic::Code;
 
 use super::{create, create_pair, list};
@@ -54,14 +54,14 @@ on_both! {
         let (staff, other) = (suite.staff().await, suite.staff().await);
         let [p, d] = create_pair(&staff).await;
         let never = suite.clock.new_id().to_string();
-        let not_found = refusal(create(&other, [&never, &d]).await);
+        let not_found = visible_error(create(&other, [&never, &d]).await);
         assert_eq!(not_found.0, Code::NotFound);
-        assert_eq!(refusal(create(&other, [&p, &d]).await), not_found);
+        assert_eq!(visible_error(create(&other, [&p, &d]).await), not_found);
         // Nor does the response reveal whether the doctor is verified.
         let house = suite.unverified_doctor().await;
-        assert_eq!(refusal(create(&other, [&p, &house.profile_id]).await), not_found);
+        assert_eq!(visible_error(create(&other, [&p, &house.profile_id]).await), not_found);
         let ann = suite.patient().await;
-        assert_eq!(refusal(create(&other, [&ann.profile_id, &d]).await), not_found);
+        assert_eq!(visible_error(create(&other, [&ann.profile_id, &d]).await), not_found);
         assert!(list(&suite.admin().await, ListAssignmentsRequest::default()).await.is_empty());
         // Staff may assign their own patient to any doctor.
         let mine = other.create_patient(patient()).await;
@@ -76,10 +76,10 @@ on_both! {
         let ann = suite.patient().await;
         let ann = suite.give_roles(&ann, &[Role::Patient, Role::Staff]).await;
         let never = suite.clock.new_id().to_string();
-        let not_found = refusal(create(&house, [&never, &d]).await);
-        assert_eq!(refusal(create(&house, [&p, &d]).await), not_found);
-        assert_eq!(refusal(create(&house, [&p, &house.profile_id]).await), not_found);
-        assert_eq!(refusal(create(&ann, [&ann.profile_id, &d]).await), not_found);
+        let not_found = visible_error(create(&house, [&never, &d]).await);
+        assert_eq!(visible_error(create(&house, [&p, &d]).await), not_found);
+        assert_eq!(visible_error(create(&house, [&p, &house.profile_id]).await), not_found);
+        assert_eq!(visible_error(create(&ann, [&ann.profile_id, &d]).await), not_found);
         let mine = house.create_patient(patient()).await;
         create(&house, [&mine.id, &house.profile_id]).await.unwrap();
     }
@@ -111,15 +111,15 @@ on_both! {
         let staff = suite.staff().await;
         let [p, d] = create_pair(&staff).await;
         let never = suite.clock.new_id().to_string();
-        let not_found = refusal(create(&staff, [&p, &never]).await);
+        let not_found = visible_error(create(&staff, [&p, &never]).await);
         let gone = staff.create_doctor(doctor()).await.id;
         let request = DeleteDoctorRequest { id: gone.clone(), ..Default::default() };
         staff.doctors().delete_doctor(request).await.unwrap();
-        assert_eq!(refusal(create(&staff, [&p, &gone]).await), not_found);
+        assert_eq!(visible_error(create(&staff, [&p, &gone]).await), not_found);
         let request = DeletePatientRequest { id: p.clone(), ..Default::default() };
         staff.patients().delete_patient(request).await.unwrap();
-        assert_eq!(refusal(create(&staff, [&p, &d]).await), not_found);
+        assert_eq!(visible_error(create(&staff, [&p, &d]).await), not_found);
         // The id of a patient is not the id of a doctor.
-        assert_eq!(refusal(create(&staff, [&d, &p]).await), not_found);
+        assert_eq!(visible_error(create(&staff, [&d, &p]).await), not_found);
     }
 }

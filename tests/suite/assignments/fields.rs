@@ -5,7 +5,7 @@ use clinic_proto::assignment::v1::{
     ListAssignmentsRequest, ListDoctorPatientsRequest, ListPatientDoctorsRequest,
     UpdateAssignmentRequest,
 };
-use clinic_testkit::{Suite, assignment, fields, on_both};
+use clinic_testkit::{Suite, assignment, invalid_fields, on_both};
 
 use super::{create_pair, list, update};
 
@@ -32,14 +32,14 @@ on_both! {
         ];
         let request =
             CreateAssignmentRequest { assignment: Some(bad.clone()), request_id: "7".into() };
-        let answer = staff.assignments().create_assignment(request).await;
-        assert_eq!(fields(answer), [&named[..], &["request_id"]].concat());
+        let response = staff.assignments().create_assignment(request).await;
+        assert_eq!(invalid_fields(response), [&named[..], &["request_id"]].concat());
         assert!(list(&staff, ListAssignmentsRequest::default()).await.is_empty());
 
         let [patient, doctor] = create_pair(&staff).await;
         let made = staff.assign(&patient, &doctor).await;
-        let answer = staff.assignments().update_assignment(update(&made.id, bad, &["*"])).await;
-        assert_eq!(fields(answer), named);
+        let response = staff.assignments().update_assignment(update(&made.id, bad, &["*"])).await;
+        assert_eq!(invalid_fields(response), named);
         assert_eq!(list(&staff, ListAssignmentsRequest::default()).await, [made]);
     }
 
@@ -62,8 +62,8 @@ on_both! {
             spoil(&mut assignment);
             let request =
                 CreateAssignmentRequest { assignment: Some(assignment), ..Default::default() };
-            let answer = staff.assignments().create_assignment(request).await;
-            assert_eq!(fields(answer), [format!("assignment.{field}")]);
+            let response = staff.assignments().create_assignment(request).await;
+            assert_eq!(invalid_fields(response), [format!("assignment.{field}")]);
         }
         assert!(list(&staff, ListAssignmentsRequest::default()).await.is_empty());
     }
@@ -89,14 +89,14 @@ on_both! {
         let staff = suite.staff().await;
         let mut client = staff.assignments();
         let request = CreateAssignmentRequest::default();
-        assert_eq!(fields(client.create_assignment(request).await), ["assignment"]);
+        assert_eq!(invalid_fields(client.create_assignment(request).await), ["assignment"]);
         for id in ["", "7", "me"] {
             let request = GetAssignmentRequest { id: id.into() };
-            assert_eq!(fields(client.get_assignment(request).await), ["id"]);
+            assert_eq!(invalid_fields(client.get_assignment(request).await), ["id"]);
             let request = UpdateAssignmentRequest { id: id.into(), ..Default::default() };
-            assert_eq!(fields(client.update_assignment(request).await), ["id", "assignment"]);
+            assert_eq!(invalid_fields(client.update_assignment(request).await), ["id", "assignment"]);
             let request = EndAssignmentRequest { id: id.into(), etag: "e".repeat(65) };
-            assert_eq!(fields(client.end_assignment(request).await), ["id", "etag"]);
+            assert_eq!(invalid_fields(client.end_assignment(request).await), ["id", "etag"]);
         }
         let request = ListAssignmentsRequest {
             page_size: 501,
@@ -107,17 +107,17 @@ on_both! {
             ..Default::default()
         };
         assert_eq!(
-            fields(client.list_assignments(request).await),
+            invalid_fields(client.list_assignments(request).await),
             ["page_size", "page_token", "patient_id", "doctor_id", "status"]
         );
         let request = ListPatientDoctorsRequest { page_size: -1, status: 9, ..Default::default() };
         assert_eq!(
-            fields(client.list_patient_doctors(request).await),
+            invalid_fields(client.list_patient_doctors(request).await),
             ["page_size", "patient_id", "status"]
         );
         let request = ListDoctorPatientsRequest { page_size: -1, status: 9, ..Default::default() };
         assert_eq!(
-            fields(client.list_doctor_patients(request).await),
+            invalid_fields(client.list_doctor_patients(request).await),
             ["page_size", "doctor_id", "status"]
         );
     }

@@ -105,11 +105,11 @@ on_both! {
             let listed = list(account, ListAssignmentsRequest::default()).await;
             for made in &clinic.made {
                 let request = GetAssignmentRequest { id: made.id.clone() };
-                let answer = account.assignments().get_assignment(request).await;
+                let response = account.assignments().get_assignment(request).await;
                 if listed.contains(made) {
-                    assert_eq!(&answer.unwrap().into_inner(), made);
+                    assert_eq!(&response.unwrap().into_inner(), made);
                 } else {
-                    assert_eq!(failure(answer).code, Code::NotFound);
+                    assert_eq!(failure(response).code, Code::NotFound);
                 }
             }
         }

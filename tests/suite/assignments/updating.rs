@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clinic_proto::assignment::v1::{Assignment, GetAssignmentRequest, UpdateAssignmentRequest};
-use clinic_testkit::{Account, Suite, failure, fields, on_both};
+use clinic_testkit::{Account, Suite, failure, invalid_fields, on_both};
 use tonic::Code;
 
 use super::{create_pair, end, update};
@@ -61,11 +61,11 @@ on_both! {
             "",
         ] {
             let request = update(&made.id, texts("A", "N"), &["notes", path]);
-            let answer = staff.assignments().update_assignment(request).await;
-            assert_eq!(fields(answer), ["update_mask"], "{path}");
+            let response = staff.assignments().update_assignment(request).await;
+            assert_eq!(invalid_fields(response), ["update_mask"], "{path}");
         }
         let request = update(&made.id, texts("A", "N"), &["*", "notes"]);
-        assert_eq!(fields(staff.assignments().update_assignment(request).await), ["update_mask"]);
+        assert_eq!(invalid_fields(staff.assignments().update_assignment(request).await), ["update_mask"]);
         let request = GetAssignmentRequest { id: made.id.clone() };
         let read = staff.assignments().get_assignment(request).await.unwrap().into_inner();
         assert_eq!(read, made);
@@ -103,8 +103,8 @@ on_both! {
         for (foreign, field) in [(patient, "patient_id"), (doctor, "doctor_id")] {
             for paths in [&[], &["*"], &["notes"]] as [&[&str]; 3] {
                 let request = update(&made.id, foreign.clone(), paths);
-                let answer = staff.assignments().update_assignment(request).await;
-                assert_eq!(fields(answer), [format!("assignment.{field}")]);
+                let response = staff.assignments().update_assignment(request).await;
+                assert_eq!(invalid_fields(response), [format!("assignment.{field}")]);
             }
         }
         let request = GetAssignmentRequest { id: made.id.clone() };
@@ -124,8 +124,8 @@ on_both! {
             {
                 let same = Assignment { etag: etag.into(), ..same };
                 let request = update(&made.id, same, paths);
-                let answer = staff.assignments().update_assignment(request).await.unwrap();
-                assert_eq!(answer.into_inner(), made, "{paths:?}");
+                let response = staff.assignments().update_assignment(request).await.unwrap();
+                assert_eq!(response.into_inner(), made, "{paths:?}");
             }
         }
         let stale = update(&made.id, Assignment { etag: "v77".into(), ..made.clone() }, &[]);
@@ -154,9 +154,9 @@ on_both! {
         for account in [&staff, &suite.admin().await] {
             for etag in ["", made.etag.as_str(), ended.etag.as_str()] {
                 let change = Assignment { etag: etag.into(), ..texts("A", "N") };
-                let answer =
+                let response =
                     account.assignments().update_assignment(update(&made.id, change, &[])).await;
-                let refused = failure(answer);
+                let refused = failure(response);
                 let (code, reason) = (refused.code, refused.reason.as_str());
                 assert_eq!((code, reason), (Code::FailedPrecondition, "ASSIGNMENT_ENDED"));
             }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use clinic_proto::auth::v1::{
     GetUserRequest, ReactivateUserRequest, SetUserRolesRequest, UpdateUserRequest, User,
 };
-use clinic_testkit::{Suite, failure, fields, mask, on_both, refusal};
+use clinic_testkit::{Suite, failure, invalid_fields, mask, on_both, visible_error};
 use tonic::Code;
 
 fn rename(id: &str, name: &str, etag: &str) -> UpdateUserRequest {
@@ -21,12 +21,12 @@ on_both! {
             assert_eq!(seen.into_inner(), mine.user);
         }
         let mut auth = other.clients.auth.clone();
-        let foreign = refusal(auth.get_user(request).await);
+        let foreign = visible_error(auth.get_user(request).await);
         let request = GetUserRequest { id: suite.clock.new_id().to_string() };
-        let never = refusal(auth.get_user(request.clone()).await);
+        let never = visible_error(auth.get_user(request.clone()).await);
         assert_eq!(foreign.0, Code::NotFound);
         assert_eq!(foreign, never);
-        assert_eq!(refusal(admin.clients.auth.clone().get_user(request).await), never);
+        assert_eq!(visible_error(admin.clients.auth.clone().get_user(request).await), never);
     }
 
     async fn only_the_owner_and_administrators_may_rename_an_account(suite: &Suite) {
@@ -45,10 +45,10 @@ on_both! {
         assert_eq!(changed.name, "Given Name");
 
         let never = rename(&suite.clock.new_id().to_string(), "x", "");
-        let not_found = refusal(admin.clients.auth.clone().update_user(never.clone()).await);
+        let not_found = visible_error(admin.clients.auth.clone().update_user(never.clone()).await);
         assert_eq!(not_found.0, Code::NotFound);
         for request in [never, rename(&mine.user.id, "x", ""), rename(&mine.user.id, "x", "v99")] {
-            assert_eq!(refusal(other.clients.auth.clone().update_user(request).await), not_found);
+            assert_eq!(visible_error(other.clients.auth.clone().update_user(request).await), not_found);
         }
     }
 
@@ -112,10 +112,10 @@ on_both! {
         let nothing = auth.update_user(rename("me", "", "")).await.unwrap().into_inner();
         assert_eq!(nothing, changed);
         // Unknown and output-only paths, empty and malformed names, and malformed ids are refused.
-        assert_eq!(fields(auth.update_user(with(&["nonsense"], "x")).await), ["update_mask"]);
-        assert_eq!(fields(auth.update_user(with(&["roles"], "x")).await), ["update_mask"]);
-        assert_eq!(fields(auth.update_user(with(&["name"], "")).await), ["user.name"]);
-        assert_eq!(fields(auth.update_user(rename("me", "a\u{0}b", "")).await), ["user.name"]);
-        assert_eq!(fields(auth.update_user(rename("you", "x", "")).await), ["id"]);
+        assert_eq!(invalid_fields(auth.update_user(with(&["nonsense"], "x")).await), ["update_mask"]);
+        assert_eq!(invalid_fields(auth.update_user(with(&["roles"], "x")).await), ["update_mask"]);
+        assert_eq!(invalid_fields(auth.update_user(with(&["name"], "")).await), ["user.name"]);
+        assert_eq!(invalid_fields(auth.update_user(rename("me", "a\u{0}b", "")).await), ["user.name"]);
+        assert_eq!(invalid_fields(auth.update_user(rename("you", "x", "")).await), ["id"]);
     }
 }

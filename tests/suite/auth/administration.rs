@@ -5,7 +5,7 @@ use clinic_proto::auth::v1::{
     ChangePasswordRequest, DeactivateUserRequest, GetUserRequest, ListUsersRequest,
     ReactivateUserRequest, SetUserRolesRequest, UpdateUserRequest, User,
 };
-use clinic_testkit::{Account, PASSWORD, Suite, failure, fields, on_both};
+use clinic_testkit::{Account, PASSWORD, Suite, failure, invalid_fields, on_both};
 use tonic::Code;
 
 use super::{login, refresh};
@@ -56,7 +56,7 @@ on_both! {
         let account = suite.staff().await;
         let mut users = suite.admin().await.clients.users;
         for bad in [&[][..], &[Role::Service], &[Role::Unspecified], &[Role::Staff, Role::Staff]] {
-            let named = fields(users.set_user_roles(roles(&account, bad)).await);
+            let named = invalid_fields(users.set_user_roles(roles(&account, bad)).await);
             assert!(named[0].starts_with("roles"), "{named:?}");
         }
     }
@@ -215,7 +215,7 @@ on_both! {
         }
         assert_eq!(seen, made);
         let bad = ListUsersRequest { page_size: 501, ..Default::default() };
-        assert_eq!(fields(users.list_users(bad).await), ["page_size"]);
+        assert_eq!(invalid_fields(users.list_users(bad).await), ["page_size"]);
         let bad = ListUsersRequest { page_token: "nonsense".into(), ..Default::default() };
         assert_eq!(failure(users.list_users(bad).await).reason, "INVALID_PAGE_TOKEN");
     }

@@ -3,7 +3,7 @@
 use clinic_proto::auth::v1::{
     DeactivateUserRequest, LoginRequest, LogoutRequest, RefreshRequest, RegisterRequest,
 };
-use clinic_testkit::{PASSWORD, Suite, failure, fields, on_both, refusal};
+use clinic_testkit::{PASSWORD, Suite, failure, invalid_fields, on_both, visible_error};
 use tonic::Code;
 
 use super::{login, registration};
@@ -24,9 +24,9 @@ on_both! {
             by_name(request.email.to_uppercase()),
         ] {
             let request = LoginRequest { password: PASSWORD.into(), ..request };
-            let answer = suite.anonymous().auth.login(request).await.unwrap().into_inner();
-            assert_eq!(answer.user, made.user);
-            let tokens = answer.tokens.unwrap();
+            let response = suite.anonymous().auth.login(request).await.unwrap().into_inner();
+            assert_eq!(response.user, made.user);
+            let tokens = response.tokens.unwrap();
             let (access, refresh) = (tokens.access_expires_at.unwrap(), tokens.refresh_expires_at.unwrap());
             assert!(access.seconds > suite.clock.unix() + 14 * 60);
             assert!(refresh.seconds > suite.clock.unix() + 6 * 24 * 60 * 60);
@@ -52,14 +52,14 @@ on_both! {
                 password: password.into(),
                 ..Default::default()
             };
-            refused.push(refusal(auth.login(request).await));
+            refused.push(visible_error(auth.login(request).await));
         }
         let request = LoginRequest {
             username: "nobody-at-all".into(),
             password: PASSWORD.into(),
             ..Default::default()
         };
-        refused.push(refusal(auth.login(request.clone()).await));
+        refused.push(visible_error(auth.login(request.clone()).await));
         assert_eq!(refused[0].0, Code::Unauthenticated);
         assert!(refused.iter().all(|one| *one == refused[0]), "{refused:?}");
         assert_eq!(failure(auth.login(request).await).reason, "INVALID_CREDENTIALS");
@@ -68,23 +68,23 @@ on_both! {
     async fn a_sign_in_must_name_exactly_one_account(suite: &Suite) {
         let mut auth = suite.anonymous().auth;
         let neither = LoginRequest { password: PASSWORD.into(), ..Default::default() };
-        assert_eq!(fields(auth.login(neither).await), ["email", "username"]);
+        assert_eq!(invalid_fields(auth.login(neither).await), ["email", "username"]);
         let both = LoginRequest {
             email: "a@example.com".into(),
             username: "a".into(),
             password: PASSWORD.into(),
         };
-        assert_eq!(fields(auth.login(both).await), ["email", "username"]);
+        assert_eq!(invalid_fields(auth.login(both).await), ["email", "username"]);
         let name_as_email = LoginRequest {
             email: "front.desk".into(),
             password: PASSWORD.into(),
             ..Default::default()
         };
-        assert_eq!(fields(auth.login(name_as_email).await), ["email"]);
+        assert_eq!(invalid_fields(auth.login(name_as_email).await), ["email"]);
         let without = LoginRequest { email: "a@example.com".into(), ..Default::default() };
-        assert_eq!(fields(auth.login(without).await), ["password"]);
+        assert_eq!(invalid_fields(auth.login(without).await), ["password"]);
         let nothing = LoginRequest::default();
-        assert_eq!(fields(auth.login(nothing).await), ["email", "username", "password"]);
+        assert_eq!(invalid_fields(auth.login(nothing).await), ["email", "username", "password"]);
     }
 
     async fn control_characters_are_rejected_except_in_passwords_and_tokens(suite: &Suite) {
@@ -97,14 +97,14 @@ on_both! {
                 username: username.into(),
                 password: PASSWORD.into(),
             };
-            assert_eq!(fields(auth.login(request).await), [bad]);
+            assert_eq!(invalid_fields(auth.login(request).await), [bad]);
         }
         for (change, bad) in [
             (RegisterRequest { email: "a\0@example.com".into(), ..registration() }, "email"),
             (RegisterRequest { name: "A\0".into(), ..registration() }, "name"),
             (RegisterRequest { username: "ann\0".into(), ..registration() }, "username"),
         ] {
-            assert_eq!(fields(auth.register(change).await), [bad]);
+            assert_eq!(invalid_fields(auth.register(change).await), [bad]);
         }
         // Passwords and refresh tokens are not checked for control characters: their text never
         // reaches the database, because passwords are hashed and refresh tokens decoded.

@@ -27,8 +27,8 @@ fn registration() -> RegisterRequest {
 }
 
 /// Returns the field that an ALREADY_EXISTS error names.
-fn taken_field<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> String {
-    let status = answer.unwrap_err();
+fn taken_field<T: std::fmt::Debug>(response: Result<Response<T>, Status>) -> String {
+    let status = response.unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists, "{status:?}");
     let info = status.get_details_error_info().unwrap();
     assert_eq!(info.reason, "ALREADY_EXISTS");
@@ -41,12 +41,12 @@ pub(crate) async fn login(suite: &Suite, email: &str, password: &str) -> Result<
         password: password.to_owned(),
         ..LoginRequest::default()
     };
-    let answer = suite.anonymous().auth.login(request).await?.into_inner();
-    Ok(suite.account(answer.user.unwrap(), answer.tokens.unwrap()))
+    let response = suite.anonymous().auth.login(request).await?.into_inner();
+    Ok(suite.account(response.user.unwrap(), response.tokens.unwrap()))
 }
 
 async fn refresh(suite: &Suite, token: &str) -> Result<Tokens, Status> {
     let request = RefreshRequest { refresh: token.to_owned() };
-    let answer = suite.anonymous().auth.refresh(request).await?.into_inner();
-    Ok(answer.tokens.unwrap())
+    let response = suite.anonymous().auth.refresh(request).await?.into_inner();
+    Ok(response.tokens.unwrap())
 }

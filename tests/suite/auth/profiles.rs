@@ -63,11 +63,11 @@ on_both! {
         let other = account.user.id;
         let given = Patient { user_id: other.clone(), email: String::new(), ..patient() };
         let request = with_profile(Profile::Patient(given));
-        let answer = suite.anonymous().auth.register(request).await.unwrap().into_inner();
-        let mut patients = suite.with_token(&answer.tokens.unwrap().access).patients;
+        let response = suite.anonymous().auth.register(request).await.unwrap().into_inner();
+        let mut patients = suite.with_token(&response.tokens.unwrap().access).patients;
         let me = GetPatientRequest { id: "me".into(), ..Default::default() };
         let record = patients.get_patient(me).await.unwrap().into_inner();
-        assert!(record.user_id == answer.user.unwrap().id && record.user_id != other);
+        assert!(record.user_id == response.user.unwrap().id && record.user_id != other);
         assert_eq!(record.email, "");
 
         let account = suite.unverified_doctor().await;
@@ -83,8 +83,8 @@ on_both! {
             name: "Anna Maria Weiss".into(),
             ..registration()
         };
-        let answer = suite.anonymous().auth.register(request.clone()).await.unwrap().into_inner();
-        let mut patients = suite.with_token(&answer.tokens.unwrap().access).patients;
+        let response = suite.anonymous().auth.register(request.clone()).await.unwrap().into_inner();
+        let mut patients = suite.with_token(&response.tokens.unwrap().access).patients;
         let me = GetPatientRequest { id: "me".into(), ..Default::default() };
         let record = patients.get_patient(me).await.unwrap().into_inner();
         assert_eq!((record.first_name.as_str(), record.last_name.as_str()), ("Anna Maria", "Weiss"));
@@ -189,12 +189,12 @@ async fn discard_responses(listener: TcpListener, service: SocketAddr) {
     while let Ok((client, _)) = listener.accept().await {
         connections.spawn(async move {
             let (mut from, _to) = client.into_split();
-            let (mut answers, mut requests) =
+            let (mut responses, mut requests) =
                 TcpStream::connect(service).await.unwrap().into_split();
             let mut nowhere = tokio::io::sink();
             let _ = tokio::join!(
                 tokio::io::copy(&mut from, &mut requests),
-                tokio::io::copy(&mut answers, &mut nowhere),
+                tokio::io::copy(&mut responses, &mut nowhere),
             );
         });
     }

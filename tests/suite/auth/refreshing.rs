@@ -9,8 +9,8 @@ use tonic::{Code, Response, Status};
 use super::{login, refresh};
 
 async fn assert_refused(suite: &Suite, token: &str) {
-    let answer: Result<_, Status> = refresh(suite, token).await.map(Response::new);
-    let refused = failure(answer);
+    let response: Result<_, Status> = refresh(suite, token).await.map(Response::new);
+    let refused = failure(response);
     assert_eq!(refused.code, Code::Unauthenticated);
     assert_eq!(refused.reason, "INVALID_TOKEN");
 }

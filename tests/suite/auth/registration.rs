@@ -3,7 +3,7 @@
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::{GetUserRequest, ListUsersRequest, RegisterRequest};
 use clinic_testkit::{
-    Backend, PASSWORD, Suite, email, failure, fields, on_both, patient, run_with,
+    Backend, PASSWORD, Suite, email, failure, invalid_fields, on_both, patient, run_with,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -19,8 +19,8 @@ on_both! {
             password_confirm: Some(PASSWORD.into()),
             ..registration()
         };
-        let answer = suite.anonymous().auth.register(request).await.unwrap().into_inner();
-        let account = suite.account(answer.user.unwrap(), answer.tokens.unwrap());
+        let response = suite.anonymous().auth.register(request).await.unwrap().into_inner();
+        let account = suite.account(response.user.unwrap(), response.tokens.unwrap());
         assert_eq!(account.user.email, "New.Person@Example.com");
         assert_eq!(account.user.name, "New Person");
         assert_eq!(account.user.username, "new.person");
@@ -100,9 +100,9 @@ on_both! {
             role: 99,
             ..RegisterRequest::default()
         };
-        let named = fields(suite.anonymous().auth.register(bad).await);
+        let named = invalid_fields(suite.anonymous().auth.register(bad).await);
         assert_eq!(named, ["email", "name", "password", "username", "role"]);
-        let empty = fields(suite.anonymous().auth.register(RegisterRequest::default()).await);
+        let empty = invalid_fields(suite.anonymous().auth.register(RegisterRequest::default()).await);
         assert_eq!(empty, ["email", "name", "password"]);
         let long = RegisterRequest {
             email: format!("{}@example.com", "x".repeat(250)),
@@ -110,7 +110,7 @@ on_both! {
             username: "x".repeat(65),
             ..registration()
         };
-        assert_eq!(fields(suite.anonymous().auth.register(long).await), ["email", "name", "username"]);
+        assert_eq!(invalid_fields(suite.anonymous().auth.register(long).await), ["email", "name", "username"]);
 
         let request = ListUsersRequest { include_total_size: true, ..Default::default() };
         let users = suite.admin().await.clients.users.list_users(request).await.unwrap();
@@ -127,16 +127,16 @@ on_both! {
             profile: Some(Profile::Patient(record)),
             ..registration()
         };
-        let named = fields(suite.anonymous().auth.register(request).await);
+        let named = invalid_fields(suite.anonymous().auth.register(request).await);
         assert_eq!(named, ["patient.date_of_birth", "patient.gender"]);
         let request = RegisterRequest { role: Role::Doctor.into(), ..registration() };
-        assert_eq!(fields(suite.anonymous().auth.register(request).await), ["doctor"]);
+        assert_eq!(invalid_fields(suite.anonymous().auth.register(request).await), ["doctor"]);
     }
 
     async fn registering_as_administrator_or_service_is_refused(suite: &Suite) {
         for role in [Role::Admin, Role::Service] {
             let request = RegisterRequest { role: role.into(), ..registration() };
-            assert_eq!(fields(suite.anonymous().auth.register(request).await), ["role"]);
+            assert_eq!(invalid_fields(suite.anonymous().auth.register(request).await), ["role"]);
         }
     }
 
@@ -146,7 +146,7 @@ on_both! {
                 password_confirm: Some(confirm.into()),
                 ..registration()
             };
-            let named = fields(suite.anonymous().auth.register(request).await);
+            let named = invalid_fields(suite.anonymous().auth.register(request).await);
             assert_eq!(named, ["password_confirm"]);
         }
     }

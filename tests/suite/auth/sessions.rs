@@ -3,7 +3,7 @@
 use clinic_proto::auth::v1::{
     ChangePasswordRequest, ListSessionsRequest, LogoutRequest, RevokeSessionRequest, Session,
 };
-use clinic_testkit::{Account, PASSWORD, Suite, failure, fields, on_both, refusal};
+use clinic_testkit::{Account, PASSWORD, Suite, failure, invalid_fields, on_both, visible_error};
 use serde_json::json;
 use tonic::Code;
 
@@ -50,8 +50,8 @@ on_both! {
         ] {
             let headers = [("content-type", "application/json"), ("user-agent", name)];
             let path = "/api/auth/login/";
-            let answer = http1::send(suite.gateway, "POST", path, &headers, body.as_bytes()).await;
-            assert_eq!(answer.status, 200);
+            let response = http1::send(suite.gateway, "POST", path, &headers, body.as_bytes()).await;
+            assert_eq!(response.status, 200);
             assert_eq!(sessions(&account).await[0].user_agent, name);
         }
     }
@@ -80,9 +80,9 @@ on_both! {
         let (mine, theirs) = (suite.staff().await, suite.staff().await);
         let id = sessions(&theirs).await.remove(0).id;
         let mut auth = mine.clients.auth.clone();
-        let foreign = refusal(auth.revoke_session(RevokeSessionRequest { id }).await);
+        let foreign = visible_error(auth.revoke_session(RevokeSessionRequest { id }).await);
         let id = suite.clock.new_id().to_string();
-        let never = refusal(auth.revoke_session(RevokeSessionRequest { id }).await);
+        let never = visible_error(auth.revoke_session(RevokeSessionRequest { id }).await);
         assert_eq!(foreign.0, Code::NotFound);
         assert_eq!(foreign, never);
         refresh(suite, &theirs.tokens.refresh).await.unwrap();
@@ -145,15 +145,15 @@ on_both! {
             current_password: "wrong-password-7".into(),
             new_password: "1234567890".into(),
         };
-        let mut named = fields(auth.change_password(request).await);
+        let mut named = invalid_fields(auth.change_password(request).await);
         named.dedup();
         assert_eq!(named, ["current_password", "new_password"]);
         let request = ChangePasswordRequest {
             current_password: PASSWORD.into(),
             new_password: "Robin.Miller1".into(),
         };
-        assert_eq!(fields(auth.change_password(request).await), ["new_password"]);
-        assert_eq!(fields(auth.change_password(ChangePasswordRequest::default()).await), [
+        assert_eq!(invalid_fields(auth.change_password(request).await), ["new_password"]);
+        assert_eq!(invalid_fields(auth.change_password(ChangePasswordRequest::default()).await), [
             "current_password",
             "new_password"
         ]);

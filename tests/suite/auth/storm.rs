@@ -81,8 +81,8 @@ async fn a_storm_of_sign_ins_from_one_address_does_not_lock_out_others() {
             let headers = [("content-type", "application/json")];
             let body = body.to_string().into_bytes();
             let path = "/api/auth/login/";
-            let answer = send(suite.gateway, "POST", path, &headers, &body).await;
-            refused = Some(answer).filter(|answer| answer.status != 401);
+            let response = send(suite.gateway, "POST", path, &headers, &body).await;
+            refused = Some(response).filter(|response| response.status != 401);
         }
         let refused = refused.unwrap();
         assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));

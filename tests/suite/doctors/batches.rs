@@ -3,7 +3,7 @@
 use std::slice::from_ref;
 
 use clinic_proto::records::v1::BatchGetDoctorsRequest;
-use clinic_testkit::{Suite, doctor, fields, on_both, refusal};
+use clinic_testkit::{Suite, doctor, invalid_fields, on_both, visible_error};
 
 use super::{delete, get};
 
@@ -23,12 +23,12 @@ on_both! {
             (staff.create_doctor(doctor()).await, staff.create_doctor(doctor()).await);
         staff.doctors().delete_doctor(delete(&gone.id)).await.unwrap();
         let never = suite.clock.new_id().to_string();
-        let not_found = refusal(staff.doctors().get_doctor(get(&never)).await);
+        let not_found = visible_error(staff.doctors().get_doctor(get(&never)).await);
         for missing in [&gone.id, &never] {
             let ids = vec![missing.clone(), kept.id.clone()];
             let mut request = BatchGetDoctorsRequest { ids, allow_missing: false };
-            let answer = staff.doctors().batch_get_doctors(request.clone()).await;
-            assert_eq!(refusal(answer), not_found);
+            let response = staff.doctors().batch_get_doctors(request.clone()).await;
+            assert_eq!(visible_error(response), not_found);
             request.allow_missing = true;
             let found = staff.doctors().batch_get_doctors(request).await.unwrap().into_inner();
             assert_eq!(found.doctors, from_ref(&kept));
@@ -40,7 +40,7 @@ on_both! {
         for count in [0, 501] {
             let ids = vec![staff.user.id.clone(); count];
             let request = BatchGetDoctorsRequest { ids, allow_missing: true };
-            assert_eq!(fields(staff.doctors().batch_get_doctors(request).await), ["ids"]);
+            assert_eq!(invalid_fields(staff.doctors().batch_get_doctors(request).await), ["ids"]);
         }
     }
 }

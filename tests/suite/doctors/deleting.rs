@@ -14,8 +14,8 @@ on_both! {
         let deleted = staff.doctors().delete_doctor(delete(&made.id)).await.unwrap().into_inner();
         assert!(deleted.deleted_at.is_some() && deleted.etag != made.etag);
         for account in [&staff, &ann, &suite.admin().await] {
-            let answer = account.doctors().get_doctor(get(&made.id)).await;
-            assert_eq!(failure(answer).code, Code::NotFound);
+            let response = account.doctors().get_doctor(get(&made.id)).await;
+            assert_eq!(failure(response).code, Code::NotFound);
             assert!(list(account, ListDoctorsRequest::default()).await.is_empty());
         }
         let back = staff.doctors().undelete_doctor(undelete(&made.id)).await.unwrap().into_inner();

@@ -4,7 +4,7 @@ use clinic_proto::records::v1::{
     BatchGetDoctorsRequest, CreateDoctorRequest, DeleteDoctorRequest, Doctor, ListDoctorsRequest,
     UndeleteDoctorRequest, UpdateDoctorRequest, VerifyDoctorRequest,
 };
-use clinic_testkit::{Suite, doctor, failure, fields, on_both};
+use clinic_testkit::{Suite, doctor, failure, invalid_fields, on_both};
 
 use super::{get, list, update};
 
@@ -76,13 +76,13 @@ on_both! {
             "doctor.email",
         ];
         let request = CreateDoctorRequest { doctor: Some(bad.clone()), request_id: "7".into() };
-        let answer = staff.doctors().create_doctor(request).await;
-        assert_eq!(fields(answer), [&named[..], &["request_id"]].concat());
+        let response = staff.doctors().create_doctor(request).await;
+        assert_eq!(invalid_fields(response), [&named[..], &["request_id"]].concat());
         assert!(list(&staff, ListDoctorsRequest::default()).await.is_empty());
 
         let made = staff.create_doctor(doctor()).await;
-        let answer = staff.doctors().update_doctor(update(&made.id, bad, &["*"])).await;
-        assert_eq!(fields(answer), named);
+        let response = staff.doctors().update_doctor(update(&made.id, bad, &["*"])).await;
+        assert_eq!(invalid_fields(response), named);
         assert_eq!(list(&staff, ListDoctorsRequest::default()).await, [made]);
     }
 
@@ -92,10 +92,10 @@ on_both! {
         for (field, spoil) in BAD {
             let mut bad = doctor();
             spoil(&mut bad);
-            let answer = staff.doctors().create_doctor(create(bad.clone())).await;
-            assert_eq!(fields(answer), [format!("doctor.{field}")]);
-            let answer = staff.doctors().update_doctor(update(&made.id, bad, &[field])).await;
-            assert_eq!(fields(answer), [format!("doctor.{field}")]);
+            let response = staff.doctors().create_doctor(create(bad.clone())).await;
+            assert_eq!(invalid_fields(response), [format!("doctor.{field}")]);
+            let response = staff.doctors().update_doctor(update(&made.id, bad, &[field])).await;
+            assert_eq!(invalid_fields(response), [format!("doctor.{field}")]);
         }
         assert_eq!(list(&staff, ListDoctorsRequest::default()).await, [made]);
     }
@@ -133,15 +133,15 @@ on_both! {
     async fn only_auth_may_link_a_doctor_to_an_account(suite: &Suite) {
         let staff = suite.staff().await;
         let mine = Doctor { user_id: staff.user.id.clone(), ..doctor() };
-        let answer = staff.doctors().create_doctor(create(mine.clone())).await;
-        assert_eq!(fields(answer), ["doctor.user_id"]);
+        let response = staff.doctors().create_doctor(create(mine.clone())).await;
+        assert_eq!(invalid_fields(response), ["doctor.user_id"]);
         let mut intake = suite.as_service("intake").doctors;
         for given in [doctor(), mine.clone()] {
             let refused = failure(intake.create_doctor(create(given)).await);
             assert_eq!(refused.reason, "ROLE_REQUIRED");
         }
         let mut auth = suite.as_service("auth").doctors;
-        assert_eq!(fields(auth.create_doctor(create(doctor())).await), ["doctor.user_id"]);
+        assert_eq!(invalid_fields(auth.create_doctor(create(doctor())).await), ["doctor.user_id"]);
         let again = CreateDoctorRequest { request_id: staff.user.id.clone(), ..create(mine) };
         let made = auth.create_doctor(again.clone()).await.unwrap().into_inner();
         assert_eq!((&made.owner_id, &made.user_id), (&String::new(), &staff.user.id));
@@ -151,24 +151,24 @@ on_both! {
     async fn missing_or_malformed_request_fields_are_reported(suite: &Suite) {
         let admin = suite.admin().await;
         let mut doctors = admin.doctors();
-        assert_eq!(fields(doctors.create_doctor(CreateDoctorRequest::default()).await), ["doctor"]);
+        assert_eq!(invalid_fields(doctors.create_doctor(CreateDoctorRequest::default()).await), ["doctor"]);
         for id in ["", "7", "ME"] {
-            assert_eq!(fields(doctors.get_doctor(get(id)).await), ["id"]);
+            assert_eq!(invalid_fields(doctors.get_doctor(get(id)).await), ["id"]);
             let request = UpdateDoctorRequest { id: id.into(), ..Default::default() };
-            assert_eq!(fields(doctors.update_doctor(request).await), ["id", "doctor"]);
+            assert_eq!(invalid_fields(doctors.update_doctor(request).await), ["id", "doctor"]);
         }
         let etag = "e".repeat(65);
         for id in ["", "7", "me"] {
             let request = DeleteDoctorRequest { id: id.into(), etag: etag.clone() };
-            assert_eq!(fields(doctors.delete_doctor(request).await), ["id", "etag"]);
+            assert_eq!(invalid_fields(doctors.delete_doctor(request).await), ["id", "etag"]);
             let request = UndeleteDoctorRequest { id: id.into(), etag: etag.clone() };
-            assert_eq!(fields(doctors.undelete_doctor(request).await), ["id", "etag"]);
+            assert_eq!(invalid_fields(doctors.undelete_doctor(request).await), ["id", "etag"]);
             let request = VerifyDoctorRequest { id: id.into(), etag: etag.clone() };
-            assert_eq!(fields(doctors.verify_doctor(request).await), ["id", "etag"]);
+            assert_eq!(invalid_fields(doctors.verify_doctor(request).await), ["id", "etag"]);
         }
         let ids = vec!["me".into(), admin.user.id.clone()];
         let request = BatchGetDoctorsRequest { ids, ..Default::default() };
-        assert_eq!(fields(doctors.batch_get_doctors(request).await), ["ids[0]"]);
+        assert_eq!(invalid_fields(doctors.batch_get_doctors(request).await), ["ids[0]"]);
         let request = ListDoctorsRequest {
             page_size: -1,
             page_token: "t".repeat(2049),
@@ -177,7 +177,7 @@ on_both! {
             ..Default::default()
         };
         assert_eq!(
-            fields(doctors.list_doctors(request).await),
+            invalid_fields(doctors.list_doctors(request).await),
             ["page_size", "page_token", "specialization", "query"]
         );
     }

@@ -16,8 +16,8 @@ fn create(doctor: Doctor) -> CreateDoctorRequest {
 }
 
 /// Asserts ALREADY_EXISTS for `license_number`.
-fn assert_taken(answer: Result<Response<Doctor>, Status>) {
-    let status = answer.expect_err("the license number is taken");
+fn assert_taken(response: Result<Response<Doctor>, Status>) {
+    let status = response.expect_err("the license number is taken");
     assert_eq!(status.code(), Code::AlreadyExists);
     let details = status.get_error_details();
     let info = details.error_info().unwrap();

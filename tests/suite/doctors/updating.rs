@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Doctor, UpdateDoctorRequest};
-use clinic_testkit::{Suite, doctor, failure, fields, mask, on_both};
+use clinic_testkit::{Suite, doctor, failure, invalid_fields, mask, on_both};
 use tonic::Code;
 
 use super::{get, update};
@@ -39,10 +39,10 @@ on_both! {
     async fn the_update_mask_star_replaces_all_mutable_fields(suite: &Suite) {
         let staff = suite.staff().await;
         let made = staff.create_doctor(Doctor { available: Some(false), ..doctor() }).await;
-        let answer =
+        let response =
             staff.doctors().update_doctor(update(&made.id, Doctor::default(), &["*"])).await;
         assert_eq!(
-            fields(answer),
+            invalid_fields(response),
             [
                 "doctor.first_name",
                 "doctor.last_name",
@@ -100,13 +100,13 @@ on_both! {
         ] {
             let request = update(&made.id, required(), &["email", path]);
             assert_eq!(
-                fields(staff.doctors().update_doctor(request).await),
+                invalid_fields(staff.doctors().update_doctor(request).await),
                 ["update_mask"],
                 "{path}"
             );
         }
         let request = update(&made.id, required(), &["email", "*"]);
-        assert_eq!(fields(staff.doctors().update_doctor(request).await), ["update_mask"]);
+        assert_eq!(invalid_fields(staff.doctors().update_doctor(request).await), ["update_mask"]);
         let read = staff.doctors().get_doctor(get(&made.id)).await.unwrap().into_inner();
         assert_eq!(read, made);
     }
@@ -124,8 +124,8 @@ on_both! {
                 (&made.etag, &["license_number", "available", "years_of_experience"]),
             ] {
                 let same = Doctor { etag: etag.into(), ..made.clone() };
-                let answer = by.doctors().update_doctor(update(&made.id, same, paths)).await;
-                assert_eq!(answer.unwrap().into_inner(), *made, "{paths:?}");
+                let response = by.doctors().update_doctor(update(&made.id, same, paths)).await;
+                assert_eq!(response.unwrap().into_inner(), *made, "{paths:?}");
             }
             let stale = Doctor { etag: "v77".into(), ..made.clone() };
             let stale = failure(by.doctors().update_doctor(update(&made.id, stale, &[])).await);
@@ -151,8 +151,8 @@ on_both! {
         for (id, license_number) in [("me", "MD-1"), (house.profile_id.as_str(), "MD-2")] {
             let license_number = license_number.to_owned();
             let change = Doctor { license_number: license_number.clone(), ..Default::default() };
-            let answer = house.doctors().update_doctor(update(id, change.clone(), &[])).await;
-            let changed = answer.unwrap().into_inner();
+            let response = house.doctors().update_doctor(update(id, change.clone(), &[])).await;
+            let changed = response.unwrap().into_inner();
             assert_eq!((changed.id.as_str(), changed.verified), (house.profile_id.as_str(), false));
             assert_eq!(changed.license_number, license_number);
             // Other doctors may not change it.
@@ -171,7 +171,7 @@ on_both! {
             assert_eq!((changed.id.as_str(), changed.verified), (house.profile_id.as_str(), true));
             assert_eq!(changed.qualifications, "MD, PhD");
         }
-        let answer = other.doctors().update_doctor(update(&house.profile_id, change(), &[])).await;
-        assert_eq!(failure(answer).code, Code::NotFound);
+        let response = other.doctors().update_doctor(update(&house.profile_id, change(), &[])).await;
+        assert_eq!(failure(response).code, Code::NotFound);
     }
 }

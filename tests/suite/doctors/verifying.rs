@@ -61,8 +61,8 @@ on_both! {
             ..made.clone()
         };
         let change = async |by: &Account, doctor: Doctor, paths: &[&str]| {
-            let answer = by.doctors().update_doctor(update(&made.id, doctor, paths)).await;
-            answer.unwrap().into_inner().verified
+            let response = by.doctors().update_doctor(update(&made.id, doctor, paths)).await;
+            response.unwrap().into_inner().verified
         };
         // No change: the same value, another case of the same value, or a field that the mask omits.
         let same = with(&made.license_number, "CARDIOLOGY");

@@ -43,11 +43,11 @@ async fn only_configured_origins_pass_cors() {
             }
             // The gateway does not use cookies, so browsers must not send credentials.
             assert_eq!(allowed.header("access-control-allow-credentials"), None);
-            let answer = jwks(suite, &[("origin", origin)]).await;
-            assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
-            let read = answer.header("access-control-expose-headers").unwrap();
+            let response = jwks(suite, &[("origin", origin)]).await;
+            assert_eq!(response.header("access-control-allow-origin"), Some(origin));
+            let read = response.header("access-control-expose-headers").unwrap();
             assert!(read.contains("grpc-status") && read.contains("x-request-id"), "{read}");
-            assert!(answer.header("vary").unwrap().contains("origin"));
+            assert!(response.header("vary").unwrap().contains("origin"));
         }
         for other in [
             "https://evil.example",
@@ -56,8 +56,9 @@ async fn only_configured_origins_pass_cors() {
             "http://app.example",
             "https://app.example:8443",
         ] {
-            for answer in [preflight(suite, other).await, jwks(suite, &[("origin", other)]).await] {
-                assert_eq!(answer.header("access-control-allow-origin"), None, "{other}");
+            for response in [preflight(suite, other).await, jwks(suite, &[("origin", other)]).await]
+            {
+                assert_eq!(response.header("access-control-allow-origin"), None, "{other}");
             }
         }
     })
@@ -94,16 +95,16 @@ async fn responses(suite: &Suite) -> Vec<Response> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_response_has_security_headers() {
     run(Backend::Sqlite, async |suite| {
-        for answer in responses(suite).await {
-            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
-            assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{answer:?}");
-            let cached = answer.header("cache-control").unwrap();
-            assert!(["no-store", "public, max-age=60"].contains(&cached), "{answer:?}");
-            assert_eq!(answer.header("strict-transport-security"), None);
-            assert!(answer.header("x-request-id").is_some());
-            assert_eq!(answer.header("server"), None);
+        for response in responses(suite).await {
+            assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{response:?}");
+            assert_eq!(response.header("x-frame-options"), Some("DENY"), "{response:?}");
+            let cached = response.header("cache-control").unwrap();
+            assert!(["no-store", "public, max-age=60"].contains(&cached), "{response:?}");
+            assert_eq!(response.header("strict-transport-security"), None);
+            assert!(response.header("x-request-id").is_some());
+            assert_eq!(response.header("server"), None);
             // Nothing that a browser renders as a page.
-            let kind = answer.header("content-type").unwrap_or_default();
+            let kind = response.header("content-type").unwrap_or_default();
             assert!(!kind.contains("html") && !kind.contains("xml"), "{kind}");
         }
     })
@@ -114,8 +115,8 @@ async fn every_response_has_security_headers() {
 async fn behind_a_proxy_every_response_has_strict_transport_security() {
     let behind_proxy = |config: &mut clinic::Config| config.settings.gateway.behind_proxy = true;
     run_with(Backend::Sqlite, behind_proxy, async |suite| {
-        for answer in responses(suite).await {
-            let age = answer.header("strict-transport-security").unwrap();
+        for response in responses(suite).await {
+            let age = response.header("strict-transport-security").unwrap();
             assert!(age.starts_with("max-age=31536000"), "{age}");
         }
     })
@@ -125,9 +126,12 @@ async fn behind_a_proxy_every_response_has_strict_transport_security() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_public_keys_are_served_without_a_token() {
     run(Backend::Sqlite, async |suite| {
-        let answer = send(suite.gateway, "GET", "/.well-known/jwks.json", &[], b"").await;
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-        let web: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let response = send(suite.gateway, "GET", "/.well-known/jwks.json", &[], b"").await;
+        assert_eq!(
+            (response.status, response.header("content-type")),
+            (200, Some("application/json"))
+        );
+        let web: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
         let request = GetJwksRequest {};
         let GetJwksResponse { keys } =
             suite.anonymous().tokens.get_jwks(request).await.unwrap().into_inner();
@@ -145,11 +149,11 @@ async fn a_content_type_that_is_not_grpc_gets_415() {
     run(Backend::Sqlite, async |suite| {
         for kind in ["text/html", "application/grpcish", "multipart/form-data", ""] {
             let headers = [("content-type", kind)];
-            let answer = send(suite.gateway, "POST", JWKS, &headers, b"{}").await;
-            assert_eq!(answer.status, 415, "{kind}: {answer:?}");
+            let response = send(suite.gateway, "POST", JWKS, &headers, b"{}").await;
+            assert_eq!(response.status, 415, "{kind}: {response:?}");
         }
-        let answer = send(suite.gateway, "POST", JWKS, &[], b"").await;
-        assert_eq!(answer.status, 415, "{answer:?}");
+        let response = send(suite.gateway, "POST", JWKS, &[], b"").await;
+        assert_eq!(response.status, 415, "{response:?}");
     })
     .await;
 }

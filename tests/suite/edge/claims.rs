@@ -15,8 +15,8 @@ async fn list(
     metadata: &[(&'static str, &str)],
 ) -> Result<tonic::Response<()>, Status> {
     let mut clients = suite.at_services(metadata);
-    let answer = clients.patients.list_patients(ListPatientsRequest::default()).await;
-    answer.map(|answer| answer.map(drop))
+    let response = clients.patients.list_patients(ListPatientsRequest::default()).await;
+    response.map(|response| response.map(drop))
 }
 
 async fn assert_refused(suite: &Suite, what: &str, metadata: &[(&'static str, &str)]) {

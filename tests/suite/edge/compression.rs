@@ -98,8 +98,8 @@ pub(super) async fn raw(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::new(Full::from(body))).unwrap();
-    let answer = channel.ready().await.unwrap().call(request).await.unwrap();
-    let (head, body) = answer.into_parts();
+    let response = channel.ready().await.unwrap().call(request).await.unwrap();
+    let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned().unwrap_or_default();
     Raw { headers: head.headers, body: body.to_bytes().to_vec(), trailers }
@@ -122,7 +122,7 @@ async fn fill(by: &Account) {
 }
 
 fn compress_over(bytes: u32) -> impl FnOnce(&mut Config) {
-    move |config| config.settings.answers.compress_over = bytes
+    move |config| config.settings.responses.compress_over = bytes
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,8 +167,8 @@ async fn health_and_reflection_accept_compressed_requests() {
             };
             let mut client = ServerReflectionClient::new($channel).send_compressed(Gzip);
             let request = futures::stream::iter([request]);
-            let mut answers = client.server_reflection_info(request).await.unwrap().into_inner();
-            assert!(answers.message().await.unwrap().unwrap().message_response.is_some());
+            let mut responses = client.server_reflection_info(request).await.unwrap().into_inner();
+            assert!(responses.message().await.unwrap().unwrap().message_response.is_some());
         }};
     }
     run(Backend::Sqlite, async |suite| {
@@ -198,13 +198,13 @@ async fn grpc_web_clients_may_use_compression() {
                 let body = form.body(framed(1, &gzip(&message)));
                 super::http1::send(suite.gateway, "POST", path, &headers, &body).await
             };
-            let answer = send(LOGIN, &[], login(&account).encode_to_vec()).await;
-            let outcome = super::web::read::<LoginResponse>(form, answer);
+            let response = send(LOGIN, &[], login(&account).encode_to_vec()).await;
+            let outcome = super::web::read::<LoginResponse>(form, response);
             assert_eq!((outcome.code, outcome.messages.len()), (Code::Ok, 1), "{form:?}");
             let headers = [("authorization", &*bearer), ("grpc-accept-encoding", "gzip")];
-            let answer = send(LIST, &headers, Vec::new()).await;
-            assert_eq!(answer.header("grpc-encoding"), Some("gzip"));
-            let (compressed, list) = read::<ListPatientsResponse>(&form.to_binary(&answer.body));
+            let response = send(LIST, &headers, Vec::new()).await;
+            assert_eq!(response.header("grpc-encoding"), Some("gzip"));
+            let (compressed, list) = read::<ListPatientsResponse>(&form.to_binary(&response.body));
             assert_eq!((compressed, list.patients.len()), (true, 20), "{form:?}");
         }
     })
@@ -247,9 +247,9 @@ async fn a_compression_threshold_of_zero_turns_compression_off() {
         let bearer = format!("Bearer {}", account.tokens.access);
         let headers = [("authorization", &*bearer), ("grpc-accept-encoding", "gzip")];
         let request = frame(&ListPatientsRequest::default());
-        let answer = raw(channel(suite).await, LIST, &headers, request).await;
-        assert!(!answer.message::<ListPatientsResponse>().0);
-        assert_eq!(answer.headers.get("grpc-encoding"), None);
+        let response = raw(channel(suite).await, LIST, &headers, request).await;
+        assert!(!response.message::<ListPatientsResponse>().0);
+        assert_eq!(response.headers.get("grpc-encoding"), None);
     })
     .await;
 }
@@ -273,10 +273,10 @@ async fn responses_with_tokens_are_never_compressed() {
         ] {
             let path = format!("/clinic.auth.v1.AuthService/{method}");
             let headers = [("grpc-accept-encoding", "gzip")];
-            let answer = raw(channel(suite).await, &path, &headers, request).await;
-            assert_eq!(answer.status().code(), Code::Ok, "{method}");
-            assert_eq!(answer.headers.get("grpc-encoding"), None, "{method}");
-            assert_eq!(answer.body.first(), Some(&0), "{method}");
+            let response = raw(channel(suite).await, &path, &headers, request).await;
+            assert_eq!(response.status().code(), Code::Ok, "{method}");
+            assert_eq!(response.headers.get("grpc-encoding"), None, "{method}");
+            assert_eq!(response.body.first(), Some(&0), "{method}");
         }
     })
     .await;
@@ -293,10 +293,10 @@ async fn rest_responses_are_never_compressed() {
             ("accept-encoding", "gzip"),
             ("grpc-accept-encoding", "gzip"),
         ];
-        let answer =
+        let response =
             super::http1::send(suite.gateway, "GET", "/api/patients/", &headers, b"").await;
-        assert_eq!((answer.status, answer.header("grpc-encoding")), (200, None));
-        let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((response.status, response.header("grpc-encoding")), (200, None));
+        let json: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(json["patients"].as_array().unwrap().len(), 20);
     })
     .await;
@@ -316,9 +316,9 @@ async fn compressed_messages_of_a_routed_service_pass_both_ways() {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", &*bearer), ("grpc-accept-encoding", "gzip")];
         let path = "/acme.echo.v1.EchoService/Once";
-        let answer = raw(channel(suite).await, path, &headers, frame(&request)).await;
-        assert_eq!(answer.headers["grpc-encoding"], "gzip");
-        let (compressed, reply) = answer.message::<EchoReply>();
+        let response = raw(channel(suite).await, path, &headers, frame(&request)).await;
+        assert_eq!(response.headers["grpc-encoding"], "gzip");
+        let (compressed, reply) = response.message::<EchoReply>();
         assert!(compressed && reply.texts == [request.text]);
     })
     .await;

@@ -21,9 +21,9 @@ fn assert_names_alternatives(error: &Value) {
     }
 }
 
-fn unary(answer: &Response) {
-    assert_eq!((answer.status, answer.header("content-type")), (501, Some("application/json")));
-    assert_names_alternatives(&serde_json::from_slice(&answer.body).unwrap());
+fn unary(response: &Response) {
+    assert_eq!((response.status, response.header("content-type")), (501, Some("application/json")));
+    assert_names_alternatives(&serde_json::from_slice(&response.body).unwrap());
 }
 
 async fn with_app(test: impl AsyncFnOnce(&Suite)) {
@@ -42,18 +42,18 @@ async fn a_unary_connect_call_gets_an_error_that_names_alternatives() {
             {
                 let headers =
                     [("content-type", kind), ("connect-protocol-version", "1"), ("origin", APP)];
-                let answer = send(suite.gateway, "POST", path, &headers, body).await;
-                unary(&answer);
-                assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
+                let response = send(suite.gateway, "POST", path, &headers, body).await;
+                unary(&response);
+                assert_eq!(response.header("access-control-allow-origin"), Some(APP));
                 unary(&send(suite.gateway, "POST", path, &[("content-type", kind)], b"").await);
             }
             for query in
                 ["connect=v1&encoding=json&message=%7B%7D", "encoding=proto&message=&base64=1"]
             {
                 let asked = format!("{path}?{query}");
-                let answer = send(suite.gateway, "GET", &asked, &[("origin", APP)], b"").await;
-                unary(&answer);
-                assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
+                let response = send(suite.gateway, "GET", &asked, &[("origin", APP)], b"").await;
+                unary(&response);
+                assert_eq!(response.header("access-control-allow-origin"), Some(APP));
             }
         }
     })
@@ -66,10 +66,12 @@ async fn a_connect_stream_ends_with_an_error_that_names_alternatives() {
         for kind in ["application/connect+json", "application/connect+proto"] {
             let headers = [("content-type", kind), ("origin", APP)];
             let sent = b"\0\0\0\0\x02{}";
-            let answer = send(suite.gateway, "POST", METHOD, &headers, sent).await;
-            assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
-            assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
-            let [2, a, b, c, d, end @ ..] = answer.body.as_slice() else { panic!("{answer:?}") };
+            let response = send(suite.gateway, "POST", METHOD, &headers, sent).await;
+            assert_eq!((response.status, response.header("content-type")), (200, Some(kind)));
+            assert_eq!(response.header("access-control-allow-origin"), Some(APP));
+            let [2, a, b, c, d, end @ ..] = response.body.as_slice() else {
+                panic!("{response:?}")
+            };
             let length = u32::from_be_bytes([*a, *b, *c, *d]);
             assert_eq!(usize::try_from(length).unwrap(), end.len());
             let end: Value = serde_json::from_slice(end).unwrap();
@@ -103,9 +105,9 @@ async fn a_connect_call_over_http2_gets_the_same_error() {
         let request = http::Request::post(METHOD).header("content-type", "application/proto");
         let mut channel = channel(suite).await;
         let request = request.body(Body::empty()).unwrap();
-        let answer = channel.ready().await.unwrap().call(request).await.unwrap();
-        assert_eq!(answer.status(), 501);
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let response = channel.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(response.status(), 501);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_names_alternatives(&serde_json::from_slice(&body).unwrap());
     })
     .await;
@@ -116,8 +118,8 @@ async fn json_at_other_paths_is_not_taken_for_a_connect_call() {
     with_app(async |suite| {
         let json = [("content-type", "application/json")];
         for (path, status) in [("/", 405), ("/livez", 405), ("/patients/7", 404), ("/a.b", 404)] {
-            let answer = send(suite.gateway, "POST", path, &json, b"{}").await;
-            assert_eq!(answer.status, status, "{path}");
+            let response = send(suite.gateway, "POST", path, &json, b"{}").await;
+            assert_eq!(response.status, status, "{path}");
         }
         let keys = "/.well-known/jwks.json?connect=v1&encoding=json&message=%7B%7D";
         assert_eq!(send(suite.gateway, "GET", keys, &[], b"").await.status, 200);

@@ -64,9 +64,9 @@ async fn used(address: [u8; 4], server: SocketAddr) -> Option<TcpStream> {
 
 async fn get_livez(connection: &mut TcpStream) -> std::io::Result<()> {
     connection.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\nok\n") {
-        if connection.read_buf(&mut answer).await? == 0 {
+    let mut response = Vec::new();
+    while !response.ends_with(b"\r\n\r\nok\n") {
+        if connection.read_buf(&mut response).await? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
     }

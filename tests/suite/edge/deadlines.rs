@@ -35,8 +35,8 @@ fn hang() -> EchoRequest {
 
 /// Returns the timeout that the routed service receives for a call with this timeout.
 async fn forwarded(suite: &Suite, access: &str, timeout: Option<&str>) -> Option<Duration> {
-    let answer = ask(suite, access, "Once", timeout, &EchoRequest::default()).await;
-    let text = answer.messages[0].metadata.get("grpc-timeout").cloned()?;
+    let response = ask(suite, access, "Once", timeout, &EchoRequest::default()).await;
+    let text = response.messages[0].metadata.get("grpc-timeout").cloned()?;
     clinic_net::parse_timeout(&text)
 }
 

@@ -125,16 +125,16 @@ async fn an_unknown_encoding_is_refused_with_the_list_of_known_encodings() {
         for encoding in ["deflate", "zstd", "snappy", "GZIP", "gzip, gzip"] {
             let headers = [("grpc-encoding", encoding)];
             let request = HealthCheckRequest::default().encode_to_vec();
-            for answer in [
+            for response in [
                 at_auth(suite, &headers, framed(1, &login())).await,
                 at_gateway(suite, LOGIN, &headers, framed(1, &login())).await,
                 // Also if the message is not compressed.
                 at_gateway(suite, LOGIN, &headers, framed(0, &login())).await,
                 at_gateway(suite, CHECK, &headers, framed(1, &request)).await,
             ] {
-                let status = answer.status();
+                let status = response.status();
                 assert_eq!(reason(&status), is(Code::Unimplemented, "UNKNOWN_ENCODING"));
-                assert_eq!(answer.headers["grpc-accept-encoding"], "gzip,identity");
+                assert_eq!(response.headers["grpc-accept-encoding"], "gzip,identity");
             }
         }
     })

@@ -11,12 +11,15 @@ const PAGES: [(&str, &str); 2] =
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openapi_document_is_served_with_an_etag() {
     run(Backend::Sqlite, async |suite| {
-        let answer = send(suite.gateway, "GET", "/openapi.json", &[], b"").await;
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-        let document: Value = serde_json::from_slice(&answer.body).unwrap();
+        let response = send(suite.gateway, "GET", "/openapi.json", &[], b"").await;
+        assert_eq!(
+            (response.status, response.header("content-type")),
+            (200, Some("application/json"))
+        );
+        let document: Value = serde_json::from_slice(&response.body).unwrap();
         assert!(document["paths"]["/api/auth/login/"]["post"].is_object());
 
-        let etag = answer.header("etag").unwrap();
+        let etag = response.header("etag").unwrap();
         let known = [("if-none-match", etag)];
         let again = send(suite.gateway, "GET", "/openapi.json", &known, b"").await;
         assert_eq!((again.status, again.body.len()), (304, 0));
@@ -24,7 +27,7 @@ async fn the_openapi_document_is_served_with_an_etag() {
         assert_eq!(send(suite.gateway, "GET", "/openapi.json", &other, b"").await.status, 200);
 
         let head = send(suite.gateway, "HEAD", "/openapi.json", &[], b"").await;
-        let length = answer.body.len().to_string();
+        let length = response.body.len().to_string();
         assert_eq!((head.status, head.body.len()), (200, 0));
         assert_eq!(head.header("content-length"), Some(length.as_str()));
     })
@@ -55,10 +58,10 @@ async fn api_doc_pages_load_only_files_of_the_gateway() {
             let files = loaded_files(&html);
             assert!(files.contains(&library) && files.contains(&"start.js"), "{files:?}");
             for file in files {
-                let answer = send(suite.gateway, "GET", &format!("{path}{file}"), &[], b"").await;
-                assert_eq!(answer.status, 200, "{path}{file}");
+                let response = send(suite.gateway, "GET", &format!("{path}{file}"), &[], b"").await;
+                assert_eq!(response.status, 200, "{path}{file}");
                 let kind = if file.ends_with(".js") { "text/javascript" } else { "text/css" };
-                assert!(answer.header("content-type").unwrap().starts_with(kind), "{file}");
+                assert!(response.header("content-type").unwrap().starts_with(kind), "{file}");
             }
         }
         let none = send(suite.gateway, "GET", "/swagger/none.js", &[], b"").await;

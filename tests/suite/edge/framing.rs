@@ -37,18 +37,18 @@ async fn call_in_pieces(calls: SendRequest<Bytes>) -> GetJwksResponse {
         .body(())
         .unwrap();
     let mut calls = calls.ready().await.unwrap();
-    let (answer, mut body) = calls.send_request(request, false).unwrap();
+    let (response, mut body) = calls.send_request(request, false).unwrap();
     for byte in EMPTY_MESSAGE {
         body.send_data(Bytes::copy_from_slice(&[*byte]), false).unwrap();
     }
     tokio::task::yield_now().await;
     body.send_data(Bytes::new(), true).unwrap();
-    let mut answer = answer.await.unwrap().into_body();
+    let mut response = response.await.unwrap().into_body();
     let mut bytes = Vec::new();
-    while let Some(data) = answer.data().await {
+    while let Some(data) = response.data().await {
         bytes.extend_from_slice(&data.unwrap());
     }
-    assert_eq!(answer.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+    assert_eq!(response.trailers().await.unwrap().unwrap()["grpc-status"], "0");
     GetJwksResponse::decode(&bytes[5..]).unwrap()
 }
 
@@ -57,8 +57,8 @@ async fn calls_in_small_frames_succeed_with_all_streams_of_a_connection() {
     run(Backend::Sqlite, async |suite| {
         let calls = connect(suite.gateway).await;
         for _ in 0..5 {
-            let answers = join_all((0..256).map(|_| call_in_pieces(calls.clone()))).await;
-            assert!(answers.iter().all(|answer| !answer.keys.is_empty()));
+            let responses = join_all((0..256).map(|_| call_in_pieces(calls.clone()))).await;
+            assert!(responses.iter().all(|response| !response.keys.is_empty()));
         }
     })
     .await;
@@ -88,9 +88,9 @@ async fn a_stream_of_ten_thousand_tiny_messages_is_forwarded() {
 async fn exchange(server: std::net::SocketAddr, bytes: &[u8]) -> super::http1::Response {
     let mut connection = TcpStream::connect(server).await.unwrap();
     connection.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).await.unwrap();
-    parse(&answer)
+    let mut response = Vec::new();
+    connection.read_to_end(&mut response).await.unwrap();
+    parse(&response)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,9 +145,9 @@ async fn a_connection_stays_open_after_a_request_refused_before_its_body() {
             for (path, kind, status) in REFUSALS {
                 let kind = format!("content-type: {kind}\r\n");
                 post(&mut connection, path, &kind, &vec![b'x'; size]).await;
-                let answer = read_one(&mut connection).await;
-                assert_eq!(answer.status, status, "{path}");
-                assert_eq!(answer.header("connection"), None);
+                let response = read_one(&mut connection).await;
+                assert_eq!(response.status, status, "{path}");
+                assert_eq!(response.header("connection"), None);
             }
         }
     })
@@ -188,9 +188,9 @@ async fn a_response_sent_before_the_body_is_read_arrives_without_a_reset() {
         let mut connection = TcpStream::connect(suite.gateway).await.unwrap();
         for _ in 0..20 {
             post(&mut connection, "/acme.echo.v1.EchoService/Collect", &headers, &body).await;
-            let answer = read_one(&mut connection).await;
-            assert_eq!(answer.status, 200);
-            if answer.header("connection") == Some("close") {
+            let response = read_one(&mut connection).await;
+            assert_eq!(response.status, 200);
+            if response.header("connection") == Some("close") {
                 let rest = connection.read_to_end(&mut Vec::new()).await;
                 assert!(rest.is_ok(), "the connection was reset: {rest:?}");
                 connection = TcpStream::connect(suite.gateway).await.unwrap();
@@ -212,12 +212,12 @@ async fn a_refusal_of_a_very_large_body_arrives_with_connection_close() {
         );
         connection.write_all(head.as_bytes()).await.unwrap();
         let (mut read, mut write) = connection.split();
-        let mut answer = vec![0; 64 * 1024];
+        let mut response = vec![0; 64 * 1024];
         // Many clients read the response only after they have sent much of the body.
         write.write_all(&body[..1024 * 1024]).await.unwrap();
-        let len = read.read(&mut answer).await.unwrap();
-        let answer = parse(&answer[..len]);
-        assert_eq!((answer.status, answer.header("connection")), (401, Some("close")));
+        let len = read.read(&mut response).await.unwrap();
+        let response = parse(&response[..len]);
+        assert_eq!((response.status, response.header("connection")), (401, Some("close")));
     })
     .await;
 }
@@ -232,12 +232,12 @@ async fn over_http2_a_response_arrives_although_the_body_was_not_read() {
                 .body(())
                 .unwrap();
             let mut calls = calls.clone().ready().await.unwrap();
-            let (answer, mut body) = calls.send_request(request, false).unwrap();
+            let (response, mut body) = calls.send_request(request, false).unwrap();
             // h2 sends the body as flow control permits.
             body.send_data(vec![b'x'; 300_000].into(), true).unwrap();
-            let answer = answer.await.unwrap();
-            assert_eq!(answer.status(), status, "{path}");
-            let mut read = answer.into_body();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), status, "{path}");
+            let mut read = response.into_body();
             while let Some(data) = read.data().await {
                 data.unwrap();
             }
@@ -252,13 +252,13 @@ async fn read_one(connection: &mut TcpStream) -> super::http1::Response {
     loop {
         assert!(connection.read_buf(&mut bytes).await.unwrap() > 0, "the connection has ended");
         let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let answer = parse(&bytes);
-        let whole = match answer.header("content-length") {
+        let response = parse(&bytes);
+        let whole = match response.header("content-length") {
             Some(len) => bytes.len() == head + 4 + len.parse::<usize>().unwrap(),
             None => bytes.ends_with(b"0\r\n\r\n"),
         };
         if whole {
-            return answer;
+            return response;
         }
     }
 }

@@ -30,7 +30,7 @@ async fn the_gateway_reports_serving_only_if_every_service_serves() {
         .await;
         let mut health = HealthClient::new(gateway.channel().await);
         let mut ask = async |service| {
-            health.check(of(service)).await.map(|answer| answer.into_inner().status())
+            health.check(of(service)).await.map(|response| response.into_inner().status())
         };
         assert_eq!(ask("").await.unwrap(), ServingStatus::NotServing);
         assert_eq!(ask(PATIENTS).await.unwrap(), ServingStatus::NotServing);
@@ -39,8 +39,8 @@ async fn the_gateway_reports_serving_only_if_every_service_serves() {
         // A routed service need not support health checks.
         assert_eq!(ask(SERVICE).await.unwrap(), ServingStatus::Unknown);
         let page = async |path| {
-            let answer = send(gateway.address, "GET", path, &[], b"").await;
-            (answer.status, String::from_utf8(answer.body).unwrap())
+            let response = send(gateway.address, "GET", path, &[], b"").await;
+            (response.status, String::from_utf8(response.body).unwrap())
         };
         let ok = (200, "ok\n".to_owned());
         assert_eq!(page("/readyz").await.0, 503);

@@ -100,9 +100,9 @@ async fn a_malformed_body_does_not_affect_other_calls() {
             (internal, "application/grpc-web+proto", b"\0\0\0\0\x02\xff\xff"),
         ] {
             let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
-            let answer = super::http1::send(suite.gateway, "POST", path, &headers, body).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
-            let outcome = super::web::read::<EchoReply>(Form::Binary, answer);
+            let response = super::http1::send(suite.gateway, "POST", path, &headers, body).await;
+            assert_eq!(response.status, 200, "{response:?}");
+            let outcome = super::web::read::<EchoReply>(Form::Binary, response);
             assert_eq!(outcome.code, code, "{body:?}");
             assert_still_serving(suite, &access).await;
         }
@@ -122,8 +122,8 @@ async fn a_unary_method_takes_exactly_one_message() {
             (Code::Unimplemented, [one, one].concat()),
             (Code::InvalidArgument, b"\x01\0\0\0\0".to_vec()),
         ] {
-            let answer = super::http1::send(suite.gateway, "POST", path, &headers, &body).await;
-            let outcome = super::web::read::<GetJwksResponse>(Form::Binary, answer);
+            let response = super::http1::send(suite.gateway, "POST", path, &headers, &body).await;
+            let outcome = super::web::read::<GetJwksResponse>(Form::Binary, response);
             assert_eq!(outcome.code, code, "{body:?}");
         }
         // A service called directly responds the same.
@@ -135,8 +135,8 @@ async fn a_unary_method_takes_exactly_one_message() {
             .unwrap();
         let service = Channel::from_shared(format!("http://{}", suite.auth)).unwrap();
         let mut service = service.connect().await.unwrap();
-        let answer = service.ready().await.unwrap().call(request).await.unwrap();
-        assert_eq!(answer.headers()["grpc-status"], "12");
+        let response = service.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(response.headers()["grpc-status"], "12");
     })
     .await;
 }
@@ -159,8 +159,8 @@ async fn the_metadata_of_a_call_is_limited_in_size() {
         // The suite's own services accept as much as the gateway.
         let mut request = Request::new(LoginRequest::default());
         request.metadata_mut().insert("x-note", "n".repeat(15 * 1024).parse().unwrap());
-        let answer = failure(suite.anonymous().auth.login(request).await);
-        assert_eq!(answer.code, Code::InvalidArgument);
+        let response = failure(suite.anonymous().auth.login(request).await);
+        assert_eq!(response.code, Code::InvalidArgument);
     })
     .await;
 }
@@ -181,9 +181,9 @@ async fn over_http2_a_content_type_that_is_not_grpc_gets_415() {
                 .body(Body::empty())
                 .unwrap();
             let mut channel = channel(suite).await;
-            let answer = channel.ready().await.unwrap().call(request).await.unwrap();
-            assert_eq!(answer.status(), 415, "{kind}");
-            let text = answer.into_body().collect().await.unwrap().to_bytes();
+            let response = channel.ready().await.unwrap().call(request).await.unwrap();
+            assert_eq!(response.status(), 415, "{kind}");
+            let text = response.into_body().collect().await.unwrap().to_bytes();
             assert!(String::from_utf8_lossy(&text).contains("application/grpc-web+proto"));
         }
         assert_eq!(echo.calls(), 0);

@@ -118,10 +118,10 @@ async fn valid_request_ids_are_forwarded_and_invalid_ones_replaced() {
             if let Some(id) = id {
                 request.metadata_mut().insert("x-request-id", id.parse().unwrap());
             }
-            let answer = client.once(request).await.unwrap();
+            let response = client.once(request).await.unwrap();
             let echoed =
-                answer.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
-            assert_eq!(answer.into_inner().metadata["x-request-id"], echoed);
+                response.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
+            assert_eq!(response.into_inner().metadata["x-request-id"], echoed);
             echoed
         };
         assert_eq!(send(Some("abc-123_4.5")).await, "abc-123_4.5");

@@ -48,8 +48,12 @@ async fn options_on_an_unknown_path_gets_404() {
             ["/nothing", "/swagger/nothing", "/clinic.auth.v1.AuthService/Nothing", "/a/b/c"]
         {
             for method in ["OPTIONS", "PUT"] {
-                let answer = send(suite.gateway, method, path, &[], b"").await;
-                assert_eq!((answer.status, answer.header("allow")), (404, None), "{method} {path}");
+                let response = send(suite.gateway, method, path, &[], b"").await;
+                assert_eq!(
+                    (response.status, response.header("allow")),
+                    (404, None),
+                    "{method} {path}"
+                );
             }
         }
     })

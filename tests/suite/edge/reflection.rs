@@ -38,8 +38,8 @@ macro_rules! reflection_calls {
                 };
                 let mut client = ServerReflectionClient::new(channel(suite).await);
                 let once = stream::iter([request]);
-                let mut answers = client.server_reflection_info(once).await.unwrap().into_inner();
-                answers.message().await.unwrap().unwrap().message_response.unwrap()
+                let mut responses = client.server_reflection_info(once).await.unwrap().into_inner();
+                responses.message().await.unwrap().unwrap().message_response.unwrap()
             }
 
             pub(super) async fn services(suite: &Suite) -> Vec<String> {
@@ -162,8 +162,8 @@ async fn anonymous_health_and_reflection_requests_are_limited_in_size() {
         let asked = MessageRequest::FileContainingSymbol(long);
         let request = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
         let mut reflection = ServerReflectionClient::new(channel(suite).await);
-        let answers = reflection.server_reflection_info(stream::iter([request])).await;
-        let refused = answers.unwrap().into_inner().message().await.unwrap_err();
+        let responses = reflection.server_reflection_info(stream::iter([request])).await;
+        let refused = responses.unwrap().into_inner().message().await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
     })
     .await;
@@ -197,8 +197,8 @@ async fn reflection_calls_time_out() {
     run_with(Backend::Sqlite, short, async |suite| {
         let mut reflection = ServerReflectionClient::new(channel(suite).await);
         let silent = stream::pending::<ServerReflectionRequest>();
-        let mut answers = reflection.server_reflection_info(silent).await.unwrap().into_inner();
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), answers.message());
+        let mut responses = reflection.server_reflection_info(silent).await.unwrap().into_inner();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), responses.message());
         let status = ended.await.expect("the stream ends").unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded);
     })

@@ -123,9 +123,9 @@ async fn an_unknown_service_or_method_is_unimplemented() {
                 if headers.is_empty() && own {
                     continue;
                 }
-                let answer =
+                let response =
                     call::<EchoReply>(suite.gateway, Form::Binary, path, headers, &text("")).await;
-                assert_eq!(answer.code, Code::Unimplemented, "{path}");
+                assert_eq!(response.code, Code::Unimplemented, "{path}");
             }
         }
         // Without a token, even a known method of the service is UNAUTHENTICATED.

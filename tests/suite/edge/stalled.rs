@@ -39,16 +39,16 @@ async fn unread_responses_do_not_block_other_calls() {
     with_echo(async |suite, _| {
         let access = suite.staff().await.tokens.access;
         let slow = slow_client(suite).await;
-        let answers = join_all((0..32).map(|_| unread(slow.clone(), &access, "5S"))).await;
+        let responses = join_all((0..32).map(|_| unread(slow.clone(), &access, "5S"))).await;
         let mut client = echo_client(suite).await;
         for _ in 0..10 {
             let request = EchoRequest { text: "x".repeat(1024 * 1024), ..EchoRequest::default() };
             // The gateway uses the same upstream connection as for the unread calls.
-            let answer = client.once(signed_in(request, &access));
-            let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
-            answer.expect("other calls must not block this one").unwrap();
+            let response = client.once(signed_in(request, &access));
+            let response = tokio::time::timeout(Duration::from_secs(20), response).await;
+            response.expect("other calls must not block this one").unwrap();
         }
-        drop(answers);
+        drop(responses);
     })
     .await;
 }
@@ -57,9 +57,9 @@ async fn unread_responses_do_not_block_other_calls() {
 async fn unread_responses_end_at_their_deadline() {
     with_echo(async |suite, echo| {
         let access = suite.staff().await.tokens.access;
-        let answer = unread(slow_client(suite).await, &access, "2S").await;
+        let response = unread(slow_client(suite).await, &access, "2S").await;
         echo.dropped().await;
-        drop(answer);
+        drop(response);
     })
     .await;
 }
@@ -77,7 +77,7 @@ async fn a_caller_with_too_many_unread_responses_is_refused_until_they_time_out(
         let (access, other) = (hoarder.tokens.access, other.tokens.access);
         let slow = [slow_client(suite).await, slow_client(suite).await];
         let calls = slow.iter().flat_map(|slow| std::iter::repeat_n(slow, 150));
-        let answers = join_all(calls.map(|slow| unread(slow.clone(), &access, "10S"))).await;
+        let responses = join_all(calls.map(|slow| unread(slow.clone(), &access, "10S"))).await;
         let refused = large(suite, &access).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         let details = refused.get_error_details();
@@ -92,7 +92,7 @@ async fn a_caller_with_too_many_unread_responses_is_refused_until_they_time_out(
         tokio::time::timeout(Duration::from_secs(30), again)
             .await
             .expect("calls must succeed after the deadline");
-        drop(answers);
+        drop(responses);
     })
     .await;
 }

@@ -76,8 +76,8 @@ pub(crate) async fn call<T: Message + Default>(
     // `accept` selects the form of the response, not `content-type`.
     let own = [("content-type", kind), ("accept", kind), ("x-grpc-web", "1")];
     let headers = [&own, headers].concat();
-    let answer = send(server, "POST", path, &headers, &form.encode(request)).await;
-    read(form, answer)
+    let response = send(server, "POST", path, &headers, &form.encode(request)).await;
+    read(form, response)
 }
 
 /// Decodes a response.

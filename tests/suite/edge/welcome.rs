@@ -8,8 +8,8 @@ use super::http1::{Response, send};
 const BROWSER: (&str, &str) =
     ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 
-fn text(answer: &Response) -> String {
-    String::from_utf8(answer.body.clone()).unwrap()
+fn text(response: &Response) -> String {
+    String::from_utf8(response.body.clone()).unwrap()
 }
 
 /// Returns the values of `href`, without the empty icon.
@@ -21,19 +21,19 @@ fn links(page: &str) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_gets_a_page_whose_links_all_work() {
     run(Backend::Sqlite, async |suite| {
-        let answer = send(suite.gateway, "GET", "/", &[BROWSER], b"").await;
-        let kind = answer.header("content-type");
-        assert_eq!((answer.status, kind), (200, Some("text/html; charset=utf-8")));
-        let policy = answer.header("content-security-policy").unwrap();
+        let response = send(suite.gateway, "GET", "/", &[BROWSER], b"").await;
+        let kind = response.header("content-type");
+        assert_eq!((response.status, kind), (200, Some("text/html; charset=utf-8")));
+        let policy = response.header("content-security-policy").unwrap();
         assert!(
             policy.contains("default-src 'none'") && !policy.contains("script-src"),
             "{policy}"
         );
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-        assert!(answer.header("vary").unwrap().contains("accept"));
-        let page = text(&answer);
+        assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+        assert!(response.header("vary").unwrap().contains("accept"));
+        let page = text(&response);
         assert!(page.contains("<html lang=\"en\">") && page.contains("<title>Clinic"), "{page}");
         for absent in ["<script", "http:", "https:", "{api_docs}"] {
             assert!(!page.contains(absent), "{absent}");
@@ -58,10 +58,10 @@ async fn a_browser_gets_a_page_whose_links_all_work() {
 async fn other_clients_get_the_welcome_page_as_plain_text() {
     run(Backend::Sqlite, async |suite| {
         for headers in [&[][..], &[("accept", "*/*")], &[("accept", "application/json")]] {
-            let answer = send(suite.gateway, "GET", "/", headers, b"").await;
-            let kind = answer.header("content-type");
-            assert_eq!((answer.status, kind), (200, Some("text/plain; charset=utf-8")));
-            let text = text(&answer);
+            let response = send(suite.gateway, "GET", "/", headers, b"").await;
+            let kind = response.header("content-type");
+            assert_eq!((response.status, kind), (200, Some("text/plain; charset=utf-8")));
+            let text = text(&response);
             for path in ["/api/", "/swagger/", "/redoc/", "/openapi.json", "/readyz", "docs"] {
                 assert!(text.contains(path), "{text}");
             }
@@ -76,8 +76,8 @@ async fn without_api_docs_the_welcome_page_does_not_link_to_them() {
     let configure = |config: &mut clinic::Config| config.settings.gateway.api_docs = false;
     run_with(Backend::Sqlite, configure, async |suite| {
         for headers in [&[][..], &[BROWSER]] {
-            let answer = send(suite.gateway, "GET", "/", headers, b"").await;
-            let body = text(&answer);
+            let response = send(suite.gateway, "GET", "/", headers, b"").await;
+            let body = text(&response);
             for absent in ["swagger", "redoc", "openapi", "api_docs"] {
                 assert!(!body.contains(absent), "{body}");
             }

@@ -42,7 +42,7 @@ async fn calls(suite: &Suite, account: &Account) -> Vec<(&'static str, Result<()
     let refresh = match refresh {
         // The token does not exist. The service had to read the database to know that.
         Err(status) if status.code() == Code::Unauthenticated => Ok(()),
-        answer => answer.map(drop),
+        response => response.map(drop),
     };
     vec![
         ("get user", user.map(drop)),
@@ -56,8 +56,8 @@ async fn calls(suite: &Suite, account: &Account) -> Vec<(&'static str, Result<()
 
 async fn assert_all_unavailable(suite: &Suite, account: &Account) {
     let began = Instant::now();
-    for (name, answer) in calls(suite, account).await {
-        let refused = clinic_testkit::failure(answer.map(tonic::Response::new));
+    for (name, response) in calls(suite, account).await {
+        let refused = clinic_testkit::failure(response.map(tonic::Response::new));
         assert_eq!(
             (refused.code, refused.reason.as_str()),
             (Code::Unavailable, "UNAVAILABLE"),
@@ -88,15 +88,15 @@ async fn wait_until_ready(suite: &Suite, ready: bool) {
 async fn wait_until_available(suite: &Suite, account: &Account) {
     let began = Instant::now();
     loop {
-        let answers = calls(suite, account).await;
-        for (name, answer) in &answers {
-            let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
-            assert!([Code::Ok, Code::Unavailable].contains(&code), "{name}: {answer:?}");
+        let responses = calls(suite, account).await;
+        for (name, response) in &responses {
+            let code = response.as_ref().err().map_or(Code::Ok, Status::code);
+            assert!([Code::Ok, Code::Unavailable].contains(&code), "{name}: {response:?}");
         }
-        if answers.iter().all(|(_, answer)| answer.is_ok()) {
+        if responses.iter().all(|(_, response)| response.is_ok()) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "calls still fail: {answers:?}");
+        assert!(began.elapsed() < PATIENCE, "calls still fail: {responses:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -131,8 +131,8 @@ mod calls_are_unavailable_during_a_database_outage_and_recover {
             wait_until_available(&suite, &account).await;
             wait_until_ready(&suite, true).await;
             // The pools hand out none of the dead connections.
-            for answers in join_all((0..8).map(|_| calls(&suite, &account))).await {
-                assert!(answers.iter().all(|(_, answer)| answer.is_ok()), "{answers:?}");
+            for responses in join_all((0..8).map(|_| calls(&suite, &account))).await {
+                assert!(responses.iter().all(|(_, response)| response.is_ok()), "{responses:?}");
             }
             assert_kept(&account, &known).await;
         }

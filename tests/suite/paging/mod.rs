@@ -9,7 +9,7 @@ use clinic_proto::assignment::v1::{
     Assignment, ListAssignmentsRequest, ListDoctorPatientsRequest, ListPatientDoctorsRequest,
 };
 use clinic_proto::records::v1::{ListDoctorsRequest, ListPatientsRequest};
-use clinic_testkit::{Account, Suite, doctor, fields, on_both, patient};
+use clinic_testkit::{Account, Suite, doctor, invalid_fields, on_both, patient};
 use tonic::{Response, Status};
 
 /// Every list of the records and assignment services.
@@ -175,8 +175,8 @@ on_both! {
         let (staff, lists) = fill_lists(suite, 51).await;
         for list in lists {
             for wrong in [-1, 501, i32::MAX, i32::MIN] {
-                let answer = list.page(&staff, wrong, "", false).await;
-                assert_eq!(fields(answer), ["page_size"], "{list:?}");
+                let response = list.page(&staff, wrong, "", false).await;
+                assert_eq!(invalid_fields(response), ["page_size"], "{list:?}");
             }
             let page = list.page(&staff, 0, "", false).await.unwrap().into_inner();
             assert_eq!(page.ids.len(), 50, "{list:?}");

@@ -10,8 +10,8 @@ use tonic::{Code, Response, Status};
 
 use super::{List, fill_lists};
 
-fn assert_refused<T: Debug>(answer: Result<Response<T>, Status>, what: &str) {
-    let refused = failure(answer);
+fn assert_refused<T: Debug>(response: Result<Response<T>, Status>, what: &str) {
+    let refused = failure(response);
     let (code, reason) = (refused.code, refused.reason.as_str());
     assert_eq!((code, reason), (Code::InvalidArgument, "INVALID_PAGE_TOKEN"), "{what}");
 }
@@ -48,11 +48,11 @@ on_both! {
         for one in &lists {
             let token = one.page(&staff, 1, "", false).await.unwrap().into_inner().next;
             for (at, other) in lists.iter().enumerate() {
-                let answer = other.page(&staff, 1, &token, false).await;
+                let response = other.page(&staff, 1, &token, false).await;
                 if format!("{one:?}") == format!("{other:?}") {
-                    answer.unwrap();
+                    response.unwrap();
                 } else {
-                    assert_refused(answer, &format!("{one:?} at {at}: {other:?}"));
+                    assert_refused(response, &format!("{one:?} at {at}: {other:?}"));
                 }
             }
         }

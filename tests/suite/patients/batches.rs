@@ -1,7 +1,7 @@
 //! BatchGetPatients.
 
 use clinic_proto::records::v1::{BatchGetPatientsRequest, Patient};
-use clinic_testkit::{Account, Suite, fields, on_both, patient, refusal};
+use clinic_testkit::{Account, Suite, invalid_fields, on_both, patient, visible_error};
 
 use super::{delete, get};
 
@@ -28,7 +28,7 @@ on_both! {
         for again in [id.clone(), id.to_uppercase()] {
             let ids = vec![id.clone(), again];
             let request = BatchGetPatientsRequest { ids, allow_missing: true, ..Default::default() };
-            assert_eq!(fields(staff.patients().batch_get_patients(request).await), ["ids"]);
+            assert_eq!(invalid_fields(staff.patients().batch_get_patients(request).await), ["ids"]);
         }
     }
 
@@ -39,12 +39,12 @@ on_both! {
         let gone = staff.create_patient(patient()).await;
         staff.patients().delete_patient(delete(&gone.id)).await.unwrap();
         let never = suite.clock.new_id().to_string();
-        let not_found = refusal(staff.patients().get_patient(get(&never)).await);
+        let not_found = visible_error(staff.patients().get_patient(get(&never)).await);
         for missing in [&theirs.id, &gone.id, &never] {
             let ids = vec![mine.id.clone(), missing.clone()];
             let request = BatchGetPatientsRequest { ids, ..Default::default() };
-            let answer = staff.patients().batch_get_patients(request).await;
-            assert_eq!(refusal(answer), not_found);
+            let response = staff.patients().batch_get_patients(request).await;
+            assert_eq!(visible_error(response), not_found);
         }
         let ids = [theirs.id.as_str(), &mine.id, &gone.id, &never];
         assert_eq!(batch(&staff, &ids, true).await, [mine]);
@@ -57,8 +57,8 @@ on_both! {
             allow_missing: true,
             ..Default::default()
         };
-        assert_eq!(fields(staff.patients().batch_get_patients(request(0)).await), ["ids"]);
-        assert_eq!(fields(staff.patients().batch_get_patients(request(501)).await), ["ids"]);
+        assert_eq!(invalid_fields(staff.patients().batch_get_patients(request(0)).await), ["ids"]);
+        assert_eq!(invalid_fields(staff.patients().batch_get_patients(request(501)).await), ["ids"]);
         staff.patients().batch_get_patients(request(500)).await.unwrap();
     }
 
@@ -74,7 +74,7 @@ on_both! {
                 by_staff.batch_get_patients(request),
                 by_other.get_patient(get(&made.id)),
             );
-            assert_eq!(fields(refused).len(), named);
+            assert_eq!(invalid_fields(refused).len(), named);
             assert_eq!(found.unwrap().into_inner(), made);
             staff.create_patient(patient()).await;
         }

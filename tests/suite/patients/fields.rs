@@ -5,7 +5,7 @@ use clinic_proto::records::v1::{
     BatchGetPatientsRequest, CreatePatientRequest, DeletePatientRequest, ListPatientsRequest,
     Patient, UndeletePatientRequest, UpdatePatientRequest,
 };
-use clinic_testkit::{Suite, failure, fields, on_both, patient};
+use clinic_testkit::{Suite, failure, invalid_fields, on_both, patient};
 use tonic::Code;
 
 use super::{get, list, named, update};
@@ -77,13 +77,13 @@ on_both! {
             "patient.medical_history",
         ];
         let request = CreatePatientRequest { patient: Some(bad.clone()), request_id: "7".into() };
-        let answer = staff.patients().create_patient(request).await;
-        assert_eq!(fields(answer), [&all[..], &["request_id"]].concat());
+        let response = staff.patients().create_patient(request).await;
+        assert_eq!(invalid_fields(response), [&all[..], &["request_id"]].concat());
         assert!(list(&staff, ListPatientsRequest::default()).await.is_empty());
 
         let made = staff.create_patient(patient()).await;
-        let answer = staff.patients().update_patient(update(&made.id, bad, &["*"])).await;
-        assert_eq!(fields(answer), all);
+        let response = staff.patients().update_patient(update(&made.id, bad, &["*"])).await;
+        assert_eq!(invalid_fields(response), all);
         assert_eq!(list(&staff, ListPatientsRequest::default()).await, [made]);
     }
 
@@ -93,10 +93,10 @@ on_both! {
         for (field, spoil) in BAD {
             let mut bad = patient();
             spoil(&mut bad);
-            let answer = staff.patients().create_patient(create(bad.clone())).await;
-            assert_eq!(fields(answer), [format!("patient.{field}")]);
-            let answer = staff.patients().update_patient(update(&made.id, bad, &[field])).await;
-            assert_eq!(fields(answer), [format!("patient.{field}")]);
+            let response = staff.patients().create_patient(create(bad.clone())).await;
+            assert_eq!(invalid_fields(response), [format!("patient.{field}")]);
+            let response = staff.patients().update_patient(update(&made.id, bad, &[field])).await;
+            assert_eq!(invalid_fields(response), [format!("patient.{field}")]);
         }
         assert_eq!(list(&staff, ListPatientsRequest::default()).await, [made]);
     }
@@ -166,18 +166,18 @@ on_both! {
         staff.patients().create_patient(born(day(0))).await.unwrap();
         staff.patients().create_patient(born(day(-149 * 366))).await.unwrap();
         // Two days ahead, because tomorrow may begin before the check.
-        let answer = staff.patients().create_patient(born(day(2))).await;
-        assert_eq!(fields(answer), ["patient.date_of_birth"]);
-        let answer = staff.patients().create_patient(born(day(-151 * 366))).await;
-        assert_eq!(fields(answer), ["patient.date_of_birth"]);
+        let response = staff.patients().create_patient(born(day(2))).await;
+        assert_eq!(invalid_fields(response), ["patient.date_of_birth"]);
+        let response = staff.patients().create_patient(born(day(-151 * 366))).await;
+        assert_eq!(invalid_fields(response), ["patient.date_of_birth"]);
     }
 
     async fn only_auth_may_link_a_patient_to_an_account(suite: &Suite) {
         let (staff, admin) = (suite.staff().await, suite.admin().await);
         let mine = Patient { user_id: staff.user.id.clone(), ..patient() };
         for account in [&staff, &admin] {
-            let answer = account.patients().create_patient(create(mine.clone())).await;
-            assert_eq!(fields(answer), ["patient.user_id"]);
+            let response = account.patients().create_patient(create(mine.clone())).await;
+            assert_eq!(invalid_fields(response), ["patient.user_id"]);
         }
         let mut intake = suite.as_service("intake").patients;
         for given in [patient(), mine.clone()] {
@@ -185,7 +185,7 @@ on_both! {
             assert_eq!(refused.reason, "ROLE_REQUIRED");
         }
         let mut auth = suite.as_service("auth").patients;
-        assert_eq!(fields(auth.create_patient(create(patient())).await), ["patient.user_id"]);
+        assert_eq!(invalid_fields(auth.create_patient(create(patient())).await), ["patient.user_id"]);
         let again =
             CreatePatientRequest { request_id: staff.user.id.clone(), ..create(mine.clone()) };
         let made = auth.create_patient(again.clone()).await.unwrap().into_inner();
@@ -200,25 +200,25 @@ on_both! {
         let staff = suite.staff().await;
         let mut patients = staff.patients();
         assert_eq!(
-            fields(patients.create_patient(CreatePatientRequest::default()).await),
+            invalid_fields(patients.create_patient(CreatePatientRequest::default()).await),
             ["patient"]
         );
         for id in ["", "7", "ME", "01890a5dac96774bbcceb302099a8057----"] {
-            assert_eq!(fields(patients.get_patient(get(id)).await), ["id"]);
+            assert_eq!(invalid_fields(patients.get_patient(get(id)).await), ["id"]);
             let request = UpdatePatientRequest { id: id.into(), ..Default::default() };
-            assert_eq!(fields(patients.update_patient(request).await), ["id", "patient"]);
+            assert_eq!(invalid_fields(patients.update_patient(request).await), ["id", "patient"]);
         }
         let etag = "e".repeat(65);
         for id in ["", "7", "me"] {
             let request = DeletePatientRequest { id: id.into(), etag: etag.clone() };
-            assert_eq!(fields(patients.delete_patient(request).await), ["id", "etag"]);
+            assert_eq!(invalid_fields(patients.delete_patient(request).await), ["id", "etag"]);
             let request = UndeletePatientRequest { id: id.into(), etag: etag.clone() };
-            assert_eq!(fields(patients.undelete_patient(request).await), ["id", "etag"]);
+            assert_eq!(invalid_fields(patients.undelete_patient(request).await), ["id", "etag"]);
         }
         let ids = vec!["me".into(), staff.user.id.clone(), "7".into()];
         let request = BatchGetPatientsRequest { ids, view: 9, ..Default::default() };
         assert_eq!(
-            fields(patients.batch_get_patients(request).await),
+            invalid_fields(patients.batch_get_patients(request).await),
             ["ids[0]", "ids[2]", "view"]
         );
         let request = ListPatientsRequest {
@@ -229,7 +229,7 @@ on_both! {
             ..Default::default()
         };
         assert_eq!(
-            fields(patients.list_patients(request).await),
+            invalid_fields(patients.list_patients(request).await),
             ["page_size", "page_token", "query", "view"]
         );
     }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clinic_proto::records::v1::{Patient, PatientView, UpdatePatientRequest};
-use clinic_testkit::{Suite, failure, fields, mask, on_both, patient};
+use clinic_testkit::{Suite, failure, invalid_fields, mask, on_both, patient};
 use tonic::Code;
 
 use super::{delete, get, named, update};
@@ -30,8 +30,8 @@ on_both! {
         let staff = suite.staff().await;
         let made = staff.create_patient(patient()).await;
         let request = update(&made.id, Patient::default(), &["*"]);
-        let answer = staff.patients().update_patient(request).await;
-        assert_eq!(fields(answer), ["patient.first_name", "patient.last_name"]);
+        let response = staff.patients().update_patient(request).await;
+        assert_eq!(invalid_fields(response), ["patient.first_name", "patient.last_name"]);
         let request = update(&made.id, named("Grace", "Hopper"), &["*"]);
         let changed = staff.patients().update_patient(request).await.unwrap().into_inner();
         let expected = Patient {
@@ -72,11 +72,11 @@ on_both! {
         let unknown = ["user_id", "nonsense", "", "patient.gender", "Gender", "gender.x"];
         for path in output.into_iter().chain(unknown) {
             let request = update(&made.id, named("Grace", "Hopper"), &["gender", path]);
-            let answer = staff.patients().update_patient(request).await;
-            assert_eq!(fields(answer), ["update_mask"], "{path}");
+            let response = staff.patients().update_patient(request).await;
+            assert_eq!(invalid_fields(response), ["update_mask"], "{path}");
         }
         let request = update(&made.id, named("Grace", "Hopper"), &["*", "gender"]);
-        assert_eq!(fields(staff.patients().update_patient(request).await), ["update_mask"]);
+        assert_eq!(invalid_fields(staff.patients().update_patient(request).await), ["update_mask"]);
         let read = staff.patients().get_patient(get(&made.id)).await.unwrap().into_inner();
         assert_eq!(read, made);
     }
@@ -108,8 +108,8 @@ on_both! {
             assert_eq!(changed, expected);
             // The `user_id` of another account is refused.
             let foreign = Patient { user_id: other.user.id.clone(), ..foreign.clone() };
-            let answer = staff.patients().update_patient(update(&made.id, foreign, paths)).await;
-            assert_eq!(fields(answer), ["patient.user_id"]);
+            let response = staff.patients().update_patient(update(&made.id, foreign, paths)).await;
+            assert_eq!(invalid_fields(response), ["patient.user_id"]);
         }
     }
 
@@ -149,8 +149,8 @@ on_both! {
                 (Patient::default(), &[]),
             ] {
                 let same = Patient { etag: etag.into(), ..same };
-                let answer = staff.patients().update_patient(update(&made.id, same, paths)).await;
-                assert_eq!(answer.unwrap().into_inner(), made, "{paths:?}");
+                let response = staff.patients().update_patient(update(&made.id, same, paths)).await;
+                assert_eq!(response.unwrap().into_inner(), made, "{paths:?}");
             }
         }
         // The etag is still valid for another editor.
@@ -221,12 +221,12 @@ on_both! {
         let other = suite.patient().await;
         for (user_id, found) in [(&ann.user.id, true), (&other.user.id, false)] {
             let whose = Patient { user_id: user_id.clone(), ..patient() };
-            let answer = ann.patients().update_patient(update("me", whose, &["gender"])).await;
-            assert_eq!(answer.is_ok(), found);
-            assert!(found || failure(answer).code == Code::NotFound);
+            let response = ann.patients().update_patient(update("me", whose, &["gender"])).await;
+            assert_eq!(response.is_ok(), found);
+            assert!(found || failure(response).code == Code::NotFound);
         }
-        let answer =
+        let response =
             suite.staff().await.patients().update_patient(update("me", patient(), &[])).await;
-        assert_eq!(failure(answer).code, Code::NotFound);
+        assert_eq!(failure(response).code, Code::NotFound);
     }
 }

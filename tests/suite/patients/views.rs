@@ -69,12 +69,12 @@ on_both! {
     async fn an_unverified_doctor_sees_no_patient(suite: &Suite) {
         let (staff, doctor) = (suite.staff().await, suite.unverified_doctor().await);
         let made = staff.create_patient(patient()).await;
-        let answer = doctor.patients().get_patient(get(&made.id)).await;
-        assert_eq!(failure(answer).code, Code::NotFound);
+        let response = doctor.patients().get_patient(get(&made.id)).await;
+        assert_eq!(failure(response).code, Code::NotFound);
         let ids = vec![made.id];
         let mut request = BatchGetPatientsRequest { ids, ..Default::default() };
-        let answer = doctor.patients().batch_get_patients(request.clone()).await;
-        assert_eq!(failure(answer).code, Code::NotFound);
+        let response = doctor.patients().batch_get_patients(request.clone()).await;
+        assert_eq!(failure(response).code, Code::NotFound);
         request.allow_missing = true;
         let batch = doctor.patients().batch_get_patients(request).await.unwrap().into_inner();
         assert!(batch.patients.is_empty());
@@ -89,8 +89,8 @@ on_both! {
         doctor.patients().get_patient(get(&made.id)).await.unwrap();
         let request = DeleteDoctorRequest { id: doctor.profile_id.clone(), ..Default::default() };
         suite.admin().await.doctors().delete_doctor(request).await.unwrap();
-        let answer = doctor.patients().get_patient(get(&made.id)).await;
-        assert_eq!(failure(answer).code, Code::NotFound);
+        let response = doctor.patients().get_patient(get(&made.id)).await;
+        assert_eq!(failure(response).code, Code::NotFound);
         assert!(list(&doctor, ListPatientsRequest::default()).await.is_empty());
     }
 
@@ -104,8 +104,8 @@ on_both! {
         let less = ann.patients().get_patient(in_view("me", PatientView::Basic)).await.unwrap();
         assert_eq!(less.into_inner(), basic(&mine));
         assert_eq!(list(&ann, ListPatientsRequest::default()).await, [mine]);
-        let answer = ann.patients().get_patient(get(&bob.profile_id)).await;
-        assert_eq!(failure(answer).code, Code::NotFound);
+        let response = ann.patients().get_patient(get(&bob.profile_id)).await;
+        assert_eq!(failure(response).code, Code::NotFound);
     }
 
     async fn staff_and_patients_list_only_their_own_patients(suite: &Suite) {

@@ -65,20 +65,20 @@ async fn invalid_json_is_refused_with_its_position() {
             b"\0",
         ] {
             let refused = post(staff, body).await;
-            assert_eq!(refused.fields(), ["body"], "{body:?}");
+            assert_eq!(refused.invalid_fields(), ["body"], "{body:?}");
             assert!(refused.text().contains("is not valid JSON at line "), "{refused:?}");
             assert!(!refused.text().contains(SECRET), "{refused:?}");
         }
         for body in ["[]", "null", "true", "7", "7.5", "-7", "\"Rumpelstiltskin\"", "[{}]"] {
             let refused = post(staff, body.as_bytes()).await;
-            assert_eq!(refused.fields(), ["body"], "{body}");
+            assert_eq!(refused.invalid_fields(), ["body"], "{body}");
             assert!(refused.text().contains("must be a JSON object"), "{refused:?}");
         }
         // An empty body is the same as an empty object.
         for body in ["", "{}", " \n{ }\t"] {
             let refused = post(staff, body.as_bytes()).await;
             let required = ["first_name", "last_name", "specialization", "license_number"];
-            assert_eq!(refused.fields(), required, "{body}");
+            assert_eq!(refused.invalid_fields(), required, "{body}");
         }
     })
     .await;
@@ -103,7 +103,7 @@ async fn deeply_nested_json_is_refused() {
                     let end = if within.is_empty() { "" } else { "}" };
                     let body = format!("{within}{deep}{end}");
                     let refused = staff.send("POST", path, &[JSON], body.as_bytes()).await;
-                    assert_eq!(refused.refusal(), (400, "INVALID_FIELD"), "{within}{open}");
+                    assert_eq!(refused.error(), (400, "INVALID_FIELD"), "{within}{open}");
                 }
             }
         }
@@ -142,7 +142,7 @@ async fn values_of_the_wrong_type_are_reported() {
         ] {
             for wrong in wrong {
                 let refused = staff.post("/api/doctors/", &doctor_with(name, wrong.clone())).await;
-                assert_eq!(refused.fields(), [name], "{wrong}");
+                assert_eq!(refused.invalid_fields(), [name], "{wrong}");
                 assert!(!refused.text().contains(SECRET), "{refused:?}");
             }
         }
@@ -164,7 +164,7 @@ async fn values_of_the_wrong_type_are_reported() {
             (json!(null), "roles"),
         ] {
             let refused = admin.put(&roles, &json!({ "roles": wrong })).await;
-            assert_eq!(refused.fields(), [field], "{wrong}");
+            assert_eq!(refused.invalid_fields(), [field], "{wrong}");
             assert!(!refused.text().contains(SECRET), "{refused:?}");
         }
         let anyone = Rest::anonymous(suite);
@@ -182,7 +182,7 @@ async fn values_of_the_wrong_type_are_reported() {
             (with("nothing", json!(SECRET)), "patient.nothing"),
         ] {
             let refused = anyone.post("/api/auth/register/", &registration(&profile)).await;
-            assert_eq!(refused.fields(), [field]);
+            assert_eq!(refused.invalid_fields(), [field]);
             assert!(!refused.text().contains(SECRET), "{refused:?}");
         }
     })
@@ -222,7 +222,7 @@ async fn unknown_fields_are_reported() {
             (&"ü".repeat(1000), "ü".repeat(64)),
         ] {
             let refused = staff.post("/api/doctors/", &doctor_with(name, json!(SECRET))).await;
-            assert_eq!(refused.fields(), [shown]);
+            assert_eq!(refused.invalid_fields(), [shown]);
             assert!(!refused.text().contains(SECRET), "{refused:?}");
         }
         // All errors are reported together.
@@ -230,7 +230,7 @@ async fn unknown_fields_are_reported() {
         wrong["first_name"] = json!(7);
         wrong["available"] = json!("yes");
         let refused = staff.post("/api/doctors/", &wrong).await;
-        let mut fields = refused.fields();
+        let mut fields = refused.invalid_fields();
         fields.sort_unstable();
         assert_eq!(fields, ["available", "first_name", "nothing"]);
     })
@@ -245,20 +245,20 @@ async fn unknown_mistyped_missing_and_invalid_fields_are_reported_together() {
         let refused = staff.json("POST", "/api/patients/?limit=5", &headers, &wrong).await;
         let unread = ["firstName", "gender", "limit", "If-Match"];
         let broken = ["first_name", "last_name", "phone_number"];
-        assert_eq!(refused.fields(), [&unread[..], &broken[..]].concat());
+        assert_eq!(refused.invalid_fields(), [&unread[..], &broken[..]].concat());
         assert!(!refused.text().contains(SECRET), "{refused:?}");
         let wrong = json!({ "patient": "x", "doctor_id": "x" });
         let refused = staff.post("/api/mappings/", &wrong).await;
-        assert_eq!(refused.fields(), ["patient", "patient_id", "doctor_id"]);
+        assert_eq!(refused.invalid_fields(), ["patient", "patient_id", "doctor_id"]);
         // An update requires only the fields that it changes.
         let wrong = json!({ "nothing": 1, "last_name": "", "email": SECRET });
         let refused = staff.patch("/api/patients/all/", &wrong).await;
-        assert_eq!(refused.fields(), ["nothing", "id", "last_name", "email"]);
+        assert_eq!(refused.invalid_fields(), ["nothing", "id", "last_name", "email"]);
         let refused = staff.get("/api/doctors/?nothing=1&page_size=501").await;
-        assert_eq!(refused.fields(), ["nothing", "page_size"]);
+        assert_eq!(refused.invalid_fields(), ["nothing", "page_size"]);
         let wrong = json!({ "user": "ada", "password": "short" });
         let refused = Rest::anonymous(suite).post("/api/auth/register/", &wrong).await;
-        assert_eq!(refused.fields(), ["user", "email", "name", "password"]);
+        assert_eq!(refused.invalid_fields(), ["user", "email", "name", "password"]);
     })
     .await;
 }
@@ -320,7 +320,7 @@ async fn at_most_64_invalid_fields_are_reported() {
         for count in [59, 61, 63, 64, 65, 20_000] {
             let many: Vec<_> = (0..count).map(|n| format!("\"n{n}\": {n}")).collect();
             let refused = post(staff, format!("{{{}}}", many.join(",")).as_bytes()).await;
-            assert_eq!(refused.fields().len(), (count + 4).min(64));
+            assert_eq!(refused.invalid_fields().len(), (count + 4).min(64));
             assert!(refused.text().len() < 16_000, "{}", refused.text().len());
         }
     })
@@ -334,12 +334,12 @@ async fn duplicate_fields_are_refused() {
             let body = doctor().to_string();
             let body = body.replacen('{', &format!("{{\"last_name\": {again}, "), 1);
             let refused = post(staff, body.as_bytes()).await;
-            assert_eq!(refused.fields(), ["last_name"], "{again}");
+            assert_eq!(refused.invalid_fields(), ["last_name"], "{again}");
         }
         let anyone = Rest::anonymous(suite);
         let profiles = json!({ "patient": patient(), "doctor": doctor() });
         let refused = anyone.post("/api/auth/register/", &registration(&profiles)).await;
-        let fields = refused.fields();
+        let fields = refused.invalid_fields();
         assert!(fields == ["doctor"] || fields == ["patient"], "{fields:?}");
         let profiles = json!({ "patient": patient(), "doctor": null, "role": "ROLE_PATIENT" });
         anyone.post("/api/auth/register/", &registration(&profiles)).await.ok();
@@ -380,7 +380,7 @@ async fn an_id_in_a_path_may_be_percent_encoded() {
         ] {
             for method in ["GET", "DELETE"] {
                 let refused = staff.send(method, &format!("/api/doctors/{id}/"), &[], b"").await;
-                assert_eq!(refused.fields(), ["id"], "{id}");
+                assert_eq!(refused.invalid_fields(), ["id"], "{id}");
                 assert!(!refused.text().contains(SECRET), "{refused:?}");
             }
         }
@@ -406,7 +406,7 @@ async fn an_invalid_id_in_a_path_is_reported_with_the_path() {
             ),
         ] {
             let refused = by.json(method, path, &[], &json!({})).await;
-            assert_eq!(refused.fields(), [field], "{method} {path}");
+            assert_eq!(refused.invalid_fields(), [field], "{method} {path}");
             let place = format!("(in the path {shown})");
             let message = refused.json["message"].as_str().unwrap();
             assert!(message.ends_with(&place), "{message}");
@@ -415,7 +415,7 @@ async fn an_invalid_id_in_a_path_is_reported_with_the_path() {
         }
         // An invalid query parameter is reported without a path.
         let refused = staff.get("/api/mappings/?patient_id=all").await;
-        assert_eq!(refused.fields(), ["patient_id"]);
+        assert_eq!(refused.invalid_fields(), ["patient_id"]);
         assert!(!refused.text().contains("in the path"), "{refused:?}");
     })
     .await;
@@ -430,12 +430,12 @@ async fn errors_of_services_do_not_quote_the_request() {
         private["gender"] = SECRET.into();
         private["date_of_birth"] = SECRET.into();
         let refused = staff.post("/api/patients/", &private).await;
-        assert_eq!(refused.fields().len(), 4, "{refused:?}");
+        assert_eq!(refused.invalid_fields().len(), 4, "{refused:?}");
         assert!(!refused.text().contains(SECRET), "{refused:?}");
         let given = doctor_with("license_number", SECRET.into());
         staff.post("/api/doctors/", &given).await.ok();
         let taken = staff.post("/api/doctors/", &given).await;
-        assert_eq!(taken.refusal(), (409, "ALREADY_EXISTS"));
+        assert_eq!(taken.error(), (409, "ALREADY_EXISTS"));
         assert!(!taken.text().contains(SECRET), "{taken:?}");
     })
     .await;

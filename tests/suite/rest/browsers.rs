@@ -37,9 +37,9 @@ async fn cors_allows_the_methods_and_headers_of_the_rest_api() {
         let origin = [("origin", APP)];
         let made = staff.json("POST", "/api/patients/", &origin, &patient()).await.ok();
         let refused = staff.json("POST", "/api/patients/", &origin, &json!({})).await;
-        for answer in [made, refused] {
-            assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
-            let read = answer.header("access-control-expose-headers").unwrap();
+        for response in [made, refused] {
+            assert_eq!(response.header("access-control-allow-origin"), Some(APP));
+            let read = response.header("access-control-expose-headers").unwrap();
             for header in ["etag", "link", "location", "retry-after", "x-request-id"] {
                 assert!(read.split(',').any(|one| one == header), "{read}");
             }

@@ -78,8 +78,8 @@ impl Rest {
     ) -> Reply {
         let bearer = self.bearer.as_deref().map(|bearer| ("authorization", bearer));
         let headers: Vec<_> = bearer.into_iter().chain(headers.iter().copied()).collect();
-        let answer = http1::send(self.gateway, method, path, &headers, body).await;
-        Reply::read(method, answer)
+        let response = http1::send(self.gateway, method, path, &headers, body).await;
+        Reply::read(method, response)
     }
 }
 
@@ -133,13 +133,13 @@ impl Reply {
     }
 
     /// Returns the status and the reason of an error.
-    pub(crate) fn refusal(&self) -> (u16, &str) {
+    pub(crate) fn error(&self) -> (u16, &str) {
         (self.status, self.detail("ErrorInfo")["reason"].as_str().unwrap())
     }
 
     /// Returns the fields that a 400 reports, in its order. JSON leaves out an empty name.
-    pub(crate) fn fields(&self) -> Vec<&str> {
-        assert_eq!(self.refusal(), (400, "INVALID_FIELD"), "{self:?}");
+    pub(crate) fn invalid_fields(&self) -> Vec<&str> {
+        assert_eq!(self.error(), (400, "INVALID_FIELD"), "{self:?}");
         let violations = self.detail("BadRequest")["field_violations"].as_array().unwrap();
         violations.iter().map(|violation| violation["field"].as_str().unwrap_or_default()).collect()
     }

@@ -28,7 +28,7 @@ async fn a_repeated_idempotency_key_gets_the_first_response() {
         let mut other = patient();
         other["gender"] = "O".into();
         let reused = create(&staff, KEY, &other).await;
-        assert_eq!(reused.refusal(), (400, "REQUEST_ID_REUSED"));
+        assert_eq!(reused.error(), (400, "REQUEST_ID_REUSED"));
         // Keys are separate for each caller.
         let colleague = Rest::of(suite, &suite.staff().await);
         assert_ne!(create(&colleague, KEY, &other).await.ok().id(), first.id());
@@ -42,12 +42,12 @@ async fn an_idempotency_key_must_be_a_single_uuid() {
         let staff = Rest::of(suite, &suite.staff().await);
         for key in ["7", "key key", "{0190f3c6}", "\"\"\""] {
             let refused = create(&staff, key, &patient()).await;
-            assert_eq!(refused.fields(), ["Idempotency-Key"], "{key}");
+            assert_eq!(refused.invalid_fields(), ["Idempotency-Key"], "{key}");
             assert!(!refused.text().contains(key), "{refused:?}");
         }
         let twice = [("idempotency-key", KEY), ("idempotency-key", KEY)];
         let refused = staff.json("POST", "/api/doctors/", &twice, &doctor()).await;
-        assert_eq!(refused.fields(), ["Idempotency-Key"]);
+        assert_eq!(refused.invalid_fields(), ["Idempotency-Key"]);
         assert_eq!(staff.get("/api/patients/").await.ok().json["patients"], json!([]));
         // A GET ignores the key.
         let read = staff.send("GET", "/api/patients/", &[("idempotency-key", KEY)], b"").await;

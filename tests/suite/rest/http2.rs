@@ -30,8 +30,8 @@ async fn send(
     let request = request.header("content-type", "application/json");
     let body = Body::new(http_body_util::Full::from(body.into()));
     let request = request.body(body).unwrap();
-    let answer = channel.ready().await.unwrap().call(request).await.unwrap();
-    let (parts, body) = answer.into_parts();
+    let response = channel.ready().await.unwrap().call(request).await.unwrap();
+    let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
     (parts.status.as_u16(), parts.headers, json)

@@ -89,19 +89,19 @@ async fn invalid_query_parameters_are_reported() {
             ("page_token=%C3", "page_token"),
         ] {
             let refused = staff.get(&format!("/api/patients/?{query}")).await;
-            assert_eq!(refused.fields(), [field], "{query}");
+            assert_eq!(refused.invalid_fields(), [field], "{query}");
         }
         let refused = staff.get("/api/patients/?page_token=abc").await;
-        assert_eq!(refused.refusal(), (400, "INVALID_PAGE_TOKEN"));
+        assert_eq!(refused.error(), (400, "INVALID_PAGE_TOKEN"));
         let long = format!("/api/patients/?{}=1", "n".repeat(10_000));
-        assert_eq!(staff.get(&long).await.fields(), ["n".repeat(64)]);
+        assert_eq!(staff.get(&long).await.invalid_fields(), ["n".repeat(64)]);
         let many: Vec<_> = (0..500).map(|n| format!("n{n}=1")).collect();
         let refused = staff.get(&format!("/api/patients/?{}", many.join("&"))).await;
-        assert_eq!(refused.fields().len(), 64);
+        assert_eq!(refused.invalid_fields().len(), 64);
         // Fields of the body are not accepted in the query.
         for query in ["first_name=Ada", "patient.first_name=Ada", "patient=x"] {
             let refused = staff.post(&format!("/api/patients/?{query}"), &patient()).await;
-            assert_eq!(refused.fields(), [query.split('=').next().unwrap()]);
+            assert_eq!(refused.invalid_fields(), [query.split('=').next().unwrap()]);
         }
     })
     .await;

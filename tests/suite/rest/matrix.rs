@@ -42,18 +42,18 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
                     let mut caller = world.caller(kind, case.path).await;
                     caller.clients = translator.clients(caller.account.as_ref());
                     let kept_out = is_kept_out(path, &caller);
-                    let answer = (case.call)(&world, caller).await;
-                    if is_another_paths(&answer) {
+                    let response = (case.call)(&world, caller).await;
+                    if is_another_paths(&response) {
                         continue;
                     }
                     let name = (path.verb.as_str(), path.template.as_str());
                     called.insert(name);
-                    if answer.as_ref().is_ok_and(|answer| is_success(answer)) {
+                    if response.as_ref().is_ok_and(|response| is_success(response)) {
                         succeeded.insert(name);
                     }
                     let expected = if kept_out { "PERMISSION_DENIED" } else { &by_grpc };
-                    let (by_rest, why) = match answer {
-                        Ok(answer) => (answer, String::new()),
+                    let (by_rest, why) = match response {
+                        Ok(response) => (response, String::new()),
                         Err(status) => (code(&status), status.message().to_owned()),
                     };
                     if by_rest != expected {
@@ -80,8 +80,8 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
 
 /// Returns whether the call succeeded as its path promises: an empty list does not count, nor does
 /// another outcome that a case has its own word for.
-fn is_success(answer: &str) -> bool {
-    matches!(answer, "yes" | "FULL" | "BASIC" | "listed")
+fn is_success(response: &str) -> bool {
+    matches!(response, "yes" | "FULL" | "BASIC" | "listed")
 }
 
 /// Returns whether the caller is signed in and has none of the roles that may use the path.
@@ -122,8 +122,8 @@ fn own_cases() -> Vec<Case> {
                     w.own_assignment().await;
                     let patient_id = cases::ME.to_owned();
                     let request = ListPatientDoctorsRequest { patient_id, ..Default::default() };
-                    let answer = c.clients.assignments.list_patient_doctors(request).await?;
-                    Ok(sees(!answer.get_ref().doctors.is_empty()))
+                    let response = c.clients.assignments.list_patient_doctors(request).await?;
+                    Ok(sees(!response.get_ref().doctors.is_empty()))
                 })
             },
         },
@@ -135,8 +135,8 @@ fn own_cases() -> Vec<Case> {
                     w.assignment().await;
                     let doctor_id = cases::ME.to_owned();
                     let request = ListDoctorPatientsRequest { doctor_id, ..Default::default() };
-                    let answer = c.clients.assignments.list_doctor_patients(request).await?;
-                    Ok(sees(!answer.get_ref().patients.is_empty()))
+                    let response = c.clients.assignments.list_doctor_patients(request).await?;
+                    Ok(sees(!response.get_ref().patients.is_empty()))
                 })
             },
         },

@@ -62,8 +62,8 @@ fn doctor() -> Value {
 }
 
 /// Asserts that a response contains all fields of a request with their values.
-fn assert_contains(answer: &Value, sent: &Value) {
+fn assert_contains(response: &Value, sent: &Value) {
     for (name, value) in sent.as_object().unwrap() {
-        assert_eq!(&answer[name], value, "{name}");
+        assert_eq!(&response[name], value, "{name}");
     }
 }

@@ -50,7 +50,7 @@ on_both! {
             let sent = registration();
             let reply = anyone.post(&path, &sent).await;
             assert_registered(suite, &reply, &sent, "ROLE_STAFF").await;
-            assert_eq!(anyone.post(&path, &sent).await.refusal(), (409, "ALREADY_EXISTS"));
+            assert_eq!(anyone.post(&path, &sent).await.error(), (409, "ALREADY_EXISTS"));
         }
         for path in both("/api/auth/register/patient") {
             let mut sent = registration();
@@ -78,9 +78,9 @@ on_both! {
             let mut sent = registration();
             sent["role"] = role.into();
             for path in ["/api/auth/register/patient/", "/api/auth/register/doctor/"] {
-                assert_eq!(anyone.post(path, &sent).await.fields(), ["role"], "{role}");
+                assert_eq!(anyone.post(path, &sent).await.invalid_fields(), ["role"], "{role}");
                 let query = format!("{path}?role={role}");
-                assert_eq!(anyone.post(&query, &registration()).await.fields(), ["role"]);
+                assert_eq!(anyone.post(&query, &registration()).await.invalid_fields(), ["role"]);
             }
         }
     }
@@ -98,7 +98,7 @@ on_both! {
                 assert_eq!((reply.status, &reply.json["user"]["email"]), (200, &sent["email"]));
                 assert_eq!(reply.header("location"), None);
                 let wrong = anyone.post(&path, &json!({ by: name, "password": "wrong" })).await;
-                assert_eq!(wrong.refusal(), (401, "INVALID_CREDENTIALS"));
+                assert_eq!(wrong.error(), (401, "INVALID_CREDENTIALS"));
             }
         }
         for (refresh, logout) in
@@ -142,7 +142,7 @@ on_both! {
                 assert!(ids(&staff.get(&list).await.ok(), "patients").contains(&made.id()));
                 let gone = staff.delete(&one).await;
                 assert_eq!(gone.status, 204);
-                assert_eq!(staff.get(&one).await.refusal(), (404, "NOT_FOUND"));
+                assert_eq!(staff.get(&one).await.error(), (404, "NOT_FOUND"));
                 let back = format!("/api/patients/{}/undelete", made.id());
                 for back in both(&back) {
                     assert_eq!(staff.post(&back, &json!({})).await.ok().id(), made.id());
@@ -192,7 +192,7 @@ on_both! {
                 staff.post(&format!("{location}undelete/"), &json!({})).await.ok();
             }
             for verify in both(&format!("{location}verify")) {
-                assert_eq!(staff.post(&verify, &json!({})).await.refusal(), (403, "ROLE_REQUIRED"));
+                assert_eq!(staff.post(&verify, &json!({})).await.error(), (403, "ROLE_REQUIRED"));
                 assert_eq!(admin.post(&verify, &json!({})).await.ok().json["verified"], true);
             }
             let mut cardiologist = doctor();
@@ -232,7 +232,7 @@ on_both! {
             for one in both(&location) {
                 assert_eq!(staff.get(&one).await.ok().json, made.json);
             }
-            assert_eq!(staff.post(&list, &sent).await.refusal(), (409, "ALREADY_EXISTS"));
+            assert_eq!(staff.post(&list, &sent).await.error(), (409, "ALREADY_EXISTS"));
             assert!(ids(&staff.get(&list).await.ok(), "assignments").contains(&made.id()));
             let of_patient = [format!("/api/mappings/patient/{patient}"), format!("/api/mappings/{patient}")];
             for path in of_patient.iter().flat_map(|path| both(path)) {
@@ -268,7 +268,7 @@ on_both! {
         admin.post("/api/mappings/", &sent).await.ok();
         for path in both("/api/patient-profile") {
             assert_eq!(own.get(&path).await.ok().id(), account.profile_id);
-            assert_eq!(admin.get(&path).await.refusal(), (404, "NOT_FOUND"));
+            assert_eq!(admin.get(&path).await.error(), (404, "NOT_FOUND"));
             let path = format!("{}/{}", path.trim_end_matches('/'), account.user.id);
             for path in both(&path) {
                 let put = own.put(&path, &patient()).await;
@@ -305,7 +305,7 @@ on_both! {
         for path in both("/api/doctor-profile") {
             let record = own.get(&path).await.ok();
             assert_eq!((record.id(), &record.json["verified"]), (&*account.profile_id, &json!(true)));
-            assert_eq!(staff.get(&path).await.refusal(), (404, "NOT_FOUND"));
+            assert_eq!(staff.get(&path).await.error(), (404, "NOT_FOUND"));
             let by_id = format!("{}/{}", path.trim_end_matches('/'), account.user.id);
             for path in [both(&path), both(&by_id)].concat() {
                 let patched = own.patch(&path, &json!({ "available": false })).await.ok().json;
@@ -325,7 +325,7 @@ on_both! {
         let id = account.user.id.as_str();
         for path in both("/api/users") {
             assert!(ids(&admin.get(&path).await.ok(), "users").contains(&id));
-            assert_eq!(own.get(&path).await.refusal(), (403, "ROLE_REQUIRED"));
+            assert_eq!(own.get(&path).await.error(), (403, "ROLE_REQUIRED"));
         }
         for path in ["/api/users/me".to_owned(), format!("/api/users/{id}")].iter().flat_map(|path| both(path)) {
             let name = format!("Robin {}", path.len());
@@ -335,7 +335,7 @@ on_both! {
         }
         let roles = json!({ "roles": ["ROLE_STAFF", "ROLE_DOCTOR"] });
         for path in both(&format!("/api/users/{id}/roles")) {
-            assert_eq!(own.put(&path, &roles).await.refusal(), (403, "ROLE_REQUIRED"));
+            assert_eq!(own.put(&path, &roles).await.error(), (403, "ROLE_REQUIRED"));
             assert_eq!(admin.put(&path, &roles).await.ok().json["roles"], roles["roles"]);
         }
         for (off, on) in both(&format!("/api/users/{id}/deactivate"))

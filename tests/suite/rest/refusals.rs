@@ -32,7 +32,7 @@ async fn a_missing_or_invalid_token_comes_before_every_other_error() {
                     ("POST", "/api/admin/assign-patient/"),
                 ] {
                     let refused = nobody.send(method, path, headers, body).await;
-                    assert_eq!(refused.refusal(), (401, "INVALID_TOKEN"), "{method} {path}");
+                    assert_eq!(refused.error(), (401, "INVALID_TOKEN"), "{method} {path}");
                     assert_eq!(refused.header("www-authenticate"), Some(challenge));
                 }
             }
@@ -40,11 +40,11 @@ async fn a_missing_or_invalid_token_comes_before_every_other_error() {
         // A missing role comes first too.
         let patient = Rest::of(suite, &suite.patient().await);
         let refused = patient.send("POST", "/api/patients/", &form, b"{").await;
-        assert_eq!(refused.refusal(), (403, "ROLE_REQUIRED"));
+        assert_eq!(refused.error(), (403, "ROLE_REQUIRED"));
         // And a role that only this path requires.
         let staff = Rest::of(suite, &suite.staff().await);
         let refused = staff.send("POST", "/api/admin/assign-patient/", &form, b"{").await;
-        assert_eq!(refused.refusal(), (403, "ROLE_REQUIRED"));
+        assert_eq!(refused.error(), (403, "ROLE_REQUIRED"));
     })
     .await;
 }
@@ -90,7 +90,7 @@ async fn an_unknown_path_gets_404_in_json() {
             ] {
                 for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "NONSENSE"] {
                     let refused = caller.send(method, path, &[], b"").await;
-                    assert_eq!(refused.refusal(), (404, "UNKNOWN_METHOD"), "{method} {path}");
+                    assert_eq!(refused.error(), (404, "UNKNOWN_METHOD"), "{method} {path}");
                 }
             }
         }
@@ -117,7 +117,7 @@ async fn a_wrong_method_gets_405_with_the_allowed_methods() {
         ] {
             for path in both(path) {
                 let refused = staff.json(method, &path, &[], &json!({})).await;
-                assert_eq!(refused.refusal(), (405, "UNKNOWN_METHOD"), "{method} {path}");
+                assert_eq!(refused.error(), (405, "UNKNOWN_METHOD"), "{method} {path}");
                 assert_eq!(refused.header("allow"), Some(allow));
                 // OPTIONS needs no token.
                 let options = Rest::anonymous(suite).send("OPTIONS", &path, &[], b"").await;
@@ -150,7 +150,7 @@ async fn a_body_needs_a_json_content_type_and_no_encoding() {
             vec![JSON, ("content-encoding", "identity, br")],
         ] {
             let refused = staff.send("POST", "/api/patients/", &headers, body.as_bytes()).await;
-            assert_eq!(refused.refusal(), (415, "INVALID_FIELD"), "{headers:?}");
+            assert_eq!(refused.error(), (415, "INVALID_FIELD"), "{headers:?}");
         }
         for headers in [
             kind("application/json"),
@@ -179,11 +179,11 @@ async fn a_body_may_have_up_to_512_kibibytes() {
         assert_eq!(staff.send("POST", "/api/patients/", &[JSON], &body).await.status, 201);
         body.push(b' ');
         let refused = staff.send("POST", "/api/patients/", &[JSON], &body).await;
-        assert_eq!(refused.refusal(), (413, "MESSAGE_TOO_LARGE"));
+        assert_eq!(refused.error(), (413, "MESSAGE_TOO_LARGE"));
         // A single field over its own limit.
         let mut long = patient();
         long["medical_history"] = "x".repeat(LIMIT - 1000).into();
-        assert_eq!(staff.post("/api/patients/", &long).await.fields(), ["medical_history"]);
+        assert_eq!(staff.post("/api/patients/", &long).await.invalid_fields(), ["medical_history"]);
         staff.get("/api/patients/").await.ok();
     })
     .await;
@@ -195,8 +195,9 @@ async fn request_headers_that_are_too_large_get_431() {
         let staff = Rest::of(suite, &suite.staff().await);
         for (bytes, status) in [(15 * 1024, 200), (17 * 1024, 431)] {
             let agent = "a".repeat(bytes);
-            let answer = staff.send("GET", "/api/patients/", &[("user-agent", &agent)], b"").await;
-            assert_eq!(answer.status, status);
+            let response =
+                staff.send("GET", "/api/patients/", &[("user-agent", &agent)], b"").await;
+            assert_eq!(response.status, status);
         }
         staff.get("/api/patients/").await.ok();
     })

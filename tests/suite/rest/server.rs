@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start<F, A>(answer: F) -> Self
+    pub(crate) async fn start<F, A>(response: F) -> Self
     where
         F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
@@ -31,14 +31,14 @@ impl Server {
             // Closes the connections when the server is dropped.
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
-                let answer = answer.clone();
+                let response = response.clone();
                 connections.spawn(async move {
-                    let answer = service_fn(move |request| {
-                        let answer = answer(request);
-                        async { Ok::<_, Infallible>(answer.await) }
+                    let response = service_fn(move |request| {
+                        let response = response(request);
+                        async { Ok::<_, Infallible>(response.await) }
                     });
                     let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    let _ = http2.serve_connection(TokioIo::new(connection), answer).await;
+                    let _ = http2.serve_connection(TokioIo::new(connection), response).await;
                 });
             }
         });
@@ -67,6 +67,6 @@ pub(crate) fn success(bytes: &[u8]) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let body = Full::from(bytes.to_vec()).with_trailers(async { Some(Ok(trailers)) });
-    let answer = Response::builder().header("content-type", "application/grpc");
-    answer.body(Body::new(body)).unwrap()
+    let response = Response::builder().header("content-type", "application/grpc");
+    response.body(Body::new(body)).unwrap()
 }

@@ -37,8 +37,8 @@ impl Fixture {
             if request.uri().path().starts_with("/clinic.") {
                 *headers.lock().unwrap() = Some(request.headers().clone());
             }
-            let answer = respond.lock().unwrap()();
-            async { answer }
+            let response = respond.lock().unwrap()();
+            async { response }
         })
         .await;
         let url = service.url();
@@ -47,8 +47,8 @@ impl Fixture {
         Self { gateway, reply, received, bearer, _service: service }
     }
 
-    fn respond_with(&self, answer: impl Fn() -> Response<Body> + Send + 'static) {
-        *self.reply.lock().unwrap() = Box::new(answer);
+    fn respond_with(&self, response: impl Fn() -> Response<Body> + Send + 'static) {
+        *self.reply.lock().unwrap() = Box::new(response);
     }
 
     async fn get(&self, headers: &[(&str, &str)]) -> http1::Response {
@@ -57,9 +57,9 @@ impl Fixture {
     }
 }
 
-fn json(answer: &http1::Response) -> Value {
-    assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
-    serde_json::from_slice(&answer.body).unwrap()
+fn json(response: &http1::Response) -> Value {
+    assert_eq!(response.header("content-type"), Some("application/json"), "{response:?}");
+    serde_json::from_slice(&response.body).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +67,7 @@ async fn clients_cannot_set_internal_headers_over_rest() {
     run(Backend::Sqlite, async |suite| {
         let fixture = Fixture::start(suite).await;
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let answer = fixture
+        let response = fixture
             .get(&[
                 ("x-clinic-claims", "forged"),
                 ("X-Clinic-Roles", "forged"),
@@ -85,7 +85,7 @@ async fn clients_cannot_set_internal_headers_over_rest() {
                 ("x-request-id", "abc-123"),
             ])
             .await;
-        assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("abc-123")));
+        assert_eq!((response.status, response.header("x-request-id")), (200, Some("abc-123")));
         let received = fixture.received.lock().unwrap().take().unwrap();
         for (name, value) in &received {
             assert!(!value.as_bytes().windows(6).any(|six| six == b"forged"), "{name}: {value:?}");
@@ -124,8 +124,8 @@ async fn a_rest_call_has_the_gateways_deadline_and_ignores_grpc_timeout() {
     run(Backend::Sqlite, async |suite| {
         let fixture = Fixture::start(suite).await;
         for timeout in ["0n", "1n", "0S", "5S", "1H", "soon"] {
-            let answer = fixture.get(&[("grpc-timeout", timeout)]).await;
-            assert_eq!(answer.status, 200, "{timeout}: {answer:?}");
+            let response = fixture.get(&[("grpc-timeout", timeout)]).await;
+            assert_eq!(response.status, 200, "{timeout}: {response:?}");
             let received = fixture.received.lock().unwrap().take().unwrap();
             let sent = clinic_net::parse_timeout(received["grpc-timeout"].to_str().unwrap());
             assert_eq!(sent, Some(Duration::from_secs(30)), "{timeout}");
@@ -158,11 +158,11 @@ async fn every_grpc_code_maps_to_its_http_status() {
             (Code::Unauthenticated, 401),
         ] {
             // With details, and without any, as a service outside the suite may send it.
-            for answer in [
+            for response in [
                 status(code, ErrorReason::NotFound, "said \"so\""),
                 Status::new(code, "said \"so\""),
             ] {
-                let details = answer.details().len();
+                let details = response.details().len();
                 // Without details, these come from tonic for a malformed response.
                 let is_defect = details == 0 && matches!(http, 500);
                 let (code, message) = if is_defect {
@@ -170,10 +170,10 @@ async fn every_grpc_code_maps_to_its_http_status() {
                 } else {
                     (code, "said \"so\"")
                 };
-                fixture.respond_with(move || answer.clone().into_http());
-                let answer = fixture.get(&[]).await;
-                assert_eq!(answer.status, http, "{code:?}");
-                let body = json(&answer);
+                fixture.respond_with(move || response.clone().into_http());
+                let response = fixture.get(&[]).await;
+                assert_eq!(response.status, http, "{code:?}");
+                let body = json(&response);
                 assert_eq!(
                     (&body["code"], &body["message"]),
                     (&i32::from(code).into(), &message.into())
@@ -183,7 +183,7 @@ async fn every_grpc_code_maps_to_its_http_status() {
                     details == 0 && !is_defect,
                     "{body}"
                 );
-                assert_eq!(answer.header("www-authenticate").is_some(), http == 401);
+                assert_eq!(response.header("www-authenticate").is_some(), http == 401);
             }
         }
         fixture.gateway.stop().await;
@@ -202,11 +202,11 @@ async fn the_retry_delay_of_a_service_becomes_retry_after() {
             (Code::Unavailable, Duration::ZERO, Some("1")),
             (Code::Aborted, Duration::from_millis(50), None),
         ] {
-            let answer =
+            let response =
                 with_details(code, ErrorReason::Unavailable, "wait", [].into(), |details| {
                     details.set_retry_info(Some(wait));
                 });
-            fixture.respond_with(move || answer.clone().into_http());
+            fixture.respond_with(move || response.clone().into_http());
             assert_eq!(fixture.get(&[]).await.header("retry-after"), seconds, "{code:?} {wait:?}");
         }
         fixture.gateway.stop().await;
@@ -237,22 +237,25 @@ async fn a_response_that_violates_the_contract_gives_500() {
         ] {
             let body = bytes.clone();
             fixture.respond_with(move || server::success(&body));
-            let answer = fixture.get(&[]).await;
-            let body = json(&answer);
-            assert_eq!((answer.status, &body["code"]), (500, &13.into()), "{bytes:?}");
+            let response = fixture.get(&[]).await;
+            let body = json(&response);
+            assert_eq!((response.status, &body["code"]), (500, &13.into()), "{bytes:?}");
             assert_eq!(body["message"], "internal error", "{bytes:?}");
         }
         // No gRPC status.
         for http in [200, 401, 404, 503] {
-            let answer = move || Response::builder().status(http).body(Body::default()).unwrap();
-            fixture.respond_with(answer);
-            let answer = fixture.get(&[]).await;
-            assert_eq!((answer.status, &json(&answer)["message"]), (500, &"internal error".into()));
+            let response = move || Response::builder().status(http).body(Body::default()).unwrap();
+            fixture.respond_with(response);
+            let response = fixture.get(&[]).await;
+            assert_eq!(
+                (response.status, &json(&response)["message"]),
+                (500, &"internal error".into())
+            );
         }
         // Unknown fields are ignored.
         fixture.respond_with(|| server::success(&server::frame(b"\xfa\x07\x01x\x0a\x01a")));
-        let answer = fixture.get(&[]).await;
-        assert_eq!((answer.status, &json(&answer)["id"]), (200, &"a".into()), "{answer:?}");
+        let response = fixture.get(&[]).await;
+        assert_eq!((response.status, &json(&response)["id"]), (200, &"a".into()), "{response:?}");
         fixture.gateway.stop().await;
     })
     .await;
@@ -268,9 +271,13 @@ async fn a_service_that_is_down_gives_503_with_retry_after() {
         drop(gone);
         let gateway = Gateway::start(suite, |config| config.records_url = url).await;
         std::mem::replace(&mut fixture.gateway, gateway).stop().await;
-        let answer = fixture.get(&[]).await;
-        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
-        assert_eq!(json(&answer)["code"], 14);
+        let response = fixture.get(&[]).await;
+        assert_eq!(
+            (response.status, response.header("retry-after")),
+            (503, Some("1")),
+            "{response:?}"
+        );
+        assert_eq!(json(&response)["code"], 14);
         fixture.gateway.stop().await;
     })
     .await;

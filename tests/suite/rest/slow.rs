@@ -82,9 +82,9 @@ async fn a_request_whose_body_does_not_arrive_gets_408() {
         let json = ("content-type", "application/json");
         let mut connection =
             http1::begin(gateway.address, "POST", "/api/auth/login/", &[json], 100, b"{").await;
-        let mut answer = vec![0; 64];
-        let len = connection.read(&mut answer).await.unwrap();
-        let head = String::from_utf8_lossy(&answer[..len]).into_owned();
+        let mut response = vec![0; 64];
+        let len = connection.read(&mut response).await.unwrap();
+        let head = String::from_utf8_lossy(&response[..len]).into_owned();
         assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
         gateway.stop().await;
     })

@@ -37,14 +37,14 @@ struct Translation {
 const ANOTHER_PATHS: &str = "this request is for another path";
 
 /// Returns whether, by the contract, the path cannot express the request.
-pub(crate) fn is_another_paths<T>(answer: &Result<T, Status>) -> bool {
-    matches!(answer, Err(status) if status.message() == ANOTHER_PATHS)
+pub(crate) fn is_another_paths<T>(response: &Result<T, Status>) -> bool {
+    matches!(response, Err(status) if status.message() == ANOTHER_PATHS)
 }
 
 impl Translator {
     pub(crate) async fn start(contract: Arc<Contract>, gateway: SocketAddr, place: usize) -> Self {
         let translation = Translation { contract, gateway, place };
-        Self(Server::start(move |request| translation.clone().answer(request)).await)
+        Self(Server::start(move |request| translation.clone().handle(request)).await)
     }
 
     /// Returns clients that call over REST with the account's token, or without a token.
@@ -56,7 +56,7 @@ impl Translator {
 }
 
 impl Translation {
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(self, request: Request<Incoming>) -> Response<Body> {
         let (name, headers) = (request.uri().path().to_owned(), request.headers().clone());
         let frame = request.into_body().collect().await.unwrap().to_bytes();
         match self.call(&name, &headers, &frame[5..]).await {
@@ -77,8 +77,8 @@ impl Translation {
         if !body.is_empty() {
             headers.push(("content-type", "application/json"));
         }
-        let answer = http1::send(self.gateway, &path.verb, &target, &headers, &body).await;
-        response(path, method.output(), &answer).map(|message| message.encode_to_vec())
+        let response = http1::send(self.gateway, &path.verb, &target, &headers, &body).await;
+        parse_response(path, method.output(), &response).map(|message| message.encode_to_vec())
     }
 }
 
@@ -217,26 +217,26 @@ fn json(message: &DynamicMessage) -> Vec<u8> {
     json
 }
 
-fn response(
+fn parse_response(
     path: &Path,
     output: MessageDescriptor,
-    answer: &http1::Response,
+    response: &http1::Response,
 ) -> Result<DynamicMessage, Status> {
-    if answer.status >= 400 {
-        return Err(refusal(answer));
+    if response.status >= 400 {
+        return Err(parse_error(response));
     }
     let mut message = DynamicMessage::new(output.clone());
     if path.verb == "DELETE" {
         // No body to compare, so success is all that can be checked.
-        assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
+        assert_eq!((response.status, response.body.len()), (204, 0), "{response:?}");
         return Ok(message);
     }
-    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    assert!(matches!(response.status, 200 | 201), "{response:?}");
     match path.response_body.as_str() {
-        "" => message = parse(output, &answer.body),
+        "" => message = parse(output, &response.body),
         name => {
             let field = output.get_field_by_name(name).unwrap();
-            let part = parse(field.kind().as_message().unwrap().clone(), &answer.body);
+            let part = parse(field.kind().as_message().unwrap().clone(), &response.body);
             message.set_field(&field, Value::Message(part));
         }
     }
@@ -254,10 +254,10 @@ fn parse(kind: MessageDescriptor, json: &[u8]) -> DynamicMessage {
 }
 
 /// Returns the status of an error. Asserts that it matches the HTTP status.
-fn refusal(answer: &http1::Response) -> Status {
-    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+fn parse_error(response: &http1::Response) -> Status {
+    let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
     let code = Code::from_i32(i32::try_from(body["code"].as_i64().unwrap()).unwrap());
-    let same = match answer.status {
+    let same = match response.status {
         400 => matches!(code, Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange),
         401 => code == Code::Unauthenticated,
         403 => code == Code::PermissionDenied,
@@ -265,6 +265,6 @@ fn refusal(answer: &http1::Response) -> Status {
         409 => matches!(code, Code::AlreadyExists | Code::Aborted),
         _ => false,
     };
-    assert!(same, "{answer:?}");
+    assert!(same, "{response:?}");
     Status::new(code, body["message"].as_str().unwrap())
 }

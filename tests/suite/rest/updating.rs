@@ -47,9 +47,9 @@ async fn put_replaces_the_whole_resource() {
         assert_eq!((&after["id"], &after["owner_id"]), (&before["id"], &before["owner_id"]));
         // Required fields must be given. The error names them as in the body.
         let refused = staff.put(path, &json!({ "gender": "F" })).await;
-        assert_eq!(refused.fields(), ["first_name", "last_name"]);
+        assert_eq!(refused.invalid_fields(), ["first_name", "last_name"]);
         assert!(!refused.text().contains("patient."), "{refused:?}");
-        assert_eq!(staff.put(path, &json!({})).await.fields(), ["first_name", "last_name"]);
+        assert_eq!(staff.put(path, &json!({})).await.invalid_fields(), ["first_name", "last_name"]);
         assert_eq!(staff.send("PUT", path, &[], b"").await.status, 400);
         assert_eq!(staff.get(path).await.json, after);
     })
@@ -74,7 +74,7 @@ async fn patch_changes_only_the_given_fields() {
             [("first_name", json!("")), ("first_name", json!(" ")), ("last_name", json!(null))]
         {
             let refused = staff.patch(path, &json!({ required: emptied })).await;
-            assert_eq!(refused.fields(), [required], "{emptied}");
+            assert_eq!(refused.invalid_fields(), [required], "{emptied}");
         }
         assert_contains(&staff.patch(path, &json!({})).await.ok().json, &expected);
         assert_contains(&staff.get(path).await.ok().json, &expected);
@@ -114,7 +114,7 @@ async fn a_response_can_be_sent_back_as_an_update() {
             );
             // Its etag is stale now.
             let stale = staff.json(method, path, &[], &read).await;
-            assert_eq!(stale.refusal(), (409, "STALE_ETAG"));
+            assert_eq!(stale.error(), (409, "STALE_ETAG"));
         }
     })
     .await;
@@ -150,15 +150,15 @@ async fn the_etag_of_a_response_can_be_used_in_if_match() {
         let third = etag(&third);
         for method in ["PUT", "PATCH"] {
             let stale = staff.json(method, path, &[("if-match", &first)], &patient()).await;
-            assert_eq!(stale.refusal(), (412, "STALE_ETAG"));
+            assert_eq!(stale.error(), (412, "STALE_ETAG"));
         }
         let stale = staff.send("DELETE", path, &[("if-match", &first)], b"").await;
-        assert_eq!(stale.refusal(), (412, "STALE_ETAG"));
+        assert_eq!(stale.error(), (412, "STALE_ETAG"));
         assert_eq!(etag(&staff.get(path).await), third, "a stale request must change nothing");
         let fourth = etag(&patch_if(staff, path, "*", &change).await.ok());
         // A proxy that compresses the response makes its etag weak.
         let weak = patch_if(staff, path, &format!("W/{first}"), &change).await;
-        assert_eq!(weak.refusal(), (412, "STALE_ETAG"));
+        assert_eq!(weak.error(), (412, "STALE_ETAG"));
         patch_if(staff, path, &format!("W/{fourth}"), &change).await.ok();
         let gone = staff.send("DELETE", path, &[("if-match", &fourth)], b"").await;
         assert_eq!(gone.status, 204);
@@ -172,7 +172,7 @@ async fn if_match_overrides_the_etag_in_the_body() {
         let first = etag(&staff.get(path).await);
         let current = staff.patch(path, &json!({ "gender": "O" })).await.ok();
         let stale = json!({ "gender": "M", "etag": first.trim_matches('"') });
-        assert_eq!(staff.patch(path, &stale).await.refusal(), (409, "STALE_ETAG"));
+        assert_eq!(staff.patch(path, &stale).await.error(), (409, "STALE_ETAG"));
         patch_if(staff, path, &etag(&current), &stale).await.ok();
     })
     .await;
@@ -183,23 +183,27 @@ async fn an_if_match_that_cannot_apply_is_refused() {
     with_patient(async |suite, staff, path| {
         let etag = etag(&staff.get(path).await);
         let read = staff.send("GET", path, &[("if-match", &etag)], b"").await;
-        assert_eq!(read.fields(), ["If-Match"]);
+        assert_eq!(read.invalid_fields(), ["If-Match"]);
         for several in ["\"a\", \"b\"", "\"a\",\"b\""] {
             let refused = patch_if(staff, path, several, &json!({ "gender": "O" })).await;
-            assert_eq!(refused.fields(), ["If-Match"]);
+            assert_eq!(refused.invalid_fields(), ["If-Match"]);
         }
         for empty in ["", "\"\"", " "] {
             let refused = patch_if(staff, path, empty, &json!({ "gender": "O" })).await;
-            assert_eq!(refused.fields(), ["If-Match"], "an empty etag must not mean no condition");
+            assert_eq!(
+                refused.invalid_fields(),
+                ["If-Match"],
+                "an empty etag must not mean no condition"
+            );
         }
         let made = staff.json("POST", "/api/patients/", &[("if-match", &etag)], &patient()).await;
-        assert_eq!(made.fields(), ["If-Match"]);
+        assert_eq!(made.invalid_fields(), ["If-Match"]);
         let refused = staff.json("PUT", path, &[("if-none-match", "*")], &patient()).await;
-        assert_eq!(refused.fields(), ["If-None-Match"]);
+        assert_eq!(refused.invalid_fields(), ["If-None-Match"]);
         staff.send("GET", path, &[("if-none-match", "*")], b"").await.ok();
         let twice = [("if-match", etag.as_str()), ("if-match", "\"other\"")];
         let refused = staff.json("PATCH", path, &twice, &json!({ "gender": "O" })).await;
-        assert_eq!(refused.fields(), ["If-Match"]);
+        assert_eq!(refused.invalid_fields(), ["If-Match"]);
         let long = format!("\"{}\"", "x".repeat(65));
         assert_eq!(patch_if(staff, path, &long, &json!({})).await.status, 400);
         // A method whose etag is a field of the request message.
@@ -207,7 +211,7 @@ async fn an_if_match_that_cannot_apply_is_refused() {
         let account = suite.staff().await;
         let path = format!("/api/users/{}/deactivate/", account.user.id);
         let stale = admin.json("POST", &path, &[("if-match", "\"other\"")], &json!({})).await;
-        assert_eq!(stale.refusal(), (412, "STALE_ETAG"));
+        assert_eq!(stale.error(), (412, "STALE_ETAG"));
         let current = format!("\"{}\"", account.user.etag);
         admin.json("POST", &path, &[("if-match", &current)], &json!({})).await.ok();
     })
@@ -226,7 +230,7 @@ async fn only_the_account_of_a_profile_may_change_it() {
         own.patch(&capitals, &change).await.ok();
         let before = others.get("/api/patient-profile/").await.ok().json;
         for refused in [others.patch(&path, &change).await, others.put(&path, &patient()).await] {
-            assert_eq!(refused.refusal(), (404, "NOT_FOUND"));
+            assert_eq!(refused.error(), (404, "NOT_FOUND"));
         }
         assert_eq!(others.get("/api/patient-profile/").await.ok().json, before);
         // A `user_id` in the body must match the path.
@@ -236,10 +240,10 @@ async fn only_the_account_of_a_profile_may_change_it() {
         own.patch(&path, &named).await.ok();
         named["user_id"] = other.user.id.clone().into();
         for refused in [own.put(&path, &named).await, own.patch(&path, &named).await] {
-            assert_eq!(refused.fields(), ["user_id"]);
+            assert_eq!(refused.invalid_fields(), ["user_id"]);
         }
         for path in ["/api/patients/me/", "/api/patient-profile/"] {
-            assert_eq!(own.patch(path, &named).await.refusal(), (404, "NOT_FOUND"));
+            assert_eq!(own.patch(path, &named).await.error(), (404, "NOT_FOUND"));
             own.patch(path, &change).await.ok();
         }
         // A response can be sent back.
@@ -247,7 +251,7 @@ async fn only_the_account_of_a_profile_may_change_it() {
         own.patch("/api/patient-profile/", &read).await.ok();
         for id in ["me", "x"] {
             let refused = own.patch(&format!("/api/patient-profile/{id}/"), &change).await;
-            assert_eq!(refused.fields(), ["user_id"], "{id}");
+            assert_eq!(refused.invalid_fields(), ["user_id"], "{id}");
         }
     })
     .await;

@@ -35,7 +35,7 @@ pub(crate) fn find_or_install() -> Result<PathBuf> {
 }
 
 fn find() -> Option<PathBuf> {
-    let configured = commands::answer(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
+    let configured = commands::output(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
     let versioned = VERSIONED.iter().flat_map(|(parent, prefix, subfolder)| {
         let folders = newest_first(Path::new(parent), prefix).into_iter();

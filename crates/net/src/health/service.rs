@@ -121,8 +121,8 @@ impl health_server::Health for Health {
                 return None;
             }
             let now = state(&*known.wait_for(|known| state(known) != last).await.ok()?);
-            let answer = HealthCheckResponse { status: now?.0.into() };
-            Some((Ok(answer), (known, state, now)))
+            let response = HealthCheckResponse { status: now?.0.into() };
+            Some((Ok(response), (known, state, now)))
         });
         Ok(Response::new(states.boxed()))
     }

@@ -73,7 +73,7 @@ async fn text(mut body: RecvStream) -> Bytes {
     text.into()
 }
 
-fn answer(text: impl Into<Bytes>) -> Response<Body> {
+fn text_response(text: impl Into<Bytes>) -> Response<Body> {
     let full = Full::new(text.into()).map_err(|never: Infallible| match never {});
     Response::new(Body::new(full))
 }
@@ -87,7 +87,7 @@ fn counting() -> (oneshot::Sender<()>, DuplexStream, Served) {
         async move {
             tell.await;
             let body = request.into_body().collect().await.unwrap();
-            answer(body.to_bytes().len().to_string())
+            text_response(body.to_bytes().len().to_string())
         }
     });
     (told, client, served)
@@ -99,16 +99,16 @@ async fn small_frames_that_wait_unread_do_not_end_the_connection() {
     let mut calls = connect(client, 65_535).await;
     let mut streams = Vec::new();
     for _ in 0..8 {
-        let (answer, mut stream) = call(&mut calls).await;
+        let (response, mut stream) = call(&mut calls).await;
         for _ in 0..10_000 {
             stream.send_data(Bytes::from_static(&[0, 0, 0, 0, 1, 7]), false).unwrap();
         }
-        streams.push((answer, stream));
+        streams.push((response, stream));
     }
     told.send(()).unwrap();
-    for (answer, mut stream) in streams {
+    for (response, mut stream) in streams {
         stream.send_data(Bytes::new(), true).unwrap();
-        assert_eq!(text(answer.await.unwrap().into_body()).await, "60000");
+        assert_eq!(text(response.await.unwrap().into_body()).await, "60000");
     }
 }
 
@@ -119,22 +119,22 @@ async fn more_streams_than_advertised_are_refused_singly() {
     let (told, client, _served) = counting();
     let mut calls = connect(client, 65_535).await;
     // Nothing limits the client until the server's settings arrive.
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for _ in 0..CALLS {
         let request = Request::post("http://clinic/call").body(()).unwrap();
-        answers.push(calls.send_request(request, true).unwrap().0);
+        responses.push(calls.send_request(request, true).unwrap().0);
     }
     told.send(()).unwrap();
-    let answers = futures::future::join_all(answers).await;
-    let answered = answers.iter().filter(|answer| answer.is_ok()).count();
-    let reasons = answers.iter().filter_map(|answer| answer.as_ref().err()?.reason());
+    let responses = futures::future::join_all(responses).await;
+    let answered = responses.iter().filter(|response| response.is_ok()).count();
+    let reasons = responses.iter().filter_map(|response| response.as_ref().err()?.reason());
     let refused = reasons.filter(|reason| *reason == Reason::REFUSED_STREAM).count();
     assert!(answered >= 8, "{answered}");
     assert_eq!(answered + refused, CALLS);
     // The connection remains usable.
-    let (answer, mut stream) = call(&mut calls).await;
+    let (response, mut stream) = call(&mut calls).await;
     stream.send_data(Bytes::new(), true).unwrap();
-    assert_eq!(text(answer.await.unwrap().into_body()).await, "0");
+    assert_eq!(text(response.await.unwrap().into_body()).await, "0");
 }
 
 async fn send(stream: &mut SendStream<Bytes>, len: usize) -> Result<(), Option<Reason>> {
@@ -168,37 +168,37 @@ async fn send_part(
 
 #[tokio::test]
 async fn a_body_that_was_answered_unread_can_still_be_sent() {
-    let (client, _served) = serve(async |_| answer("refused"));
+    let (client, _served) = serve(async |_| text_response("refused"));
     let mut calls = connect(client, 65_535).await;
-    let (answer, mut stream) = call(&mut calls).await;
-    let answer = answer.await.unwrap();
+    let (response, mut stream) = call(&mut calls).await;
+    let response = response.await.unwrap();
     // More than the windows of the stream and of the connection.
     send_last(&mut stream, 2 * 1024 * 1024).await.unwrap();
-    assert_eq!(text(answer.into_body()).await, "refused");
+    assert_eq!(text(response.into_body()).await, "refused");
     assert!(poll_fn(|cx| stream.poll_reset(cx)).now_or_never().is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_waits_for_a_body_whose_end_was_announced() {
-    let (client, _served) = serve(async |_| answer("refused"));
+    let (client, _served) = serve(async |_| text_response("refused"));
     let mut calls = connect(client, 65_535).await;
     let len = 300_000;
     let request = Request::post("http://clinic/call").header("content-length", len).body(());
-    let (mut answer, mut stream) = calls.send_request(request.unwrap(), false).unwrap();
+    let (mut response, mut stream) = calls.send_request(request.unwrap(), false).unwrap();
     send(&mut stream, 1000).await.unwrap();
     // The clock is paused: it advances when all tasks are idle.
     sleep(Duration::from_millis(50)).await;
-    assert!((&mut answer).now_or_never().is_none());
+    assert!((&mut response).now_or_never().is_none());
     send_last(&mut stream, len - 1000).await.unwrap();
-    assert_eq!(text(answer.await.unwrap().into_body()).await, "refused");
+    assert_eq!(text(response.await.unwrap().into_body()).await, "refused");
 }
 
 #[tokio::test]
 async fn a_body_without_end_that_was_answered_unread_is_reset() {
-    let (client, _served) = serve(async |_| answer("refused"));
+    let (client, _served) = serve(async |_| text_response("refused"));
     let mut calls = connect(client, 65_535).await;
-    let (answer, mut stream) = call(&mut calls).await;
-    assert_eq!(text(answer.await.unwrap().into_body()).await, "refused");
+    let (response, mut stream) = call(&mut calls).await;
+    assert_eq!(text(response.await.unwrap().into_body()).await, "refused");
     let sent = send(&mut stream, 2 * DISCARDED_BYTES).await;
     assert!(matches!(sent, Err(None | Some(Reason::NO_ERROR))), "{sent:?}");
     let (again, mut stream) = call(&mut calls).await;
@@ -234,13 +234,13 @@ async fn an_answer_that_nobody_reads_ends_with_its_time() {
             let _dropped = &dropped;
             Ok(Frame::data(Bytes::from_static(&[0; 1024])))
         });
-        let mut answer = Response::new(StreamBody::new(parts));
-        answer.extensions_mut().insert(soon());
-        async { answer }
+        let mut response = Response::new(StreamBody::new(parts));
+        response.extensions_mut().insert(soon());
+        async { response }
     });
     let mut calls = connect(client, 0).await;
-    let (answer, _stream) = call(&mut calls).await;
-    let mut body = answer.await.unwrap().into_body();
+    let (response, _stream) = call(&mut calls).await;
+    let mut body = response.await.unwrap().into_body();
     tokio::time::timeout(LATE, ended).await.expect("the body is dropped").unwrap();
     let end = body.data().await.unwrap().unwrap_err();
     assert_eq!(end.reason(), Some(Reason::CANCEL));
@@ -252,14 +252,14 @@ async fn an_answer_whose_time_is_over_says_so_where_its_end_is_in_trailers() {
         let mut trailers = HeaderMap::new();
         Status::deadline_exceeded("").add_header(&mut trailers).unwrap();
         let parts = [Frame::data(Bytes::from_static(b"part")), Frame::trailers(trailers)];
-        let mut answer = Response::new(StreamBody::new(stream::iter(parts).map(Ok)));
-        answer.headers_mut().insert("content-type", GRPC);
-        answer.extensions_mut().insert(soon());
-        answer
+        let mut response = Response::new(StreamBody::new(stream::iter(parts).map(Ok)));
+        response.headers_mut().insert("content-type", GRPC);
+        response.extensions_mut().insert(soon());
+        response
     });
     let mut calls = connect(client, 0).await;
-    let (answer, _stream) = call(&mut calls).await;
-    let mut body = answer.await.unwrap().into_body();
+    let (response, _stream) = call(&mut calls).await;
+    let mut body = response.await.unwrap().into_body();
     let trailers = tokio::time::timeout(LATE, body.trailers()).await.expect("an end");
     assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "4");
 }
@@ -279,8 +279,8 @@ async fn end_of_unread(
         async { response }
     });
     let mut calls = connect(client, 0).await;
-    let (answer, _stream) = call(&mut calls).await;
-    let mut unread = answer.await?.into_body();
+    let (response, _stream) = call(&mut calls).await;
+    let mut unread = response.await?.into_body();
     tokio::time::timeout(LATE, unread.trailers()).await.expect("an end")
 }
 
@@ -310,18 +310,18 @@ async fn answers_for_a_full_socket_count_and_end_with_their_time() {
     let account = quota.of(&Principal::service("reader"), None);
     let ends_at = Some(Instant::now() + Duration::from_secs(5));
     let (client, _served) = serve(move |_| {
-        let mut answer = answer(vec![0; LEN]);
-        answer.extensions_mut().insert(Bounds { ends_at, account, behind: 0 });
-        async { answer }
+        let mut response = text_response(vec![0; LEN]);
+        response.extensions_mut().insert(Bounds { ends_at, account, behind: 0 });
+        async { response }
     });
     let (_unread, write) = tokio::io::split(client);
     let (silence, _open) = duplex(1);
     let mut calls = connect(tokio::io::join(silence, write), 1024 * 1024).await;
     let mut streams = Vec::new();
     for _ in 0..8 {
-        let (answer, mut stream) = call(&mut calls).await;
+        let (response, mut stream) = call(&mut calls).await;
         stream.send_data(Bytes::new(), true).unwrap();
-        streams.push((answer, stream));
+        streams.push((response, stream));
     }
     sleep(Duration::from_secs(1)).await;
     // One is in the socket's buffer, and one or two are on their way to it.
@@ -333,7 +333,7 @@ async fn answers_for_a_full_socket_count_and_end_with_their_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_vanished_is_noticed() {
-    let (server, served) = serve(async |_| answer(""));
+    let (server, served) = serve(async |_| text_response(""));
     let (client, near) = duplex(64 * 1024);
     let (vanish, vanished) = oneshot::channel::<()>();
     tokio::spawn(async move {
@@ -346,9 +346,9 @@ async fn a_client_that_vanished_is_noticed() {
         pending::<()>().await;
     });
     let mut calls = connect(client, 65_535).await;
-    let (answer, mut stream) = call(&mut calls).await;
+    let (response, mut stream) = call(&mut calls).await;
     stream.send_data(Bytes::new(), true).unwrap();
-    answer.await.unwrap();
+    response.await.unwrap();
     // A client that answers pings stays connected, however long it makes no calls.
     sleep(SILENCE * 10).await;
     assert!(!served.is_finished());
@@ -371,7 +371,7 @@ async fn no_work_is_done_for_a_stream_that_was_reset_at_once() {
     let (begin, mut begun) = mpsc::unbounded_channel();
     let (mut client, _served) = serve(move |request: Request<Body>| {
         begin.send(request.uri().path().to_owned()).unwrap();
-        async { answer("") }
+        async { text_response("") }
     });
     let said = [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
@@ -399,9 +399,9 @@ async fn a_call_that_the_client_gives_up_is_dropped() {
         }
     });
     let mut calls = connect(client, 65_535).await;
-    let (answer, mut stream) = call(&mut calls).await;
+    let (response, mut stream) = call(&mut calls).await;
     begun.recv().await.unwrap();
     stream.send_reset(Reason::CANCEL);
     tokio::time::timeout(LATE, ended).await.expect("the call is dropped").unwrap();
-    drop(answer);
+    drop(response);
 }

@@ -28,9 +28,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 
 use super::STREAM_WINDOW;
-use super::answer::{Answer, Heard};
 use super::failure::{Failed, FailureKind};
 use super::replayable::{ReplayableRequest, Sent};
+use super::response_body::{Heard, ResponseBody};
 use super::target::Target;
 use crate::keepalive::silence;
 use crate::lock;
@@ -73,11 +73,11 @@ impl Connection {
     ) -> Result<Response<Body>, Failed> {
         let open = self.open(target).await?;
         let (head, body) = kept.attempt(target);
-        let (head, mut answer) = open.send(head, body).await?.into_parts();
+        let (head, mut response) = open.send(head, body).await?.into_parts();
         if is_repeatable {
-            answer.buffer().await?;
+            response.buffer().await?;
         }
-        Ok(Response::from_parts(head, Body::new(answer)))
+        Ok(Response::from_parts(head, Body::new(response)))
     }
 
     /// Returns the connection, or opens a new one if it is broken. Waiting callers share one
@@ -113,13 +113,13 @@ impl Connection {
 }
 
 impl Open {
-    async fn send(&self, head: Request<()>, body: Sent) -> Result<Response<Answer>, Failed> {
+    async fn send(&self, head: Request<()>, body: Sent) -> Result<Response<ResponseBody>, Failed> {
         // Without `heard` the connection has ended, and sending returns the reason.
         let heard = self.heard.upgrade().unwrap_or_default();
         let empty = matches!(&body, Sent::Whole(bytes) if bytes.is_empty());
         // What fails here was never sent.
         let sent = self.calls.clone().send_request(head, empty);
-        let (answer, mut stream) =
+        let (response, mut stream) =
             sent.map_err(|error| Failed::new(FailureKind::NotTaken, &error))?;
         let passing = match body {
             Sent::Whole(bytes) if bytes.is_empty() => None,
@@ -134,7 +134,7 @@ impl Open {
             }
             Sent::Parts(body) => pass_on(body, stream),
         };
-        Ok(answer.await?.map(|body| Answer::new(body, heard, passing)))
+        Ok(response.await?.map(|body| ResponseBody::new(body, heard, passing)))
     }
 
     /// Returns whether it accepts calls: false after an error or a GOAWAY.

@@ -109,7 +109,7 @@ impl ReplayableRequest {
     }
 
     /// Stops keeping the body, because no further attempt follows.
-    pub(super) fn forget(self) {
+    pub(super) fn discard_copy(self) {
         if let Content::Parts(reader) = self.body {
             lock(&reader).is_kept = false;
         }

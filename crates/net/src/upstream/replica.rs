@@ -194,7 +194,7 @@ impl Replica {
         let request = HealthCheckRequest { service: service.to_owned() };
         let mut client = HealthClient::new(HealthChannel(self.aside.clone(), self.target.clone()));
         let status = match client.check(request).await {
-            Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => {
+            Ok(response) if response.get_ref().status() == ServingStatus::Serving => {
                 return Ok(Condition::Serving);
             }
             Ok(_) => return Ok(Condition::NotServing),
@@ -245,8 +245,8 @@ impl Rest {
 /// Asks one server for the health of the whole process.
 pub(super) async fn health(target: Target) -> Result<ServingStatus, Status> {
     let aside = HealthChannel(Arc::default(), Arc::new(target));
-    let answer = HealthClient::new(aside).check(HealthCheckRequest::default()).await?;
-    Ok(answer.get_ref().status())
+    let response = HealthClient::new(aside).check(HealthCheckRequest::default()).await?;
+    Ok(response.get_ref().status())
 }
 
 /// Client transport over one connection.

@@ -106,9 +106,9 @@ impl Replicas {
     }
 
     /// Notes a response.
-    pub(super) fn answered(&self, replica: &Replica, answer: &HeaderMap) {
+    pub(super) fn answered(&self, replica: &Replica, response: &HeaderMap) {
         // An error response is only a head, which contains the status.
-        let is_unavailable = answer.get("grpc-status").is_some_and(|status| status == "14");
+        let is_unavailable = response.get("grpc-status").is_some_and(|status| status == "14");
         self.note(replica, is_unavailable);
     }
 

@@ -31,8 +31,8 @@ fn upstream(urls: Vec<Uri>) -> Upstream {
 
 async fn call(upstream: &Upstream, is_read: bool, body: Body) -> Result<Bytes, Status> {
     let request = Request::post("/some.Service/Method").body(body).unwrap();
-    let answer = upstream.send(1, is_read, request).await?;
-    Ok(answer.into_body().collect().await?.to_bytes())
+    let response = upstream.send(1, is_read, request).await?;
+    Ok(response.into_body().collect().await?.to_bytes())
 }
 
 async fn write(upstream: &Upstream) -> Result<Bytes, Status> {
@@ -67,11 +67,11 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     }
 }
 
-async fn until_served(upstream: &Upstream) {
-    until_health(upstream, ServingStatus::Serving).await;
+async fn wait_until_served(upstream: &Upstream) {
+    wait_until_health(upstream, ServingStatus::Serving).await;
 }
 
-async fn until_health(upstream: &Upstream, status: ServingStatus) {
+async fn wait_until_health(upstream: &Upstream, status: ServingStatus) {
     let mut health = upstream.health();
     let is_it = health.wait_for(|health| *health == Some(status));
     timeout(Duration::from_secs(20), is_it).await.expect("its health stays").unwrap();
@@ -83,7 +83,7 @@ async fn a_name_that_cannot_be_resolved_does_not_keep_calls_from_the_others() {
     let localhost = format!("http://localhost:{}", fake.address.port()).parse().unwrap();
     let unknown = "http://no-such-host.invalid:1".parse().unwrap();
     let upstream = upstream(vec![unknown, localhost]);
-    until_served(&upstream).await;
+    wait_until_served(&upstream).await;
     for _ in 0..10 {
         assert_eq!(write(&upstream).await.unwrap(), "x");
     }
@@ -103,7 +103,7 @@ async fn a_name_with_two_families_of_which_one_is_dead_fails_no_call() {
     for _ in 0..20 {
         assert_eq!(write(&upstream).await.unwrap(), "x");
     }
-    until_served(&upstream).await;
+    wait_until_served(&upstream).await;
     assert_eq!(replicas.in_use(), [fake.address]);
 }
 
@@ -168,9 +168,9 @@ async fn a_body_is_sent_again_as_it_was_unless_it_is_large() {
         let is_kept = sent.len() <= replayable::MOST_KEPT;
         for _ in 0..2 {
             let body = in_parts(vec![1; first], vec![2; second]);
-            let answer = call(&upstream, false, body).await;
-            match answer {
-                Ok(answer) => assert!(answer == sent),
+            let response = call(&upstream, false, body).await;
+            match response {
+                Ok(response) => assert!(response == sent),
                 Err(status) => assert!(!is_kept, "{status:?}"),
             }
         }
@@ -184,7 +184,7 @@ async fn a_replica_that_does_not_serve_gets_no_calls_unless_none_does() {
     let fakes = [Fake::start(Does::Answers).await, Fake::start(Does::Answers).await];
     let upstream = upstream(fakes.iter().map(Fake::url).collect());
     let replicas = &upstream.0;
-    until_served(&upstream).await;
+    wait_until_served(&upstream).await;
     fakes[0].says(ServingStatus::NotServing);
     until("it still gets calls", async || replicas.in_use() == [fakes[1].address]).await;
     for fake in &fakes {
@@ -196,7 +196,7 @@ async fn a_replica_that_does_not_serve_gets_no_calls_unless_none_does() {
     assert_eq!((fakes[0].calls(), fakes[1].calls()), (0, 10));
     assert_eq!(*upstream.health().borrow(), Some(ServingStatus::Serving));
     fakes[1].says(ServingStatus::NotServing);
-    until_health(&upstream, ServingStatus::NotServing).await;
+    wait_until_health(&upstream, ServingStatus::NotServing).await;
     for _ in 0..10 {
         write(&upstream).await.unwrap();
     }
@@ -209,7 +209,7 @@ async fn a_replica_that_does_not_serve_gets_no_calls_unless_none_does() {
 async fn a_replica_that_lies_about_its_health_is_known_by_its_answers() {
     let (bad, good) = (Fake::start(Does::SaysUnavailable).await, Fake::start(Does::Answers).await);
     let upstream = upstream(vec![bad.url(), good.url()]);
-    until_served(&upstream).await;
+    wait_until_served(&upstream).await;
     for _ in 0..20 {
         write(&upstream).await.ok();
     }
@@ -229,7 +229,7 @@ async fn a_replica_that_does_not_serve_is_not_taken_for_one_that_fails() {
     for fake in &fakes {
         fake.says(ServingStatus::NotServing);
     }
-    until_health(&upstream, ServingStatus::NotServing).await;
+    wait_until_health(&upstream, ServingStatus::NotServing).await;
     let health = upstream.health();
     for _ in 0..50 {
         write(&upstream).await.ok();
@@ -242,7 +242,7 @@ async fn a_replica_that_does_not_serve_is_not_taken_for_one_that_fails() {
 async fn a_replica_that_breaks_its_calls_off_gets_none_for_a_while() {
     let (bad, good) = (Fake::start(Does::HangsUp).await, Fake::start(Does::Answers).await);
     let upstream = upstream(vec![bad.url(), good.url()]);
-    until_served(&upstream).await;
+    wait_until_served(&upstream).await;
     for _ in 0..20 {
         write(&upstream).await.ok();
     }
@@ -265,7 +265,7 @@ async fn the_share_of_a_replica_that_is_down_is_spread() {
 async fn a_replica_that_says_nothing_gets_no_calls_within_seconds() {
     let (bad, good) = (Fake::start(Does::Answers).await, Fake::start(Does::Answers).await);
     let upstream = upstream(vec![bad.url(), good.url()]);
-    until_served(&upstream).await;
+    wait_until_served(&upstream).await;
     bad.does(Does::SaysNothing);
     let began = Instant::now();
     until("it gets calls", async || upstream.0.in_use() == [good.address]).await;

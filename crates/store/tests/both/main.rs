@@ -342,8 +342,8 @@ async fn a_request_id_is_new_replayed_or_reused(scratch: &Scratch) {
     assert_eq!(create(&db, &request(9, 2, b"b"), 6).await.unwrap(), 6);
     assert_eq!(create(&db, &request(8, 1, b"b"), 7).await.unwrap(), 7);
     let now = Clock::system().now();
-    assert_eq!(idempotency::forget_before(&db, now - TimeDelta::hours(1)).await.unwrap(), 0);
-    assert_eq!(idempotency::forget_before(&db, now + TimeDelta::hours(1)).await.unwrap(), 3);
+    assert_eq!(idempotency::delete_before(&db, now - TimeDelta::hours(1)).await.unwrap(), 0);
+    assert_eq!(idempotency::delete_before(&db, now + TimeDelta::hours(1)).await.unwrap(), 3);
 }
 
 async fn a_replay_after_a_delete_is_gone(scratch: &Scratch) {

@@ -157,15 +157,15 @@ impl Permit {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
+        let (response, answered) = oneshot::channel();
         let held = Arc::clone(&self.held);
         let job = Box::new(move |memory: &mut Vec<Block>| {
             // Skips the hash if the caller has gone.
-            let result = (!answer.is_closed()).then(|| work(memory));
+            let result = (!response.is_closed()).then(|| work(memory));
             drop(held);
             if let Some(result) = result {
                 // The caller may have gone.
-                let _ = answer.send(result);
+                let _ = response.send(result);
             }
         });
         Arc::clone(&self.pool).begin(self.network, job);

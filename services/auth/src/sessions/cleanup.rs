@@ -18,7 +18,7 @@ const KEEP: TimeDelta = TimeDelta::days(30);
 pub(crate) async fn clean_up(db: Db, clock: Clock) {
     loop {
         tokio::time::sleep(EVERY).await;
-        match forget(&db, &clock).await {
+        match delete_old(&db, &clock).await {
             Ok(deleted) => tracing::debug!(deleted, "deleted old sessions"),
             Err(error) => tracing::warn!(?error, "cannot delete old sessions"),
         }
@@ -26,7 +26,7 @@ pub(crate) async fn clean_up(db: Db, clock: Clock) {
 }
 
 /// Deletes in small portions, because SQLite has one writer and other writes wait for it.
-pub(crate) async fn forget(db: &Db, clock: &Clock) -> Result<u64, Error> {
+pub(crate) async fn delete_old(db: &Db, clock: &Clock) -> Result<u64, Error> {
     let now = clock.now();
     let mut deleted = 0;
     // An expired token is refused with or without its row.

@@ -9,5 +9,5 @@ pub(crate) mod store;
 
 pub(crate) use cleanup::clean_up;
 #[cfg(test)]
-pub(crate) use cleanup::forget;
+pub(crate) use cleanup::delete_old;
 pub(crate) use model::{Client, SignIn};

@@ -25,7 +25,7 @@ pub(crate) struct Kept {
     pub(crate) patients: Vec<Patient>,
     pub(crate) doctors: Vec<Doctor>,
     pub(crate) deleted: Vec<String>,
-    pub(crate) refusal: Option<Status>,
+    pub(crate) error: Option<Status>,
     /// The error that replaces the responses of completed calls.
     pub(crate) lost: Option<Status>,
     /// The first request and its record, by request id.
@@ -52,7 +52,7 @@ impl Records {
     }
 
     pub(crate) fn refuse(&self, status: Status) {
-        self.kept.lock().unwrap().refusal = Some(status);
+        self.kept.lock().unwrap().error = Some(status);
     }
 
     /// Completes all later calls, but returns this error.
@@ -76,7 +76,7 @@ struct Fake {
 }
 
 impl Fake {
-    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+    async fn handle(self, request: http::Request<Body>) -> http::Response<Body> {
         match request.uri().path() {
             "/clinic.records.v1.PatientService/CreatePatient" => {
                 self.unary(request, Kept::create_patient).await
@@ -103,24 +103,24 @@ impl Fake {
     async fn unary<M, A>(
         self,
         request: http::Request<Body>,
-        answer: impl Fn(&mut Kept, M) -> Result<A, Status> + Send + Sync + Clone + 'static,
+        response: impl Fn(&mut Kept, M) -> Result<A, Status> + Send + Sync + Clone + 'static,
     ) -> http::Response<Body>
     where
         M: prost::Message + Validate + Default + 'static,
         A: prost::Message + 'static,
     {
-        let answer = service_fn(move |request: Request<M>| {
+        let response = service_fn(move |request: Request<M>| {
             let claims = request.metadata().get(CLAIMS_HEADER).unwrap().to_str().unwrap();
             assert!(self.claims.verify(claims).unwrap().principal.is_service("auth"));
             let kept = &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let answer = match kept.refusal.clone() {
-                Some(refusal) => Err(refusal),
-                None => answer(kept, request.into_inner()),
+            let response = match kept.error.clone() {
+                Some(error) => Err(error),
+                None => response(kept, request.into_inner()),
             };
-            let answer = kept.lost.clone().map_or(answer, Err);
-            std::future::ready(answer.map(Response::new))
+            let response = kept.lost.clone().map_or(response, Err);
+            std::future::ready(response.map(Response::new))
         });
-        Grpc::new(ValidatingCodec::<A, M>::default()).unary(answer, request).await
+        Grpc::new(ValidatingCodec::<A, M>::default()).unary(response, request).await
     }
 }
 
@@ -185,8 +185,8 @@ macro_rules! named {
             }
 
             fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-                let answer = self.0.clone().answer(request);
-                Box::pin(async move { Ok(answer.await) })
+                let response = self.0.clone().handle(request);
+                Box::pin(async move { Ok(response.await) })
             }
         }
     )*};

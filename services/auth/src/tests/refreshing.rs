@@ -30,13 +30,14 @@ impl Family {
     async fn refresh(&mut self, suite: &Suite, tab: usize) {
         let newest = self.tokens.len() - 1;
         let held = self.tabs[tab];
-        let answer = suite.refresh(&self.tokens[held].0).await.map(|tokens| tokens.refresh);
-        let answer = answer.unwrap_or_else(|_| panic!("tab {tab} with token {held} of {newest}"));
+        let response = suite.refresh(&self.tokens[held].0).await.map(|tokens| tokens.refresh);
+        let response =
+            response.unwrap_or_else(|_| panic!("tab {tab} with token {held} of {newest}"));
         if held == newest {
             self.tokens[held].1 = Some(self.now);
-            self.tokens.push((answer, None));
+            self.tokens.push((response, None));
         } else {
-            assert!(answer == self.tokens[newest].0, "the newest is {newest}");
+            assert!(response == self.tokens[newest].0, "the newest is {newest}");
         }
         self.tabs[tab] = self.tokens.len() - 1;
     }
@@ -89,8 +90,8 @@ async fn tabs_with_tokens_of_every_age_that_refresh_at_once_are_not_signed_out(s
         held.push(suite.refresh(held.last().unwrap()).await.unwrap().refresh);
     }
     for _ in 0..4 {
-        let answers = join_all(held.iter().map(|token| suite.refresh(token))).await;
-        held = answers.into_iter().map(|answer| answer.unwrap().refresh).collect();
+        let responses = join_all(held.iter().map(|token| suite.refresh(token))).await;
+        held = responses.into_iter().map(|response| response.unwrap().refresh).collect();
     }
     let newest = suite.refresh(&held[0]).await.unwrap();
     suite.advance(60);

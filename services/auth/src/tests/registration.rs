@@ -1,6 +1,6 @@
 //! Tests of registration.
 
-use clinic_net::Error as Answer;
+use clinic_net::Error as ErrorResponse;
 use clinic_proto::access::v1::Role;
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::auth::v1::register_request::Profile;
@@ -47,10 +47,10 @@ fn doctor(email: &str) -> RegisterRequest {
 
 async fn refusals_by_records_are_passed_on(suite: &Suite) {
     let violations = vec![Violation::new("doctor.license_number", "is required")];
-    suite.records.refuse(Answer::invalid_fields(violations).into());
+    suite.records.refuse(ErrorResponse::invalid_fields(violations).into());
     let error = register(suite, doctor("doctor@example.com")).await.err().unwrap();
     assert_eq!(fields(error), ["doctor.license_number"]);
-    suite.records.refuse(Answer::already_exists("license_number", "taken").into());
+    suite.records.refuse(ErrorResponse::already_exists("license_number", "taken").into());
     let error = status(register(suite, doctor("doctor@example.com")).await.err().unwrap());
     assert_eq!(error.code(), Code::AlreadyExists);
     let info = error.get_details_error_info().unwrap();
@@ -60,8 +60,8 @@ async fn refusals_by_records_are_passed_on(suite: &Suite) {
 }
 
 async fn a_refusal_of_auth_as_the_caller_is_an_internal_error(suite: &Suite) {
-    for refusal in [Answer::role_required(), Answer::invalid_token()] {
-        suite.records.refuse(refusal.into());
+    for error in [ErrorResponse::role_required(), ErrorResponse::invalid_token()] {
+        suite.records.refuse(error.into());
         assert_eq!(code(register(suite, patient("p@example.com")).await), Code::Internal);
     }
 }
@@ -90,8 +90,8 @@ async fn pending(suite: &Suite) -> i64 {
 /// Records creates the profile, and the response is lost.
 async fn a_lost_response_leaves_nothing_and_the_same_request_succeeds(suite: &Suite) {
     for (n, lost) in [
-        Answer::unavailable("gone", "test").into(),
-        Answer::deadline_exceeded().into(),
+        ErrorResponse::unavailable("gone", "test").into(),
+        ErrorResponse::deadline_exceeded().into(),
         Status::unavailable("the connection broke"),
         Status::unknown("the connection broke"),
     ]
@@ -118,7 +118,7 @@ async fn a_lost_response_leaves_nothing_and_the_same_request_succeeds(suite: &Su
 }
 
 async fn registrations_of_a_dead_process_are_withdrawn(suite: &Suite) {
-    suite.records.lose_answers(Some(Answer::unavailable("gone", "test").into()));
+    suite.records.lose_answers(Some(ErrorResponse::unavailable("gone", "test").into()));
     assert_eq!(code(register(suite, doctor("d@example.com")).await), Code::Unavailable);
     assert_eq!(code(register(suite, patient("p@example.com")).await), Code::Unavailable);
     assert_eq!((suite.records.left().len(), pending(suite).await), (2, 2));
@@ -132,7 +132,7 @@ async fn registrations_of_a_dead_process_are_withdrawn(suite: &Suite) {
 
 /// The response to the deletion is lost, or the process dies after it.
 async fn a_withdrawn_profile_whose_registration_remains_blocks_no_other(suite: &Suite) {
-    suite.records.lose_answers(Some(Answer::unavailable("gone", "test").into()));
+    suite.records.lose_answers(Some(ErrorResponse::unavailable("gone", "test").into()));
     for request in [doctor("d@example.com"), patient("p@example.com"), patient("q@example.com")] {
         assert_eq!(code(register(suite, request).await), Code::Unavailable);
     }
@@ -150,9 +150,9 @@ async fn a_withdrawn_profile_whose_registration_remains_blocks_no_other(suite: &
 }
 
 async fn a_registration_whose_profile_was_withdrawn_can_be_repeated(suite: &Suite) {
-    suite.records.refuse(Answer::not_found().into());
+    suite.records.refuse(ErrorResponse::not_found().into());
     assert_eq!(code(register(suite, patient("p@example.com")).await), Code::Aborted);
-    suite.records.kept.lock().unwrap().refusal = None;
+    suite.records.kept.lock().unwrap().error = None;
     register(suite, patient("p@example.com")).await.unwrap();
     sweep(suite).await;
     assert_eq!((suite.records.left().len(), pending(suite).await), (1, 0));
@@ -176,9 +176,9 @@ async fn no_account_is_created_after_its_profile_was_withdrawn(suite: &Suite) {
     let profile = prost::Message::encode_to_vec(&profile);
     let row = row.bind(user_id).bind(profile).bind(suite.clock.now());
     suite.auth.db.untracked().execute(row).await.unwrap();
-    suite.records.lose_answers(Some(Answer::unavailable("gone", "test").into()));
+    suite.records.lose_answers(Some(ErrorResponse::unavailable("gone", "test").into()));
     sweep(suite).await;
     // The profile could not be deleted yet, but the registration is marked.
     let mut work = suite.auth.db.work(&Origin::operator(Clock::system().now())).await.unwrap();
-    assert_eq!(code(users::settle(&mut work, user_id).await), Code::Aborted);
+    assert_eq!(code(users::complete_registration(&mut work, user_id).await), Code::Aborted);
 }

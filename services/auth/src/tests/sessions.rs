@@ -9,9 +9,9 @@ on_both! {
 
 async fn a_sign_in_depends_on_the_account_as_it_is_at_the_end(suite: &Suite) {
     let account = suite.register("a@example.com").await;
-    let place = suite.auth.hasher.admit(None, "a@example.com").unwrap();
-    let other = place.hash("another word 77".into()).await.unwrap();
-    let same = place.hash(PASSWORD.into()).await.unwrap();
+    let permit = suite.auth.hasher.admit(None, "a@example.com").unwrap();
+    let other = permit.hash("another word 77".into()).await.unwrap();
+    let same = permit.hash(PASSWORD.into()).await.unwrap();
     let changed = |sql| Query::new(sql).bind(id(&account.user));
     let renamed = "UPDATE users SET name = 'Other', version = version + 1 WHERE id = $1";
     let hashed = "UPDATE users SET password_hash = $2 WHERE id = $1";
@@ -30,16 +30,16 @@ async fn a_sign_in_depends_on_the_account_as_it_is_at_the_end(suite: &Suite) {
         let mut work = suite.auth.db.work(&Origin::operator(Clock::system().now())).await.unwrap();
         work.untracked(change).await.unwrap();
         let sign_in = suite.try_login("a@example.com", PASSWORD);
-        let (answer, ()) = tokio::join!(sign_in, async {
+        let (response, ()) = tokio::join!(sign_in, async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             work.save().await.unwrap();
         });
-        let answer = match answer {
+        let response = match response {
             Ok((user, _)) => Ok(user),
             Err(error) => Err(status(error).code()),
         };
-        assert_eq!(answer.as_ref().err().copied().unwrap_or(Code::Ok), expected);
-        if let Ok(user) = answer {
+        assert_eq!(response.as_ref().err().copied().unwrap_or(Code::Ok), expected);
+        if let Ok(user) = response {
             assert_eq!(user.unwrap().name, "Other");
         }
     }
@@ -54,7 +54,7 @@ async fn sessions_that_ended_long_ago_are_deleted(suite: &Suite) {
     let young = suite.login("a@example.com").await;
     let young = suite.refresh(&young.tokens.refresh).await.unwrap();
     suite.advance(6 * 24 * 60 * 60 + 23 * 60 * 60);
-    crate::sessions::forget(&suite.auth.db, &suite.clock).await.unwrap();
+    crate::sessions::delete_old(&suite.auth.db, &suite.clock).await.unwrap();
     assert_eq!(suite.count("SELECT COUNT(*) FROM sessions").await, 1);
     assert_eq!(suite.count("SELECT COUNT(*) FROM used_refresh_tokens").await, 1);
     assert!(suite.refresh(&young.refresh).await.is_ok());

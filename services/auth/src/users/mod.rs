@@ -11,4 +11,4 @@ pub(crate) mod store;
 pub(crate) use model::{User, key};
 pub(crate) use records_client::RecordsClient;
 #[cfg(test)]
-pub(crate) use registrations::settle;
+pub(crate) use registrations::complete as complete_registration;

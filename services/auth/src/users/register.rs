@@ -114,7 +114,7 @@ impl Auth {
         let (sign_in, client) = (self.new_sign_in(ctx), Client::of(ctx));
         let mut work = self.db.work(&origin(ctx)).await?;
         if has_profile {
-            registrations::settle(&mut work, user.id).await?;
+            registrations::complete(&mut work, user.id).await?;
         }
         store::insert(&mut work, user).await?;
         work.write::<(Uuid, i64)>(sessions::store::insert(user, &sign_in, &client))

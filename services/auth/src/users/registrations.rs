@@ -39,7 +39,7 @@ pub(super) async fn begin(db: &Db, user: &User, profile: &Profile) -> Result<(),
 
 /// Deletes a registration in the transaction that inserts the account. Fails if its profile is
 /// being deleted.
-pub(crate) async fn settle(work: &mut Work, user_id: Uuid) -> Result<(), Error> {
+pub(crate) async fn complete(work: &mut Work, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1 AND NOT abandoned");
     if work.untracked(query.bind(user_id)).await? > 0 { Ok(()) } else { Err(Error::Conflict) }
 }

@@ -52,8 +52,8 @@ pub(super) fn cases() -> Vec<Case> {
                 Box::pin(async move {
                     let id = w.assignment().await.id;
                     let request = ListAssignmentsRequest { page_size: 500, ..Default::default() };
-                    let answer = c.clients.assignments.list_assignments(request).await?;
-                    Ok(sees(answer.get_ref().assignments.iter().any(|a| a.id == id)))
+                    let response = c.clients.assignments.list_assignments(request).await?;
+                    Ok(sees(response.get_ref().assignments.iter().any(|a| a.id == id)))
                 })
             },
         },
@@ -64,8 +64,8 @@ pub(super) fn cases() -> Vec<Case> {
                 Box::pin(async move {
                     let id = w.own_assignment().await.id;
                     let request = ListAssignmentsRequest { page_size: 500, ..Default::default() };
-                    let answer = c.clients.assignments.list_assignments(request).await?;
-                    Ok(sees(answer.get_ref().assignments.iter().any(|a| a.id == id)))
+                    let response = c.clients.assignments.list_assignments(request).await?;
+                    Ok(sees(response.get_ref().assignments.iter().any(|a| a.id == id)))
                 })
             },
         },
@@ -101,8 +101,8 @@ pub(super) fn cases() -> Vec<Case> {
                         patient_id: w.assignment().await.patient_id,
                         ..Default::default()
                     };
-                    let answer = c.clients.assignments.list_patient_doctors(request).await?;
-                    Ok(sees(!answer.get_ref().doctors.is_empty()))
+                    let response = c.clients.assignments.list_patient_doctors(request).await?;
+                    Ok(sees(!response.get_ref().doctors.is_empty()))
                 })
             },
         },
@@ -115,8 +115,8 @@ pub(super) fn cases() -> Vec<Case> {
                         patient_id: w.own_assignment().await.patient_id,
                         ..Default::default()
                     };
-                    let answer = c.clients.assignments.list_patient_doctors(request).await?;
-                    Ok(sees(!answer.get_ref().doctors.is_empty()))
+                    let response = c.clients.assignments.list_patient_doctors(request).await?;
+                    Ok(sees(!response.get_ref().doctors.is_empty()))
                 })
             },
         },
@@ -131,9 +131,9 @@ pub(super) fn cases() -> Vec<Case> {
                         doctor_id: w.doctor.profile_id.clone(),
                         ..Default::default()
                     };
-                    let answer = c.clients.assignments.list_doctor_patients(request).await?;
+                    let response = c.clients.assignments.list_doctor_patients(request).await?;
                     let patients =
-                        answer.into_inner().patients.into_iter().filter_map(|p| p.patient);
+                        response.into_inner().patients.into_iter().filter_map(|p| p.patient);
                     let found: Vec<_> = patients.filter(|p| p.id == patient).collect();
                     Ok(if found.is_empty() { NOTHING.into() } else { views(&found) })
                 })

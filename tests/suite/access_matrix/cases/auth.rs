@@ -137,7 +137,7 @@ pub(super) fn cases() -> Vec<Case> {
                         Err(status) if status.code() == Code::InvalidArgument => {
                             Ok("INVALID_ARGUMENT (wrong password)".into())
                         }
-                        answer => answer.map(yes),
+                        response => response.map(yes),
                     }
                 })
             },

@@ -49,8 +49,8 @@ pub(crate) fn sees(it: bool) -> String {
     if it { "listed".to_owned() } else { NOTHING.to_owned() }
 }
 
-fn view(answer: Response<Patient>) -> String {
-    views(&[answer.into_inner()])
+fn view(response: Response<Patient>) -> String {
+    views(&[response.into_inner()])
 }
 
 /// Returns the view that all of the patients have. Fields outside of the view must be empty.

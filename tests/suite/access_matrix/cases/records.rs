@@ -87,7 +87,7 @@ pub(super) fn cases() -> Vec<Case> {
                         .patients
                         .batch_get_patients(request)
                         .await
-                        .map(|answer| views(&answer.get_ref().patients))
+                        .map(|response| views(&response.get_ref().patients))
                 })
             },
         },
@@ -97,13 +97,13 @@ pub(super) fn cases() -> Vec<Case> {
             call: |w, mut c| {
                 Box::pin(async move {
                     let id = w.patient().await.id;
-                    let answer = c
+                    let response = c
                         .clients
                         .patients
                         .list_patients(ListPatientsRequest { page_size: 500, ..Default::default() })
                         .await?;
                     let found: Vec<_> =
-                        answer.into_inner().patients.into_iter().filter(|p| p.id == id).collect();
+                        response.into_inner().patients.into_iter().filter(|p| p.id == id).collect();
                     Ok(if found.is_empty() { NOTHING.into() } else { views(&found) })
                 })
             },
@@ -114,13 +114,13 @@ pub(super) fn cases() -> Vec<Case> {
             call: |w, mut c| {
                 Box::pin(async move {
                     let id = w.patient.profile_id.clone();
-                    let answer = c
+                    let response = c
                         .clients
                         .patients
                         .list_patients(ListPatientsRequest { page_size: 500, ..Default::default() })
                         .await?;
                     let found: Vec<_> =
-                        answer.into_inner().patients.into_iter().filter(|p| p.id == id).collect();
+                        response.into_inner().patients.into_iter().filter(|p| p.id == id).collect();
                     Ok(if found.is_empty() { NOTHING.into() } else { views(&found) })
                 })
             },
@@ -245,12 +245,12 @@ pub(super) fn cases() -> Vec<Case> {
             call: |w, mut c| {
                 Box::pin(async move {
                     let id = w.doctor().await.id;
-                    let answer = c
+                    let response = c
                         .clients
                         .doctors
                         .list_doctors(ListDoctorsRequest { page_size: 500, ..Default::default() })
                         .await?;
-                    Ok(sees(answer.get_ref().doctors.iter().any(|d| d.id == id)))
+                    Ok(sees(response.get_ref().doctors.iter().any(|d| d.id == id)))
                 })
             },
         },

@@ -73,8 +73,8 @@ fn ok() -> Response<()> {
     Response::new(())
 }
 
-async fn read(answer: Response<Body>) -> Result<Bytes, Status> {
-    answer.into_body().collect().await.map(http_body_util::Collected::to_bytes)
+async fn read(response: Response<Body>) -> Result<Bytes, Status> {
+    response.into_body().collect().await.map(http_body_util::Collected::to_bytes)
 }
 
 async fn read_all(body: &mut RecvStream) -> Vec<u8> {
@@ -104,8 +104,8 @@ async fn calls_share_a_connection_which_is_made_again_when_it_broke() {
         for _ in 0..2 {
             let mut accepted = accept(&listener).await;
             for _ in 0..2 {
-                let (_, mut answer) = accepted.accept().await.unwrap().unwrap();
-                let mut body = answer.send_response(ok(), false).unwrap();
+                let (_, mut response) = accepted.accept().await.unwrap().unwrap();
+                let mut body = response.send_response(ok(), false).unwrap();
                 body.send_data(Bytes::from_static(b"answer"), true).unwrap();
             }
             accepted.graceful_shutdown();
@@ -115,8 +115,8 @@ async fn calls_share_a_connection_which_is_made_again_when_it_broke() {
     let caller = async {
         for _ in 0..2 {
             let both = [(); 2].map(|()| send(&connection, &target, request(message("x".into()))));
-            for answer in futures::future::join_all(both).await {
-                assert_eq!(read(answer.unwrap()).await.unwrap(), "answer");
+            for response in futures::future::join_all(both).await {
+                assert_eq!(read(response.unwrap()).await.unwrap(), "answer");
             }
             // Wait until the GOAWAY has arrived.
             let began = Instant::now();
@@ -139,8 +139,8 @@ async fn an_answer_in_progress_is_completed_after_a_goodbye() {
     let (head, (mut accepted, mut body)) =
         tokio::join!(send(&connection, &target, request(Body::empty())), async {
             let mut accepted = accept(&listener).await;
-            let (_, mut answer) = accepted.accept().await.unwrap().unwrap();
-            let body = answer.send_response(ok(), false).unwrap();
+            let (_, mut response) = accepted.accept().await.unwrap().unwrap();
+            let body = response.send_response(ok(), false).unwrap();
             // Waiting for another call sends what was written so far.
             assert!(timeout(Duration::from_millis(100), accepted.accept()).await.is_err());
             (accepted, body)
@@ -154,16 +154,16 @@ async fn an_answer_in_progress_is_completed_after_a_goodbye() {
         async move {
             loop {
                 let call = send(&connection, &target, request(Body::empty()));
-                if let Ok(Ok(answer)) = timeout(Duration::from_millis(100), call).await {
-                    return answer.status();
+                if let Ok(Ok(response)) = timeout(Duration::from_millis(100), call).await {
+                    return response.status();
                 }
             }
         }
     });
     let mut others = calls(accept(&listener).await);
     tokio::spawn(async move {
-        while let Some((_, mut answer)) = others.recv().await {
-            answer.send_response(ok(), true).ok();
+        while let Some((_, mut response)) = others.recv().await {
+            response.send_response(ok(), true).ok();
         }
     });
     assert_eq!(again.await.unwrap(), 200);
@@ -184,9 +184,9 @@ async fn a_failure_says_whether_the_call_may_have_been_taken() {
         let call = send(&connection, &target, request(Body::empty()));
         let replica = async {
             let mut accepted = accept(&listener).await;
-            let (_, mut answer) = accepted.accept().await.unwrap().unwrap();
+            let (_, mut response) = accepted.accept().await.unwrap().unwrap();
             match reason {
-                Some(reason) => answer.send_reset(reason),
+                Some(reason) => response.send_reset(reason),
                 None => return,
             }
             // Wait until the client closes the connection, so that the next round opens a new one.
@@ -212,26 +212,26 @@ async fn a_body_larger_than_the_window_passes_as_it_is_read() {
         let mut small = server::Builder::new();
         small.initial_window_size(10_000).initial_connection_window_size(70_000);
         let mut accepted = calls(small.handshake(stream(&listener).await).await.unwrap());
-        let (request, mut answer) = accepted.recv().await.unwrap();
+        let (request, mut response) = accepted.recv().await.unwrap();
         // The answer begins before the request ends.
-        let mut body = answer.send_response(ok(), false).unwrap();
+        let mut body = response.send_response(ok(), false).unwrap();
         let sent = read_all(&mut request.into_body()).await;
         body.send_data(sent.len().to_string().into(), true).unwrap();
         sent
     };
     let caller = async {
-        let answer = send(&connection, &target, request(body)).await.unwrap();
+        let response = send(&connection, &target, request(body)).await.unwrap();
         for at in 0..PARTS {
             parts.send(part(at).into()).unwrap();
             // Empty parts are allowed.
             parts.send(Bytes::new()).unwrap();
         }
         drop(parts);
-        read(answer).await.unwrap()
+        read(response).await.unwrap()
     };
-    let (sent, answer) = tokio::join!(replica, caller);
+    let (sent, response) = tokio::join!(replica, caller);
     assert!(sent == (0..PARTS).flat_map(part).collect::<Vec<_>>(), "in order and whole");
-    assert_eq!(answer, (PARTS * 50_000).to_string());
+    assert_eq!(response, (PARTS * 50_000).to_string());
 }
 
 #[tokio::test]
@@ -242,23 +242,23 @@ async fn an_answer_that_says_all_needs_no_more_of_the_request() {
     let (begun, has_begun) = oneshot::channel();
     let replica = async {
         let mut accepted = calls(accept(&listener).await);
-        let (request, mut answer) = accepted.recv().await.unwrap();
-        let mut body = answer.send_response(ok(), false).unwrap();
+        let (request, mut response) = accepted.recv().await.unwrap();
+        let mut body = response.send_response(ok(), false).unwrap();
         body.send_data(Bytes::from_static(b"enough"), true).unwrap();
         // A reset before the rest was sent would discard it.
         has_begun.await.unwrap();
-        answer.send_reset(Reason::NO_ERROR);
+        response.send_reset(Reason::NO_ERROR);
         (request, accepted)
     };
     let caller = async {
-        let answer = send(&connection, &target, request(body)).await.unwrap();
+        let response = send(&connection, &target, request(body)).await.unwrap();
         begun.send(()).unwrap();
         // Long enough for the reset to arrive before the response is read.
         sleep(Duration::from_millis(100)).await;
-        read(answer).await
+        read(response).await
     };
-    let (kept, answer) = tokio::join!(replica, caller);
-    assert_eq!(answer.unwrap(), "enough");
+    let (kept, response) = tokio::join!(replica, caller);
+    assert_eq!(response.unwrap(), "enough");
     drop(kept);
 }
 
@@ -267,14 +267,14 @@ async fn a_caller_that_goes_away_ends_the_call_at_the_replica() {
     let (listener, target) = listen().await;
     let connection = Connection::default();
     let (_endless, body) = sent_by();
-    let (answer, (mut body, mut answering, _calls)) =
+    let (response, (mut body, mut answering, _calls)) =
         tokio::join!(send(&connection, &target, request(body)), async {
             let mut calls = calls(accept(&listener).await);
-            let (request, mut answer) = calls.recv().await.unwrap();
-            let answering = answer.send_response(ok(), false).unwrap();
+            let (request, mut response) = calls.recv().await.unwrap();
+            let answering = response.send_response(ok(), false).unwrap();
             (request.into_body(), answering, calls)
         });
-    drop(answer);
+    drop(response);
     let reason = std::future::poll_fn(|cx| answering.poll_reset(cx)).await.unwrap();
     assert_eq!(reason, Reason::CANCEL);
     assert!(body.data().await.unwrap().is_err(), "the request ends too");
@@ -321,44 +321,44 @@ mod silent {
         let (open, mut replica) = connected().await;
         // `Connection::send` also holds it until the call ends.
         let heard = open.heard.upgrade();
-        let (answer, _) = open.calls.clone().send_request(request(()), true).unwrap();
+        let (response, _) = open.calls.clone().send_request(request(()), true).unwrap();
         let call = replica.accept().await.unwrap().unwrap();
-        let answer = async move {
-            let answer = answer.await.map(drop);
+        let response = async move {
+            let response = response.await.map(drop);
             drop(heard);
-            answer
+            response
         };
-        (open, answer, (replica, call))
+        (open, response, (replica, call))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_replica_that_owes_an_answer_and_vanished_is_noticed() {
-        let (open, answer, _vanished) = asked().await;
+        let (open, response, _vanished) = asked().await;
         let began = tokio::time::Instant::now();
-        assert!(answer.await.is_err());
+        assert!(response.await.is_err());
         assert!(began.elapsed() <= SILENCE + PONG_PATIENCE, "{:?}", began.elapsed());
         assert!(!open.holds());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_replica_that_vanished_after_its_goodbye_is_noticed() {
-        let (open, answer, (mut vanished, _call)) = asked().await;
+        let (open, response, (mut vanished, _call)) = asked().await;
         vanished.graceful_shutdown();
         assert!(timeout(Duration::from_secs(1), vanished.accept()).await.is_err());
         assert!(!open.holds());
         drop(open);
-        assert!(timeout(SILENCE * 3, answer).await.unwrap().is_err());
+        assert!(timeout(SILENCE * 3, response).await.unwrap().is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_replica_is_waited_for() {
         let (open, accepted) = connected().await;
         let heard = open.heard.upgrade();
-        let (answer, _) = open.calls.clone().send_request(request(()), true).unwrap();
+        let (response, _) = open.calls.clone().send_request(request(()), true).unwrap();
         let (_, mut responder) = calls(accepted).recv().await.unwrap();
         sleep(SILENCE * 10).await;
         responder.send_response(ok(), true).unwrap();
-        assert_eq!(answer.await.unwrap().status(), 200);
+        assert_eq!(response.await.unwrap().status(), 200);
         drop(heard);
     }
 
@@ -392,9 +392,9 @@ async fn over_tls_only_a_certificate_for_the_name_is_accepted() {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
             let mut calls = calls(server::handshake(stream).await.unwrap());
             tokio::spawn(async move {
-                while let Some((request, mut answer)) = calls.recv().await {
+                while let Some((request, mut response)) = calls.recv().await {
                     let sent = read_all(&mut request.into_body()).await;
-                    let mut body = answer.send_response(ok(), false).unwrap();
+                    let mut body = response.send_response(ok(), false).unwrap();
                     body.send_data(sent.into(), true).unwrap();
                 }
             });
@@ -415,8 +415,8 @@ async fn over_tls_only_a_certificate_for_the_name_is_accepted() {
     let connection = Connection::default();
     for size in [1, 100_000] {
         let sent = Bytes::from(vec![7; size]);
-        let answer = send(&connection, &right, request(message(sent.clone()))).await.unwrap();
-        assert!(read(answer).await.unwrap() == sent);
+        let response = send(&connection, &right, request(message(sent.clone()))).await.unwrap();
+        assert!(read(response).await.unwrap() == sent);
     }
     let failed = send(&Connection::default(), &other, request(Body::empty())).await.err().unwrap();
     assert!(

@@ -99,12 +99,12 @@ impl Shared {
             return self.goodbye(stream).await;
         }
         let Ok(mut connection) = server::handshake(stream).await else { return };
-        while let Some(Ok((request, mut answer))) = connection.accept().await {
+        while let Some(Ok((request, mut response))) = connection.accept().await {
             let (does, health) = *locked(&self.does);
             let is_check = request.uri().path() == "/grpc.health.v1.Health/Check";
             if is_check && does != Does::SaysNothing {
                 let health = HealthCheckResponse { status: health.into() }.encode_to_vec();
-                answer_with(&mut answer, &[&[0, 0, 0, 0, 2], &*health].concat());
+                answer_with(&mut response, &[&[0, 0, 0, 0, 2], &*health].concat());
                 continue;
             }
             if !is_check {
@@ -115,12 +115,12 @@ impl Shared {
                     let this = self.clone();
                     tokio::spawn(async move {
                         let body = read(request.into_body()).await;
-                        answer_with(&mut answer, &body);
+                        answer_with(&mut response, &body);
                         locked(&this.bodies).push(body);
                     });
                 }
                 Does::Breaks => {
-                    let mut body = answer.send_response(Response::new(()), false).unwrap();
+                    let mut body = response.send_response(Response::new(()), false).unwrap();
                     body.send_data(Bytes::from_static(b"half"), false).unwrap();
                     // Wait until that is sent.
                     let next = connection.accept();
@@ -128,16 +128,16 @@ impl Shared {
                     return;
                 }
                 Does::HangsUp => return,
-                Does::Refuses => answer.send_reset(Reason::REFUSED_STREAM),
+                Does::Refuses => response.send_reset(Reason::REFUSED_STREAM),
                 Does::GoesAway => unreachable!("it takes no call"),
                 Does::SaysUnavailable => {
                     let head = Response::builder().header("grpc-status", "14").body(()).unwrap();
-                    answer.send_response(head, true).unwrap();
+                    response.send_response(head, true).unwrap();
                 }
                 Does::SaysNothing => {
                     tokio::spawn(async move {
                         std::future::pending::<()>().await;
-                        drop(answer);
+                        drop(response);
                     });
                 }
             }
@@ -164,8 +164,8 @@ impl Shared {
     }
 }
 
-fn answer_with(answer: &mut SendResponse<Bytes>, body: &[u8]) {
-    let Ok(mut stream) = answer.send_response(Response::new(()), false) else { return };
+fn answer_with(response: &mut SendResponse<Bytes>, body: &[u8]) {
+    let Ok(mut stream) = response.send_response(Response::new(()), false) else { return };
     stream.send_data(Bytes::copy_from_slice(body), false).ok();
     let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
     stream.send_trailers(trailers).ok();

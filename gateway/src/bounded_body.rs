@@ -19,21 +19,21 @@ type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 /// Wraps a response to end with DEADLINE_EXCEEDED if it is not complete by the deadline. Its unread
 /// bytes count for the account.
 pub(crate) fn bounded(
-    answer: Response<Body>,
+    response: Response<Body>,
     deadline: Option<Instant>,
     account: Account,
 ) -> Response<Body> {
-    if answer.body().is_end_stream() {
-        return answer;
+    if response.body().is_end_stream() {
+        return response;
     }
-    let mut answer = answer.map(|body| {
+    let mut response = response.map(|body| {
         Body::new(Bounded { body: Some(body), deadline, clock: None, has_begun: false })
     });
     // Ends the response even if the client reads nothing, and so the body is not polled. While the
     // response waits, the service sends what its window allows.
     let behind = usize::try_from(STREAM_WINDOW).unwrap_or(usize::MAX);
-    answer.extensions_mut().insert(Bounds { ends_at: deadline, account, behind });
-    answer
+    response.extensions_mut().insert(Bounds { ends_at: deadline, account, behind });
+    response
 }
 
 struct Bounded {

@@ -28,7 +28,7 @@ async fn shows(running: &Running, cert: &str) -> bool {
     TokenServiceClient::new(channel).get_jwks(GetJwksRequest {}).await.is_ok()
 }
 
-async fn until_shown(running: &Running, cert: &str) {
+async fn wait_until_shown(running: &Running, cert: &str) {
     let began = Instant::now();
     while !shows(running, cert).await {
         assert!(began.elapsed() < Duration::from_secs(30), "the certificate is not reloaded");
@@ -45,15 +45,15 @@ async fn a_renewed_certificate_is_used_after_sighup_and_without_a_signal() {
     let second = renew(&operator);
     assert!(!shows(&running, &second).await);
     running.signal("HUP");
-    until_shown(&running, &second).await;
+    wait_until_shown(&running, &second).await;
     // A certificate that does not match the key is not loaded.
     fs::write(operator.path("tls.crt"), &first).unwrap();
     running.signal("HUP");
-    running.until_logged("cannot use the new certificate").await;
+    running.wait_until_logged("cannot use the new certificate").await;
     assert!(shows(&running, &second).await);
     // Changed files are also loaded without a signal.
     let third = renew(&operator);
-    until_shown(&running, &third).await;
+    wait_until_shown(&running, &third).await;
 
     // A health check on this machine does not verify the certificate.
     let port = running.address.port();
@@ -84,7 +84,7 @@ async fn sighup_reloads_the_log_filter_and_ignores_an_invalid_one() {
     ] {
         fs::write(operator.path(".env"), file).unwrap();
         running.signal("HUP");
-        running.until_logged(says).await;
+        running.wait_until_logged(says).await;
     }
     call().await;
     let ended = running.terminate(Duration::from_secs(30));

@@ -39,7 +39,7 @@ impl Heard {
 }
 
 /// A response body that is passed on to the caller. Dropping it ends the call.
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     /// Frames that have arrived.
     held: VecDeque<Frame<Bytes>>,
     body: RecvStream,
@@ -48,7 +48,7 @@ pub(super) struct Answer {
     _passing: Option<AbortOnDropHandle<()>>,
 }
 
-impl Answer {
+impl ResponseBody {
     /// Returns a body that is passed on as it arrives.
     pub(super) fn new(
         body: RecvStream,
@@ -93,7 +93,7 @@ impl Answer {
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 
