@@ -5,10 +5,10 @@ use std::fmt::Debug;
 use clinic_proto::access::v1::Role;
 use clinic_proto::assignment::v1::{AssignmentStatus, ListAssignmentsRequest};
 use clinic_proto::records::v1::{ListDoctorsRequest, ListPatientsRequest};
-use clinic_testkit::{Suite, doctor, failure, on_both, patient};
+use clinic_testkit::{Suite, failure, on_both};
 use tonic::{Code, Response, Status};
 
-use super::{List, fill_lists};
+use super::fill_lists;
 
 fn assert_refused<T: Debug>(response: Result<Response<T>, Status>, what: &str) {
     let refused = failure(response);
@@ -101,6 +101,7 @@ on_both! {
             ListAssignmentsRequest { doctor_id, ..request.clone() },
             ListAssignmentsRequest { patient_id: "me".into(), ..request.clone() },
             ListAssignmentsRequest { status: AssignmentStatus::Active.into(), ..request.clone() },
+            ListAssignmentsRequest { status: AssignmentStatus::Ended.into(), ..request.clone() },
         ] {
             assert_refused(staff.assignments().list_assignments(other).await, "assignments");
         }
@@ -118,12 +119,7 @@ on_both! {
     }
 
     async fn a_page_token_from_before_a_change_of_roles_is_refused(suite: &Suite) {
-        let staff = suite.staff().await;
-        for _ in 0..2 {
-            staff.create_patient(patient()).await;
-            staff.create_doctor(doctor()).await;
-        }
-        let lists = [List::Patients, List::Doctors];
+        let (staff, lists) = fill_lists(suite, 2).await;
         let mut tokens = Vec::new();
         for list in &lists {
             tokens.push(list.page(&staff, 1, "", false).await.unwrap().into_inner().next);
