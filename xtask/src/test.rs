@@ -187,7 +187,7 @@ fn behind(options: &Options, npm: &Npm, proxies: &Proxies, tally: &mut Tally) ->
     npm.install()?;
     let mut tests = npm.command();
     tests.args(["run", "--silent", "test:proxies"]).env("CLINIC_BIN", clinic);
-    proxies.export(&mut tests)?;
+    proxies.install_envoy_and_set_paths(&mut tests)?;
     report::step("running the Node clients behind nginx and Envoy");
     tally.proxies += part("the tests behind nginx and Envoy", &mut tests, tally, Tally::read_node)?;
     Ok(())

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use self::request_body::{RequestBody, receive};
+use self::request_body::{BodyReceiver, receive};
 use self::send_budget::SendBudget;
 use self::sending::Sending;
 use crate::BatchedStream;
@@ -124,11 +124,11 @@ impl Http2 {
                         if respond.poll_reset(&mut unwatched).is_ready() {
                             continue;
                         }
-                        let (request, intake) = receive(request);
+                        let (request, receiver) = receive(request);
                         // Boxed here, because a call is large and would be copied twice more.
                         let call = Box::pin(service(request));
                         // When the connection ends, h2 resets every stream.
-                        tokio::spawn(exchange(call, respond, intake, room.clone()));
+                        tokio::spawn(exchange(call, respond, receiver, room.clone()));
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -166,13 +166,13 @@ impl Http2 {
 async fn exchange<B>(
     mut call: Pin<Box<impl Future<Output = Response<B>>>>,
     mut respond: SendResponse<Bytes>,
-    mut intake: Option<RequestBody>,
+    mut receiver: Option<BodyReceiver>,
     room: SendBudget,
 ) where
     B: http_body::Body<Data = Bytes, Error = Status> + Unpin,
 {
     let answered = poll_fn(|cx| {
-        request_body::poll(&mut intake, cx);
+        request_body::poll(&mut receiver, cx);
         match call.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             // The client has reset the stream, or the connection has ended.
@@ -182,14 +182,14 @@ async fn exchange<B>(
     let Some(response) = answered.await else { return };
     // Free what the call holds while its response waits to be read.
     drop(call);
-    if let Some(given_up) = intake.as_mut().filter(|intake| intake.is_given_up()) {
-        given_up.discard().await;
+    if let Some(rest) = receiver.as_mut().filter(|it| it.should_discard_before_responding()) {
+        rest.discard().await;
     }
     match Sending::start(response, &mut respond, room) {
         Ok(None) => {}
         Ok(Some(mut sending)) => {
             let sent = poll_fn(|cx| {
-                request_body::poll(&mut intake, cx);
+                request_body::poll(&mut receiver, cx);
                 sending.poll(cx)
             });
             if let Err(error) = sent.await {
@@ -201,7 +201,7 @@ async fn exchange<B>(
             return respond.send_reset(Reason::INTERNAL_ERROR);
         }
     }
-    if let Some(intake) = &mut intake {
-        intake.discard().await;
+    if let Some(receiver) = &mut receiver {
+        receiver.discard().await;
     }
 }

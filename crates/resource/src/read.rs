@@ -16,7 +16,7 @@ pub fn by_id(id: Uuid) -> Query {
 }
 
 /// Returns the condition that selects the record with a request's `id`, which has been validated.
-pub fn named(id: &str) -> Result<Query, Error> {
+pub fn by_id_text(id: &str) -> Result<Query, Error> {
     Uuid::parse_str(id).map(by_id).map_err(|_| Error::NotFound)
 }
 

@@ -12,7 +12,7 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use crate::field::Value;
-use crate::read::{by_id, live, named, returning};
+use crate::read::{by_id, by_id_text, live, returning};
 use crate::{Error, Record, Resource, Scope, View};
 
 /// A record to create.
@@ -112,7 +112,7 @@ impl<'a, E: From<Error>> Update<'a, E> {
             otherwise: Error::NotFound.into(),
         };
         let requires = R::LIVE.map(is_live).into_iter().collect();
-        Ok(Self { which: named(id)?, scope, etag, requires, origin: origin(ctx) })
+        Ok(Self { which: by_id_text(id)?, scope, etag, requires, origin: origin(ctx) })
     }
 }
 

@@ -17,7 +17,7 @@ use clinic_net::http2::Bounds;
 use clinic_net::memory_quota::{Account, MemoryQuota};
 use clinic_net::message_limit::{self, Expected};
 use clinic_net::{
-    Context, Error, MAX_MESSAGE, REQUEST_ID_HEADER, asked_timeout, logged, replace_tonic_error,
+    Context, Error, MAX_MESSAGE, REQUEST_ID_HEADER, logged, replace_tonic_error, requested_timeout,
 };
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -213,7 +213,7 @@ fn user_agent(headers: &HeaderMap) -> Option<HeaderValue> {
 /// Returns the deadline of the call. It is slightly earlier than the client's, so that the client
 /// still receives the status. Nothing else ends a call at its deadline.
 fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Error> {
-    let Some(left) = asked_timeout(headers)? else { return Ok(None) };
+    let Some(left) = requested_timeout(headers)? else { return Ok(None) };
     let early = left.saturating_sub(Duration::from_millis(3)).max(left / 2);
     Ok(Instant::now().checked_add(early))
 }

@@ -31,7 +31,7 @@ impl Changes {
         now: DateTime<Utc>,
         also: impl FnOnce(&mut Query),
     ) -> Query {
-        let mut query = Query::statement();
+        let mut query = Query::with_statement_capacity();
         query
             .push("UPDATE ")
             .push(table)
@@ -45,7 +45,7 @@ impl Changes {
         query.push(" WHERE (");
         for (number, (column, _)) in (1..).zip(&self.0) {
             query.push(if number == 1 { "" } else { " OR " });
-            query.push(column).push(" IS DISTINCT FROM ").push_again(before + number);
+            query.push(column).push(" IS DISTINCT FROM ").push_placeholder_of(before + number);
         }
         query.push(if self.0.is_empty() { "FALSE)" } else { ")" });
         query

@@ -28,7 +28,8 @@ pub struct Query {
     pub(crate) args: Vec<Arg>,
 }
 
-/// Texts by their pieces. Most are used repeatedly; those of rare update masks may be evicted.
+/// Texts by their pieces. Most are used repeatedly. An UPDATE has one text for each set of changed
+/// columns; the rare ones may be evicted.
 static TEXTS: LazyLock<Cache<Box<[Piece]>, SqlStr, UnitWeighter, RandomState>> =
     LazyLock::new(|| {
         Cache::with(1000, 1000, UnitWeighter, RandomState::default(), Default::default())
@@ -37,7 +38,7 @@ static TEXTS: LazyLock<Cache<Box<[Piece]>, SqlStr, UnitWeighter, RandomState>> =
 /// A piece of a statement's text.
 #[derive(Clone, Copy)]
 pub(crate) enum Piece {
-    /// Text in which `$1` is the first value after `base` others. Appending raises the base.
+    /// SQL text. Its `$n` stands for the value `base + n`; [`Query::append`] increases `base`.
     Text { text: &'static str, base: u16 },
     /// The placeholder of a value, numbered from 1.
     Value(u16),
@@ -49,13 +50,13 @@ impl From<&'static str> for Query {
     }
 }
 
-/// Compares texts by address. This suffices to look up statements by their pieces, which are
-/// constants.
+/// Compares texts by address and length, which is fast. Equal texts at two addresses only get two
+/// entries in the cache.
 impl PartialEq for Piece {
     fn eq(&self, other: &Self) -> bool {
         match (*self, *other) {
-            (Self::Text { text, base }, Self::Text { text: other, base: others }) => {
-                std::ptr::eq(text, other) && base == others
+            (Self::Text { text, base }, Self::Text { text: other_text, base: other_base }) => {
+                std::ptr::eq(text, other_text) && base == other_base
             }
             (Self::Value(number), Self::Value(other)) => number == other,
             _ => false,
@@ -90,7 +91,7 @@ impl Query {
     }
 
     /// Creates an empty query with the capacity for a whole statement.
-    pub(crate) fn statement() -> Self {
+    pub(crate) fn with_statement_capacity() -> Self {
         Self { pieces: Vec::with_capacity(96), args: Vec::with_capacity(24) }
     }
 
@@ -109,11 +110,11 @@ impl Query {
     /// Appends the next placeholder to the text, and adds its value.
     pub fn push_bind(&mut self, value: impl Into<Arg>) -> &mut Self {
         self.args.push(value.into());
-        self.push_again(self.count())
+        self.push_placeholder_of(self.count())
     }
 
-    /// Appends the placeholder of an earlier value, by its number.
-    pub(crate) fn push_again(&mut self, number: u16) -> &mut Self {
+    /// Appends the placeholder of a value that was added, by its number.
+    pub(crate) fn push_placeholder_of(&mut self, number: u16) -> &mut Self {
         self.pieces.push(Piece::Value(number));
         self
     }
@@ -145,13 +146,13 @@ impl Query {
         self.push(")")
     }
 
-    /// Returns the number of values. Databases accept fewer than 65,536.
+    /// Returns the number of values, at most 65,535: databases reject a statement with more.
     pub(crate) fn count(&self) -> u16 {
         u16::try_from(self.args.len()).unwrap_or(u16::MAX)
     }
 
-    /// Returns the text for a driver, from the cache if it was used recently.
-    fn text(&self) -> SqlStr {
+    /// Returns the SQL for a driver, from the cache if it was used recently.
+    fn cached_sql(&self) -> SqlStr {
         if let [Piece::Text { text, base: 0 }] = *self.pieces {
             return text.into_sql_str();
         }
@@ -164,7 +165,7 @@ impl Query {
         text
     }
 
-    /// Returns the text.
+    /// Builds the SQL.
     pub fn sql(&self) -> String {
         let mut sql = String::with_capacity(512);
         for piece in &self.pieces {
@@ -187,6 +188,7 @@ impl Query {
         for explain in ["EXPLAIN QUERY PLAN ", "EXPLAIN "] {
             begin = begin.strip_prefix(explain).unwrap_or(begin);
         }
+        // EXPLAIN may be a piece of its own.
         if begin.is_empty() {
             begin = texts.next().unwrap_or_default();
         }
@@ -209,14 +211,14 @@ impl IntoStatement<Postgres> for &Query {
         for arg in &self.args {
             arg.add_to_postgres(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        Ok((self.text(), arguments))
+        Ok((self.cached_sql(), arguments))
     }
 }
 
 /// Takes the query, because SQLite's arguments own texts and bytes.
 impl IntoStatement<Sqlite> for Query {
     fn into_statement(self) -> Result<(SqlStr, SqliteArguments), Error> {
-        let text = self.text();
+        let text = self.cached_sql();
         let mut arguments = SqliteArguments::default();
         for arg in self.args {
             arg.add_to_sqlite(&mut arguments).map_err(sqlx::Error::Encode)?;
@@ -230,7 +232,7 @@ fn push_placeholder(sql: &mut String, number: u16) {
     let _ = write!(sql, "${number}");
 }
 
-/// Appends text whose placeholders count from `base`. Texts have no `$` within quotes.
+/// Appends `text`, with each `$n` replaced by `$(base + n)`. The text must not contain `$` in quotes.
 fn push_text(sql: &mut String, text: &str, base: u16) {
     let mut parts = text.split('$');
     sql.push_str(parts.next().unwrap_or_default());

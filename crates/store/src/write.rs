@@ -140,7 +140,7 @@ impl Write {
         if self.is_single_statement(journals) {
             return self.statement(Backend::Postgres);
         }
-        let mut query = Query::statement();
+        let mut query = Query::with_statement_capacity();
         query.push("WITH ");
         if let Some(claim) = self.claim(origin) {
             query.push("claimed AS (").append(&claim).push(" RETURNING resource_id), ");
@@ -158,7 +158,7 @@ impl Write {
 
     /// Returns the statement without claim and journal entries.
     pub(crate) fn statement(&self, backend: Backend) -> Query {
-        let mut query = Query::statement();
+        let mut query = Query::with_statement_capacity();
         self.push(&mut query, backend);
         query
     }

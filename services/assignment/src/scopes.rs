@@ -34,8 +34,8 @@ impl From<Ground> for Arm {
 }
 
 /// Returns the grounds on which the caller sees assignments.
-pub(crate) fn see(principal: &Principal) -> Vec<Ground> {
-    let mut grounds: Vec<Ground> = change(principal).into_iter().collect();
+pub(crate) fn visible(principal: &Principal) -> Vec<Ground> {
+    let mut grounds: Vec<Ground> = changeable(principal).into_iter().collect();
     if let (Some(user), false) = (principal.user_id(), grounds == [Ground::All]) {
         if principal.has(Role::Patient) {
             grounds.push(Ground::OfPatient(user));
@@ -48,7 +48,7 @@ pub(crate) fn see(principal: &Principal) -> Vec<Ground> {
 }
 
 /// Returns the ground on which the caller may update and end assignments.
-pub(crate) fn change(principal: &Principal) -> Option<Ground> {
+pub(crate) fn changeable(principal: &Principal) -> Option<Ground> {
     match principal.user_id() {
         Some(_) if principal.has(Role::Admin) => Some(Ground::All),
         Some(user) if principal.has(Role::Staff) => Some(Ground::OfPatientsOwnedBy(user)),
@@ -64,7 +64,7 @@ pub(crate) fn scope(grounds: impl IntoIterator<Item = Ground>) -> Scope {
 /// Returns whether a caller may assign doctors to a patient with this owner. Apart from ADMINs, only
 /// the owner may, even if the caller sees the patient for another reason.
 pub(crate) fn may_assign(principal: &Principal, patient_owner_id: Option<Uuid>) -> bool {
-    match change(principal) {
+    match changeable(principal) {
         Some(Ground::All) => true,
         Some(Ground::OfPatientsOwnedBy(user)) => patient_owner_id == Some(user),
         Some(Ground::OfPatient(_) | Ground::OfDoctor(_)) | None => false,
@@ -90,19 +90,19 @@ mod tests {
 
     #[test]
     fn several_roles_give_the_union_and_admin_gives_all() {
-        let see = |roles: &[Role]| see(&user(roles));
+        let see = |roles: &[Role]| visible(&user(roles));
         assert_eq!(see(&[Role::Staff]), [Ground::OfPatientsOwnedBy(ME)]);
         let both = [Ground::OfPatient(ME), Ground::OfDoctor(ME)];
         assert_eq!(see(&[Role::Patient, Role::Doctor]), both);
         assert_eq!(see(&[Role::Doctor, Role::Admin, Role::Staff]), [Ground::All]);
         assert_eq!(see(&[]), []);
-        assert_eq!(super::see(&Principal::service("auth")), []);
+        assert_eq!(visible(&Principal::service("auth")), []);
     }
 
     #[test]
     fn patients_and_doctors_change_nothing() {
-        assert_eq!(change(&user(&[Role::Patient, Role::Doctor])), None);
-        assert_eq!(change(&Principal::service("auth")), None);
+        assert_eq!(changeable(&user(&[Role::Patient, Role::Doctor])), None);
+        assert_eq!(changeable(&Principal::service("auth")), None);
     }
 
     #[test]

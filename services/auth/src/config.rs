@@ -54,7 +54,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn access_life(&self) -> TimeDelta {
+    pub(crate) fn access_lifetime(&self) -> TimeDelta {
         time_delta(self.access_ttl)
     }
 

@@ -59,7 +59,7 @@ impl Error {
 
     /// Returns whether records refused to create a profile. After any other error, the profile may
     /// exist.
-    pub(crate) fn is_refusal_of_records(&self) -> bool {
+    pub(crate) fn is_rejection_by_records(&self) -> bool {
         match self {
             Self::LicenseTaken => true,
             Self::Records(status) => {

@@ -53,10 +53,10 @@ struct Auth {
 /// Fails if a setting, the keys or the database cannot be used. The text is for the operator.
 pub async fn open(config: &Config, clock: Clock) -> Result<Server> {
     let Config { common, records_url, settings } = config;
-    // Check the URL before opening the database: opening may create the SQLite file.
+    // Check the URL before opening the database: a wrong URL must not leave an empty SQLite file.
     let records = upstream("records", records_url)?;
     let (server, db) = common.open("clinic-auth", &MIGRATIONS, &clock).await?;
-    let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
+    let (issuer, ttl) = (settings.issuer.clone(), settings.access_lifetime());
     let access = AccessSigner::open(&common.keys.open(), issuer, ttl, clock.clone())?;
     let hasher = password::Hasher::new().map_err(|_| anyhow!("cannot set up argon2"))?;
     let auth = Arc::new(Auth {

@@ -1,7 +1,7 @@
 //! The rows that a caller may see and change: `docs/access-matrix.md` as SQL.
 //!
-//! Roles are checked against the method's rule before a handler runs. A caller with several roles
-//! can access the union of their rows.
+//! Roles are checked against the method's rule before a handler runs. A scope is an OR of arms: a
+//! caller with several roles can access the union of their rows.
 
 use clinic_identity::Principal;
 use clinic_net::Context;
@@ -29,15 +29,15 @@ pub enum DoctorPatientView {
 /// The service that creates the records of accounts.
 const REGISTRAR: &str = "auth";
 
-/// Returns the patients that the caller may see.
-pub(crate) fn see_patients(principal: &Principal, view: DoctorPatientView) -> Scope {
-    let mut arms = owned(principal);
+/// Returns the scope of the patients that the caller may see.
+pub(crate) fn visible_patients(principal: &Principal, view: DoctorPatientView) -> Scope {
+    let mut arms = managed(principal);
     if let Some(user) = principal.user_id().filter(|_| !is_admin(principal)) {
         if principal.has(Role::Patient) {
             arms.push(Arm::of("user_id = ", user));
         }
         if principal.has(Role::Doctor) {
-            let all = Arm::new(is_verified_doctor(user));
+            let all = Arm::new(verified_doctor_condition(user));
             match view {
                 DoctorPatientView::None => {}
                 DoctorPatientView::Basic => arms.push(all.basic()),
@@ -48,45 +48,50 @@ pub(crate) fn see_patients(principal: &Principal, view: DoctorPatientView) -> Sc
     Scope::from_iter(arms)
 }
 
-/// Returns the patients that a repeated Create can return: those that the caller may see. Auth may
-/// not see patients, but gets those without an owner, which it creates.
-pub(crate) fn see_patients_again(principal: &Principal, view: DoctorPatientView) -> Scope {
+/// Returns the scope of the patients that a repeated create request may return. For auth, these are
+/// the patients without an owner, because auth created them. For others, the patients that they may
+/// see.
+pub(crate) fn patients_for_repeated_create(
+    principal: &Principal,
+    view: DoctorPatientView,
+) -> Scope {
     match principal.is_service(REGISTRAR) {
         true => Scope::from_iter([unowned()]),
-        false => see_patients(principal, view),
+        false => visible_patients(principal, view),
     }
 }
 
-/// Returns the doctors that the caller may see: all of them. With `show_deleted`, also the deleted
-/// ones that the caller may undelete.
-pub(crate) fn see_doctors(principal: &Principal, show_deleted: bool) -> Scope {
-    let mut arms = if show_deleted { owned(principal) } else { Vec::new() };
-    if arms.is_empty() || !is_admin(principal) {
+/// Returns the scope of the doctors that the caller may see: all of them. With `show_deleted`, it
+/// contains also the deleted doctors that the caller may undelete.
+pub(crate) fn visible_doctors(principal: &Principal, show_deleted: bool) -> Scope {
+    let mut arms = if show_deleted { managed(principal) } else { Vec::new() };
+    // The arm of an administrator already contains every doctor.
+    if !(show_deleted && is_admin(principal)) {
         arms.push(Arm::all());
     }
     Scope::from_iter(arms)
 }
 
-/// Returns the patients that the caller may change.
-pub(crate) fn change_patients(principal: &Principal) -> Scope {
-    with_own(principal, Role::Patient)
+/// Returns the scope of the patients that the caller may change.
+pub(crate) fn changeable_patients(principal: &Principal) -> Scope {
+    managed_or_linked(principal, Role::Patient)
 }
 
-/// Returns the doctors that the caller may change. Doctors may change their own profile before it is
-/// verified, because it must be right when an administrator confirms it.
-pub(crate) fn change_doctors(principal: &Principal) -> Scope {
-    with_own(principal, Role::Doctor)
+/// Returns the scope of the doctors that the caller may change. Doctors may correct their own profile
+/// before an administrator verifies it.
+pub(crate) fn changeable_doctors(principal: &Principal) -> Scope {
+    managed_or_linked(principal, Role::Doctor)
 }
 
-/// Returns the patients or doctors that the caller may delete and undelete. Auth deletes the record
-/// of an account that could not be created. Other services may not delete anything.
-pub(crate) fn delete(principal: &Principal) -> Scope {
-    let taken_back = principal.is_service(REGISTRAR).then(unowned);
-    owned(principal).into_iter().chain(taken_back).collect()
+/// Returns the scope of the patients or doctors that the caller may delete and undelete. Auth deletes
+/// the record of an account that could not be created. Other services may not delete anything.
+pub(crate) fn deletable(principal: &Principal) -> Scope {
+    let of_failed_registrations = principal.is_service(REGISTRAR).then(unowned);
+    managed(principal).into_iter().chain(of_failed_registrations).collect()
 }
 
-/// Returns the rows for operations that only ADMINs may use.
-pub(crate) fn administer(principal: &Principal) -> Scope {
+/// Returns the scope of operations that only ADMINs may use.
+pub(crate) fn all_for_admins(principal: &Principal) -> Scope {
     is_admin(principal).then(Arm::all).into_iter().collect()
 }
 
@@ -94,7 +99,8 @@ fn is_admin(principal: &Principal) -> bool {
     principal.user_id().is_some() && principal.has(Role::Admin)
 }
 
-fn owned(principal: &Principal) -> Vec<Arm> {
+/// Returns every row for administrators, and the rows that the caller owns for staff.
+fn managed(principal: &Principal) -> Vec<Arm> {
     match principal.user_id() {
         Some(_) if is_admin(principal) => vec![Arm::all().with_deleted()],
         Some(user) if principal.has(Role::Staff) => {
@@ -104,9 +110,10 @@ fn owned(principal: &Principal) -> Vec<Arm> {
     }
 }
 
-fn with_own(principal: &Principal, role: Role) -> Scope {
-    let own = principal.user_id().filter(|_| principal.has(role));
-    owned(principal).into_iter().chain(own.map(|user| Arm::of("user_id = ", user))).collect()
+/// Returns the managed rows, and, for callers with `role`, the row of their own account.
+fn managed_or_linked(principal: &Principal, role: Role) -> Scope {
+    let linked = principal.user_id().filter(|_| principal.has(role));
+    managed(principal).into_iter().chain(linked.map(|user| Arm::of("user_id = ", user))).collect()
 }
 
 /// Returns the records without an owner, which are those of self-registered accounts.
@@ -114,25 +121,25 @@ fn unowned() -> Arm {
     Arm::new(Query::new("owner_id IS NULL"))
 }
 
-fn is_verified_doctor(user: Uuid) -> Query {
+fn verified_doctor_condition(user: Uuid) -> Query {
     let mut query = Query::new("EXISTS (SELECT 1 FROM doctors AS me WHERE me.user_id = ");
     query.push_bind(user).push(" AND me.verified AND me.deleted_at IS NULL)");
     query
 }
 
 /// Returns the condition that selects the record with a request's `id`, which has been validated.
-pub(crate) fn named(id: &str, principal: &Principal) -> Result<Query, Error> {
+pub(crate) fn by_id(id: &str, principal: &Principal) -> Result<Query, Error> {
     if id == "me" {
         let user = principal.user_id().ok_or_else(Error::not_found)?;
         let mut condition = Query::new("user_id = ");
         condition.push_bind(user);
         return Ok(condition);
     }
-    Ok(read::named(id)?)
+    Ok(read::by_id_text(id)?)
 }
 
 /// Returns the columns for owner and account of a new record. Users own the records that they create,
-/// and cannot link them to an account. Auth creates the record of an account, which has no owner.
+/// and cannot link them to an account. Auth creates records for accounts; they have no owner.
 /// Other services may not create records.
 pub(crate) fn owner_and_account(
     principal: &Principal,
@@ -145,26 +152,31 @@ pub(crate) fn owner_and_account(
         (None, _) if !principal.is_service(REGISTRAR) => return Err(Error::RoleRequired),
         (None, user_id) => match Uuid::parse_str(user_id) {
             Ok(user) => (None, Some(user)),
-            Err(_) => return Err(Error::invalid(field, "is required of internal services")),
+            Err(_) => {
+                return Err(Error::invalid(
+                    field,
+                    "must be the id of an account in a call of an internal service",
+                ));
+            }
         },
     };
     Ok(vec![("owner_id", owner.into()), ("user_id", account.into())])
 }
 
-/// Returns a change of a record that is not deleted.
-pub(crate) fn change<'a>(
+/// Returns an update of a record that is not deleted.
+pub(crate) fn update_of<'a>(
     ctx: &Context,
     id: &str,
     scope: &'a Scope,
     etag: &'a str,
 ) -> Result<Update<'a, Error>, Error> {
     let live = Requires { condition: LIVE.into(), otherwise: Error::not_found() };
-    let which = named(id, ctx.principal())?;
+    let which = by_id(id, ctx.principal())?;
     Ok(Update { which, scope, etag, requires: vec![live], origin: origin(ctx) })
 }
 
-/// Returns a change of a deleted record.
-pub(crate) fn change_deleted<'a>(
+/// Returns an update of a deleted record.
+pub(crate) fn update_of_deleted<'a>(
     ctx: &Context,
     id: &str,
     scope: &'a Scope,
@@ -172,23 +184,19 @@ pub(crate) fn change_deleted<'a>(
 ) -> Result<Update<'a, Error>, Error> {
     let deleted =
         Requires { condition: "deleted_at IS NOT NULL".into(), otherwise: Error::NotDeleted };
-    Ok(Update { requires: vec![deleted], ..change(ctx, id, scope, etag)? })
+    Ok(Update { requires: vec![deleted], ..update_of(ctx, id, scope, etag)? })
 }
 
 /// Requires that `user_id` in an update is the account of the record, which cannot change. With id
-/// `me`, it must be the caller's own.
+/// `me`, another account's id is answered as if there were no such record.
 pub(crate) fn requires_account(
     ctx: &Context,
     id: &str,
     user_id: &str,
     field: &'static str,
 ) -> Result<Option<Requires<Error>>, Error> {
-    let Ok(user) = Uuid::parse_str(user_id) else {
-        return match (id, user_id) {
-            ("me", given) if !given.is_empty() => Err(Error::not_found()),
-            _ => Ok(None),
-        };
-    };
+    // The codec accepts only UUIDs and the empty string, which requires nothing.
+    let Ok(user) = Uuid::parse_str(user_id) else { return Ok(None) };
     if id == "me" && ctx.principal().user_id() != Some(user) {
         return Err(Error::not_found());
     }
@@ -218,7 +226,7 @@ mod tests {
 
     fn see(roles: &[Role], view: DoctorPatientView) -> String {
         let mut query = Query::empty();
-        see_patients(&user(roles), view).push(&mut query);
+        visible_patients(&user(roles), view).push(&mut query);
         query.sql()
     }
 
@@ -240,22 +248,23 @@ mod tests {
     fn the_operator_decides_what_doctors_see() {
         assert_eq!(see(&[Role::Doctor], DoctorPatientView::None), "FALSE");
         let doctor = user(&[Role::Doctor]);
-        let view = |operators| see_patients(&doctor, operators).view(View::Full);
+        let view = |setting| visible_patients(&doctor, setting).view(View::Full);
         assert_eq!(view(DoctorPatientView::Full), Some(View::Full));
         assert_eq!(view(DoctorPatientView::Basic), Some(View::Basic));
-        let both = see_patients(&user(&[Role::Doctor, Role::Staff]), DoctorPatientView::Basic);
+        let both = visible_patients(&user(&[Role::Doctor, Role::Staff]), DoctorPatientView::Basic);
+        // The view depends on the row.
         assert_eq!(both.view(View::Full), None);
     }
 
     #[test]
-    fn a_service_sees_nothing_and_deletes_only_what_nobody_owns() {
+    fn services_see_no_patients_and_only_auth_deletes_records_without_an_owner() {
         let service = Principal::service("auth");
-        assert!(see_patients(&service, DoctorPatientView::Full).is_empty());
-        assert!(change_patients(&service).is_empty());
+        assert!(visible_patients(&service, DoctorPatientView::Full).is_empty());
+        assert!(changeable_patients(&service).is_empty());
         let mut query = Query::empty();
-        delete(&service).push(&mut query);
+        deletable(&service).push(&mut query);
         assert_eq!(query.sql(), "((owner_id IS NULL))");
-        assert!(delete(&Principal::service("reporting")).is_empty());
-        assert!(administer(&service).is_empty());
+        assert!(deletable(&Principal::service("reporting")).is_empty());
+        assert!(all_for_admins(&service).is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! Errors that precede the reading of the body, and which of them comes first.
+//! Requests that are rejected for their token, role, path, method, headers or size, and the order of
+//! these checks.
 
 use clinic_testkit::{Backend, run};
 use serde_json::json;
@@ -9,10 +10,10 @@ use super::{Rest, both, patient};
 const LIMIT: usize = 512 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_or_invalid_token_comes_before_every_other_error() {
+async fn on_known_paths_token_and_role_errors_precede_all_others() {
     run(Backend::Sqlite, async |suite| {
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        for (nobody, challenge) in [
+        for (caller, challenge) in [
             (Rest::anonymous(suite), "Bearer"),
             (Rest::with_token(suite, "no.such.token"), "Bearer error=\"invalid_token\""),
         ] {
@@ -31,17 +32,16 @@ async fn a_missing_or_invalid_token_comes_before_every_other_error() {
                     ("GET", "/api/patients/?page_size=x"),
                     ("POST", "/api/admin/assign-patient/"),
                 ] {
-                    let refused = nobody.send(method, path, headers, body).await;
+                    let refused = caller.send(method, path, headers, body).await;
                     assert_eq!(refused.error(), (401, "INVALID_TOKEN"), "{method} {path}");
                     assert_eq!(refused.header("www-authenticate"), Some(challenge));
                 }
             }
         }
-        // A missing role comes first too.
-        let patient = Rest::of(suite, &suite.patient().await);
-        let refused = patient.send("POST", "/api/patients/", &form, b"{").await;
+        let patient_account = Rest::of(suite, &suite.patient().await);
+        let refused = patient_account.send("POST", "/api/patients/", &form, b"{").await;
         assert_eq!(refused.error(), (403, "ROLE_REQUIRED"));
-        // And a role that only this path requires.
+        // The path requires ADMIN; its RPC also allows STAFF.
         let staff = Rest::of(suite, &suite.staff().await);
         let refused = staff.send("POST", "/api/admin/assign-patient/", &form, b"{").await;
         assert_eq!(refused.error(), (403, "ROLE_REQUIRED"));
@@ -129,11 +129,11 @@ async fn a_wrong_method_gets_405_with_the_allowed_methods() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_needs_a_json_content_type_and_no_encoding() {
+async fn a_body_must_be_declared_as_json_and_not_be_compressed() {
     run(Backend::Sqlite, async |suite| {
         let staff = Rest::of(suite, &suite.staff().await);
         let body = patient().to_string();
-        let kind = |kind| vec![("content-type", kind)];
+        let kind = |value| vec![("content-type", value)];
         for headers in [
             vec![],
             kind(""),
@@ -157,6 +157,7 @@ async fn a_body_needs_a_json_content_type_and_no_encoding() {
             kind("Application/JSON"),
             kind("application/json; charset=utf-8"),
             kind("application/json;charset=\"UTF-8\"; x=y"),
+            // Leading whitespace is not part of a header's value.
             kind(" application/merge-patch+json"),
             vec![JSON, ("content-encoding", "identity")],
         ] {
@@ -184,7 +185,8 @@ async fn a_body_may_have_up_to_512_kibibytes() {
         let mut long = patient();
         long["medical_history"] = "x".repeat(LIMIT - 1000).into();
         assert_eq!(staff.post("/api/patients/", &long).await.invalid_fields(), ["medical_history"]);
-        staff.get("/api/patients/").await.ok();
+        // The connection can still be used.
+        assert_eq!(staff.get("/api/patients/").await.status, 200);
     })
     .await;
 }
@@ -199,7 +201,7 @@ async fn request_headers_that_are_too_large_get_431() {
                 staff.send("GET", "/api/patients/", &[("user-agent", &agent)], b"").await;
             assert_eq!(response.status, status);
         }
-        staff.get("/api/patients/").await.ok();
+        assert_eq!(staff.get("/api/patients/").await.status, 200);
     })
     .await;
 }

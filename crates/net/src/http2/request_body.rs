@@ -1,6 +1,6 @@
-//! Receives request bodies. Takes data from h2 as soon as it arrives, because frames that wait in
-//! h2 count against the whole connection, however small they are. The client may send more once the
-//! service has read the data.
+//! Receives request bodies. h2 limits the number of small DATA frames that wait in a connection, so
+//! frames are taken out as soon as they arrive. Flow-control capacity is released only when the
+//! service reads the data, so a slow service still slows its client down.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -19,40 +19,41 @@ use crate::discard::{DISCARD_TIME, DISCARDED_BYTES};
 use crate::lock;
 
 /// Receives the body of a request.
-pub(super) struct RequestBody {
+pub(super) struct BodyReceiver {
     stream: RecvStream,
     shared: Arc<Mutex<Shared>>,
     /// Bytes received after the service stopped reading.
     discarded: usize,
-    /// Whether `content-length` is set, and small enough to discard the body.
-    ends_soon: bool,
+    /// Whether `content-length` is set and small enough to discard the body.
+    has_small_length: bool,
 }
 
 struct Shared {
     /// The next bytes to be read.
     next: Bytes,
-    /// The bytes after them, in one buffer: many small frames must not cost more than their bytes.
+    /// The bytes after them, in one buffer: a list of small frames would use much more memory.
     later: BytesMut,
     /// How the body ended, with its trailers.
     end: Option<Result<Option<HeaderMap>, h2::Error>>,
-    /// None after the service stopped reading.
+    /// Wakes the reader; does nothing while it does not wait. None after the service stopped reading.
     reader: Option<Waker>,
     flow: FlowControl,
 }
 
 /// The body as the service reads it.
-struct Reading(Arc<Mutex<Shared>>);
+struct BodyReader(Arc<Mutex<Shared>>);
 
-/// Returns the request with a readable body, and the intake that must be polled until the body
-/// ends.
-pub(super) fn receive(request: Request<RecvStream>) -> (Request<Body>, Option<RequestBody>) {
+/// Returns the request with a readable body, and the receiver that must be polled until the body
+/// ends. There is no receiver if the whole body has arrived.
+pub(super) fn receive(request: Request<RecvStream>) -> (Request<Body>, Option<BodyReceiver>) {
     let (head, mut stream) = request.into_parts();
     let len = head.headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok());
-    let ends_soon =
+    let has_small_length =
         len.and_then(|len| len.parse().ok()).is_some_and(|len: usize| len <= DISCARDED_BYTES);
     if stream.is_end_stream() {
         return (Request::from_parts(head, Body::default()), None);
     }
+    // `poll` registers a waker, and h2 returns an error again, so nothing is lost here.
     let first = stream.poll_data(&mut Context::from_waker(Waker::noop()));
     let mut next = Bytes::new();
     if let Poll::Ready(Some(Ok(data))) = first {
@@ -70,27 +71,30 @@ pub(super) fn receive(request: Request<RecvStream>) -> (Request<Body>, Option<Re
         reader: Some(Waker::noop().clone()),
         flow: stream.flow_control().clone(),
     }));
-    let body = Body::new(Reading(shared.clone()));
-    let intake = RequestBody { stream, shared, discarded: 0, ends_soon };
-    (Request::from_parts(head, body), Some(intake))
+    let body = Body::new(BodyReader(shared.clone()));
+    let receiver = BodyReceiver { stream, shared, discarded: 0, has_small_length };
+    (Request::from_parts(head, body), Some(receiver))
 }
 
-/// Receives what has arrived, and is polled again when there is more.
-pub(super) fn poll(intake: &mut Option<RequestBody>, cx: &mut Context<'_>) {
-    if let Some(taking) = intake
-        && taking.poll(cx).is_ready()
+/// Receives the data that has arrived, and registers `cx` for more. Removes the receiver when the body
+/// has ended.
+pub(super) fn poll(receiver: &mut Option<BodyReceiver>, cx: &mut Context<'_>) {
+    if let Some(pending) = receiver
+        && pending.poll(cx).is_ready()
     {
-        *intake = None;
+        *receiver = None;
     }
 }
 
-impl RequestBody {
-    /// Ready when the body has ended.
+impl BodyReceiver {
+    /// Receives the data that has arrived. Ready when the body has ended. After more than
+    /// `DISCARDED_BYTES` of discarded data, stays pending and registers no waker: the client waits
+    /// for flow control until this is dropped, which resets the stream.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.discarded <= DISCARDED_BYTES {
             let end = match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    self.discarded += lock(&self.shared).take(data);
+                    self.discarded += lock(&self.shared).receive(data);
                     continue;
                 }
                 Some(Err(error)) => Err(error),
@@ -102,11 +106,11 @@ impl RequestBody {
         Poll::Pending
     }
 
-    /// Returns whether to discard the rest before responding: the service stopped reading and
-    /// `content-length` is small. curl 7.88 may stop sending once it has the response. gRPC clients
-    /// send no length, and may wait for the response before they end the stream.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.ends_soon && lock(&self.shared).reader.is_none()
+    /// Returns whether to discard the rest before responding. True if the service stopped reading and
+    /// `content-length` is small: curl 7.88 may stop sending when a response arrives early. False
+    /// without `content-length`: a gRPC client may wait for the response before it ends the stream.
+    pub(super) fn should_discard_before_responding(&self) -> bool {
+        self.has_small_length && lock(&self.shared).reader.is_none()
     }
 
     /// Discards the rest, so that the client can finish sending and read the response. A body that
@@ -120,7 +124,7 @@ impl RequestBody {
     }
 }
 
-impl Drop for RequestBody {
+impl Drop for BodyReceiver {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         if shared.end.is_none() {
@@ -131,8 +135,9 @@ impl Drop for RequestBody {
 }
 
 impl Shared {
-    /// Keeps the data for the reader. Returns the number of bytes discarded because there is none.
-    fn take(&mut self, data: Bytes) -> usize {
+    /// Keeps the data for the reader, or discards it if the service has stopped reading. Returns the
+    /// number of discarded bytes.
+    fn receive(&mut self, data: Bytes) -> usize {
         if self.reader.is_none() {
             self.release(data.len());
             return data.len();
@@ -157,12 +162,12 @@ impl Shared {
     }
 
     fn release(&mut self, len: usize) {
-        // Fails only for more than was received.
+        // Fails only if `len` is more than was received.
         let _ = self.flow.release_capacity(len);
     }
 }
 
-impl http_body::Body for Reading {
+impl http_body::Body for BodyReader {
     type Data = Bytes;
     type Error = Status;
 
@@ -181,6 +186,7 @@ impl http_body::Body for Reading {
             shared.reader = Some(cx.waker().clone());
             return Poll::Pending;
         };
+        // Trailers and errors are returned once; after that, the body is at its end.
         Poll::Ready(match std::mem::replace(end, Ok(None)) {
             Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
             Err(error) => Some(Err(Status::from_error(Box::new(error)))),
@@ -193,7 +199,7 @@ impl http_body::Body for Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for BodyReader {
     fn drop(&mut self) {
         let mut shared = lock(&self.0);
         shared.reader = None;

@@ -9,10 +9,10 @@ use clinic_proto::assignment::v1::{
     ListPatientDoctorsResponse, PatientDoctor, UpdateAssignmentRequest,
 };
 use clinic_proto::mask::Mask;
-use clinic_resource::read::named;
+use clinic_resource::read::by_id_text;
 use clinic_resource::{List, New, Page, Requires, Update, View, list, read, write};
 use clinic_server::origin;
-use clinic_store::idempotency::Request as Replay;
+use clinic_store::idempotency;
 use clinic_store::{Changes, Db, Query, page};
 use clinic_stubs::assignment::v1::AssignmentServiceHandler;
 use prost::Message;
@@ -58,7 +58,7 @@ impl Assignments {
         filter: Filter,
         paging: &Paging<'_>,
     ) -> Result<Listed, Error> {
-        let grounds = scopes::see(ctx.principal());
+        let grounds = scopes::visible(ctx.principal());
         let fingerprint = filter.fingerprint(ctx.principal(), method);
         let after = list::after(&self.pages, paging.token, &fingerprint)?;
         let scope = scopes::scope(grounds.iter().copied());
@@ -89,10 +89,14 @@ impl AssignmentServiceHandler for Assignments {
     ) -> Result<proto::Assignment, Error> {
         let request_id = std::mem::take(&mut request.request_id);
         let caller = ctx.principal();
-        let replay =
-            Replay::of(caller.id(), "CreateAssignment", &request_id, &request.encode_to_vec());
-        let scope = scopes::scope(scopes::see(caller));
-        if let Some(request) = &replay
+        let claim = idempotency::Request::of(
+            caller.id(),
+            "CreateAssignment",
+            &request_id,
+            &request.encode_to_vec(),
+        );
+        let scope = scopes::scope(scopes::visible(caller));
+        if let Some(request) = &claim
             && let Some(made) = write::find_made::<Assignment>(&self.db, request, &scope).await?
         {
             // Even if the patient or doctor has changed since: the client asks for the outcome.
@@ -124,7 +128,7 @@ impl AssignmentServiceHandler for Assignments {
             ("ended", false.into()),
             ("started_at", ctx.now().into()),
         ];
-        let new = New { id: self.clock.new_id(), message, columns, request: replay };
+        let new = New { id: self.clock.new_id(), message, columns, request: claim };
         Ok(write::create::<Assignment>(&self.db, &origin(ctx), &scope, new).await?)
     }
 
@@ -133,8 +137,8 @@ impl AssignmentServiceHandler for Assignments {
         ctx: &Context,
         request: GetAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = scopes::scope(scopes::see(ctx.principal()));
-        Ok(read::get::<Assignment>(&self.db, &named(&request.id)?, &scope, View::Full).await?)
+        let scope = scopes::scope(scopes::visible(ctx.principal()));
+        Ok(read::get::<Assignment>(&self.db, &by_id_text(&request.id)?, &scope, View::Full).await?)
     }
 
     async fn list_assignments(
@@ -165,7 +169,7 @@ impl AssignmentServiceHandler for Assignments {
     ) -> Result<proto::Assignment, Error> {
         let mut assignment = request.assignment.unwrap_or_default();
         let etag = std::mem::take(&mut assignment.etag);
-        let scope = scopes::scope(scopes::change(ctx.principal()));
+        let scope = scopes::scope(scopes::changeable(ctx.principal()));
         let mut change = Update::of::<Assignment>(ctx, &request.id, &scope, &etag)?;
         let requires = [
             requires_same("patient_id = ", &assignment.patient_id, "assignment.patient_id"),
@@ -182,7 +186,7 @@ impl AssignmentServiceHandler for Assignments {
         ctx: &Context,
         request: EndAssignmentRequest,
     ) -> Result<proto::Assignment, Error> {
-        let scope = scopes::scope(scopes::change(ctx.principal()));
+        let scope = scopes::scope(scopes::changeable(ctx.principal()));
         let change = Update::of::<Assignment>(ctx, &request.id, &scope, &request.etag)?;
         let ended = Changes::default().set("ended", true);
         let now = ctx.now();

@@ -58,7 +58,7 @@ fn admin() -> Principal {
 
 /// Returns the assignments that a caller sees.
 fn scope(principal: &Principal) -> Scope {
-    scopes::scope(scopes::see(principal))
+    scopes::scope(scopes::visible(principal))
 }
 
 impl Scratch {

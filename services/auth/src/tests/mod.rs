@@ -106,7 +106,7 @@ impl Suite {
             refresh_ttl: Duration::from_secs(7 * 24 * 60 * 60),
             registration_roles: vec![Role::Staff, Role::Doctor, Role::Patient],
         };
-        let (issuer, ttl) = (settings.issuer.clone(), settings.access_life());
+        let (issuer, ttl) = (settings.issuer.clone(), settings.access_lifetime());
         let access = AccessSigner::open(&keys, issuer, ttl, clock.clone()).unwrap();
         verifier.set_keys(access.jwks());
         let auth = Arc::new(Auth {

@@ -99,7 +99,7 @@ impl Auth {
             Ok(Some(_)) => self.insert(ctx, &user, true).await,
             // A concurrent registration of this address has deleted the record.
             Ok(None) => Err(Error::Conflict),
-            Err(error) if error.is_refusal_of_records() => {
+            Err(error) if error.is_rejection_by_records() => {
                 // If this fails, the sweep deletes the registration.
                 let _ = registrations::delete(&self.db, user.id).await;
                 return Err(error);

@@ -1,7 +1,8 @@
 //! Registrations with a profile, which span two databases. A row here records the intent before
-//! records is called, and is deleted in the transaction that inserts the account. If a row is left,
-//! its profile is deleted: after a failed call, by the next registration of the same address, or by
-//! the sweep. This also covers calls and commits whose response was lost.
+//! records is called, and is deleted in the transaction that inserts the account. A row that remains
+//! belongs to a failed registration, whose profile must be deleted. This happens right after a failed
+//! call, at the next registration with the same e-mail address, or in the sweep. It also covers calls
+//! and commits whose response was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::error::Error;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Age at which a registration counts as failed: longer than any deadline, even if this clock is a
 /// minute ahead of the one that wrote the row.
-const PATIENCE: TimeDelta = TimeDelta::minutes(3);
+const FAILED_AFTER: TimeDelta = TimeDelta::minutes(3);
 
 /// Records the intent to create the profile of a future account.
 pub(super) async fn begin(db: &Db, user: &User, profile: &Profile) -> Result<(), Error> {
@@ -38,7 +39,7 @@ pub(super) async fn begin(db: &Db, user: &User, profile: &Profile) -> Result<(),
 }
 
 /// Deletes a registration in the transaction that inserts the account. Fails if its profile is
-/// being deleted.
+/// being deleted or has been deleted.
 pub(crate) async fn complete(work: &mut Work, user_id: Uuid) -> Result<(), Error> {
     let query = Query::new("DELETE FROM registrations WHERE user_id = $1 AND NOT abandoned");
     if work.untracked(query.bind(user_id)).await? > 0 { Ok(()) } else { Err(Error::Conflict) }
@@ -51,7 +52,8 @@ pub(super) async fn delete(db: &Db, user_id: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prevents the account from being created. Returns the profile, or `None` if the account exists.
+/// Prevents the account from being created. Returns the profile, or `None` if the row is gone: the
+/// account was created, or the registration was withdrawn before.
 async fn abandon(db: &Db, user_id: Uuid) -> Result<Option<Profile>, Error> {
     let query = Query::new(
         "UPDATE registrations SET abandoned = TRUE WHERE user_id = $1 RETURNING kind, profile",
@@ -61,8 +63,8 @@ async fn abandon(db: &Db, user_id: Uuid) -> Result<Option<Profile>, Error> {
 }
 
 impl Auth {
-    /// Deletes the profiles that earlier attempts with this address left behind. Otherwise a client
-    /// that tries again would find its own license number taken.
+    /// Withdraws all other registrations with this address, also those in progress. Otherwise a
+    /// client that tries again would find its own license number taken.
     pub(super) async fn withdraw_earlier(&self, ctx: &Context, email: &str) -> Result<(), Error> {
         let query = Query::new("SELECT user_id FROM registrations WHERE email_key = $1");
         for (user_id,) in self.db.fetch_all::<(Uuid,)>(query.bind(key(email))).await? {
@@ -71,17 +73,18 @@ impl Auth {
         Ok(())
     }
 
-    /// Deletes the profile of an account that was not created, if records has it.
+    /// Prevents the account from being created, and removes its profile from records.
     async fn withdraw(&self, ctx: &Context, user_id: Uuid) -> Result<(), Error> {
         let Some(profile) = abandon(&self.db, user_id).await? else { return Ok(()) };
-        // Repeats the request: records returns the profile that it created before, or creates it.
-        // If the first request is still in flight, it will find the profile created and deleted.
+        // Repeats the create request, because only its response contains the profile's id. The profile
+        // is created now if the first request did not arrive; if it arrives later, it creates nothing,
+        // because records knows its request id.
         match self.records.create(ctx, profile, user_id).await {
             Ok(Some(made)) => self.records.delete(ctx, made).await?,
-            // Deleted before, by a process that did not get to deleting the registration.
+            // The profile is already deleted: a process stopped before it deleted the row.
             Ok(None) => {}
-            // records would have refused the first request too.
-            Err(error) if error.is_refusal_of_records() => {}
+            // records rejected the first request too, so there is no profile.
+            Err(error) if error.is_rejection_by_records() => {}
             Err(error) => return Err(error),
         }
         delete(&self.db, user_id).await
@@ -108,7 +111,7 @@ impl Auth {
     /// server.
     pub(crate) async fn sweep_registrations(self: Arc<Self>) {
         loop {
-            self.withdraw_all_before(self.clock.now() - PATIENCE).await;
+            self.withdraw_all_before(self.clock.now() - FAILED_AFTER).await;
             tokio::time::sleep(SWEEP_EVERY).await;
         }
     }

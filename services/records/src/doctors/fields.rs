@@ -44,13 +44,14 @@ impl Resource for Doctor {
     }
 }
 
-/// Key columns of the fields that an ADMIN confirms by verifying a doctor. Case does not matter.
-const CONFIRMED: [&str; 2] = ["specialization_key", "license_key"];
+/// Key columns of the fields that an ADMIN checks to verify a doctor. Case does not matter.
+const VERIFIED_COLUMNS: [&str; 2] = ["specialization_key", "license_key"];
 
-/// Appends `, verified = …` to an update of confirmed fields: a verified doctor only stays verified
-/// if they do not change.
-pub(super) fn push_confirmed(query: &mut Query, changes: &Changes) {
-    let written = CONFIRMED.into_iter().filter_map(|column| Some((column, changes.get(column)?)));
+/// Appends `, verified = …` to an update of these columns: a verified doctor stays verified only if
+/// their values do not change.
+pub(super) fn push_still_verified(query: &mut Query, changes: &Changes) {
+    let written =
+        VERIFIED_COLUMNS.into_iter().filter_map(|column| Some((column, changes.get(column)?)));
     for (at, (column, value)) in written.enumerate() {
         query.push(if at == 0 { ", verified = verified AND " } else { " AND " });
         query.push(column).push(" = ").push_bind(value.clone());

@@ -12,7 +12,7 @@ use clinic_proto::records::v1::{
 use clinic_resource::text::{Prefix, fold};
 use clinic_resource::{New, Scope, View, list, read, write};
 use clinic_server::origin;
-use clinic_store::idempotency::Request as Replay;
+use clinic_store::idempotency;
 use clinic_store::{Changes, Db, Query, page};
 use clinic_stubs::records::v1::DoctorServiceHandler;
 use prost::Message as _;
@@ -43,13 +43,16 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         mut request: CreateDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
+        // The id must not be part of the content that is compared when the request is repeated.
         let request_id = std::mem::take(&mut request.request_id);
         let caller = ctx.principal();
-        let replay = Replay::of(caller.id(), "CreateDoctor", &request_id, &request.encode_to_vec());
+        let content = request.encode_to_vec();
+        let claim = idempotency::Request::of(caller.id(), "CreateDoctor", &request_id, &content);
         let message = request.doctor.unwrap_or_default();
         let columns = scopes::owner_and_account(caller, &message.user_id, "doctor.user_id")?;
-        let scope = scopes::see_doctors(caller, false);
-        let new = New::<Doctor> { id: self.clock.new_id(), message, columns, request: replay };
+        // A repeated request returns the doctor that it created, if the caller may still see it.
+        let scope = scopes::visible_doctors(caller, false);
+        let new = New::<Doctor> { id: self.clock.new_id(), message, columns, request: claim };
         Ok(write::create(&self.db, &origin(ctx), &scope, new).await?)
     }
 
@@ -58,9 +61,9 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: GetDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let which = scopes::named(&request.id, ctx.principal())?;
-        let scope = scopes::see_doctors(ctx.principal(), false);
-        Ok(read::get::<Doctor>(&self.db, &which, &scope, View::Full).await?)
+        let condition = scopes::by_id(&request.id, ctx.principal())?;
+        let scope = scopes::visible_doctors(ctx.principal(), false);
+        Ok(read::get::<Doctor>(&self.db, &condition, &scope, View::Full).await?)
     }
 
     async fn batch_get_doctors(
@@ -69,7 +72,7 @@ impl DoctorServiceHandler for Doctors {
         request: BatchGetDoctorsRequest,
     ) -> Result<BatchGetDoctorsResponse, Error> {
         let BatchGetDoctorsRequest { ids, allow_missing } = request;
-        let scope = scopes::see_doctors(ctx.principal(), false);
+        let scope = scopes::visible_doctors(ctx.principal(), false);
         let doctors =
             read::batch_get::<Doctor>(&self.db, &ids, &scope, View::Full, allow_missing).await?;
         Ok(BatchGetDoctorsResponse { doctors })
@@ -83,16 +86,17 @@ impl DoctorServiceHandler for Doctors {
         let filters: [&[u8]; 3] = [
             request.query.as_bytes(),
             request.specialization.as_bytes(),
+            // 2: not filtered by availability.
             &[request.available.map_or(2, u8::from), u8::from(request.show_deleted)],
         ];
-        let print = list::fingerprint(ctx.principal(), "ListDoctors", &filters);
-        let after = list::after(&self.pages, &request.page_token, &print)?;
-        let scope = scopes::see_doctors(ctx.principal(), request.show_deleted);
+        let fingerprint = list::fingerprint(ctx.principal(), "ListDoctors", &filters);
+        let after = list::after(&self.pages, &request.page_token, &fingerprint)?;
+        let scope = scopes::visible_doctors(ctx.principal(), request.show_deleted);
         let filter = filter(&request, &scope);
         let list = filter.list(View::Full);
         let page = list.page::<Doctor>(&self.db, page::size(request.page_size), after).await?;
         let total_size = list.total::<Doctor>(&self.db, request.include_total_size).await?;
-        let (doctors, next_page_token) = page.into_items(&self.pages, &print, |it| it)?;
+        let (doctors, next_page_token) = page.into_items(&self.pages, &fingerprint, |it| it)?;
         Ok(ListDoctorsResponse { doctors, next_page_token, total_size })
     }
 
@@ -103,17 +107,18 @@ impl DoctorServiceHandler for Doctors {
     ) -> Result<proto::Doctor, Error> {
         let mut doctor = request.doctor.unwrap_or_default();
         let etag = std::mem::take(&mut doctor.etag);
-        let scope = scopes::change_doctors(ctx.principal());
-        let mut change = scopes::change(ctx, &request.id, &scope, &etag)?;
+        let scope = scopes::changeable_doctors(ctx.principal());
+        let mut change = scopes::update_of(ctx, &request.id, &scope, &etag)?;
         let (id, user_id) = (&request.id, &doctor.user_id);
         change.requires.extend(scopes::requires_account(ctx, id, user_id, "doctor.user_id")?);
         let changes = write::changes::<Doctor>(&Mask::of(request.update_mask), doctor)?;
-        let confirmed = |query: &mut Query| {
+        // A change by anyone but an ADMIN must be verified again.
+        let still_verified = |query: &mut Query| {
             if !ctx.principal().has(Role::Admin) {
-                fields::push_confirmed(query, &changes);
+                fields::push_still_verified(query, &changes);
             }
         };
-        change.update::<Doctor>(&self.db, &changes, confirmed).await
+        change.update::<Doctor>(&self.db, &changes, still_verified).await
     }
 
     async fn delete_doctor(
@@ -121,8 +126,8 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: DeleteDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = scopes::delete(ctx.principal());
-        scopes::change(ctx, &request.id, &scope, &request.etag)?.delete::<Doctor>(&self.db).await
+        let scope = scopes::deletable(ctx.principal());
+        scopes::update_of(ctx, &request.id, &scope, &request.etag)?.delete::<Doctor>(&self.db).await
     }
 
     async fn undelete_doctor(
@@ -130,8 +135,8 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: UndeleteDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = scopes::delete(ctx.principal());
-        let change = scopes::change_deleted(ctx, &request.id, &scope, &request.etag)?;
+        let scope = scopes::deletable(ctx.principal());
+        let change = scopes::update_of_deleted(ctx, &request.id, &scope, &request.etag)?;
         change.undelete::<Doctor>(&self.db).await
     }
 
@@ -140,8 +145,8 @@ impl DoctorServiceHandler for Doctors {
         ctx: &Context,
         request: VerifyDoctorRequest,
     ) -> Result<proto::Doctor, Error> {
-        let scope = scopes::administer(ctx.principal());
-        let change = scopes::change(ctx, &request.id, &scope, &request.etag)?;
+        let scope = scopes::all_for_admins(ctx.principal());
+        let change = scopes::update_of(ctx, &request.id, &scope, &request.etag)?;
         let verified = Changes::default().set("verified", true);
         change.update::<Doctor>(&self.db, &verified, |_| ()).await
     }
@@ -156,8 +161,8 @@ pub(crate) fn filter<'a>(request: &ListDoctorsRequest, scope: &'a Scope) -> Filt
         also.push(" AND specialization_key = ").push_bind(specialization);
     }
     if let Some(available) = request.available {
-        // Half of all doctors are available. A search by name does not use `=`, because SQLite
-        // would choose the index that begins with this column, and sort that half for each page.
+        // With `available = …`, SQLite would use the index on `available` for a search by name, and
+        // sort half of all doctors for each page. `IS DISTINCT FROM` cannot use that index.
         if prefix.is_some() {
             also.push(" AND NOT (available IS DISTINCT FROM ").push_bind(available).push(")");
         } else {

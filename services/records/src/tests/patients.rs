@@ -107,7 +107,8 @@ async fn a_page_of_long_records_is_read_in_portions(records: &Records) {
             Patient { medical_history: history.clone(), ..a_patient("Ann", &format!("Lee {n}")) };
         records.add(&staff(), patient).await;
     }
-    let scope = crate::scopes::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
+    let scope =
+        crate::scopes::visible_patients(staff().principal(), crate::DoctorPatientView::Basic);
     for (asked, statements, rows) in [(View::Full, 1, 64), (View::Basic, 3, 130)] {
         let listing = Counted { filter: by_name(&scope, ""), parts: AtomicUsize::new(0) };
         let list = List { scope: &scope, asked, listing };
@@ -158,7 +159,8 @@ async fn a_search_of_many_names_lists_each_match_once(records: &Records) {
         }
     }
     // The numbers of parts are in page tokens, so they must stay the same in later releases.
-    let scope = crate::scopes::see_patients(staff().principal(), crate::DoctorPatientView::Basic);
+    let scope =
+        crate::scopes::visible_patients(staff().principal(), crate::DoctorPatientView::Basic);
     for (prefix, size, part) in [("", 1, 0), ("smi", 1, 1), ("smi", 70, 1), ("smi", 71, 2)] {
         let list = by_name(&scope, prefix).list(View::Basic);
         let page = list.page::<crate::patients::Patient>(&records.db, size, None).await.unwrap();

@@ -17,7 +17,7 @@ use crate::DoctorPatientView;
 use crate::doctors::{self, Doctor};
 use crate::listing::Filter;
 use crate::patients::Patient;
-use crate::scopes::{see_doctors, see_patients};
+use crate::scopes::{visible_doctors, visible_patients};
 
 on_both! { indexes_serve_every_list }
 
@@ -29,7 +29,7 @@ async fn indexes_serve_every_list(records: &Records) {
     for caller in [staff(), admin(), patient(), doctor(), user(1, &[Role::Staff, Role::Doctor])] {
         for prefix in [None, Prefix::new("sm")] {
             for show_deleted in [false, true] {
-                let scope = see_patients(caller.principal(), DoctorPatientView::Basic);
+                let scope = visible_patients(caller.principal(), DoctorPatientView::Basic);
                 let (prefix, also) = (prefix.clone(), Query::empty());
                 let filter = Filter { scope: &scope, show_deleted, prefix, also };
                 assert_served::<Patient>(records, filter, &caller).await;
@@ -48,7 +48,7 @@ async fn indexes_serve_every_list(records: &Records) {
                     show_deleted,
                     ..Default::default()
                 };
-                let scope = see_doctors(staff().principal(), show_deleted);
+                let scope = visible_doctors(staff().principal(), show_deleted);
                 let filter = doctors::filter(&request, &scope);
                 assert_served::<Doctor>(records, filter, &staff()).await;
             }

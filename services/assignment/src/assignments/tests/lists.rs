@@ -112,7 +112,7 @@ async fn pages_hold_what_the_caller_may_see_and_the_filter_passes(scratch: &Scra
     };
     let mut seen = 0;
     for (user, roles) in callers {
-        let grounds = scopes::see(&account(user, roles));
+        let grounds = scopes::visible(&account(user, roles));
         for patient in [None, id(1), id(4), id(9), of_user(PATIENT_USER + 2)] {
             for doctor in [None, id(1), of_user(DOCTOR_USER + 1), of_user(DOCTOR_USER + 3)] {
                 for state in STATES {

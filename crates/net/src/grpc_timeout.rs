@@ -8,14 +8,14 @@ use crate::Error;
 
 /// Returns the client's `grpc-timeout`. A malformed or repeated one is an error, because the client
 /// relies on that deadline.
-pub fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+pub fn requested_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all("grpc-timeout").iter();
-    let Some(asked) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Error::malformed_timeout());
     }
-    let asked = asked.to_str().ok().and_then(parse_timeout);
-    asked.map(Some).ok_or_else(Error::malformed_timeout)
+    let timeout = value.to_str().ok().and_then(parse_timeout);
+    Ok(Some(timeout.ok_or_else(Error::malformed_timeout)?))
 }
 
 /// Parses the header's value. Returns None if it is malformed.
@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn malformed_timeouts_are_refused() {
-        for text in ["", "S", "1", "1s", "123456789S", "-1S", "1 S", "１S", "+1S"] {
+        // The digit of \u{ff11}S is a full-width 1.
+        for text in ["", "S", "1", "1s", "123456789S", "-1S", "1 S", "\u{ff11}S", "+1S"] {
             assert_eq!(parse_timeout(text), None, "{text}");
         }
     }
