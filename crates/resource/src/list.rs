@@ -136,6 +136,7 @@ impl<L: Listing> List<'_, L> {
             };
             let count = i64::try_from(found.len()).unwrap_or(limit);
             wanted -= count;
+            rows.reserve(found.len());
             for mut row in found {
                 let key = row.key(part.key)?;
                 rows.push((Cursor { branch: number, id: row.id, key }, row));
@@ -197,7 +198,7 @@ impl<L: Listing> List<'_, L> {
         }
         query.push(") AND ");
         self.push_scope(&mut query);
-        query.push(" ORDER BY ").push(part.order).push(" LIMIT ").push_bind(limit);
+        query.push(" ORDER BY ").push(part.order).push_limit(limit);
         Some(query)
     }
 
@@ -216,7 +217,7 @@ impl Range {
             Some(order) => query.append(order),
             None => query.push(part.order),
         };
-        query.push(" LIMIT ").push_bind(limit);
+        query.push_limit(limit);
     }
 }
 

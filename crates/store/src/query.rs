@@ -146,6 +146,12 @@ impl Query {
         self.push(")")
     }
 
+    /// Appends a LIMIT. SQLite would compile a statement anew for each execution if its LIMIT were a
+    /// plain placeholder, because the plan then depends on the value (since SQLite 3.47).
+    pub fn push_limit(&mut self, limit: i64) -> &mut Self {
+        self.push(" LIMIT ").push_bind(limit).push(" + 0")
+    }
+
     /// Returns the number of values, at most 65,535: databases reject a statement with more.
     pub(crate) fn count(&self) -> u16 {
         u16::try_from(self.args.len()).unwrap_or(u16::MAX)

@@ -181,16 +181,16 @@ pub(super) async fn list_alive(
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Session>, Error> {
-    let query = Query::new(concat!(
+    let mut query = Query::new(concat!(
         "SELECT ",
         columns!(),
         " FROM sessions WHERE user_id = $1 AND id < $2 AND revoked_at IS NULL AND expires_at > $3 \
-         ORDER BY id DESC LIMIT $4"
+         ORDER BY id DESC"
     ))
     .bind(user_id)
     .bind(before.unwrap_or(Uuid::max()))
-    .bind(now)
-    .bind(limit);
+    .bind(now);
+    query.push_limit(limit);
     Ok(db.fetch_all(query).await?)
 }
 

@@ -163,12 +163,10 @@ pub(crate) async fn admins_exist(db: &Db) -> Result<bool, clinic_store::Error> {
 
 /// Lists accounts after this id, in order of creation.
 pub(crate) async fn list(db: &Db, after: Option<Uuid>, limit: i64) -> Result<Vec<User>, Error> {
-    let query = Query::new(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM users WHERE id > $1 ORDER BY id LIMIT $2"
-    ));
-    Ok(db.fetch_all(query.bind(after.unwrap_or_default()).bind(limit)).await?)
+    let query = Query::new(concat!("SELECT ", columns!(), " FROM users WHERE id > $1 ORDER BY id"));
+    let mut query = query.bind(after.unwrap_or_default());
+    query.push_limit(limit);
+    Ok(db.fetch_all(query).await?)
 }
 
 pub(crate) async fn count(db: &Db) -> Result<i64, Error> {
