@@ -293,7 +293,7 @@ pub(crate) const IS_FULL: &str = "is_full";
 
 /// Reads the columns of [`Fields::columns`] and, if it follows them, the column [`IS_FULL`].
 macro_rules! from_row {
-    ($row:ty) => {
+    ($row:ty, $date:ident) => {
         impl<'r, R: Resource> FromRow<'r, $row> for Record<R> {
             fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
                 let mut message = R::Message::default();
@@ -302,8 +302,7 @@ macro_rules! from_row {
                     match field.kind {
                         Kind::Text(to) => *to(&mut message) = row.try_get(at)?,
                         Kind::Day(to) => {
-                            let day: Option<NaiveDate> = row.try_get(at)?;
-                            *to(&mut message) = day.map(date_text).unwrap_or_default();
+                            *to(&mut message) = $date(row, at)?.unwrap_or_default();
                         }
                         Kind::Int(to, _) => {
                             let number: i64 = row.try_get(at)?;
@@ -338,16 +337,25 @@ fn id_text(id: Uuid) -> String {
     id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
 }
 
-/// Formats a date with one allocation. `to_string` would grow the text character by character.
-fn date_text(date: NaiveDate) -> String {
-    let mut text = String::with_capacity("2024-02-29".len());
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{date}");
-    text
+/// Reads a date as YYYY-MM-DD.
+fn postgres_date(row: &PgRow, at: usize) -> Result<Option<String>, sqlx::Error> {
+    let date: Option<NaiveDate> = row.try_get(at)?;
+    Ok(date.map(|date| {
+        // With one allocation. `to_string` would grow the text character by character.
+        let mut text = String::with_capacity("2024-02-29".len());
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{date}");
+        text
+    }))
 }
 
-from_row!(PgRow);
-from_row!(SqliteRow);
+/// Reads a date as YYYY-MM-DD, which is how SQLite stores it.
+fn sqlite_date(row: &SqliteRow, at: usize) -> Result<Option<String>, sqlx::Error> {
+    row.try_get(at)
+}
+
+from_row!(PgRow, postgres_date);
+from_row!(SqliteRow, sqlite_date);
 
 #[cfg(test)]
 mod tests {
