@@ -174,7 +174,7 @@ impl Threads {
     }
 
     /// Returns the CPU time spent since `before`. Ignores threads that have ended: tokio ends a thread
-    /// only after 10 s without work, so it has used no CPU during a measurement.
+    /// after 10 s without work, and a measurement is shorter, so such a thread used no CPU in it.
     pub(crate) fn since(&self, before: &Self) -> Duration {
         let spent = |(thread, now): (&u32, &Duration)| {
             now.saturating_sub(before.0.get(thread).copied().unwrap_or_default())

@@ -77,6 +77,7 @@ on_both! {
         let other = Patient { gender: "O".into(), ..patient() };
         assert_reused(staff.patients().create_patient(create(other)).await);
 
+        // Request ids are separate for each method.
         let create =
             |doctor| CreateDoctorRequest { doctor: Some(doctor), request_id: request_id.clone() };
         let given = doctor();
@@ -118,8 +119,8 @@ on_both! {
         let delete = DeletePatientRequest { id: made.id.clone(), ..Default::default() };
         staff.patients().delete_patient(delete).await.unwrap();
         let get = GetPatientRequest { id: made.id.clone(), ..Default::default() };
-        let unseen = visible_error(staff.patients().get_patient(get).await);
-        assert_eq!(visible_error(staff.patients().create_patient(create.clone()).await), unseen);
+        let not_found = visible_error(staff.patients().get_patient(get).await);
+        assert_eq!(visible_error(staff.patients().create_patient(create.clone()).await), not_found);
         // The same patient again after an undelete.
         let undelete = UndeletePatientRequest { id: made.id.clone(), ..Default::default() };
         staff.patients().undelete_patient(undelete).await.unwrap();
@@ -130,7 +131,7 @@ on_both! {
         let made = staff.doctors().create_doctor(create.clone()).await.unwrap().into_inner();
         let delete = DeleteDoctorRequest { id: made.id, ..Default::default() };
         staff.doctors().delete_doctor(delete).await.unwrap();
-        assert_eq!(visible_error(staff.doctors().create_doctor(create).await), unseen);
+        assert_eq!(visible_error(staff.doctors().create_doctor(create).await), not_found);
     }
 
     async fn a_retry_after_a_loss_of_access_is_not_found(suite: &Suite) {
@@ -143,10 +144,10 @@ on_both! {
         let made =
             deputy.assignments().create_assignment(create.clone()).await.unwrap().into_inner();
         let deputy = suite.give_roles(&deputy, &[Role::Staff]).await;
-        let unseen =
+        let not_found =
             visible_error(deputy.assignments().get_assignment(GetAssignmentRequest { id: made.id }).await);
-        assert_eq!(unseen.0, Code::NotFound);
-        assert_eq!(visible_error(deputy.assignments().create_assignment(create).await), unseen);
+        assert_eq!(not_found.0, Code::NotFound);
+        assert_eq!(visible_error(deputy.assignments().create_assignment(create).await), not_found);
     }
 
     async fn an_invalid_request_does_not_use_up_its_request_id(suite: &Suite) {

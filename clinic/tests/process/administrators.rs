@@ -3,7 +3,7 @@
 use clinic_proto::auth::v1::ListUsersRequest;
 use clinic_testdb::on_both;
 
-use crate::operator::{Operator, end_of};
+use crate::operator::{Operator, run_to_end};
 
 on_both! {
     async fn an_administrator_made_by_the_command_signs_in(operator: &Operator) {
@@ -11,7 +11,7 @@ on_both! {
         assert!(migrated.status.success(), "{migrated:?}");
         assert_eq!(migrated.stdout.lines().count(), 3, "{migrated:?}");
         let given = ["admin", "create", "--email", "boss@example.com", "--password-stdin"];
-        let made = end_of(&mut operator.command(&given), "a-rather-long-secret\n");
+        let made = run_to_end(&mut operator.command(&given), "a-rather-long-secret\n");
         assert!(made.status.success(), "{made:?}");
         assert_eq!(made.stdout, "admin account: boss@example.com\n");
         let generated = operator.run(&["admin", "create", "--email", "vice@example.com", "--name", "Vice"]);
@@ -26,7 +26,7 @@ on_both! {
             assert_eq!(list.users.len(), 2);
         }
         // The same account again, while the suite runs.
-        let again = end_of(&mut operator.command(&given), "a-rather-long-secret\n");
+        let again = run_to_end(&mut operator.command(&given), "a-rather-long-secret\n");
         assert_eq!(again.status.code(), Some(1));
         assert!(again.stderr.contains("already exists"), "{again:?}");
         running.kill();
@@ -40,16 +40,16 @@ mod bad_input_is_explained {
     fn sqlite() {
         let operator = Operator::with_sqlite();
         let create = ["admin", "create", "--email", "boss@example.com", "--password-stdin"];
-        let early = end_of(&mut operator.command(&create), "a-rather-long-secret");
+        let early = run_to_end(&mut operator.command(&create), "a-rather-long-secret");
         assert_eq!(early.status.code(), Some(1));
         assert!(early.stderr.contains("there is no database in ./data"), "{early:?}");
         assert!(early.stderr.contains("run `clinic migrate`"), "{early:?}");
         assert!(!operator.path("data").exists(), "the data directory was created");
 
         operator.run(&["migrate"]);
-        let common = end_of(&mut operator.command(&create), "password");
+        let common = run_to_end(&mut operator.command(&create), "password");
         assert!(common.stderr.contains("must not be a common password"), "{common:?}");
-        let empty = end_of(&mut operator.command(&create), "");
+        let empty = run_to_end(&mut operator.command(&create), "");
         assert!(empty.stderr.contains("8 to 128"), "{empty:?}");
         let nonsense = operator.run(&["admin", "create", "--email", "nonsense"]);
         assert!(nonsense.stderr.contains("the email"), "{nonsense:?}");

@@ -2,7 +2,7 @@
 
 use clinic_proto::auth::v1::{GetJwksRequest, GetUserRequest};
 
-use crate::operator::{ADMIN, Operator, Running, end_of};
+use crate::operator::{ADMIN, Operator, Running, run_to_end};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_made_once_and_rotated_while_everything_runs() {
@@ -56,12 +56,12 @@ fn without_a_folder_they_are_the_keys_of_clinic_up() {
     let by_flag = operator.run(&["keys", "init", "--data-dir", "mine"]);
     assert_eq!(by_flag.stdout, "nothing to do: the keys are in mine/keys\n");
     let mut command = operator.command(&["keys", "rotate"]);
-    let by_environment = end_of(command.env("CLINIC_DATA_DIR", "mine"), "");
+    let by_environment = run_to_end(command.env("CLINIC_DATA_DIR", "mine"), "");
     assert!(by_environment.status.success(), "{by_environment:?}");
     assert!(by_environment.stdout.contains("wrote mine/keys/access/"), "{by_environment:?}");
     let mut command = operator.command(&["keys", "init"]);
     let elsewhere =
-        end_of(command.env("CLINIC_DATA_DIR", "mine").env("CLINIC_KEYS_DIR", "other"), "");
+        run_to_end(command.env("CLINIC_DATA_DIR", "mine").env("CLINIC_KEYS_DIR", "other"), "");
     assert!(elsewhere.stdout.starts_with("wrote other/access/"), "{elsewhere:?}");
 }
 

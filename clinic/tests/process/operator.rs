@@ -85,7 +85,7 @@ impl Operator {
 
     /// Runs a command until it ends.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        end_of(&mut self.command(arguments), "")
+        run_to_end(&mut self.command(arguments), "")
     }
 
     /// Starts `clinic up` on a free port, and waits until it is ready.
@@ -144,7 +144,7 @@ pub(crate) struct User {
 }
 
 /// Runs a command with `input` on its standard input, until it ends.
-pub(crate) fn end_of(command: &mut Command, input: &str) -> Ended {
+pub(crate) fn run_to_end(command: &mut Command, input: &str) -> Ended {
     let mut child = piped(command).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let stdout = read_all(child.stdout.take().unwrap());

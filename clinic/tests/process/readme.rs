@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::operator::{Operator, end_of};
+use crate::operator::{Operator, run_to_end};
 
 const README: &str = include_str!("../../../README.md");
 const ADDRESS: &str = "http://127.0.0.1:8080";
@@ -27,7 +27,7 @@ async fn what_the_readme_says_of_rest_is_so() {
     let mut bash = Command::new("bash");
     // Ignores the user's .curlrc and proxy settings.
     bash.current_dir(operator.path("")).env("HOME", operator.path("")).env("no_proxy", "*");
-    let ended = end_of(bash.args(["-euo", "pipefail", "-s"]), &typed.replace(ADDRESS, &here));
+    let ended = run_to_end(bash.args(["-euo", "pipefail", "-s"]), &typed.replace(ADDRESS, &here));
     assert!(ended.status.success(), "{ended:?}");
     let mut rest = ended.stdout.as_str();
     for response in responses {

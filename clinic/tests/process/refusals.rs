@@ -1,4 +1,5 @@
-//! A failed start prints one sentence that says what to do, and exits with a code other than 0.
+//! Commands that fail print an error that says what to do. They exit with 2 for invalid flags, and
+//! otherwise with 1.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,9 +10,10 @@ use clinic_clock::Clock;
 use clinic_net::settings::{Keys, Serving};
 use clinic_server::settings::{Common, Database, Responses};
 
-use crate::operator::{Ended, Operator, end_of};
+use crate::operator::{Ended, Operator, run_to_end};
 
-/// Asserts that stderr is one line that begins with `error:` and contains `says`.
+/// Asserts that a command exited with 1, printed nothing on stdout, and printed one line on stderr,
+/// which begins with `error:` and contains `says`.
 fn assert_one_sentence(refused: &Ended, says: &str) {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert_eq!(refused.stdout, "", "{refused:?}");
@@ -21,7 +23,7 @@ fn assert_one_sentence(refused: &Ended, says: &str) {
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_that_is_taken_is_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let operator = Operator::with_sqlite();
@@ -36,7 +38,7 @@ fn a_port_that_is_taken() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_made() {
+fn a_data_directory_that_cannot_be_created_is_refused() {
     let operator = Operator::with_sqlite();
     fs::write(operator.path("file"), "in the way").unwrap();
     // Not even root can write to /proc.
@@ -48,7 +50,7 @@ fn a_data_directory_that_cannot_be_made() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_written() {
+fn a_data_directory_with_unusable_contents_is_refused() {
     let operator = Operator::with_sqlite();
     let up = ["up", "--listen", "127.0.0.1:0"];
     fs::create_dir_all(operator.path("data/auth.db")).unwrap();
@@ -81,11 +83,11 @@ fn a_database_file_that_other_users_can_read_is_refused() {
 }
 
 #[test]
-fn a_start_with_too_few_files_is_refused() {
+fn a_limit_of_open_files_that_is_too_low_is_refused() {
     let operator = Operator::with_sqlite();
     let program = operator.command(&[]).get_program().to_owned();
     let mut limited = operator.shell("ulimit -n 100 && exec \"$0\" up --listen 127.0.0.1:0");
-    let refused = end_of(limited.arg(program), "");
+    let refused = run_to_end(limited.arg(program), "");
     assert_one_sentence(&refused, "may open only 100 files and needs 256");
     assert!(!operator.path("data").exists(), "the data directory was created");
 }
@@ -97,7 +99,8 @@ async fn a_user_who_may_not_create_databases_is_told_what_to_do() {
     let migrate = |url: &str| operator.run(&["migrate", "--database-url", url]);
     let refused = migrate(&user.url);
     assert_one_sentence(&refused, &format!("createdb --owner {}", user.name));
-    // Doing what the error says is enough.
+    // Each database has the wrong owner at first, to see that error as well. `migrate` then fails for
+    // the next database, which is still missing.
     for service in ["auth", "records", "assignment"] {
         let database = operator.database(service);
         operator.sql(&format!("CREATE DATABASE {database} OWNER postgres")).await;
@@ -113,7 +116,7 @@ async fn a_user_who_may_not_create_databases_is_told_what_to_do() {
 }
 
 #[test]
-fn keys_that_others_can_read_or_that_are_none() {
+fn keys_that_other_users_can_read_or_that_are_malformed_are_refused() {
     let operator = Operator::with_sqlite();
     operator.run(&["keys", "init", "--keys-dir", "data/keys"]);
     let keys = fs::read_dir(operator.path("data/keys/access")).unwrap();
@@ -122,14 +125,14 @@ fn keys_that_others_can_read_or_that_are_none() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     assert_one_sentence(&operator.run(&up), "is open to other users: run `chmod 600");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    fs::write(&key, "no key").unwrap();
+    fs::write(&key, "s3cret-word").unwrap();
     let refused = operator.run(&up);
     assert_one_sentence(&refused, "is not a usable key file");
-    assert!(!refused.stderr.contains("no key\""), "{refused:?}");
+    assert!(!refused.stderr.contains("s3cret-word"), "{refused:?}");
 }
 
 #[test]
-fn a_database_that_is_none_or_does_not_answer() {
+fn a_database_url_that_is_invalid_or_does_not_answer_is_refused() {
     let operator = Operator::with_sqlite();
     for (url, says) in [
         ("mysql://u:s3cret-word@127.0.0.1", "must be postgres://"),
@@ -156,14 +159,18 @@ fn a_database_that_is_none_or_does_not_answer() {
             let refused = operator.run(&[command, &["--database-url", url]].concat());
             assert_one_sentence(&refused, says);
             assert!(!refused.stderr.contains("s3cret-word"), "{refused:?}");
-            let asked = says.contains("does not answer");
-            assert!(asked || !operator.path("data").exists(), "the data directory was created");
+            // Only this error, the last of the list, comes after the data directory is created.
+            let is_created = says.contains("does not answer");
+            assert!(
+                is_created || !operator.path("data").exists(),
+                "the data directory was created"
+            );
         }
     }
 }
 
 #[test]
-fn settings_that_fit_together_in_no_way() {
+fn settings_that_fail_after_parsing_exit_with_1() {
     let operator = Operator::with_sqlite();
     for (arguments, says) in [
         (&["--log", "clinic=noise"][..], "is not of the form"),
@@ -176,6 +183,7 @@ fn settings_that_fit_together_in_no_way() {
     ] {
         let arguments = [&["up", "--listen", "127.0.0.1:0"], arguments].concat();
         let refused = operator.run(&arguments);
+        // Warnings may precede the error.
         let last = refused.stderr.lines().last().unwrap_or_default();
         assert_eq!(refused.status.code(), Some(1), "{refused:?}");
         assert!(last.starts_with("error: ") && last.contains(says), "{says}: {refused:?}");
@@ -185,7 +193,7 @@ fn settings_that_fit_together_in_no_way() {
 }
 
 #[test]
-fn flags_with_values_that_mean_nothing() {
+fn invalid_flags_exit_with_2() {
     let operator = Operator::with_sqlite();
     for (arguments, says) in [
         (&["--access-ttl", "soon"][..], "--access-ttl"),
@@ -200,7 +208,7 @@ fn flags_with_values_that_mean_nothing() {
         ),
         (&["--cors-origin", "*"], "must be a scheme and a host in lower case, such as https://"),
         (&["--issuer", ""], "--issuer"),
-        (&["--database-prefix", "Clinic-"], "must have at most 40 characters"),
+        (&["--database-prefix", "Clinic-"], "only a to z, 0 to 9 and _"),
         (&["--database-connections", "0"], "0 is not in 1.."),
         (&["--max-connections", "0"], "0 is not in 1.."),
         (&["--max-message-bytes", "0"], "0 is not in 1.."),
@@ -219,16 +227,16 @@ fn flags_with_values_that_mean_nothing() {
         assert!(refused.stderr.contains(says), "{says}: {refused:?}");
     }
     let mut command = operator.command(&["migrate", "--database-url", "postgres://u@127.0.0.1:1"]);
-    let refused = end_of(command.env("PGSSLMODE", "requre"), "");
+    let refused = run_to_end(command.env("PGSSLMODE", "requre"), "");
     assert!(refused.stderr.contains("PGSSLMODE"), "{refused:?}");
     let mut command = operator.command(&["up"]);
-    let refused = end_of(command.env("CLINIC_ACCESS_TTL", "soon"), "");
+    let refused = run_to_end(command.env("CLINIC_ACCESS_TTL", "soon"), "");
     assert_eq!(refused.status.code(), Some(2));
     assert!(!operator.path("data").exists());
 }
 
 #[tokio::test]
-async fn a_url_of_records_that_is_none_makes_no_database() {
+async fn an_invalid_url_of_records_is_refused_before_a_database_is_created() {
     let operator = Operator::with_sqlite();
     let clock = Clock::system();
     let keys = Keys { keys_dir: operator.path("keys") };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 
-use crate::operator::{ADMIN, Operator, Running, end_of};
+use crate::operator::{ADMIN, Operator, Running, run_to_end};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_come_from_dotenv_then_the_environment_then_flags() {
@@ -70,7 +70,7 @@ async fn yes_and_no_may_be_written_as_people_do() {
         running.kill();
     }
     let mut command = operator.command(&["up"]);
-    let refused = end_of(command.env("CLINIC_BEHIND_PROXY", "perhaps"), "");
+    let refused = run_to_end(command.env("CLINIC_BEHIND_PROXY", "perhaps"), "");
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
@@ -104,7 +104,8 @@ fn a_dotenv_of_a_folder_above_is_somebody_elses() {
     let operator = Operator::with_sqlite();
     fs::write(operator.path(".env"), "CLINIC_DATA_DIR=by-parent\n").unwrap();
     fs::create_dir(operator.path("within")).unwrap();
-    let migrated = end_of(operator.command(&["migrate"]).current_dir(operator.path("within")), "");
+    let migrated =
+        run_to_end(operator.command(&["migrate"]).current_dir(operator.path("within")), "");
     assert!(migrated.status.success(), "{migrated:?}");
     assert!(operator.path("within/data/auth.db").exists());
     assert!(!operator.path("within/by-parent").exists());
@@ -115,7 +116,7 @@ fn help_names_every_setting_and_shows_no_secret() {
     let operator = Operator::with_sqlite();
     let mut command = operator.command(&["up", "--help"]);
     let secret = "postgres://user:s3cret-word@localhost";
-    let help = end_of(command.env("DATABASE_URL", secret), "");
+    let help = run_to_end(command.env("DATABASE_URL", secret), "");
     assert!(help.status.success());
     assert!(!help.stdout.contains("s3cret-word"), "{help:?}");
     for setting in [
@@ -142,7 +143,7 @@ fn help_names_every_setting_and_shows_no_secret() {
 fn a_misspelled_environment_variable_is_logged_by_its_name() {
     let operator = Operator::with_sqlite();
     let mut command = operator.command(&["migrate"]);
-    let done = end_of(command.env("CLINIC_ISUER", "s3cret").env("CLINIC_TEST_X", "1"), "");
+    let done = run_to_end(command.env("CLINIC_ISUER", "s3cret").env("CLINIC_TEST_X", "1"), "");
     assert!(done.status.success() && done.stderr.contains("CLINIC_ISUER"), "{done:?}");
     assert!(!done.stderr.contains("s3cret") && !done.stderr.contains("CLINIC_TEST_X"), "{done:?}");
 }

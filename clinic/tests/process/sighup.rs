@@ -7,7 +7,7 @@ use clinic_proto::auth::v1::GetJwksRequest;
 use clinic_stubs::auth::v1::token_service_client::TokenServiceClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
-use crate::operator::{Operator, Running, end_of};
+use crate::operator::{Operator, Running, run_to_end};
 
 /// Writes a new certificate and its key. Returns the certificate.
 fn renew(operator: &Operator) -> String {
@@ -60,7 +60,7 @@ async fn a_renewed_certificate_is_used_after_sighup_and_without_a_signal() {
     let asked = operator.run(&["health", "--url", &format!("https://127.0.0.1:{port}")]);
     assert_eq!((asked.status.code(), &*asked.stdout), (Some(0), "serving\n"), "{asked:?}");
     let mut ask = operator.command(&["health"]);
-    let asked = end_of(ask.env("CLINIC_LISTEN", format!("0.0.0.0:{port}")), "");
+    let asked = run_to_end(ask.env("CLINIC_LISTEN", format!("0.0.0.0:{port}")), "");
     assert_eq!(asked.status.code(), Some(0), "{asked:?}");
     let asked = operator.run(&["health", "--url", &format!("http://127.0.0.1:{port}")]);
     assert_eq!(asked.status.code(), Some(1), "{asked:?}");

@@ -54,7 +54,8 @@ fn message(data: &[u8]) -> Option<&[u8]> {
 /// Returns the compressed message with its prefix, or None if that is not shorter.
 fn gzip(message: &[u8]) -> Option<Bytes> {
     let mut data = Vec::with_capacity(message.len() / 2);
-    data.extend([1; HEADER]);
+    // The flag "compressed"; the length is known only below.
+    data.extend([1, 0, 0, 0, 0]);
     let mut encoder = GzEncoder::new(data, Compression::fast());
     encoder.write_all(message).ok()?;
     let mut data = encoder.finish().ok()?;

@@ -35,7 +35,7 @@ enum FramingParser {
     Size(u64, bool),
     /// In the lines after the last chunk; true if the current line is not empty.
     Trailers(bool),
-    /// Unreadable. hyper refuses the request and ends the connection.
+    /// After the size of a chunk that cannot end: 2^60 bytes or more.
     Lost,
 }
 
@@ -50,6 +50,8 @@ impl Default for FramingParser {
 struct Framing {
     /// The `content-length`, or 0 if it is unreadable: such a request is refused anyway.
     length: Option<u64>,
+    /// Whether there is a `transfer-encoding`. hyper refuses requests whose last encoding is not
+    /// `chunked`.
     chunked: bool,
 }
 

@@ -107,16 +107,17 @@ on_both! {
 
         let staff = suite.staff().await;
         let [p, d] = create_pair(&staff).await;
-        let old = staff.assign(&p, &d).await;
-        let old = staff.assignments().end_assignment(end(&old.id)).await.unwrap().into_inner();
+        let first = staff.assign(&p, &d).await;
+        let first = staff.assignments().end_assignment(end(&first.id)).await.unwrap().into_inner();
         suite.clock.advance(TimeDelta::milliseconds(2));
-        let older = staff.assign(&p, &d).await;
-        let older = staff.assignments().end_assignment(end(&older.id)).await.unwrap().into_inner();
+        let second = staff.assign(&p, &d).await;
+        let second =
+            staff.assignments().end_assignment(end(&second.id)).await.unwrap().into_inner();
         suite.clock.advance(TimeDelta::milliseconds(2));
-        let new = staff.assign(&p, &d).await;
+        let third = staff.assign(&p, &d).await;
         let (pat, doc) = (get_patient(&staff, &p).await, get_doctor(&staff, &d).await);
         for (status, expected) in
-            [(ANY, vec![&new]), (Active, vec![&new]), (Ended, vec![&old, &older])]
+            [(ANY, vec![&third]), (Active, vec![&third]), (Ended, vec![&first, &second])]
         {
             let doctors = expected.iter().map(|a| PatientDoctor {
                 assignment: Some((*a).clone()),

@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start<F, A>(response: F) -> Self
+    pub(crate) async fn start<F, A>(respond: F) -> Self
     where
         F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
@@ -31,14 +31,14 @@ impl Server {
             // Closes the connections when the server is dropped.
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
-                let response = response.clone();
+                let respond = respond.clone();
                 connections.spawn(async move {
-                    let response = service_fn(move |request| {
-                        let response = response(request);
+                    let service = service_fn(move |request| {
+                        let response = respond(request);
                         async { Ok::<_, Infallible>(response.await) }
                     });
                     let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    let _ = http2.serve_connection(TokioIo::new(connection), response).await;
+                    let _ = http2.serve_connection(TokioIo::new(connection), service).await;
                 });
             }
         });
@@ -56,7 +56,7 @@ impl Drop for Server {
     }
 }
 
-/// Returns a message after its five-byte prefix.
+/// Returns the message with gRPC's five-byte prefix before it.
 pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[0][..], &length.to_be_bytes(), message].concat()
