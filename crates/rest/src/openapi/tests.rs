@@ -169,7 +169,8 @@ fn each_way_to_send_a_message_asks_for_what_it_needs() {
     let born = of("PatientCreate", "date_of_birth")["anyOf"].clone();
     assert_eq!((&born[0]["format"], &born[1]["const"]), (&"date".into(), &"".into()));
     assert_eq!(born[2]["type"], "null");
-    assert_eq!(of("RegisterRequest", "email")["format"], "email");
+    let email = of("RegisterRequest", "email");
+    assert!(email["format"].is_null() && email["pattern"].is_string(), "{email}");
     assert_eq!(of("DoctorCreate", "years_of_experience")["maximum"], 80);
     assert_eq!(of("ListPatientsResponse", "total_size")["format"], "int64");
 }
