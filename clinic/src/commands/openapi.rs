@@ -20,7 +20,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let document = document.map_err(|error| anyhow!("invalid contract: {error}"))?;
     let text = format!("{document:#}\n");
     match &args.output {
-        None => io::stdout().write_all(text.as_bytes()).context("writing to stdout"),
+        None => match io::stdout().write_all(text.as_bytes()) {
+            // The reader, such as `head`, has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("writing to stdout"),
+        },
         Some(file) => fs::write(file, text).with_context(|| format!("writing {}", file.display())),
     }
 }

@@ -151,10 +151,7 @@ pub fn on_signals(delay: Duration) -> Result<Shutdown> {
             _ = terminate.recv() => delay,
             _ = interrupt.recv() => Duration::ZERO,
         };
-        tracing::info!(
-            ?delay,
-            "stopping: not ready any more, but accepting connections during the delay"
-        );
+        tracing::info!(?delay, "stopping: not ready; accepts no new connections after the delay");
         tokio::spawn(async move { told.begin_after(delay).await });
         // A supervisor may signal both the process and its group.
         let first = Instant::now();
