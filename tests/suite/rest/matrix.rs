@@ -10,6 +10,7 @@ use clinic_proto::assignment::v1::{ListDoctorPatientsRequest, ListPatientDoctors
 use clinic_proto::auth::v1::RegisterRequest;
 use clinic_proto::auth::v1::register_request::Profile;
 use clinic_testkit::{Backend, PASSWORD, doctor, email, patient, run};
+use futures::future::join_all;
 
 use super::contract::{Contract, Path};
 use super::replacing;
@@ -28,7 +29,8 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
             translators.push(Translator::start(contract.clone(), suite.gateway, place).await);
         }
         let world = World::new(suite).await;
-        let (mut called, mut succeeded, mut wrong) = (BTreeSet::new(), BTreeSet::new(), String::new());
+        let (mut called, mut succeeded, mut wrong) =
+            (BTreeSet::new(), BTreeSet::new(), String::new());
         for case in [cases(), own_cases(), replacing::cases()].concat() {
             let (_, paths) = contract.method(case.path);
             if paths.is_empty() {
@@ -36,33 +38,39 @@ async fn every_path_answers_every_kind_of_caller_as_its_rpc_does() {
             }
             // Services call one another directly, not through the gateway.
             let from_outside = |kind: &Kind| !matches!(kind, Kind::Service | Kind::Registrar);
-            for kind in Kind::ALL.into_iter().filter(from_outside) {
+            let asked = Kind::ALL.into_iter().filter(from_outside).map(async |kind| {
                 let by_grpc = outcome(&case, &world, kind).await;
+                let mut responses = Vec::new();
                 for (path, translator) in paths.iter().zip(&translators) {
                     let mut caller = world.caller(kind, case.path).await;
                     caller.clients = translator.clients(caller.account.as_ref());
                     let kept_out = is_kept_out(path, &caller);
                     let response = (case.call)(&world, caller).await;
-                    if is_another_paths(&response) {
-                        continue;
-                    }
-                    let name = (path.verb.as_str(), path.template.as_str());
-                    called.insert(name);
-                    if response.as_ref().is_ok_and(|response| is_success(response)) {
-                        succeeded.insert(name);
-                    }
                     let expected = if kept_out { "PERMISSION_DENIED" } else { &by_grpc };
-                    let (by_rest, why) = match response {
-                        Ok(response) => (response, String::new()),
-                        Err(status) => (code(&status), status.message().to_owned()),
-                    };
-                    if by_rest != expected {
-                        let (Path { verb, template, .. }, label, title) = (path, case.label, kind.title());
-                        let _ = writeln!(
-                            wrong,
-                            "{verb} {template}, {label}, {title}: {by_rest} instead of {expected} {why}"
-                        );
-                    }
+                    responses.push((path, kind, response, expected.to_owned()));
+                }
+                responses
+            });
+            for (path, kind, response, expected) in join_all(asked).await.into_iter().flatten() {
+                if is_another_paths(&response) {
+                    continue;
+                }
+                let name = (path.verb.as_str(), path.template.as_str());
+                called.insert(name);
+                if response.as_ref().is_ok_and(|response| is_success(response)) {
+                    succeeded.insert(name);
+                }
+                let (by_rest, why) = match response {
+                    Ok(response) => (response, String::new()),
+                    Err(status) => (code(&status), status.message().to_owned()),
+                };
+                if by_rest != expected {
+                    let (Path { verb, template, .. }, label, title) =
+                        (path, case.label, kind.title());
+                    let _ = writeln!(
+                        wrong,
+                        "{verb} {template}, {label}, {title}: {by_rest} instead of {expected} {why}"
+                    );
                 }
             }
         }
