@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clinic_identity::Policy;
 use clinic_testkit::{Suite, on_both};
+use futures::future::join_all;
 use tonic::Status;
 
 use cases::{Case, cases};
@@ -73,10 +74,8 @@ async fn matrix(suite: &Suite) -> String {
             let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(Kind::ALL.len()));
         }
         let _ = write!(text, "| {method} | {} |", case.label);
-        for kind in Kind::ALL {
-            let _ = write!(text, " {} |", outcome(&case, &world, kind).await);
-        }
-        text.push('\n');
+        let outcomes = Kind::ALL.into_iter().map(|kind| outcome(&case, &world, kind));
+        let _ = writeln!(text, " {} |", join_all(outcomes).await.join(" | "));
     }
     text
 }
