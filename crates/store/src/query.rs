@@ -35,9 +35,6 @@ static TEXTS: LazyLock<Cache<Box<[Piece]>, SqlStr, UnitWeighter, RandomState>> =
         Cache::with(1000, 1000, UnitWeighter, RandomState::default(), Default::default())
     });
 
-static LIMITS: LazyLock<Vec<String>> =
-    LazyLock::new(|| (0..=128).map(|limit| format!(" LIMIT {limit}")).collect());
-
 /// A piece of a statement's text.
 #[derive(Clone, Copy)]
 pub(crate) enum Piece {
@@ -149,13 +146,10 @@ impl Query {
         self.push(")")
     }
 
-    /// Appends a LIMIT. Up to 128, the number is part of the text: with a placeholder, both databases
-    /// would plan the statement anew for each execution, because the plan depends on the number.
+    /// Appends a LIMIT. SQLite would compile a statement anew for each execution if its LIMIT were a
+    /// plain placeholder, because the plan then depends on the value (since SQLite 3.47).
     pub fn push_limit(&mut self, limit: i64) -> &mut Self {
-        match usize::try_from(limit).ok().and_then(|limit| LIMITS.get(limit)) {
-            Some(text) => self.push(text),
-            None => self.push(" LIMIT ").push_bind(limit),
-        }
+        self.push(" LIMIT ").push_bind(limit).push(" + 0")
     }
 
     /// Returns the number of values, at most 65,535: databases reject a statement with more.
@@ -200,7 +194,7 @@ impl Query {
         for explain in ["EXPLAIN QUERY PLAN ", "EXPLAIN "] {
             begin = begin.strip_prefix(explain).unwrap_or(begin);
         }
-        // EXPLAIN may be a piece of its own.
+        // EXPLAIN may be a separate piece.
         if begin.is_empty() {
             begin = texts.next().unwrap_or_default();
         }

@@ -195,8 +195,10 @@ pub(crate) fn requires_account(
     user_id: &str,
     field: &'static str,
 ) -> Result<Option<Requires<Error>>, Error> {
-    // The codec accepts only UUIDs and the empty string, which requires nothing.
-    let Ok(user) = Uuid::parse_str(user_id) else { return Ok(None) };
+    if user_id.is_empty() {
+        return Ok(None);
+    }
+    let user = Uuid::parse_str(user_id).map_err(|_| Error::invalid(field, "must be a UUID"))?;
     if id == "me" && ctx.principal().user_id() != Some(user) {
         return Err(Error::not_found());
     }
