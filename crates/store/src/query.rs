@@ -357,6 +357,13 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_not_a_plain_placeholder() {
+        let mut query = Query::new("SELECT 1");
+        query.push_limit(51);
+        assert_eq!(query.sql(), "SELECT 1 LIMIT $1 + 0");
+    }
+
+    #[test]
     fn an_empty_list_matches_nothing() {
         let mut query = Query::new("SELECT 1 WHERE 1 IN ");
         query.push_list(Vec::<i64>::new());
