@@ -18,6 +18,7 @@ pub mod field;
 pub mod list;
 mod open;
 pub mod read;
+mod row;
 pub mod scope;
 pub mod text;
 pub mod write;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use clinic_store::{Db, Query};
 use uuid::Uuid;
 
-use crate::field::IS_FULL;
+use crate::row::IS_FULL;
 use crate::{Error, Record, Resource, Scope, View};
 
 /// Returns the condition that selects a record by its id.
